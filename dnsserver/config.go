@@ -1,0 +1,25 @@
+package dnsserver
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is [dns] of the configuration.
+type Config struct {
+	Listen  []string `toml:"listen"`  // host:port, UDP and TCP; "0.0.0.0:53", "[::]:53"
+	Workers int      `toml:"workers"` // UDP sockets for each address; 0: one for each core
+	// MaxUDPSize bounds UDP answers, in octets; default 1232 (DNS flag day 2020).
+	MaxUDPSize int `toml:"max_udp_size"`
+	// ECS false ignores EDNS Client Subnet (RFC 7871) as though it were unknown.
+	ECS *bool `toml:"ecs"`
+	// ECSFrom lists the resolvers whose client subnet counts; empty: all.
+	ECSFrom []netip.Prefix `toml:"ecs_from"`
+	// ECSMaxV4 and ECSMaxV6 bound the scope given back, in bits; default 24 and 56.
+	ECSMaxV4 int `toml:"ecs_max_v4"`
+	ECSMaxV6 int `toml:"ecs_max_v6"`
+
+	TCPIdle      time.Duration `toml:"tcp_idle"`       // default 10s
+	TCPMax       int           `toml:"tcp_max"`        // connections in all; default 1000
+	TCPMaxClient int           `toml:"tcp_max_client"` // for one client address; default 100
+}

@@ -1,0 +1,48 @@
+package probe
+
+import "time"
+
+// Config is one [check.NAME] of the configuration.
+type Config struct {
+	Type     string        `toml:"type"`     // "tcp", "http" or "https"
+	Port     int           `toml:"port"`     // 0: 80 for http, 443 for https; tcp must state one
+	Interval time.Duration `toml:"interval"` // between the starts of two probes
+	Timeout  time.Duration `toml:"timeout"`  // of one probe, all of it
+	Rise     int           `toml:"rise"`     // successes in a row until up
+	Fall     int           `toml:"fall"`     // failures in a row until down
+
+	// Of http and https:
+	Path   string `toml:"path"`
+	Host   string `toml:"host"`   // Host header and SNI; empty: the target's address
+	Status []int  `toml:"status"` // what counts as success; empty: 200 to 399
+	// SkipVerify accepts any certificate. TLS is verified by default.
+	SkipVerify bool   `toml:"skip_verify"`
+	CA         string `toml:"ca"` // PEM file to verify against instead of the system's
+}
+
+// WithDefaults returns c with the defaults in place of zero values.
+func (c Config) WithDefaults() Config {
+	if c.Interval == 0 {
+		c.Interval = 2 * time.Second
+	}
+	if c.Timeout == 0 {
+		c.Timeout = min(time.Second, c.Interval)
+	}
+	if c.Rise == 0 {
+		c.Rise = 2
+	}
+	if c.Fall == 0 {
+		c.Fall = 3
+	}
+	switch {
+	case c.Port != 0:
+	case c.Type == "http":
+		c.Port = 80
+	case c.Type == "https":
+		c.Port = 443
+	}
+	if c.Path == "" && c.Type != "tcp" {
+		c.Path = "/"
+	}
+	return c
+}

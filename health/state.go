@@ -1,0 +1,76 @@
+package health
+
+import "time"
+
+// State is what is known about a site, a server or one vantage point's view of
+// either. The zero State is Unknown, which is never Down: an unknown member
+// stays in service (see docs/architecture.md).
+type State uint8
+
+const (
+	Unknown State = iota // no verdict yet, or no live vantage point
+	Up
+	Degraded // answers, but slowly or partly; counts as available
+	Down
+)
+
+// Available tells whether a member in this state may be given to users.
+// Unknown is available: losing sight of a site is not the site's failure.
+func (s State) Available() bool { return s != Down }
+
+// Vote is one vantage point's view of one target, as kept under its lease.
+type Vote struct {
+	Vantage string    `json:"vantage"`          // the checker's node name
+	Site    string    `json:"site"`             // the site voted on
+	State   State     `json:"state"`            // its rise/fall verdict
+	Since   time.Time `json:"since"`            // when that verdict began, by the voter's clock; for display only
+	Detail  string    `json:"detail,omitempty"` // the last probe's outcome, in words
+}
+
+// Report is what the balancer of a site says about it, as kept under its lease.
+type Report struct {
+	Site        string    `json:"site"`
+	Node        string    `json:"node"`    // the balancer node that reports
+	Healthy     int       `json:"healthy"` // servers in service and healthy
+	Total       int       `json:"total"`   // servers configured, spares not counted
+	Load        float64   `json:"load"`    // in the units of Capacity
+	Capacity    float64   `json:"capacity"`
+	Connections int64     `json:"connections"`          // open now
+	Generation  string    `json:"generation,omitempty"` // content generation that the servers serve
+	At          time.Time `json:"at"`                   // by the reporter's clock; for display only
+	Servers     []Server  `json:"servers,omitempty"`    // one line for each server, for people to see
+}
+
+// Server is the state of one real server in a Report.
+type Server struct {
+	Frontend    string `json:"frontend"`
+	Address     string `json:"address"`
+	State       State  `json:"state"`
+	Role        string `json:"role"` // "server" or "spare"
+	InService   bool   `json:"in_service"`
+	Draining    bool   `json:"draining,omitempty"`
+	Connections int64  `json:"connections"`
+	Detail      string `json:"detail,omitempty"`
+}
+
+// OverrideKind is what an operator ordered for a site.
+type OverrideKind string
+
+const (
+	Drain     OverrideKind = "drain" // no new answers; the site is healthy and finishes its work
+	ForceUp   OverrideKind = "up"    // treat as up whatever the probes say
+	ForceDown OverrideKind = "down"  // treat as down whatever the probes say
+)
+
+// Override is an operator's order. It beats health, survives restarts, and ends at Until.
+type Override struct {
+	Site  string       `json:"site"`
+	Kind  OverrideKind `json:"kind"`
+	Who   string       `json:"who"`
+	Why   string       `json:"why"`
+	Since time.Time    `json:"since"`
+	Until time.Time    `json:"until,omitzero"` // zero: until it is taken back
+}
+
+// Expired tells whether the override has ended at now.
+func (o Override) Expired(now time.Time) bool { return !o.Until.IsZero() && !now.Before(o.Until) }

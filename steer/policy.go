@@ -1,0 +1,70 @@
+package steer
+
+import (
+	"net/netip"
+	"time"
+
+	"gslb/geo"
+)
+
+// Site is a place that users can be sent to, as far as the decision needs it.
+type Site struct {
+	Name        string
+	Location    geo.Coordinates
+	HasLocation bool
+	Capacity    float64 // in the units its balancer reports load in; 0: not stated
+	Weight      float64 // default weight as a member; 0 means 1
+	Bias        float64 // kilometres added to its distance in "nearest"; negative draws users in
+}
+
+// Pick names how a tier with several available members chooses one.
+type Pick uint8
+
+const (
+	Nearest    Pick = iota // great-circle distance plus bias, the least first
+	Weighted               // by weight, at random for each client network and TTL period
+	RoundRobin             // each in turn
+	Hash                   // sticky for a client network (rendezvous hashing by weight)
+	Load                   // by spare capacity, at random as Weighted
+)
+
+// Policy is an ordered list of rules: the first that matches a client decides.
+type Policy struct {
+	Name  string // for people: the steered name it was declared with
+	Rules []Rule
+	// LastResort is given when no member of any tier is available. Empty: fail
+	// open, that is choose as though all were up.
+	LastResort []Target
+	TTL        time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
+}
+
+// Rule sends the clients that match to its tiers. A Rule without matchers matches everyone.
+type Rule struct {
+	Match Match
+	Tiers []Target // in order: the first with an available member answers
+}
+
+// Match is a conjunction of the fields that are set; each field is a disjunction
+// of its values. Country codes and names compare without regard to case.
+type Match struct {
+	Networks    []netip.Prefix
+	ISP         []string // equal to the Place's ISP, ASOrg or Organization
+	ASN         []uint32
+	City        []string
+	Subdivision []string // "KR-11" or "11"
+	Country     []string
+	Continent   []string
+}
+
+// Target is one tier: some sites and how to pick among them.
+type Target struct {
+	Label   string // as written, e.g. "nearest:all" or "kt"
+	Pick    Pick
+	Members []Member
+}
+
+// Member is a site in a tier.
+type Member struct {
+	Site   int     // index in the sites given to Compile
+	Weight float64 // 0: last tier of all (only when nothing else is available)
+}

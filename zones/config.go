@@ -1,0 +1,7 @@
+package zones
+
+// Config is one [[zone]] of the configuration.
+type Config struct {
+	Name string `toml:"name"` // the apex, e.g. "abc.com."
+	File string `toml:"file"` // RFC 1035 master file
+}

@@ -1,0 +1,153 @@
+package zones
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Form is how a steered name answers.
+type Form uint8
+
+const (
+	CNAME   Form = iota // a CNAME to the chosen site's name
+	Address             // the chosen site's A and AAAA records
+)
+
+// String gives the word that configuration uses.
+func (f Form) String() string {
+	if f == Address {
+		return "address"
+	}
+	return "cname"
+}
+
+// Site is a place that users can be sent to, as far as its answers go.
+type Site struct {
+	Name      string
+	CNAME     string // absolute name; needed by steered names of form CNAME
+	Addresses []netip.Addr
+}
+
+// SteeredConfig declares a steered name.
+type SteeredConfig struct {
+	Name   string // owner name, may be a wildcard
+	Form   Form
+	TTL    time.Duration // whole seconds, at least one
+	Policy int           // index of the policy that chooses, in the caller's list
+	Sites  []int         // the sites that the policy can choose
+}
+
+// Steered is a name whose answer depends on the client. It is part of a DB.
+type Steered struct {
+	Index  int    // position in DB.Steered
+	Name   string // presentation form, lower case
+	Form   Form
+	TTL    uint32 // seconds
+	Policy int
+
+	owner []byte
+	node  *node
+	zone  *Zone
+	sites []siteSets // by site index; zero for sites it never chooses
+}
+
+// siteSets is what one site contributes to the answers of a steered name.
+type siteSets struct{ cname, a, aaaa *RRset }
+
+// Zone is the zone that the name stands in.
+func (s *Steered) Zone() *Zone { return s.zone }
+
+// Tailored tells whether answers of the type depend on the client: all of them
+// do where the name is a CNAME, only addresses otherwise.
+func (s *Steered) Tailored(qtype uint16) bool {
+	return s.Form == CNAME || qtype == dns.TypeA || qtype == dns.TypeAAAA
+}
+
+// steer puts a steered name into its zone.
+func (z *Zone) steer(cfg SteeredConfig, sites []Site) (*Steered, error) {
+	owner, err := ParseName(cfg.Name)
+	if err != nil {
+		return nil, err
+	}
+	ttl := uint32(cfg.TTL / time.Second)
+	if ttl == 0 {
+		return nil, fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
+	}
+	n := z.insert(owner)
+	s := &Steered{Name: FormatName([]byte(key(owner))), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
+		owner: n.owner, node: n, zone: z, sites: make([]siteSets, len(sites))}
+	if err := s.checkPlace(n); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, i := range cfg.Sites {
+		set, err := s.siteSets(sites[i])
+		errs = append(errs, err)
+		s.sites[i] = set
+	}
+	n.steered = s
+	z.steered = append(z.steered, s)
+	return s, errors.Join(errs...)
+}
+
+// checkPlace tells whether a steered name can stand at n beside the zone's own records.
+func (s *Steered) checkPlace(n *node) error {
+	if n.steered != nil {
+		return fmt.Errorf("steered name %s is declared twice", s.Name)
+	}
+	if n.cut != nil || s.zone.cutOf(key(n.owner)) != nil {
+		return fmt.Errorf("steered name %s is delegated away in %s", s.Name, s.zone.File)
+	}
+	for _, set := range n.sets {
+		switch {
+		case s.Form == CNAME:
+			return fmt.Errorf("steered name %s has %s records in %s: in CNAME form nothing else can stand there (RFC 1034, section 3.6.2); remove them or use answer = \"address\"", s.Name, dns.Type(set.Type), s.zone.File)
+		case set.Type == dns.TypeA || set.Type == dns.TypeAAAA || set.Type == dns.TypeCNAME || set.Type == dns.TypeDNAME:
+			return fmt.Errorf("steered name %s has %s records in %s also: remove them, its addresses come from the chosen site", s.Name, dns.Type(set.Type), s.zone.File)
+		}
+	}
+	return nil
+}
+
+func (s *Steered) siteSets(site Site) (siteSets, error) {
+	var out siteSets
+	if s.Form == CNAME {
+		target, err := ParseName(site.CNAME)
+		if err != nil {
+			return out, fmt.Errorf("steered name %s can choose site %s, whose cname is missing or wrong: %w", s.Name, site.Name, err)
+		}
+		if key(target) == key(s.owner) {
+			return out, fmt.Errorf("steered name %s would be a CNAME to itself at site %s", s.Name, site.Name)
+		}
+		out.cname = &RRset{Owner: s.owner, Type: dns.TypeCNAME, TTL: s.TTL, Rdata: [][]byte{target}, target: key(target)}
+		return out, nil
+	}
+	var v4, v6 [][]byte
+	for _, a := range site.Addresses {
+		if a = a.Unmap(); a.Is4() {
+			v4 = append(v4, a.AsSlice())
+		} else {
+			v6 = append(v6, a.AsSlice())
+		}
+	}
+	if len(v4)+len(v6) == 0 {
+		return out, fmt.Errorf("steered name %s can choose site %s, which has no addresses", s.Name, site.Name)
+	}
+	out.a, out.aaaa = s.addressSet(dns.TypeA, v4), s.addressSet(dns.TypeAAAA, v6)
+	return out, nil
+}
+
+func (s *Steered) addressSet(rrtype uint16, data [][]byte) *RRset {
+	if len(data) == 0 {
+		return nil
+	}
+	slices.SortFunc(data, bytes.Compare)
+	data = slices.CompactFunc(data, bytes.Equal)
+	return &RRset{Owner: s.owner, Type: rrtype, TTL: s.TTL, Rdata: data}
+}

@@ -1,0 +1,56 @@
+package console
+
+import (
+	"context"
+	"errors"
+
+	"gslb/health"
+)
+
+// Backend is the running node as the console needs it. All methods are safe for
+// concurrent use. Status, Explain and Ready answer from memory and don't block.
+type Backend interface {
+	// Status is a snapshot; the caller may not change what it points to.
+	Status() Status
+	// Explain decides for a client as the DNS server would, with its reasons.
+	// name is fully qualified and in lower case, client the text of an IP
+	// address, qtype a type's mnemonic in upper case ("A"). Its errors wrap
+	// ErrNotFound for a name this node doesn't serve.
+	Explain(name, client, qtype string) (*Explanation, error)
+	// SetOverride writes an override for the whole fleet, in place of the
+	// site's former one. It is validated, and Who and Since are filled.
+	// Its errors wrap ErrNotFound for an unknown site; every other error is
+	// taken as the store not being reachable.
+	SetOverride(ctx context.Context, o health.Override) error
+	// ClearOverride takes the site's override back; without one it does nothing.
+	ClearOverride(ctx context.Context, site string) error
+	// Ready is nil once this node answers queries, and stays nil when the
+	// store is lost later: a node never leaves service because of that.
+	Ready() error
+}
+
+// Errors that a Backend wraps to choose the HTTP status, and that a Client's
+// errors wrap in turn.
+var (
+	ErrInvalid      = errors.New("invalid request")         // 400
+	ErrUnauthorized = errors.New("token missing or wrong")  // 401
+	ErrForbidden    = errors.New("not allowed")             // 403
+	ErrNotFound     = errors.New("not found")               // 404
+	ErrUnavailable  = errors.New("temporarily unavailable") // 503
+)
+
+// Explanation is one decision with its reasons.
+type Explanation struct {
+	Name   string `json:"name"`   // fully qualified
+	Type   string `json:"type"`   // "A", "AAAA" …
+	Client string `json:"client"` // the address decided for
+	// Answer is the answer section in presentation format, one RR each. Empty: no data.
+	Answer []string `json:"answer"`
+	// Scope is the network the answer holds for, as ECS gives it back
+	// ("203.0.112.0/20"); "" when the name doesn't depend on the client.
+	Scope string `json:"scope"`
+	// Trace is how the decision came about; nil for a name that isn't steered.
+	Trace any `json:"trace,omitempty"`
+	// Text is all of it for a terminal.
+	Text string `json:"text"`
+}

@@ -1,0 +1,16 @@
+// Package console is how people and programs see and command a running node:
+// the HTTP API, Prometheus metrics and the embedded web page, and the Go client
+// that the command line uses.
+//
+// It owns the shapes of the API (Status, Explanation), who may ask for what
+// (see guard.go), and how a status reads in a terminal (WriteStatus). It does
+// not know where anything comes from: a Backend, which cmd implements over the
+// rooms, gives it values and takes orders.
+//
+// Invariants:
+//   - Nothing here is on the path of a DNS query; a stuck browser or a scan of the
+//     port costs a bounded number of connections, requests and bytes.
+//   - What changes something needs a method that a web page of another origin
+//     can't send unasked, a Host that isn't rebound, and the token when one is set.
+//   - A reading never blocks on the store: Backend.Status is of values in memory.
+package console

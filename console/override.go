@@ -1,0 +1,180 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"gslb/health"
+)
+
+// Bounds of an override's texts, in characters, and of its life: one that
+// outlives a year was meant to have no end, or is a slip of the unit.
+const (
+	maxWho  = 100
+	maxWhy  = 500
+	maxLife = 366 * 24 * time.Hour
+)
+
+// An overrideRequest is a health.Override that may say how long instead of until
+// when, which needs no common clock.
+type overrideRequest struct {
+	health.Override
+	For string `json:"for"` // a Go duration, "30m"
+}
+
+// POST /api/v1/override
+func (s *Server) postOverride(w http.ResponseWriter, r *http.Request) error {
+	o, err := readOverride(r, s.now())
+	if err != nil {
+		return err
+	}
+	if err := s.known(o.Site); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	if err := s.backend.SetOverride(ctx, o); err != nil {
+		return storeError("set", o.Site, err)
+	}
+	s.metrics.overrides.WithLabelValues(string(o.Kind)).Inc()
+	s.log.Info("override set", "site", o.Site, "kind", o.Kind, "who", o.Who, "why", o.Why, "until", o.Until, "remote", r.RemoteAddr)
+	writeJSON(w, http.StatusOK, o)
+	return nil
+}
+
+// DELETE /api/v1/override/{site}
+func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
+	site := r.PathValue("site")
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	if err := s.backend.ClearOverride(ctx, site); err != nil {
+		return storeError("cleared", site, err)
+	}
+	s.metrics.overrides.WithLabelValues("clear").Inc()
+	s.log.Info("override cleared", "site", site, "remote", r.RemoteAddr)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// known refuses a site that this node has not heard of, and names those it has.
+func (s *Server) known(site string) error {
+	var names []string
+	for _, x := range s.backend.Status().Sites {
+		if x.Site == site {
+			return nil
+		}
+		names = append(names, x.Site)
+	}
+	slices.Sort(names)
+	return fmt.Errorf("%w: site %.100q: must be one of %s", ErrNotFound, site, strings.Join(names, ", "))
+}
+
+// storeError says that an order was not carried out, and why.
+func storeError(done, site string, err error) error {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
+		return err
+	}
+	return refuse(http.StatusServiceUnavailable, "override of site %.100q not %s: %v", site, done, err)
+}
+
+// readOverride parses and checks the request's body.
+func readOverride(r *http.Request, now time.Time) (health.Override, error) {
+	var req overrideRequest
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil {
+		return health.Override{}, bodyError(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return health.Override{}, fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	}
+	o := req.Override
+	o.Site, o.Who, o.Why = strings.TrimSpace(o.Site), strings.TrimSpace(o.Who), strings.TrimSpace(o.Why)
+	o.Since = now.UTC().Truncate(time.Second) // when it was ordered is ours to say
+	if o.Who == "" {
+		o.Who = remote(r).String()
+	}
+	if err := until(&o, req.For, now); err != nil {
+		return health.Override{}, err
+	}
+	return o, checkOverride(o)
+}
+
+// until sets the end of o, from how long it is to last if that is said.
+func until(o *health.Override, life string, now time.Time) error {
+	if life != "" {
+		d, err := time.ParseDuration(life)
+		switch {
+		case err != nil || d <= 0:
+			return fmt.Errorf("%w: for %.40q: must be a duration such as \"30m\" or \"2h\"", ErrInvalid, life)
+		case !o.Until.IsZero():
+			return fmt.Errorf("%w: both for and until are given: must be one of them", ErrInvalid)
+		}
+		o.Until = now.Add(d).UTC().Truncate(time.Second)
+		if o.Until.Before(now) { // less than a second
+			o.Until = now.Add(d).UTC()
+		}
+	}
+	if o.Until.IsZero() {
+		return nil
+	}
+	if o.Expired(now) {
+		return fmt.Errorf("%w: until %s is over: must lie in the future", ErrInvalid, o.Until.Format(time.RFC3339))
+	}
+	if o.Until.Sub(now) > maxLife {
+		return fmt.Errorf("%w: until %s: must be within a year, or left out to hold until it is taken back", ErrInvalid, o.Until.Format(time.RFC3339))
+	}
+	return nil
+}
+
+func checkOverride(o health.Override) error {
+	switch o.Kind {
+	case health.Drain, health.ForceUp, health.ForceDown:
+	default:
+		return fmt.Errorf("%w: kind %.40q: must be \"drain\", \"up\" or \"down\"", ErrInvalid, o.Kind)
+	}
+	if o.Site == "" {
+		return fmt.Errorf("%w: site is missing", ErrInvalid)
+	}
+	for _, f := range []struct {
+		name, text string
+		limit      int
+	}{{"who", o.Who, maxWho}, {"why", o.Why, maxWhy}} {
+		if n := utf8.RuneCountInString(f.text); n > f.limit {
+			return fmt.Errorf("%w: %s has %d characters: must be at most %d", ErrInvalid, f.name, n, f.limit)
+		}
+		if strings.ContainsFunc(f.text, unicode.IsControl) {
+			return fmt.Errorf("%w: %s has a control character: must be one line of text", ErrInvalid, f.name)
+		}
+	}
+	return nil
+}
+
+// bodyError says what is wrong with a body, without Go's words for it.
+func bodyError(err error) error {
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return refuse(http.StatusRequestEntityTooLarge, "body is longer than %d bytes", tooLarge.Limit)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: body is empty: must be a JSON object", ErrInvalid)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: body ends within a JSON value", ErrInvalid)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%w: body at byte %d: %v", ErrInvalid, syntax.Offset, err)
+	case errors.As(err, &typ):
+		return fmt.Errorf("%w: %s is a JSON %s: must be a %v", ErrInvalid, typ.Field, typ.Value, typ.Type)
+	}
+	return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimPrefix(err.Error(), "json: "))
+}

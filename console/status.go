@@ -1,0 +1,186 @@
+package console
+
+import (
+	"time"
+
+	"gslb/health"
+)
+
+// Status is everything a person wants to know of a node and the fleet as the
+// node sees it, at one moment. All fields may be empty: a node without the
+// balancer role has no Frontends, one that serves no zone no Zones.
+type Status struct {
+	Node Node      `json:"node"`
+	Now  time.Time `json:"now"` // by this node's clock; ages are counted from it
+
+	// Revision is the store revision that the health in Sites was computed from.
+	Revision int64 `json:"revision"`
+	// Stale says that the store can't be reached: Sites are the last known (fail static).
+	Stale bool `json:"stale"`
+
+	Zones     []Zone      `json:"zones"`
+	Steered   []Steered   `json:"steered"`
+	Sites     []Site      `json:"sites"` // in the order of the configuration
+	Nodes     []FleetNode `json:"nodes"`
+	Frontends []Frontend  `json:"frontends"` // of this node's own balancer
+	Etcd      Etcd        `json:"etcd"`
+	Geo       []Database  `json:"geo"`
+	Problems  []string    `json:"problems"` // what a person should look at, one sentence each
+	Counters  Counters    `json:"counters"`
+}
+
+// Node is the node that answers.
+type Node struct {
+	Name    string    `json:"name"`
+	Roles   []string  `json:"roles"` // "dns", "checker", "balancer"
+	Version string    `json:"version"`
+	Started time.Time `json:"started"`
+}
+
+// Zone is a zone this node serves.
+type Zone struct {
+	Name   string `json:"name"`
+	Serial uint32 `json:"serial"`
+	Names  int    `json:"names"` // owner names
+}
+
+// Steered is a name whose answer depends on the client.
+type Steered struct {
+	Name string `json:"name"`
+	Form string `json:"form"` // "cname" or "address"
+	// TTLSeconds is the TTL of the tailored answers.
+	TTLSeconds uint32 `json:"ttl"`
+	Cohorts    int    `json:"cohorts"` // groups of clients that are treated alike
+}
+
+// Site is a site's health with what the configuration says of it.
+type Site struct {
+	health.Status
+	CNAME     string    `json:"cname,omitempty"`
+	Addresses []string  `json:"addresses,omitempty"`
+	Location  *Location `json:"location,omitempty"` // nil: not stated
+	// Spare is how much of Capacity the site has left, and 0 when it gives no
+	// new answers; filled by the console.
+	Spare float64 `json:"spare"`
+}
+
+// Location is in WGS 84 degrees, north and east positive.
+type Location struct {
+	Latitude  float64 `json:"latitude"`
+	Longitude float64 `json:"longitude"`
+}
+
+// FleetNode is a node that is alive, as its lease in the store says.
+type FleetNode struct {
+	Name     string    `json:"name"`
+	Roles    []string  `json:"roles"`
+	Since    time.Time `json:"since,omitzero"`
+	Revision int64     `json:"revision"` // the health revision it serves; 0: not told
+	Self     bool      `json:"self,omitempty"`
+}
+
+// Frontend is a listener of this node's balancer.
+type Frontend struct {
+	Name        string           `json:"name"`
+	Site        string           `json:"site"`
+	Listen      []string         `json:"listen"`
+	Pick        string           `json:"pick"`
+	Connections int64            `json:"connections"` // open now
+	Accepted    uint64           `json:"accepted"`    // since the start
+	Failed      uint64           `json:"failed"`      // accepted, but no server took them
+	Servers     []FrontendServer `json:"servers"`     // spares included
+}
+
+// FrontendServer is a real server behind a Frontend.
+type FrontendServer struct {
+	Address     string       `json:"address"`
+	State       health.State `json:"state"`
+	Role        string       `json:"role"`       // "server" or "spare"
+	InService   bool         `json:"in_service"` // given new connections
+	Isolated    bool         `json:"isolated,omitempty"`
+	Draining    bool         `json:"draining,omitempty"`
+	Connections int64        `json:"connections"`
+	Capacity    float64      `json:"capacity,omitempty"` // connections it can take well; 0: not stated
+	Detail      string       `json:"detail,omitempty"`   // the last check's outcome, or why it is isolated
+}
+
+// Etcd is the connection to the store.
+type Etcd struct {
+	Embedded  bool      `json:"embedded"`
+	Connected bool      `json:"connected"`
+	Since     time.Time `json:"since,omitzero"` // when Connected last changed
+	Endpoints []string  `json:"endpoints"`
+	Revision  int64     `json:"revision"`
+	Error     string    `json:"error,omitempty"` // the last one; may be old when connected
+}
+
+// Database is a source of places.
+type Database struct {
+	Path  string    `json:"path"`
+	Type  string    `json:"type"`
+	Built time.Time `json:"built,omitzero"`
+	Error string    `json:"error,omitempty"` // why a newer file isn't used
+}
+
+// Counters count since the node started.
+type Counters struct {
+	Queries uint64 `json:"queries"`
+	// Answers counts by response code ("NOERROR").
+	Answers map[string]uint64 `json:"answers"`
+	// Choices counts by steered name, then by site.
+	Choices map[string]map[string]uint64 `json:"choices"`
+}
+
+// word says whether the server is given new connections, in one word with
+// the reasons against it: what the page and the terminal show.
+func (v FrontendServer) word() string {
+	switch {
+	case v.Draining:
+		return "draining"
+	case v.Isolated || v.State == health.Down:
+		return "isolated"
+	case v.InService && v.Role == "spare":
+		return "spare, in service"
+	case v.InService:
+		return "in service"
+	case v.Role == "spare":
+		return "spare"
+	default:
+		return "out of service"
+	}
+}
+
+// complete fills what the console itself derives, and makes lists of JSON out of nil ones.
+func (s Status) complete(now time.Time) Status {
+	if s.Now.IsZero() {
+		s.Now = now
+	}
+	sites := make([]Site, len(s.Sites))
+	for i, x := range s.Sites {
+		x.Spare = 0
+		if x.InService() && x.Capacity > x.Load {
+			x.Spare = x.Capacity - x.Load
+		}
+		sites[i] = x
+	}
+	s.Sites = sites
+	s.Node.Roles = list(s.Node.Roles)
+	s.Zones, s.Steered, s.Nodes = list(s.Zones), list(s.Steered), list(s.Nodes)
+	s.Frontends, s.Geo, s.Problems = list(s.Frontends), list(s.Geo), list(s.Problems)
+	s.Etcd.Endpoints = list(s.Etcd.Endpoints)
+	if s.Counters.Answers == nil {
+		s.Counters.Answers = map[string]uint64{}
+	}
+	if s.Counters.Choices == nil {
+		s.Counters.Choices = map[string]map[string]uint64{}
+	}
+	return s
+}
+
+// list makes nil an empty list, which JSON writes as [] and not as null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}

@@ -13,11 +13,14 @@ type Status struct {
 	// Shed is the share of new users, 0 to 1, that should go elsewhere because
 	// the site is near or above its capacity. 0: take all.
 	Shed float64 `json:"shed"`
-	// Load and Capacity are the sums over Reports; 0 capacity: not reported.
-	Load     float64   `json:"load"`
-	Capacity float64   `json:"capacity"`
-	Why      string    `json:"why"`            // one sentence: what decided State
-	Since    time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
+	// Load is the sum over Reports, Capacity too, unless a balancer states none:
+	// then it is the site's configured capacity. 0 capacity: not known.
+	Load     float64 `json:"load"`
+	Capacity float64 `json:"capacity"`
+	// Utilization is Load/Capacity, smoothed: what Shed is steered by.
+	Utilization float64   `json:"utilization"`
+	Why         string    `json:"why"`            // one sentence: what decided State
+	Since       time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
 }
 
 // InService tells whether the site may be given to new users.

@@ -12,12 +12,24 @@ type Config struct {
 	Databases []string `toml:"databases"`
 	// Overrides beat every database; among them the longest network wins.
 	Overrides []Override `toml:"override"`
-	// Reload is how often the files are looked at for a replacement.
+	// Reload is how often the files are looked at for a replacement; default 5s.
 	Reload time.Duration `toml:"reload"`
 }
 
+// DefaultReload is the default of Config.Reload: a look is one stat per file.
+const DefaultReload = 5 * time.Second
+
+// WithDefaults returns c with the defaults in place of zero values.
+func (c Config) WithDefaults() Config {
+	if c.Reload == 0 {
+		c.Reload = DefaultReload
+	}
+	return c
+}
+
 // Override states the place of some networks. Fields that it leaves out are
-// taken from the databases.
+// taken from the databases, unless these contradict it: with the country
+// overridden, a city and coordinates in another country are left out.
 type Override struct {
 	Networks []netip.Prefix `toml:"networks"`
 	Place    PlaceConfig    `toml:"place"`

@@ -1,0 +1,191 @@
+package geo
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+)
+
+// Table maps every address to a number, as compactly as it goes. It never
+// changes. The zero Table maps everything to 0.
+type Table struct {
+	both
+	buildTime time.Duration
+}
+
+// TableStats describes a Table.
+type TableStats struct {
+	Leaves4   int           `json:"leaves4"` // networks that the IPv4 addresses are divided into
+	Leaves6   int           `json:"leaves6"`
+	Bytes     int           `json:"bytes"`
+	BuildTime time.Duration `json:"build_time"` // how long Build took
+}
+
+// Build walks everything that db says, joined, and makes a Table of what cohort
+// returns for it. db may be nil: then nothing is known of any place.
+//
+// cohort gets the Place of a piece of the address space and the longest of cuts
+// that contains it, the zero Prefix if none does. It is called once for each
+// distinct pair, in no order that matters, from the calling goroutine. Networks in
+// cuts lose their host bits; IPv4-mapped ones are taken for IPv4.
+//
+// Neighbours with the same number merge as far as they go.
+func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix) uint32) *Table {
+	begin := time.Now()
+	if db == nil {
+		db = &DB{overrides: newOverrides(nil), holes: holes()}
+	}
+	c := newCutter(cuts)
+	t := new(Table)
+	n := newNumberer(db, c.prefixes, cohort)
+	for _, v4 := range [...]bool{true, false} {
+		parts := []partition{db.holes.family(v4), db.overrides.family(v4)}
+		for _, s := range db.sources {
+			parts = append(parts, s.family(v4))
+		}
+		parts = append(parts, c.family(v4))
+		into := t.family(v4)
+		n.reset()
+		sweep(parts, func(at run, values []uint32, changed int) {
+			if at.kind == plain {
+				at.value = n.number(values, changed)
+			}
+			into.push(at)
+		})
+		into.seal()
+	}
+	t.buildTime = time.Since(begin)
+	return t
+}
+
+// cutter holds the cuts as partitions of numbers: cuts[value-1], 0 for none.
+type cutter struct {
+	*both
+	prefixes []netip.Prefix
+}
+
+func newCutter(cuts []netip.Prefix) cutter {
+	c := cutter{prefixes: []netip.Prefix{{}}}
+	seen := map[netip.Prefix]bool{}
+	var networks []valued
+	for _, p := range cuts {
+		p, ok := normalPrefix(p)
+		if !ok || seen[p] {
+			continue
+		}
+		seen[p] = true
+		networks = append(networks, valued{p, leaf{value: uint32(len(c.prefixes))}})
+		c.prefixes = append(c.prefixes, p)
+	}
+	c.both = nested(networks)
+	return c
+}
+
+// numberer turns what the sources say about a piece into the caller's number,
+// step by step: the Place known so far and the next source's number give the next
+// Place. Each step is remembered, so that millions of pieces cost a few joins.
+type numberer struct {
+	cuts   []netip.Prefix
+	cohort func(Place, netip.Prefix) uint32
+
+	sources [][]Place           // by step: what the source's numbers mean
+	joined  []map[uint64]uint32 // by step: place so far and source's number to place
+	places  []Place             // distinct joined ones
+	numbers map[Place]uint32
+	cohorts map[uint64]uint32 // joined place and cut to the caller's number
+	chain   []uint32          // the places of the last piece, step by step; chain[0] is the zero Place
+}
+
+func newNumberer(db *DB, cuts []netip.Prefix, cohort func(Place, netip.Prefix) uint32) *numberer {
+	n := &numberer{
+		cuts:    cuts,
+		cohort:  cohort,
+		sources: [][]Place{db.overrides.places},
+		places:  []Place{{}},
+		numbers: map[Place]uint32{{}: 0},
+		cohorts: map[uint64]uint32{},
+	}
+	for _, s := range db.sources {
+		n.sources = append(n.sources, s.places)
+	}
+	for range n.sources {
+		n.joined = append(n.joined, map[uint64]uint32{})
+	}
+	n.chain = make([]uint32, len(n.sources)+1)
+	return n
+}
+
+// reset forgets the last piece.
+func (n *numberer) reset() { clear(n.chain) }
+
+// number returns the caller's number of a piece. values are those of the sweep:
+// the holes', each source's, the cut's.
+func (n *numberer) number(values []uint32, changed int) uint32 {
+	_ = changed
+	for step := range n.sources {
+		n.chain[step+1] = n.join(step, n.chain[step], values[step+1])
+	}
+	place, cut := n.chain[len(n.chain)-1], values[len(values)-1]
+	pair := uint64(place)<<32 | uint64(cut)
+	number, ok := n.cohorts[pair]
+	if !ok {
+		number = n.cohort(n.places[place], n.cuts[cut])
+		n.cohorts[pair] = number
+	}
+	return number
+}
+
+func (n *numberer) join(step int, place, value uint32) uint32 {
+	if value == 0 {
+		return place // a miss adds nothing
+	}
+	pair := uint64(place)<<32 | uint64(value)
+	id, ok := n.joined[step][pair]
+	if !ok {
+		id = n.intern(n.places[place].fill(n.sources[step][value]))
+		n.joined[step][pair] = id
+	}
+	return id
+}
+
+func (n *numberer) intern(p Place) uint32 {
+	id, ok := n.numbers[p]
+	if !ok {
+		id = uint32(len(n.places))
+		n.numbers[p] = id
+		n.places = append(n.places, p)
+	}
+	return id
+}
+
+// Lookup returns the number of an address and the width in bits of the leaf
+// around it, in the address's own family: all addresses that share so many bits
+// with it have the same number, and 0 means the whole family.
+//
+// An IPv4-mapped address counts as an IPv4 address, its bits too. Addresses of
+// 6to4, NAT64 and Teredo are looked up by the IPv4 address within; their bits
+// count in the IPv6 address. An invalid address gets 0, 0.
+func (t *Table) Lookup(a netip.Addr) (value uint32, bits uint8) {
+	if a.Is4() || a.Is4In6() {
+		b := a.As4()
+		lf := t.v4.level.find(binary.BigEndian.Uint32(b[:]))
+		return lf.value, lf.bits
+	}
+	if !a.IsValid() {
+		return 0, 0
+	}
+	k := keyOf(a)
+	if inner, before, ok := embedded(k); ok {
+		lf := t.v4.level.find(inner)
+		return lf.value, before + lf.bits
+	}
+	lf := t.v6.find(k)
+	return lf.value, lf.bits
+}
+
+// Stats describes the table.
+func (t *Table) Stats() TableStats {
+	leaves4, bytes4 := t.v4.size()
+	leaves6, bytes6 := t.v6.size()
+	return TableStats{Leaves4: leaves4, Leaves6: leaves6, Bytes: bytes4 + bytes6, BuildTime: t.buildTime}
+}

@@ -1,0 +1,228 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+)
+
+// nameForm is what sites, groups, checks, frontends and nodes may be called:
+// such a name can be written in a target ("nearest:a,b"), be part of an etcd
+// key and a label of a metric.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+
+const nameRule = "must be 1 to 63 letters, digits, '-', '_' and '.', a letter or digit first"
+
+// check calls the rooms' Validate and then looks at what ties the tables together.
+func (c *Config) check(r *report) {
+	c.checkRooms(r)
+	c.checkNode(r)
+	c.checkZones(r)
+	c.checkSites(r)
+	c.checkGroups(r)
+	c.checkSteers(r)
+	c.checkFrontends(r)
+	c.checkListens(r)
+	c.checkFiles(r)
+	c.checkUnused(r)
+}
+
+// checkRooms lets each room judge its own table.
+func (c *Config) checkRooms(r *report) {
+	if c.Node.HasRole(RoleDNS) || r.at.has("dns") {
+		c.DNS.Validate(r.in("dns"))
+	}
+	validate(c.Etcd, r.in("etcd"))
+	c.Geo.Validate(r.in("geo"))
+	c.API.Validate(r.in("api"))
+	for i, z := range c.Zones {
+		z.Validate(r.in(indexPath("zone", i)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Checks)) {
+		path := joinPath("check", name)
+		if !nameForm.MatchString(name) {
+			r.bad(path, "%q: %s", name, nameRule)
+		}
+		validate(c.Checks[name], r.in(path))
+	}
+	for i, f := range c.Frontends {
+		validate(f, r.in(indexPath("frontend", i)))
+	}
+}
+
+func validate(v any, bad func(key, msg string)) {
+	if v, ok := v.(interface {
+		Validate(bad func(key, msg string))
+	}); ok {
+		v.Validate(bad)
+	}
+}
+
+func (c *Config) checkNode(r *report) {
+	n := c.Node
+	if !nameForm.MatchString(n.Name) {
+		if r.at.has("node.name") {
+			r.bad("node.name", "%q: %s", n.Name, nameRule)
+		} else {
+			r.bad("node.name", "missing, and the host name %q cannot stand for it: %s", n.Name, nameRule)
+		}
+	}
+	oneOf(r, "node.log_level", n.LogLevel, "debug", "info", "warn", "error")
+	oneOf(r, "node.log_format", n.LogFormat, "text", "json")
+	for i, role := range n.Roles {
+		key := indexPath("node.roles", i)
+		oneOf(r, key, role, RoleDNS, RoleChecker, RoleBalancer)
+		if slices.Contains(n.Roles[:i], role) {
+			r.bad(key, "%q: listed twice", role)
+		}
+	}
+	if n.Site != "" {
+		c.checkSiteName(r, "node.site", n.Site)
+	}
+	c.checkRoles(r)
+}
+
+// checkRoles reports roles without anything to do, and the reverse.
+func (c *Config) checkRoles(r *report) {
+	if n := slices.Index(c.Node.Roles, RoleDNS); n >= 0 {
+		if !r.at.has("dns") {
+			r.bad("dns", `missing: the role "dns" needs [dns] with listen = ["0.0.0.0:53", "[::]:53"]`)
+		}
+		if len(c.Zones) == 0 && !r.at.has("zone") {
+			r.bad("zone", `missing: the role "dns" needs at least one [[zone]] to serve`)
+		}
+	}
+	if n := slices.Index(c.Node.Roles, RoleBalancer); n >= 0 && len(c.Frontends) == 0 && !r.at.has("frontend") {
+		r.bad(indexPath("node.roles", n), `"balancer": needs at least one [[frontend]]`)
+	} else if n < 0 && len(c.Frontends) > 0 {
+		r.warn("frontend", `not used: the node does not have the role "balancer"`)
+	}
+	if n := slices.Index(c.Node.Roles, RoleChecker); n >= 0 && r.at.has("node.roles") &&
+		!slices.ContainsFunc(c.Sites, func(s Site) bool { return s.Check != "" }) {
+		r.warn(indexPath("node.roles", n), `"checker": has nothing to do, no [[site]] has a check`)
+	}
+}
+
+func oneOf(r *report, key, value string, known ...string) {
+	if !slices.Contains(known, value) {
+		r.badHint(key, didYouMean(value, known), "%q: must be one of %s", value, orList(known))
+	}
+}
+
+// orList writes "a", "b" or "c".
+func orList(words []string) string {
+	text := ""
+	for i, w := range words {
+		switch {
+		case i == 0:
+		case i == len(words)-1:
+			text += " or "
+		default:
+			text += ", "
+		}
+		text += fmt.Sprintf("%q", w)
+	}
+	return text
+}
+
+// names remembers where names were first used, to report the second use.
+type names struct {
+	*report
+	what  string
+	first map[string]string // name -> key
+}
+
+// add tells whether the name is new; an empty one is reported as missing.
+func (n *names) add(key, name string) bool {
+	if name == "" {
+		n.bad(key, "missing: every %s needs a name", n.what)
+		return false
+	}
+	if first, ok := n.first[name]; ok {
+		n.bad(key, "%q: already the name of the %s on line %d", name, n.what, n.line(first))
+		return false
+	}
+	if n.first == nil {
+		n.first = map[string]string{}
+	}
+	n.first[name] = key
+	return true
+}
+
+func (c *Config) checkZones(r *report) {
+	seen := names{report: r, what: "zone"}
+	for i, z := range c.Zones {
+		seen.add(indexPath("zone", i)+".name", z.Name)
+	}
+}
+
+func (c *Config) checkFrontends(r *report) {
+	seen := names{report: r, what: "frontend"}
+	for i, f := range c.Frontends {
+		path := indexPath("frontend", i)
+		if seen.add(path+".name", f.Name) && !nameForm.MatchString(f.Name) {
+			r.bad(path+".name", "%q: %s", f.Name, nameRule)
+		}
+		c.checkCheckName(r, path+".check", f.Check)
+		switch {
+		case r.at.has(path + ".site"):
+			c.checkSiteName(r, path+".site", f.Site)
+		case f.Site == "" && c.Node.HasRole(RoleBalancer):
+			r.warn(path, "belongs to no site, so its load and health are not reported: set site here or in [node]")
+		}
+		addresses := map[string]string{}
+		for j, s := range f.Servers {
+			checkServer(r, addresses, indexPath(path+".server", j)+".address", s.Address)
+		}
+		for j, s := range f.Spares {
+			checkServer(r, addresses, indexPath(path+".spare", j)+".address", s.Address)
+		}
+	}
+}
+
+// checkServer reports a server that a frontend has already, as server or spare.
+func checkServer(r *report, addresses map[string]string, key, address string) {
+	if first, ok := addresses[address]; ok && address != "" {
+		r.bad(key, "%q: already on line %d", address, r.line(first))
+		return
+	}
+	addresses[address] = key
+}
+
+func (c *Config) checkSiteName(r *report, key, name string) {
+	all := make([]string, len(c.Sites))
+	for i, s := range c.Sites {
+		all[i] = s.Name
+	}
+	if !slices.Contains(all, name) {
+		r.badHint(key, didYouMean(name, all), "%q: no [[site]] has this name", name)
+	}
+}
+
+// checkCheckName reports a reference to a check that is not there; "" refers to none.
+func (c *Config) checkCheckName(r *report, key, name string) {
+	if _, ok := c.Checks[name]; !ok && r.at.has(key) {
+		r.badHint(key, didYouMean(name, slices.Collect(maps.Keys(c.Checks))), "%q: there is no [check.%s]", name, name)
+	}
+}
+
+// checkUnused warns of what nothing refers to: mostly a reference is missing.
+func (c *Config) checkUnused(r *report) {
+	used := map[string]bool{}
+	for _, s := range c.Sites {
+		used[s.Check] = true
+	}
+	for _, f := range c.Frontends {
+		used[f.Check] = true
+	}
+	for name := range c.Checks {
+		if !used[name] {
+			r.warn(joinPath("check", name), "not used: no site or frontend refers to this check")
+		}
+	}
+	if len(c.Steers) == 0 || len(r.errors) > 0 {
+		return // after an error it is not known what the targets are
+	}
+	c.warnUntargeted(r)
+}

@@ -1,0 +1,265 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"gslb/geo"
+	"gslb/steer"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	minTTL = time.Second // RFC 1035 allows 0, but then every query comes here
+	maxTTL = 24 * time.Hour
+)
+
+func (c *Config) checkSteers(r *report) {
+	seen := names{report: r, what: "steered name"}
+	for i, s := range c.Steers {
+		path := indexPath("steer", i)
+		if seen.add(path+".name", s.Name) {
+			c.checkOwner(r, path, s)
+		}
+		if s.Answer == "" {
+			r.bad(path+".answer", "missing: must be %q or %q", AnswerCNAME, AnswerAddress)
+		}
+		oneOf(r, path+".answer", s.Answer, AnswerCNAME, AnswerAddress)
+		if s.TTL < minTTL || s.TTL > maxTTL {
+			r.bad(path+".ttl", "%s: must be 1s to 24h", showDuration(s.TTL))
+		} else if s.TTL%time.Second != 0 {
+			r.bad(path+".ttl", "%s: must be whole seconds", showDuration(s.TTL))
+		}
+		c.checkRules(r, path, s)
+		c.checkTargets(r, path+".last_resort", s, s.LastResort)
+	}
+}
+
+// checkOwner looks at where the steered name stands.
+func (c *Config) checkOwner(r *report, path string, s Steer) {
+	key := path + ".name"
+	apex, known := "", []string(nil)
+	for _, z := range c.Zones {
+		known = append(known, z.Name)
+		if z.Name != "" && dns.IsSubDomain(z.Name, s.Name) && len(z.Name) > len(apex) {
+			apex = z.Name
+		}
+	}
+	switch {
+	case r.faulty(key) || r.faulty("zone"): // it is not known where the name belongs
+	case apex == "" && len(known) > 0:
+		r.badHint(key, "zones: "+strings.Join(known, ", "), "%q: is in none of the zones", s.Name)
+	case apex == s.Name && s.Answer == AnswerCNAME:
+		r.bad(key, `%q: is the apex of its zone, where a CNAME cannot stand beside SOA and NS: use answer = "address"`, s.Name)
+	}
+}
+
+func (c *Config) checkRules(r *report, path string, s Steer) {
+	if len(s.Rules) == 0 && !r.faulty(path+".rule") {
+		r.bad(path+".rule", "missing: must have at least one [[steer.rule]]")
+		return
+	}
+	everyone := ""
+	for i, rule := range s.Rules {
+		at := indexPath(path+".rule", i)
+		c.checkMatchers(r, at, rule)
+		if len(rule.To) == 0 {
+			r.bad(at+".to", `missing: must list the targets in order, such as ["kt", "nearest:all"]`)
+		}
+		c.checkTargets(r, at+".to", s, rule.To)
+		switch {
+		case everyone != "":
+			r.bad(at, "never reached: the rule on line %d has no matcher, so it matches everyone", r.line(everyone))
+		case rule.matchesEveryone() && !c.writesMatcher(r, at):
+			everyone = at
+		}
+	}
+	if everyone == "" && len(s.Rules) > 0 && !r.faulty(path+".rule") {
+		r.warn(path, "no rule for everyone else: end with a [[steer.rule]] that has only to")
+	}
+}
+
+// writesMatcher tells whether the rule in the file has a matcher, be it empty
+// or wrong, so that it is not taken for a rule that matches everyone.
+func (c *Config) writesMatcher(r *report, path string) bool {
+	for _, matcher := range []string{"isp", "asn", "city", "subdivision", "country", "continent", "network"} {
+		if r.at.has(path + "." + matcher) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Config) checkMatchers(r *report, path string, rule SteerRule) {
+	each := func(matcher string, values []string, fault func(string) error) {
+		key := path + "." + matcher
+		if values != nil && len(values) == 0 {
+			r.bad(key, "empty: would match nobody; leave it out or list what to match")
+		}
+		for i, v := range values {
+			at := indexPath(key, i)
+			if strings.TrimSpace(v) != v || v == "" {
+				r.bad(at, "%q: must not be empty nor have blanks around it", v)
+			} else if err := fault(v); err != nil {
+				r.bad(at, "%v", err)
+			} else if slices.ContainsFunc(values[:i], func(w string) bool { return strings.EqualFold(v, w) }) {
+				r.bad(at, "%q: listed twice", v)
+			}
+		}
+	}
+	anything := func(string) error { return nil }
+	each("isp", rule.ISP, anything)
+	each("city", rule.City, anything)
+	each("country", rule.Country, geo.CheckCountry)
+	each("continent", rule.Continent, geo.CheckContinent)
+	each("subdivision", rule.Subdivision, geo.CheckSubdivision)
+	if rule.ASN != nil && len(rule.ASN) == 0 {
+		r.bad(path+".asn", "empty: would match nobody; leave it out or list what to match")
+	}
+	for i, n := range rule.ASN {
+		if n == 0 {
+			r.bad(indexPath(path+".asn", i), "0: must be 1 or more: number 0 is reserved (RFC 7607)")
+		}
+	}
+	c.checkNetworks(r, path+".network", rule.Network)
+}
+
+func (c *Config) checkNetworks(r *report, key string, networks []netip.Prefix) {
+	if networks != nil && len(networks) == 0 {
+		r.bad(key, "empty: would match nobody; leave it out or list what to match")
+	}
+	for i, n := range networks {
+		at := indexPath(key, i)
+		limit := c.DNS.ECSMaxV4
+		if n.Addr().Is6() {
+			limit = c.DNS.ECSMaxV6
+		}
+		switch {
+		case !n.IsValid(): // reported when it was read
+		case n.Addr().Is4In6():
+			r.bad(at, "%q: must be written as an IPv4 network", n)
+		case n != n.Masked():
+			r.bad(at, "%q: has bits set beyond its length; the network is %q", n, n.Masked())
+		case slices.Contains(networks[:i], n):
+			r.bad(at, "%q: listed twice", n)
+		case n.Bits() > limit:
+			r.warn(at, "%q: is finer than the /%d that resolvers tell of a client (ecs_max_v%c): clients behind most resolvers cannot be told apart so finely",
+				n, limit, map[bool]rune{true: '4', false: '6'}[n.Addr().Is4()])
+		}
+	}
+}
+
+// checkTargets looks at the targets and at whether their sites fit the form of the answer.
+func (c *Config) checkTargets(r *report, key string, s Steer, targets []string) {
+	sites, groups := c.SteerSites(), c.members()
+	for i, text := range targets {
+		at := indexPath(key, i)
+		if slices.Contains(targets[:i], text) {
+			r.bad(at, "%q: listed twice: when it has no site available the first time, it has none the second", text)
+			continue
+		}
+		t, err := steer.ParseTarget(text, sites, groups)
+		if err != nil {
+			c.badTarget(r, at, text, err)
+			continue
+		}
+		c.checkMembers(r, at, text, s, t)
+	}
+}
+
+func (c *Config) badTarget(r *report, key, text string, err error) {
+	var unknown *steer.UnknownError
+	if !errors.As(err, &unknown) {
+		r.bad(key, "%q: %v", text, err)
+		return
+	}
+	if unknown.What != "pick" && r.faulty("site") && nearest(unknown.Name, unknown.Known) == "" {
+		return // it may be the name of a site that could not be read
+	}
+	if unknown.Name == text {
+		r.badHint(key, didYouMean(unknown.Name, unknown.Known), "%q: no %s has this name", text, unknown.What)
+		return
+	}
+	r.badHint(key, didYouMean(unknown.Name, unknown.Known), "%q: no %s is named %q", text, unknown.What, unknown.Name)
+}
+
+// checkMembers reports the sites of a target that lack what the answer or the pick needs.
+func (c *Config) checkMembers(r *report, key, text string, s Steer, t steer.Target) {
+	var noCNAME, noAddress, noLocation, noCapacity []string
+	for _, m := range t.Members {
+		site := c.Sites[m.Site]
+		path := indexPath("site", m.Site)
+		lacks := func(list *[]string, field string, missing bool) {
+			if missing && !r.at.has(path+"."+field) {
+				*list = append(*list, site.Name)
+			}
+		}
+		lacks(&noCNAME, "cname", site.CNAME == "")
+		lacks(&noAddress, "addresses", len(site.Addresses) == 0)
+		lacks(&noLocation, "location", len(site.Location) == 0)
+		lacks(&noCapacity, "capacity", site.Capacity == 0)
+	}
+	many := len(t.Members) > 1
+	switch {
+	case s.Answer == AnswerCNAME && noCNAME != nil:
+		r.bad(key, `%q: %s: answer = "cname" needs a cname of every site it can choose`, text, without("site", noCNAME, "cname"))
+	case s.Answer == AnswerAddress && noAddress != nil:
+		r.bad(key, `%q: %s: answer = "address" needs addresses of every site it can choose`, text, without("site", noAddress, "addresses"))
+	case t.Pick == steer.Nearest && noLocation != nil && many:
+		r.warn(key, "%q: %s: its distance is not known, it comes after those that are near", text, without("site", noLocation, "location"))
+	case t.Pick == steer.Load && noCapacity != nil && many:
+		r.warn(key, "%q: %s: what it has to spare is only known from its balancer's reports", text, without("site", noCapacity, "capacity"))
+	}
+}
+
+func without(what string, names []string, field string) string {
+	if len(names) > 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%s %s without %s", what, strings.Join(names, ", "), field)
+}
+
+// warnUntargeted warns of groups and sites that no target has.
+func (c *Config) warnUntargeted(r *report) {
+	sites, groups := c.SteerSites(), c.members()
+	reached, named := map[int]bool{}, map[string]bool{}
+	use := func(targets []string) {
+		for _, text := range targets {
+			t, err := steer.ParseTarget(text, sites, groups)
+			if err != nil {
+				continue
+			}
+			for _, m := range t.Members {
+				reached[m.Site] = true
+			}
+			_, list, pick := strings.Cut(text, ":")
+			if !pick {
+				list = text
+			}
+			for name := range strings.SplitSeq(list, ",") {
+				named[strings.TrimSpace(name)] = true
+			}
+		}
+	}
+	for _, s := range c.Steers {
+		for _, rule := range s.Rules {
+			use(rule.To)
+		}
+		use(s.LastResort)
+	}
+	for i, s := range c.Sites {
+		if !reached[i] {
+			r.warn(indexPath("site", i), "not used: no [[steer]] can choose site %q", s.Name)
+		}
+	}
+	for i, g := range c.Groups {
+		if !named[g.Name] {
+			r.warn(indexPath("group", i), "not used: no [[steer]] refers to group %q", g.Name)
+		}
+	}
+}

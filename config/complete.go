@@ -1,0 +1,163 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+	"time"
+
+	"gslb/zones"
+)
+
+// complete fills in defaults, puts names into canonical form and makes paths
+// absolute. It reports only what these steps themselves find wrong.
+func (c *Config) complete(r *report) {
+	c.completeNames(r)
+	c.completeDefaults(r)
+	c.completePaths(r)
+	for i := range c.Frontends {
+		if f := &c.Frontends[i]; f.Site == "" {
+			f.Site = c.siteOf(f.Listen)
+		}
+	}
+}
+
+// completeNames makes domain names absolute and lower case.
+func (c *Config) completeNames(r *report) {
+	canonical := func(name *string, key string) {
+		if *name == "" {
+			return // whoever needs it says so
+		}
+		full, err := zones.CanonicalName(*name)
+		if err != nil {
+			r.bad(key, "%v", err)
+			return
+		}
+		*name = full
+	}
+	for i := range c.Zones {
+		canonical(&c.Zones[i].Name, indexPath("zone", i)+".name")
+	}
+	for i := range c.Sites {
+		canonical(&c.Sites[i].CNAME, indexPath("site", i)+".cname")
+	}
+	for i := range c.Steers {
+		canonical(&c.Steers[i].Name, indexPath("steer", i)+".name")
+	}
+}
+
+func (c *Config) completeDefaults(r *report) {
+	setDefaults(r, "node", &c.Node, c.Node.withDefaults(len(c.Frontends) > 0))
+	setDefaults(r, "dns", &c.DNS, c.DNS.WithDefaults())
+	setDefaults(r, "etcd", &c.Etcd, withDefaults(c.Etcd))
+	setDefaults(r, "geo", &c.Geo, withDefaults(c.Geo))
+	setDefaults(r, "api", &c.API, c.API.WithDefaults())
+	for i, s := range c.Sites {
+		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())
+	}
+	for name, check := range c.Checks {
+		v := check
+		setDefaults(r, joinPath("check", name), &v, check.WithDefaults())
+		c.Checks[name] = v
+	}
+	for i, s := range c.Steers {
+		setDefaults(r, indexPath("steer", i), &c.Steers[i], s.withDefaults())
+	}
+	for i, f := range c.Frontends {
+		if f.Site == "" {
+			f.Site = c.Node.Site
+		}
+		setDefaults(r, indexPath("frontend", i), &c.Frontends[i], withDefaults(f))
+	}
+}
+
+func withDefaults[T any](v T) T {
+	if d, ok := any(v).(interface{ WithDefaults() T }); ok {
+		return d.WithDefaults()
+	}
+	return v
+}
+
+// setDefaults replaces the table at path by its copy with defaults. A zero that
+// the file writes out would be replaced in silence, so it is an error.
+func setDefaults[T any](r *report, path string, dst *T, full T) {
+	refuseZeros(r, path, reflect.ValueOf(dst).Elem(), reflect.ValueOf(&full).Elem())
+	*dst = full
+}
+
+func refuseZeros(r *report, path string, written, full reflect.Value) {
+	for i := range written.NumField() {
+		tag := written.Type().Field(i).Tag.Get("toml")
+		key := joinPath(path, tag)
+		w, f := written.Field(i), full.Field(i)
+		if tag == "" || !r.at.has(key) {
+			continue
+		}
+		empty := w.IsZero() || (w.Kind() == reflect.Slice && w.Len() == 0)
+		switch {
+		case w.Kind() == reflect.Slice && w.Len() == f.Len() && w.Type().Elem().Kind() == reflect.Struct:
+			for j := range w.Len() {
+				refuseZeros(r, indexPath(key, j), w.Index(j), f.Index(j))
+			}
+		case empty && !f.IsZero():
+			r.bad(key, "%s: leave it out to get the default, %s", showValue(w), showValue(f))
+		}
+	}
+}
+
+// showValue writes a Go value as TOML would.
+func showValue(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case string:
+		return fmt.Sprintf("%q", x)
+	case time.Duration:
+		return showDuration(x)
+	case []string:
+		return showList(x)
+	}
+	return fmt.Sprint(v.Interface())
+}
+
+func showList(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = fmt.Sprintf("%q", s)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// showDuration drops the zero units that Duration.String adds: "5m", not "5m0s".
+func showDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+// siteOf returns the site that has the address of one of the listens, if only
+// one has: whoever takes the connections to a site's address serves that site.
+func (c *Config) siteOf(listens []string) string {
+	found := ""
+	for _, l := range listens {
+		e, ok := parseEndpoint(l)
+		if !ok || !e.addr.IsValid() || e.addr.IsUnspecified() {
+			continue
+		}
+		for _, s := range c.Sites {
+			for _, a := range s.Addresses {
+				if a != e.addr {
+					continue
+				}
+				if found != "" && found != s.Name {
+					return ""
+				}
+				found = s.Name
+			}
+		}
+	}
+	return found
+}

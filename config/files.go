@@ -1,0 +1,64 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+)
+
+// completePaths makes every path absolute, relative to the configuration's directory.
+func (c *Config) completePaths(r *report) {
+	c.Node.DataDir = r.absolute(c.Node.DataDir)
+	for i := range c.Zones {
+		c.Zones[i].File = r.absolute(c.Zones[i].File)
+	}
+	for i := range c.Geo.Databases {
+		c.Geo.Databases[i] = r.absolute(c.Geo.Databases[i])
+	}
+	for name, check := range c.Checks {
+		check.CA = r.absolute(check.CA)
+		c.Checks[name] = check
+	}
+	for _, pem := range []*string{&c.Etcd.Cert, &c.Etcd.Key, &c.Etcd.CA} {
+		*pem = r.absolute(*pem)
+	}
+}
+
+// checkFiles reports the files that are named but cannot be read. What is in
+// them is for the room that reads them.
+func (c *Config) checkFiles(r *report) {
+	for i, z := range c.Zones {
+		r.checkFile(indexPath("zone", i)+".file", "zone file", z.File)
+	}
+	for i, path := range c.Geo.Databases {
+		r.checkFile(indexPath("geo.databases", i), "database", path)
+	}
+	for name, check := range c.Checks {
+		r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA)
+	}
+	r.checkFile("etcd.cert", "PEM file", c.Etcd.Cert)
+	r.checkFile("etcd.key", "PEM file", c.Etcd.Key)
+	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)
+	if info, err := os.Stat(c.Node.DataDir); err == nil && !info.IsDir() {
+		r.bad("node.data_dir", "%s: must be a directory", c.Node.DataDir)
+	}
+}
+
+func (r *report) checkFile(key, what, path string) {
+	if path == "" || !r.at.has(key) {
+		return // whoever needs it says so
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err // the path is in the message already
+		}
+		r.bad(key, "%s: cannot read the %s: %v", path, what, err)
+		return
+	}
+	defer f.Close() // only read
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		r.bad(key, "%s: must be a %s, is a directory", path, what)
+	}
+}

@@ -1,0 +1,115 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+)
+
+// endpoint is an address and port to listen on. The zero addr means all
+// addresses of both families (":53").
+type endpoint struct {
+	addr netip.Addr
+	port uint16
+}
+
+// parseEndpoint reads host:port; ok is false for what is not an IP address or
+// nothing, and a port number. Whether that is a fault is for the room to say.
+func parseEndpoint(s string) (e endpoint, ok bool) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return e, false
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return e, false
+	}
+	e.port = uint16(n)
+	switch host {
+	case "":
+		return e, true
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	e.addr, err = netip.ParseAddr(host)
+	e.addr = e.addr.Unmap()
+	return e, err == nil
+}
+
+// overlaps tells whether both cannot be listened on at once. The families are
+// apart: "0.0.0.0:53" and "[::]:53" go together. Port 0 is any free one.
+//
+//	              │ all        │ 0.0.0.0  │ ::       │ one address
+//	──────────────┼────────────┼──────────┼──────────┼────────────
+//	all           │ yes        │ yes      │ yes      │ yes
+//	0.0.0.0       │            │ yes      │ no       │ if IPv4
+//	::            │            │          │ yes      │ if IPv6
+//	one address   │            │          │          │ if the same
+func (e endpoint) overlaps(o endpoint) bool {
+	if e.port != o.port || e.port == 0 {
+		return false
+	}
+	if !e.addr.IsValid() || !o.addr.IsValid() {
+		return true
+	}
+	if e.addr.IsUnspecified() || o.addr.IsUnspecified() {
+		return e.addr.Is4() == o.addr.Is4()
+	}
+	return e.addr == o.addr
+}
+
+// checkListens reports addresses that two parts of this node would listen on.
+// All of them use TCP, the DNS server UDP as well.
+func (c *Config) checkListens(r *report) {
+	var taken []listen
+	use := func(key, text string) {
+		e, ok := parseEndpoint(text)
+		if !ok {
+			return
+		}
+		l := listen{e, key, text}
+		for _, t := range taken {
+			if e.overlaps(t.endpoint) {
+				r.overlap(l, t)
+				return
+			}
+		}
+		taken = append(taken, l)
+	}
+	if c.Node.HasRole(RoleDNS) {
+		for i, l := range c.DNS.Listen {
+			use(indexPath("dns.listen", i), l)
+		}
+	}
+	if c.API.Listen != "off" {
+		use("api.listen", c.API.Listen)
+	}
+	if c.Node.HasRole(RoleBalancer) {
+		for i, f := range c.Frontends {
+			for j, l := range f.Listen {
+				use(indexPath(indexPath("frontend", i)+".listen", j), l)
+			}
+		}
+	}
+	if c.Etcd.Embedded {
+		use("etcd.listen", c.Etcd.Listen)
+		use("etcd.peer_listen", c.Etcd.PeerListen)
+	}
+}
+
+type listen struct {
+	endpoint
+	key, text string
+}
+
+// overlap blames the listen that is written, when the other is a default.
+func (r *report) overlap(l, other listen) {
+	if !r.at.has(l.key) {
+		l, other = other, l
+	}
+	if !r.at.has(other.key) {
+		r.bad(l.key, "%q: overlaps the default of %s, %q", l.text, other.key, other.text)
+		return
+	}
+	r.bad(l.key, "%q: overlaps %q, where %s on line %d listens", l.text, other.text, other.key, r.line(other.key))
+}

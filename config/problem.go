@@ -1,0 +1,124 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Problem is one fault of a configuration, and where it is.
+type Problem struct {
+	File    string // as given to Load or Parse
+	Line    int    // from 1; 0 when the file could not be read
+	Column  int    // from 1, in characters
+	Key     string // path of the key, "steer[0].rule[1].to"; indexes count from 0
+	Message string // the value seen and what would be right
+	Hint    string // what was probably meant; may be empty
+}
+
+// Error returns "file:line: key: message; hint".
+func (p Problem) Error() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Key != "" {
+		b.WriteString(": " + p.Key)
+	}
+	b.WriteString(": " + p.Message)
+	if p.Hint != "" {
+		b.WriteString("; " + p.Hint)
+	}
+	return b.String()
+}
+
+// Problems are all the faults of a file, in the order of their lines.
+type Problems []Problem
+
+// Error returns one line for each problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// report collects the problems of one file. Of several faults of one key only
+// the first is kept: the others mostly follow from it.
+type report struct {
+	file     string
+	dir      string // that relative file names are relative to
+	at       *positions
+	errors   Problems
+	warnings Problems
+	keys     map[string]bool // that have an error or a warning already
+}
+
+// bad adds an error.
+func (r *report) bad(key, format string, args ...any) {
+	r.badHint(key, "", format, args...)
+}
+
+func (r *report) badHint(key, hint, format string, args ...any) {
+	r.add(&r.errors, key, fmt.Sprintf(format, args...), hint)
+}
+
+// warn adds a warning: the configuration works, but hardly as meant.
+func (r *report) warn(key, format string, args ...any) {
+	r.add(&r.warnings, key, fmt.Sprintf(format, args...), "")
+}
+
+func (r *report) add(to *Problems, key, message, hint string) {
+	id := key
+	if key == "" { // several things can be missing from the whole file
+		id = " " + message
+	}
+	if r.keys[id] {
+		return
+	}
+	if r.keys == nil {
+		r.keys = map[string]bool{}
+	}
+	r.keys[id] = true
+	line, column := r.at.find(key)
+	*to = append(*to, Problem{r.file, line, column, key, message, hint})
+}
+
+// in returns what a room's Validate is given: it adds errors of the table at path.
+func (r *report) in(path string) func(key, msg string) {
+	return func(key, msg string) { r.bad(joinKey(path, key), "%s", msg) }
+}
+
+// faulty tells whether the key or anything in it has an error or warning.
+func (r *report) faulty(path string) bool {
+	for key := range r.keys {
+		if rest, ok := strings.CutPrefix(key, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
+// line is where the key stands, for messages that point at another place.
+func (r *report) line(key string) int {
+	line, _ := r.at.find(key)
+	return line
+}
+
+// absolute makes a file name absolute; empty stays empty.
+func (r *report) absolute(name string) string {
+	if name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(r.dir, name)
+}
+
+func (ps Problems) sort() {
+	slices.SortStableFunc(ps, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
+	})
+}

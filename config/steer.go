@@ -1,0 +1,125 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"gslb/steer"
+)
+
+// Steer is one [[steer]]: a name whose answer depends on the client.
+type Steer struct {
+	Name   string `toml:"name"`   // the owner name, in one of the zones
+	Answer string `toml:"answer"` // "cname" or "address"
+	// TTL of the tailored answers, whole seconds from 1s to 24h; default 30s.
+	TTL   time.Duration `toml:"ttl"`
+	Rules []SteerRule   `toml:"rule"` // in order: the first that matches decides
+	// LastResort are the targets when no tier has a member that is up. Empty:
+	// fail open, that is answer as though all were up.
+	LastResort []string `toml:"last_resort"`
+}
+
+// The forms of a steered name's answer.
+const (
+	AnswerCNAME   = "cname"
+	AnswerAddress = "address"
+)
+
+// SteerRule is one [[steer.rule]]. It matches a client that each matcher that
+// is written matches with one of its values; without any it matches everyone.
+type SteerRule struct {
+	ISP         []string       `toml:"isp"`
+	ASN         []uint32       `toml:"asn"`
+	City        []string       `toml:"city"`
+	Subdivision []string       `toml:"subdivision"`
+	Country     []string       `toml:"country"`
+	Continent   []string       `toml:"continent"`
+	Network     []netip.Prefix `toml:"network"`
+	To          []string       `toml:"to"` // tiers, in order
+}
+
+func (s Steer) withDefaults() Steer {
+	if s.TTL == 0 {
+		s.TTL = 30 * time.Second
+	}
+	return s
+}
+
+// matchesEveryone tells whether no matcher is written.
+func (r SteerRule) matchesEveryone() bool {
+	return len(r.ISP)+len(r.ASN)+len(r.City)+len(r.Subdivision)+len(r.Country)+len(r.Continent)+len(r.Network) == 0
+}
+
+func (r SteerRule) match() steer.Match {
+	return steer.Match{
+		Networks:    r.Network,
+		ISP:         r.ISP,
+		ASN:         r.ASN,
+		City:        r.City,
+		Subdivision: r.Subdivision,
+		Country:     r.Country,
+		Continent:   r.Continent,
+	}
+}
+
+// Policies returns the policies of the steered names, in the order of Steers.
+// Of a Config that Load or Parse returned the error is always nil.
+func (c *Config) Policies() ([]steer.Policy, error) {
+	sites, groups := c.SteerSites(), c.members()
+	policies := make([]steer.Policy, len(c.Steers))
+	for i, s := range c.Steers {
+		p := steer.Policy{Name: s.Name, TTL: s.TTL, Rules: make([]steer.Rule, len(s.Rules))}
+		for j, rule := range s.Rules {
+			tiers, err := parseTargets(rule.To, sites, groups)
+			if err != nil {
+				return nil, fmt.Errorf("steered name %s, rule %d: %w", s.Name, j, err)
+			}
+			p.Rules[j] = steer.Rule{Match: rule.match(), Tiers: tiers}
+		}
+		var err error
+		if p.LastResort, err = parseTargets(s.LastResort, sites, groups); err != nil {
+			return nil, fmt.Errorf("steered name %s, last resort: %w", s.Name, err)
+		}
+		policies[i] = p
+	}
+	return policies, nil
+}
+
+func parseTargets(texts []string, sites []steer.Site, groups map[string][]steer.Member) ([]steer.Target, error) {
+	var targets []steer.Target
+	for _, text := range texts {
+		t, err := steer.ParseTarget(text, sites, groups)
+		if err != nil {
+			return nil, err
+		}
+		targets = append(targets, t)
+	}
+	return targets, nil
+}
+
+// members returns the groups as targets refer to them. A member that is not a
+// site is left out: it is reported with its group.
+func (c *Config) members() map[string][]steer.Member {
+	index := make(map[string]int, len(c.Sites))
+	for i, s := range c.Sites {
+		index[s.Name] = i
+	}
+	groups := make(map[string][]steer.Member, len(c.Groups))
+	for _, g := range c.Groups {
+		list := make([]steer.Member, 0, len(g.Members))
+		for _, name := range g.Members {
+			i, ok := index[name]
+			if !ok {
+				continue
+			}
+			w, ok := g.Weights[name]
+			if !ok {
+				w = c.Sites[i].Weight
+			}
+			list = append(list, steer.Member{Site: i, Weight: w})
+		}
+		groups[g.Name] = list
+	}
+	return groups
+}

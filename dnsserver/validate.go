@@ -1,0 +1,109 @@
+package dnsserver
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// Bounds and defaults of [dns].
+const (
+	defaultUDPSize = 1232 // DNS flag day 2020: fits the least IPv6 MTU unfragmented
+	leastUDPSize   = 512  // what every client takes (RFC 1035, section 2.3.4)
+	mostUDPSize    = 4096
+
+	defaultECSMaxV4 = 24 // RFC 7871, section 11.1
+	defaultECSMaxV6 = 56
+
+	defaultTCPIdle      = 10 * time.Second // RFC 7766, section 6.2.3: in the order of seconds
+	minTCPIdle          = time.Second
+	maxTCPIdle          = time.Hour
+	defaultTCPMax       = 1000
+	defaultTCPMaxClient = 100
+	maxWorkers          = 1024 // sockets for each address; more are a slip of the keyboard
+)
+
+// WithDefaults returns c with the defaults in place of zero values. Workers
+// stays 0 and ECS is set to true.
+func (c Config) WithDefaults() Config {
+	if c.MaxUDPSize == 0 {
+		c.MaxUDPSize = defaultUDPSize
+	}
+	if c.ECS == nil {
+		yes := true
+		c.ECS = &yes
+	}
+	if c.ECSMaxV4 == 0 {
+		c.ECSMaxV4 = defaultECSMaxV4
+	}
+	if c.ECSMaxV6 == 0 {
+		c.ECSMaxV6 = defaultECSMaxV6
+	}
+	if c.TCPIdle == 0 {
+		c.TCPIdle = defaultTCPIdle
+	}
+	if c.TCPMax == 0 {
+		c.TCPMax = defaultTCPMax
+	}
+	if c.TCPMaxClient == 0 {
+		c.TCPMaxClient = min(defaultTCPMaxClient, c.TCPMax)
+	}
+	return c
+}
+
+// Validate calls bad once for each fault, with the key it is in.
+func (c Config) Validate(bad func(key, msg string)) {
+	c = c.WithDefaults()
+	if len(c.Listen) == 0 {
+		bad("listen", `missing: must list at least one address, such as ["0.0.0.0:53", "[::]:53"]`)
+	}
+	for i, l := range c.Listen {
+		if msg := listenFault(l); msg != "" {
+			bad(fmt.Sprintf("listen[%d]", i), msg)
+		}
+	}
+	within := func(key string, n, low, high int) {
+		if n < low || n > high {
+			bad(key, fmt.Sprintf("%d: must be %d to %d", n, low, high))
+		}
+	}
+	within("workers", c.Workers, 0, maxWorkers)
+	within("max_udp_size", c.MaxUDPSize, leastUDPSize, mostUDPSize)
+	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
+	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
+	for i, p := range c.ECSFrom {
+		if p.IsValid() && p != p.Masked() {
+			bad(fmt.Sprintf("ecs_from[%d]", i), fmt.Sprintf("%q: has bits set beyond its length; the network is %q", p, p.Masked()))
+		}
+	}
+	if c.TCPIdle < minTCPIdle || c.TCPIdle > maxTCPIdle {
+		bad("tcp_idle", fmt.Sprintf("%v: must be %v to %v", c.TCPIdle, minTCPIdle, maxTCPIdle))
+	}
+	if c.TCPMax < 1 {
+		bad("tcp_max", fmt.Sprintf("%d: must be at least 1", c.TCPMax))
+	}
+	if c.TCPMaxClient < 1 || c.TCPMaxClient > max(1, c.TCPMax) {
+		bad("tcp_max_client", fmt.Sprintf("%d: must be 1 to tcp_max, %d", c.TCPMaxClient, c.TCPMax))
+	}
+}
+
+// listenFault tells what is wrong with an address to listen on; "" for nothing.
+// Names are refused: a server must not need DNS to start.
+func listenFault(s string) string {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		if _, err := netip.ParseAddr(s); err == nil {
+			return fmt.Sprintf("%q: must have a port, such as %q", s, net.JoinHostPort(s, "53"))
+		}
+		return fmt.Sprintf(`%q: must be address:port, such as "0.0.0.0:53" or "[::]:53"`, s)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+		return fmt.Sprintf(`%q: %q must be an IP address, such as 0.0.0.0 or [::]`, s, host)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Sprintf("%q: port must be a number from 0 to 65535", s)
+	}
+	return ""
+}

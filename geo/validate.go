@@ -1,0 +1,139 @@
+package geo
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+)
+
+// minReload is how often at most the files are looked at.
+const minReload = 100 * time.Millisecond
+
+// continents are MaxMind's codes, with the names that people write instead.
+var continents = map[string]string{
+	"AF": "africa", "AN": "antarctica", "AS": "asia", "EU": "europe",
+	"NA": "north america", "OC": "oceania", "SA": "south america",
+}
+
+var (
+	countryForm     = regexp.MustCompile(`^[A-Za-z]{2}$`)
+	subdivisionForm = regexp.MustCompile(`^([A-Za-z]{2}-)?[A-Za-z0-9]{1,3}$`)
+)
+
+// Validate calls bad once for each fault, with the key it is in. It does not
+// look at the files: Open does.
+func (c Config) Validate(bad func(key, msg string)) {
+	if c.Reload != 0 && c.Reload < minReload {
+		bad("reload", fmt.Sprintf("%v: must be at least %v", c.Reload, minReload))
+	}
+	for i, path := range c.Databases {
+		key := fmt.Sprintf("databases[%d]", i)
+		if path == "" {
+			bad(key, `"": must be the name of a MaxMind DB file`)
+		} else if slices.Contains(c.Databases[:i], path) {
+			bad(key, fmt.Sprintf("%q: listed twice", path))
+		}
+	}
+	seen := map[string]int{}
+	for i, o := range c.Overrides {
+		path := fmt.Sprintf("override[%d]", i)
+		o.validate(func(key, msg string) { bad(path+"."+key, msg) })
+		for j, n := range o.Networks {
+			id := n.Masked().String()
+			if first, ok := seen[id]; ok && n.IsValid() {
+				bad(fmt.Sprintf("%s.networks[%d]", path, j), fmt.Sprintf("%q: already in override[%d]", n, first))
+			}
+			seen[id] = i
+		}
+	}
+}
+
+func (o Override) validate(bad func(key, msg string)) {
+	if len(o.Networks) == 0 {
+		bad("networks", `missing: must list at least one network, such as ["192.0.2.0/24"]`)
+	}
+	for i, n := range o.Networks {
+		if n.IsValid() && n != n.Masked() {
+			bad(fmt.Sprintf("networks[%d]", i), fmt.Sprintf("%q: has bits set beyond its length; the network is %q", n, n.Masked()))
+		}
+	}
+	p := o.Place
+	if p.Continent+p.Country+p.Subdivision+p.City+p.ISP == "" && p.ASN == 0 && len(p.Location) == 0 {
+		bad("place", `missing: must state something, such as { country = "KR", isp = "KT" }`)
+	}
+	check := func(key string, err error) {
+		if err != nil {
+			bad("place."+key, err.Error())
+		}
+	}
+	if p.Continent != "" {
+		check("continent", CheckContinent(p.Continent))
+	}
+	if p.Country != "" {
+		check("country", CheckCountry(p.Country))
+	}
+	if p.Subdivision != "" {
+		check("subdivision", CheckSubdivision(p.Subdivision))
+	}
+	if p.Location != nil {
+		check("location", CheckLocation(p.Location))
+	}
+}
+
+// CheckContinent tells whether code is one of MaxMind's seven, in either case.
+func CheckContinent(code string) error {
+	if _, ok := continents[strings.ToUpper(code)]; ok {
+		return nil
+	}
+	for known, name := range continents {
+		if strings.EqualFold(code, name) {
+			return fmt.Errorf("%q: must be the continent's code, %q", code, known)
+		}
+	}
+	return fmt.Errorf("%q: must be one of AF, AN, AS, EU, NA, OC, SA", code)
+}
+
+// CheckCountry tells whether code has the form of ISO 3166-1 alpha-2, in either
+// case. Which codes are given out changes; the databases know.
+func CheckCountry(code string) error {
+	switch strings.ToUpper(code) {
+	case "UK": // reserved, but the databases say GB
+		return fmt.Errorf("%q: the code of the United Kingdom is \"GB\"", code)
+	case "EL":
+		return fmt.Errorf("%q: the code of Greece is \"GR\"", code)
+	case "EU":
+		return fmt.Errorf("%q: is a continent: must be a country's two-letter code", code)
+	}
+	if !countryForm.MatchString(code) {
+		return fmt.Errorf("%q: must be a two-letter code of ISO 3166-1, such as \"KR\"", code)
+	}
+	return nil
+}
+
+// CheckSubdivision tells whether code has the form of ISO 3166-2, with or
+// without the country: "KR-11" or "11".
+func CheckSubdivision(code string) error {
+	if !subdivisionForm.MatchString(code) {
+		return fmt.Errorf("%q: must be a code of ISO 3166-2, such as \"KR-11\" or \"11\"", code)
+	}
+	return nil
+}
+
+// CheckLocation tells whether l is a latitude and a longitude in degrees.
+func CheckLocation(l []float64) error {
+	if len(l) != 2 {
+		return fmt.Errorf("%v: must be latitude and longitude, such as [37.57, 126.98]", l)
+	}
+	lat, lon := l[0], l[1]
+	switch {
+	case !(lat >= -90 && lat <= 90) && lon >= -90 && lon <= 90 && lat >= -180 && lat <= 180:
+		return fmt.Errorf("%v: latitude comes first and must be -90 to 90; turned round it would be [%v, %v]", l, lon, lat)
+	case !(lat >= -90 && lat <= 90):
+		return fmt.Errorf("%v: latitude %v must be -90 to 90", l, lat)
+	case !(lon >= -180 && lon <= 180):
+		return fmt.Errorf("%v: longitude %v must be -180 to 180", l, lon)
+	}
+	return nil
+}

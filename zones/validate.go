@@ -1,0 +1,44 @@
+package zones
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Validate calls bad once for each fault, with the key it is in. It does not
+// look at the file: ReadFile does.
+func (c Config) Validate(bad func(key, msg string)) {
+	if c.Name == "" {
+		bad("name", `missing: must be the zone's apex, such as "abc.com."`)
+	} else if name, err := CanonicalName(c.Name); err != nil {
+		bad("name", err.Error())
+	} else if name == "*" || strings.HasPrefix(name, "*.") {
+		bad("name", fmt.Sprintf("%q: a zone's apex can't be a wildcard", c.Name))
+	}
+	if c.File == "" {
+		bad("file", "missing: must be the zone's master file (RFC 1035)")
+	}
+}
+
+// CanonicalName returns a domain name that a person wrote in the configuration
+// as it is used everywhere: absolute and in lower case (RFC 4343). A missing
+// final dot is taken as forgotten. Unlike ParseName it refuses what DNS can
+// carry but nobody means: blanks, control characters and letters beyond ASCII.
+func CanonicalName(s string) (string, error) {
+	for _, r := range s {
+		switch {
+		case r > 0x7e:
+			return "", fmt.Errorf("%q: must be in ASCII; write an international name in its xn-- form", s)
+		case r <= ' ':
+			return "", fmt.Errorf("%q: must be a domain name, without blanks", s)
+		}
+	}
+	wire, err := ParseName(s)
+	if err != nil {
+		if s == "" || strings.Contains(strings.TrimSuffix(s, "."), "..") || strings.HasPrefix(s, ".") {
+			return "", fmt.Errorf("%q: must be a domain name, no label empty", s)
+		}
+		return "", fmt.Errorf("%q: must be a domain name: labels of 1 to 63 octets, 255 in all", s)
+	}
+	return FormatName(lower(wire)), nil
+}

@@ -14,7 +14,7 @@ const (
 	shedMax    = 0.95 // a site always keeps some users, or nobody would see that it recovered
 
 	shedSmooth = 10 * time.Second  // time constant of the smoothed utilization
-	shedPace   = 100 * time.Second // in which an error would be corrected e-fold
+	shedPace   = 60 * time.Second // in which an error would be corrected e-fold
 	shedLead   = 30 * time.Second  // how far ahead the load's own trend is believed: about one TTL
 	shedStep   = 10 * time.Second  // a gap between reports counts as this much at most
 

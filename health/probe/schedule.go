@@ -1,0 +1,282 @@
+package probe
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gslb/health"
+)
+
+const (
+	maxSpread = 10 * time.Second // the first probe of a long interval is not waited for that long
+	warnEvery = time.Minute      // between two warnings that probes run late
+)
+
+// Run runs the checks until ctx ends, and returns when the last probe has ended: nil
+// then, or at once an error if the Runner runs already. Verdicts and the time-table
+// outlive it: Run may be called again.
+//
+// on is told each change of a verdict, the first one as a change from Unknown. It
+// is called by one goroutine, in order for each target, and holds up neither
+// the probes nor Set; what changes meanwhile is told once, as it stands then. A target
+// that joins one that is probed already is told the verdict at once.
+//
+// A target that this machine could not probe for fall times in a row becomes Unknown.
+//
+// Goroutines: Run's own calls on; one, the scheduler, starts what is due; and
+// at most AtOnce make one probe each. All have ended when Run returns.
+func (r *Runner) Run(ctx context.Context, on func(Transition)) error {
+	if err := r.begin(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.schedule(ctx)
+	}()
+	r.notify(ctx, on)
+	<-done
+	r.mu.Lock()
+	r.running = false
+	r.mu.Unlock()
+	return nil
+}
+
+// begin marks r as running, and spreads what came due before there was anybody
+// to run it.
+func (r *Runner) begin() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.running {
+		return errors.New("probe: the Runner runs already")
+	}
+	r.running = true
+	now := time.Now()
+	for _, u := range r.queue {
+		if u.due.Before(now) {
+			u.due = r.spread(u)
+		}
+	}
+	heap.Init(&r.queue)
+	if len(r.news) > 0 {
+		poke(r.tell)
+	}
+	return nil
+}
+
+// schedule starts what is due until ctx ends, and then waits for what it started.
+func (r *Runner) schedule(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			r.settle()
+			return
+		case <-timer.C:
+		case <-r.wake:
+		}
+		timer.Reset(r.start(ctx))
+	}
+}
+
+// settle returns when no probe is under way. They end soon: ctx has.
+func (r *Runner) settle() {
+	for {
+		r.mu.Lock()
+		under := r.under
+		r.mu.Unlock()
+		if under == 0 {
+			return
+		}
+		<-r.wake
+	}
+}
+
+// start starts the probes that are due, as far as there is room, and returns
+// how long nothing else will be due.
+func (r *Runner) start(ctx context.Context) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	for len(r.queue) > 0 && r.under < r.atOnce() {
+		u := r.queue[0]
+		if u.due.After(now) {
+			return u.due.Sub(now)
+		}
+		r.watchLag(now, u)
+		r.dequeue(u)
+		r.under++
+		probing, cancel := context.WithCancel(ctx)
+		u.cancel = cancel
+		go r.probe(probing, u) // ends with its probe; settle waits for it
+	}
+	return time.Hour // a probe that ends, or Set, wakes the scheduler before
+}
+
+// probe makes one probe of u and books what it saw.
+func (r *Runner) probe(ctx context.Context, u *unit) {
+	began := time.Now()
+	err := u.prober.Probe(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ended := ctx.Err() != nil
+	u.cancel()
+	u.cancel = nil
+	full := r.under >= r.atOnce()
+	r.under--
+	switch {
+	case u.gone:
+	case ended: // Run ends: the result says nothing
+		r.enqueue(u, began)
+	default:
+		r.book(u, began, err)
+	}
+	if full || ended || u.index == 0 {
+		poke(r.wake)
+	}
+}
+
+// book enters a result, and when the next one is due. r.mu is held.
+func (r *Runner) book(u *unit, began time.Time, err error) {
+	now := time.Now()
+	u.at, u.rtt = now, now.Sub(began)
+	// Early, never late: the time to notice a failure is at most fall intervals
+	// and a time-out.
+	r.enqueue(u, began.Add(u.interval-time.Duration(r.random()*float64(u.interval)/10)))
+	var changed bool
+	switch {
+	case errors.Is(err, ErrNotProbed):
+		u.detail = err.Error()
+		u.missed++
+		if u.missed >= u.fall && u.machine.State() != health.Unknown {
+			u.machine.Restore(health.Unknown, time.Time{}, u.detail)
+			changed = true
+		}
+	case err != nil:
+		u.missed, u.detail = 0, err.Error()
+		_, changed = u.machine.Observe(false, u.detail, now)
+	default:
+		u.missed, u.detail = 0, fmt.Sprintf("ok in %v", round(u.rtt))
+		_, changed = u.machine.Observe(true, u.detail, now)
+	}
+	if changed {
+		for _, e := range u.entries {
+			r.announce(e)
+		}
+	}
+}
+
+// announce puts e among the news if the caller was told otherwise. r.mu is held.
+func (r *Runner) announce(e *entry) {
+	if !e.queued && e.told != e.unit.machine.State() {
+		e.queued = true
+		r.news = append(r.news, e)
+		poke(r.tell)
+	}
+}
+
+// notify tells the news until ctx ends.
+func (r *Runner) notify(ctx context.Context, on func(Transition)) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.tell:
+		}
+		for ctx.Err() == nil {
+			t, ok := r.next()
+			if !ok {
+				break
+			}
+			r.log.Info("check changed", "target", t.Target.Name, "address", t.Target.Address, "state", t.State, "detail", t.Detail)
+			on(t)
+		}
+	}
+}
+
+// next takes the first of the news that is still one.
+func (r *Runner) next() (Transition, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for len(r.news) > 0 {
+		e := r.news[0]
+		r.news = r.news[1:]
+		e.queued = false
+		m := e.unit.machine
+		if e.gone || e.told == m.State() {
+			continue
+		}
+		e.told = m.State()
+		at := m.Since()
+		if at.IsZero() {
+			at = e.unit.at
+		}
+		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at}, true
+	}
+	r.news = nil
+	return Transition{}, false
+}
+
+// watchLag warns when u is started more than an interval late. r.mu is held.
+func (r *Runner) watchLag(now time.Time, u *unit) {
+	late := now.Sub(u.due)
+	if late < max(u.interval, time.Second) || now.Sub(r.warned) < warnEvery {
+		return
+	}
+	r.warned = now
+	r.log.Warn("probes run late: more are due than fit at once", "late", round(late), "at_once", r.atOnce(), "probes", len(r.units))
+}
+
+func (r *Runner) atOnce() int {
+	if r.AtOnce > 0 {
+		return r.AtOnce
+	}
+	return DefaultAtOnce
+}
+
+// spread returns a random moment for the first probe of u.
+func (r *Runner) spread(u *unit) time.Time {
+	return time.Now().Add(time.Duration(r.random() * float64(min(u.interval, maxSpread))))
+}
+
+func (r *Runner) enqueue(u *unit, due time.Time) {
+	u.due = due
+	heap.Push(&r.queue, u)
+}
+
+func (r *Runner) dequeue(u *unit) {
+	if u.index >= 0 {
+		heap.Remove(&r.queue, u.index)
+	}
+}
+
+// queue is a heap of units by due time; each knows its index.
+type queue []*unit
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].due.Before(q[j].due) }
+func (q queue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push implements [heap.Interface].
+func (q *queue) Push(x any) {
+	u := x.(*unit)
+	u.index = len(*q)
+	*q = append(*q, u)
+}
+
+// Pop implements [heap.Interface].
+func (q *queue) Pop() any {
+	old := *q
+	u := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	u.index = -1
+	return u
+}

@@ -1,0 +1,332 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/client/pkg/v3/types"
+	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
+)
+
+const (
+	// readyAlone bounds the wait for a cluster of one, which needs nobody else.
+	readyAlone = 30 * time.Second
+	// readyCluster bounds the wait for a cluster: its other members may be down,
+	// and this node must come up and answer without them.
+	readyCluster = 2 * time.Second
+	// closeMember bounds a stop: a member that met a fatal error may never finish.
+	closeMember = 10 * time.Second
+	// portTries is how often a free port is looked for when "listen" has port 0,
+	// since another process may take it between the look and the use.
+	portTries = 5
+	// quotaBytes is a hundred times what a large fleet needs.
+	quotaBytes = 256 << 20
+)
+
+// member is an etcd member in this process, and the lock on its directory.
+type member struct {
+	etcd     *embed.Etcd
+	endpoint string // where this process reaches it
+	lock     *fileutil.LockedFile
+	fatal    *fatalNote
+
+	mu   sync.Mutex
+	grpc []*grpc.Server // guarded by mu; to cut clients off at once on close
+}
+
+// startMember starts the member, and waits until it serves or, in a cluster,
+// for readyCluster at most.
+func startMember(ctx context.Context, cfg Config, dataDir string, opts options, log *slog.Logger) (*member, error) {
+	dir := filepath.Join(dataDir, "etcd")
+	lock, err := claimDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	for try := 1; ; try++ {
+		m := &member{lock: lock}
+		err = m.start(ctx, cfg, dir, opts, log)
+		switch {
+		case err == nil:
+			return m, nil
+		case errors.Is(err, syscall.EADDRINUSE) && anyPort(cfg.Listen) && try < portTries:
+			continue
+		}
+		lock.Close()
+		return nil, fmt.Errorf("embedded etcd: %w", err)
+	}
+}
+
+// start makes one attempt. StartEtcd runs in a goroutine of its own because
+// what etcd calls fatal ends the goroutine that meets it (see zapCore).
+func (m *member) start(ctx context.Context, cfg Config, dir string, opts options, log *slog.Logger) error {
+	ec, err := m.config(cfg, dir, opts, log)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("stopped with a fatal error")
+		defer func() { done <- err }()
+		m.etcd, err = embed.StartEtcd(ec)
+	}()
+	if err := <-done; err != nil {
+		if msg := m.fatal.get(); msg != "" {
+			err = fmt.Errorf("%w: %s", err, msg)
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("%w: another program has the port; stop it or change \"listen\" (%s) or \"peer_listen\" (%s)", err, cfg.Listen, cfg.PeerListen)
+		}
+		return err
+	}
+	return m.awaitReady(ctx, cfg, log)
+}
+
+func (m *member) awaitReady(ctx context.Context, cfg Config, log *slog.Logger) error {
+	limit := readyAlone
+	if cfg.Cluster != "" {
+		limit = readyCluster
+	}
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	select {
+	case <-m.etcd.Server.ReadyNotify():
+		return nil
+	case <-late.C:
+		if cfg.Cluster != "" {
+			log.Warn("embedded etcd waits for the other members of its cluster", "cluster", cfg.Cluster)
+			return nil
+		}
+		m.stop()
+		return fmt.Errorf("not ready after %v", limit)
+	case <-m.etcd.Server.StopNotify():
+		m.stop()
+		return errors.New("stopped while it started: " + m.fatal.get())
+	case <-ctx.Done():
+		m.stop()
+		return ctx.Err()
+	}
+}
+
+// config translates Config into etcd's own.
+func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) (*embed.Config, error) {
+	ec := embed.NewConfig()
+	zl, note := newZap(log)
+	m.fatal = note
+	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zl)
+	ec.Dir = dir
+	ec.Name = cfg.Name
+	ec.AutoCompactionMode = embed.CompactorModePeriodic
+	ec.AutoCompactionRetention = "10m" // nothing here reads history; watches that lag list again
+	ec.QuotaBackendBytes = quotaBytes
+	ec.SnapshotCount = 10000
+	ec.EnableGRPCGateway = false
+	ec.UnsafeNoFsync = opts.noFsync
+	if opts.fastElection {
+		ec.TickMs, ec.ElectionMs = 20, 200
+	}
+	ec.ServiceRegister = func(s *grpc.Server) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.grpc = append(m.grpc, s)
+	}
+	if err := m.clientURLs(ec, cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Cert != "" {
+		tls := transport.TLSInfo{CertFile: cfg.Cert, KeyFile: cfg.Key, TrustedCAFile: cfg.CA, ClientCertAuth: true}
+		ec.ClientTLSInfo, ec.PeerTLSInfo = tls, tls
+	}
+	return ec, peerURLs(ec, cfg)
+}
+
+// clientURLs sets where clients are served, and which address other programs
+// are told.
+func (m *member) clientURLs(ec *embed.Config, cfg Config) error {
+	addr, err := resolvePort(cfg.Listen)
+	if err != nil {
+		return err
+	}
+	scheme := "http"
+	if cfg.Cert != "" {
+		scheme = "https"
+	}
+	host, port, _ := net.SplitHostPort(addr)
+	near := host
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		near = "127.0.0.1"
+	}
+	listen := net.ParseIP(host)
+	if host == "localhost" { // etcd wants literal addresses to listen on
+		listen = net.IPv4(127, 0, 0, 1)
+	}
+	bind := net.JoinHostPort("0.0.0.0", port)
+	switch {
+	case listen != nil:
+		bind = net.JoinHostPort(listen.String(), port)
+	case host != "":
+		return fmt.Errorf("listen %q: must be a literal address, like %q", cfg.Listen, DefaultListen)
+	}
+	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(near, port)}
+	m.endpoint = u.String()
+	ec.ListenClientUrls = []url.URL{{Scheme: scheme, Host: bind}}
+	ec.AdvertiseClientUrls = []url.URL{u}
+	return nil
+}
+
+// peerURLs sets what concerns other members. A cluster of one listens for
+// nobody. Its token is random, so that a member whose data were wiped is told
+// apart from the one before; the members of a cluster must agree on theirs.
+func peerURLs(ec *embed.Config, cfg Config) error {
+	if cfg.Cluster == "" {
+		ec.ListenPeerUrls = nil
+		if cfg.PeerListen != "" {
+			ec.ListenPeerUrls = []url.URL{{Scheme: "http", Host: cfg.PeerListen}}
+			ec.AdvertisePeerUrls = ec.ListenPeerUrls
+		}
+		ec.InitialCluster = ec.InitialClusterFromName(ec.Name)
+		ec.InitialClusterToken = rand.Text()
+		return nil
+	}
+	urls, err := types.NewURLsMap(cfg.Cluster)
+	if err != nil {
+		return fmt.Errorf("cluster %q: %w", cfg.Cluster, err)
+	}
+	own := urls[cfg.Name]
+	if len(own) == 0 {
+		return fmt.Errorf("cluster %q: has no entry for this member, %q", cfg.Cluster, cfg.Name)
+	}
+	ec.AdvertisePeerUrls = own
+	ec.ListenPeerUrls = own
+	if cfg.PeerListen != "" {
+		ec.ListenPeerUrls = []url.URL{{Scheme: own[0].Scheme, Host: cfg.PeerListen}}
+	}
+	ec.InitialCluster = cfg.Cluster
+	entries := strings.Split(cfg.Cluster, ",")
+	slices.Sort(entries)
+	sum := sha256.Sum256([]byte(strings.Join(entries, ",")))
+	ec.InitialClusterToken = hex.EncodeToString(sum[:8])
+	return nil
+}
+
+// failure says why the member no longer works, or nothing.
+func (m *member) failure() string {
+	if msg := m.fatal.get(); msg != "" {
+		return "embedded etcd stopped with a fatal error: " + msg
+	}
+	select {
+	case <-m.etcd.Server.StopNotify():
+		return "embedded etcd stopped"
+	default:
+		return ""
+	}
+}
+
+// stop ends the member. Its clients' connections are cut first: a graceful
+// stop would wait for watches, which never end by themselves.
+func (m *member) stop() error {
+	m.mu.Lock()
+	servers := slices.Clone(m.grpc)
+	m.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, s := range servers {
+			s.Stop()
+		}
+		m.etcd.Close()
+	}()
+	late := time.NewTimer(closeMember)
+	defer late.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-late.C:
+		return fmt.Errorf("embedded etcd did not stop within %v", closeMember)
+	}
+}
+
+func (m *member) close() error {
+	err := m.stop()
+	return errors.Join(err, m.lock.Close())
+}
+
+// claimDir makes the directory and locks it. etcd itself would wait for ever
+// for a database that another process holds, so both locks are tried first.
+func claimDir(dir string) (*fileutil.LockedFile, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("embedded etcd: data directory: %w; must be a directory that this user may write", err)
+	}
+	lock, err := fileutil.TryLockFile(dir+".lock", os.O_CREATE|os.O_WRONLY, 0o600)
+	if errors.Is(err, fileutil.ErrLocked) {
+		return nil, fmt.Errorf("embedded etcd: data directory %s is in use by another process; stop it or change \"data_dir\"", dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("embedded etcd: data directory %s can't be written: %w", dir, err)
+	}
+	if err := tryDir(dir); err != nil {
+		lock.Close()
+		return nil, fmt.Errorf("embedded etcd: data directory %s: %w", dir, err)
+	}
+	return lock, nil
+}
+
+// tryDir tells whether files can be made in dir and the database in it opened.
+func tryDir(dir string) error {
+	f, err := os.CreateTemp(dir, ".try-*")
+	if err != nil {
+		return fmt.Errorf("can't be written: %w", err)
+	}
+	f.Close()
+	os.Remove(f.Name())
+	path := filepath.Join(dir, "member", "snap", "db")
+	if _, err := os.Stat(path); err != nil {
+		return nil // a new member
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 500 * time.Millisecond})
+	switch {
+	case errors.Is(err, bbolt.ErrTimeout):
+		return fmt.Errorf("%s is in use by another process, maybe an etcd; stop it or change \"data_dir\"", path)
+	case err != nil:
+		return fmt.Errorf("%s can't be opened: %w; restore it, or remove %s to begin anew", path, err, dir)
+	}
+	return db.Close()
+}
+
+// resolvePort puts a free port in the place of port 0.
+func resolvePort(listen string) (string, error) {
+	if !anyPort(listen) {
+		return listen, nil
+	}
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	host, _, _ := net.SplitHostPort(listen)
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return net.JoinHostPort(host, port), err
+}
+
+// anyPort tells whether the configuration leaves the port to us (":0").
+func anyPort(listen string) bool {
+	_, port, err := net.SplitHostPort(listen)
+	return err == nil && port == "0"
+}

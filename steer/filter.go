@@ -1,0 +1,188 @@
+package steer
+
+import "math"
+
+// filter turns plans into splits, given the standing of the sites.
+type filter struct {
+	sites []standing
+	keys  []uint64
+	split
+
+	// Working memory, of the tier that is being made a stage:
+	members []Member  // entitled ones
+	sheds   []float64 // their Shed, or 0 where it does not count
+	kept    []float64 // their share of users
+}
+
+// class is a condition on a member's site.
+type class uint8
+
+const (
+	inService  class = iota // available and not draining
+	notOrdered              // whatever its health, no operator ordered users away from it
+	available               // not down; may be draining
+	anySite
+)
+
+// level is one attempt to find members that may be given.
+type level struct {
+	class      class
+	zero       bool // the members of weight zero; else those of any other
+	lastResort bool // in Plan.LastResort; else in Plan.Tiers
+	failOpen   bool
+	sheds      bool // Shed counts
+}
+
+// levels are tried in order. In each the tiers are tried in order, and the
+// first that has a member in the class answers, with all its members in the class.
+//
+//	  │ where       │ class                │ weight │ in words
+//	──┼─────────────┼──────────────────────┼────────┼────────────────────────────────────────────────
+//	0 │ tiers       │ in service           │ > 0    │ the first tier with a member in service
+//	1 │ tiers       │ in service           │ 0      │ nothing else is left but those of weight zero
+//	2 │ last resort │ in service           │ > 0    │ no tier has one: the last resort
+//	3 │ last resort │ in service           │ 0      │
+//	4 │ tiers       │ not ordered away     │ > 0    │ fail open: as though all were up, but an
+//	5 │ tiers       │ not ordered away     │ 0      │   operator's drain or force down still counts
+//	6 │ tiers       │ available            │ > 0    │ all are under such orders: those that
+//	7 │ tiers       │ available            │ 0      │   drain are at least up
+//	8 │ tiers       │ any                  │ > 0    │ all are forced down: as though none were
+//	9 │ tiers       │ any                  │ 0      │
+//
+// Levels 8 and 9 cannot both come to nothing, since a tier has a member.
+//
+// Shed counts at levels 0 and 1 alone: a last resort and a fail-open answer
+// have nowhere to shed to.
+var levels = [...]level{
+	{class: inService, sheds: true},
+	{class: inService, sheds: true, zero: true},
+	{class: inService, lastResort: true},
+	{class: inService, lastResort: true, zero: true},
+	{class: notOrdered, failOpen: true},
+	{class: notOrdered, failOpen: true, zero: true},
+	{class: available, failOpen: true},
+	{class: available, failOpen: true, zero: true},
+	{class: anySite, failOpen: true},
+	{class: anySite, failOpen: true, zero: true},
+}
+
+// verdict is why a member may or may not be given at a level.
+type verdict uint8
+
+const (
+	notAsked verdict = iota
+	entitled
+	isDown
+	isDraining
+	isOrdered
+	isZero
+	isNotZero
+)
+
+// judge decides whether a member may be given at a level.
+func (l *level) judge(m Member, s *standing) verdict {
+	switch {
+	case l.class == inService && s.draining:
+		return isDraining
+	case l.class == inService && !s.available:
+		return isDown
+	case l.class == notOrdered && s.ordered:
+		return isOrdered
+	case l.class == available && !s.available:
+		return isDown
+	case !l.zero && m.Weight == 0:
+		return isZero
+	case l.zero && m.Weight != 0:
+		return isNotZero
+	}
+	return entitled
+}
+
+// tiers are those that the level looks at.
+func (l *level) tiers(p *Plan) []Tier {
+	if l.lastResort {
+		return p.LastResort
+	}
+	return p.Tiers
+}
+
+// plan puts the split of p at stages[at].
+func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
+	for i := range levels {
+		if f.level(p, &levels[i], at, tr) {
+			return
+		}
+	}
+}
+
+// level puts the split of p at stages[at], if the level has a tier that
+// answers. While that tier, and each after it, sheds users that its own members
+// do not take, they spill into the next. What none takes goes back to the tier
+// that answered: when everything is full no site is above another.
+func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
+	tiers := l.tiers(p)
+	first := -1
+	stages := chain{at: at}
+	for i := range tiers {
+		if !f.entitle(&tiers[i], i, l, tr) {
+			continue
+		}
+		if first < 0 {
+			first = i
+		}
+		st, spill := f.stage(&tiers[i], l.sheds)
+		st.mark(i, l, stages.spilled)
+		stages.add(f, st, spill)
+		if spill == 0 {
+			return true
+		}
+	}
+	if first < 0 {
+		return false
+	}
+	f.entitle(&tiers[first], first, l, nil)
+	st, _ := f.stage(&tiers[first], false)
+	st.mark(first, l, false)
+	stages.add(f, st, 0)
+	return true
+}
+
+// entitle leaves in f.members those of the tier that may be given at the
+// level, and tells whether there is one.
+func (f *filter) entitle(t *Tier, tier int, l *level, tr *Trace) bool {
+	f.members = f.members[:0]
+	for i, m := range t.Members {
+		v := l.judge(m, &f.sites[m.Site])
+		if v == entitled {
+			f.members = append(f.members, m)
+		}
+		if tr != nil {
+			tr.judged(tier, i, l, v)
+		}
+	}
+	return len(f.members) > 0
+}
+
+// chain links the stages of one plan: the first at the plan's own place, the
+// others behind all plans.
+type chain struct {
+	at      uint32 // where the next stage goes, or after which it is linked
+	linked  bool   // at is taken
+	spilled bool   // an earlier stage let users go
+}
+
+func (c *chain) add(f *filter, st stage, spill float64) {
+	c.spilled = c.spilled || spill > 0
+	if st.kind == nobody {
+		return // all of them go on
+	}
+	st.spill = uint32(min(spill*(1<<32), math.MaxUint32))
+	if !c.linked {
+		f.stages[c.at] = st
+		c.linked = true
+		return
+	}
+	f.stages[c.at].next = uint32(len(f.stages))
+	c.at = uint32(len(f.stages))
+	f.stages = append(f.stages, st)
+}

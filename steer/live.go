@@ -1,0 +1,113 @@
+package steer
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"gslb/health"
+)
+
+// Ask is what of a query the pick itself may consult; all else about the
+// client is in its cohort.
+type Ask struct {
+	Client netip.Addr // or any address of its network; the zero Addr: unknown
+	// Period counts the TTLs since some common moment, as Unix seconds divided
+	// by the TTL do. The draws of Weighted, Load and shedding last for one.
+	Period uint32
+	// Turn counts the answers of one name. Only RoundRobin advances it, so
+	// queries for A and AAAA take turns of their own. Nil: always the first turn.
+	Turn *atomic.Uint32
+}
+
+// Choice is the decision for one query.
+type Choice struct {
+	Site int32 // index in the sites given to Compile
+	// Bits is how much of the client's address the pick itself consulted: 24 or
+	// 56 where it hashed the client's network for a sticky choice, else 0. The draws
+	// of Weighted, Load and shedding do not count: they are meant to be shared by
+	// all who share a cache, for one TTL.
+	Bits       uint8
+	Tier       int8 // index in Plan.Tiers, or in Plan.LastResort
+	FailOpen   bool // nothing was available: chosen as though all were up
+	LastResort bool
+	Shed       bool // the client's own site or tier had it go elsewhere
+}
+
+// Live is a Compiled filtered by the state of the sites: what may be given now.
+// It is immutable.
+type Live struct {
+	c       *Compiled
+	states  *health.States
+	sites   []standing
+	cohorts int // that there were when it was made: stages[:cohorts] are theirs
+	split
+}
+
+// Live filters every plan of c. The cohorts that c gains later get the answer
+// of cohort 0. States may be nil: nothing is known, so all are in service.
+func (c *Compiled) Live(states *health.States) *Live {
+	l := &Live{c: c, states: states, sites: standings(c.sites, states), cohorts: len(c.plans)}
+	f := filter{sites: l.sites, keys: c.keys}
+	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
+	for i, p := range c.plans {
+		f.plan(p, uint32(i), nil)
+	}
+	l.split = f.split
+	return l
+}
+
+// States returns what the Live was made from.
+func (l *Live) States() *health.States { return l.states }
+
+// Site returns the site that a Choice names.
+func (l *Live) Site(i int32) *Site { return &l.c.sites[i] }
+
+// Choose decides one query of a client of the cohort. A cohort that does not
+// exist is treated as cohort 0, the client about whom nothing is known. It may
+// run any number of times at once; with a nil trace it does not allocate.
+//
+// A trace, which Classify or Explain has filled for the same client, is given
+// the state of each site and the reasons of the choice.
+func (l *Live) Choose(cohort uint32, ask Ask, tr *Trace) Choice {
+	if int64(cohort) >= int64(l.cohorts) {
+		cohort = 0
+	}
+	if tr != nil {
+		return l.trace(cohort, ask, tr)
+	}
+	return l.choose(cohort, &ask, l.c.seed, nil)
+}
+
+// standing is what filtering needs to know of one site, looked up once.
+type standing struct {
+	available bool // not down
+	draining  bool
+	ordered   bool    // an operator's override says to keep users away
+	shed      float64 // 0 to 1
+	spare     float64 // estimated, in the units of capacity; see spares
+}
+
+func (s *standing) inService() bool { return s.available && !s.draining }
+
+func standings(sites []Site, states *health.States) []standing {
+	all := make([]standing, len(sites))
+	stats := make([]health.Status, len(sites))
+	for i := range sites {
+		st := states.Site(sites[i].Name)
+		stats[i] = st
+		all[i] = standing{available: st.State.Available(), draining: st.Draining, shed: share(st.Shed), ordered: st.Draining}
+		if o := st.Override; o != nil {
+			all[i].ordered = all[i].ordered || o.Kind == health.Drain || o.Kind == health.ForceDown
+		}
+	}
+	spares(sites, stats, all)
+	return all
+}
+
+// share clamps to 0..1; what is not a number is 0.
+func share(x float64) float64 {
+	if x > 0 {
+		return min(x, 1)
+	}
+	return 0
+}

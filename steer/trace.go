@@ -1,0 +1,299 @@
+package steer
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"gslb/geo"
+	"gslb/health"
+)
+
+// Trace is the reasons of one decision, for people and for programs. The code
+// that decides fills it: first Classify or Explain, which empty it before, then
+// Choose. The zero Trace is ready to be filled.
+type Trace struct {
+	Policy string       `json:"policy"`
+	Client netip.Addr   `json:"client,omitzero"` // as asked: the address, or the network that stands for it
+	Place  geo.Place    `json:"place"`
+	Within netip.Prefix `json:"within,omitzero"` // longest network of the rules that contains the client
+	Cohort uint32       `json:"cohort"`
+	Rules  []RuleTrace  `json:"rules"` // those tried; the last one matched
+	Tiers  []TierTrace  `json:"tiers"` // of the rule that matched, then the last resort's
+
+	Revision int64        `json:"revision"` // of the States
+	Stale    bool         `json:"stale"`
+	Draws    []string     `json:"draws,omitempty"` // what hash or chance decided, in order
+	Choice   *ChoiceTrace `json:"choice,omitempty"`
+	Sentence string       `json:"sentence"` // the choice and why, in one sentence
+}
+
+// RuleTrace is one rule that was tried.
+type RuleTrace struct {
+	Rule     int    `json:"rule"`               // from 1, as people count
+	Implicit bool   `json:"implicit,omitempty"` // the last one, which no one wrote
+	Matched  bool   `json:"matched"`
+	Why      string `json:"why"` // what matched, or the field that did not
+}
+
+// TierTrace is one tier.
+type TierTrace struct {
+	Tier       int           `json:"tier"` // from 1
+	LastResort bool          `json:"last_resort,omitempty"`
+	Label      string        `json:"label"`
+	Pick       Pick          `json:"pick"`
+	Spread     bool          `json:"spread,omitempty"` // nearest without a place to measure from: picked as hash does
+	Members    []MemberTrace `json:"members"`          // in the order of preference
+}
+
+// MemberTrace is one member of a tier.
+type MemberTrace struct {
+	Site     string       `json:"site"`
+	State    health.State `json:"state"`
+	Draining bool         `json:"draining,omitempty"`
+	Weight   float64      `json:"weight"`
+	Distance *float64     `json:"distance_km,omitempty"` // where nearest measured it
+	Bias     float64      `json:"bias_km,omitempty"`
+	Load     float64      `json:"load"`
+	Capacity float64      `json:"capacity"` // 0: unknown
+	Shed     float64      `json:"shed"`
+	Share    float64      `json:"share"` // of the cohort's users, in the long run
+	Chosen   bool         `json:"chosen,omitempty"`
+	Verdict  string       `json:"verdict"` // why it may or may not be given
+	Why      string       `json:"why"`     // why its state is what it is
+
+	verdict verdict
+}
+
+// ChoiceTrace is the Choice with its name.
+type ChoiceTrace struct {
+	Site       string `json:"site"`
+	Tier       int    `json:"tier"` // from 1
+	Bits       uint8  `json:"bits"`
+	FailOpen   bool   `json:"fail_open"`
+	LastResort bool   `json:"last_resort"`
+	Shed       bool   `json:"shed"`
+}
+
+// rule adds a rule that is being tried, and returns where to say why.
+func (t *Trace) rule(i int, implicit bool) *string {
+	t.Rules = append(t.Rules, RuleTrace{Rule: i + 1, Implicit: implicit})
+	return &t.Rules[len(t.Rules)-1].Why
+}
+
+// matched marks the last rule added.
+func (t *Trace) matched() {
+	r := &t.Rules[len(t.Rules)-1]
+	r.Matched = true
+	if r.Implicit {
+		r.Why = "no rule matched: the nearest of all sites"
+	}
+}
+
+// tier adds a tier of the rule, as it was ranked.
+func (t *Trace) tier(target *Target, r *tierRank, sites []Site, p *geo.Place, lastResort bool) {
+	tier := r.of(target)
+	t.plain(&tier, sites, lastResort)
+	members := t.Tiers[len(t.Tiers)-1].Members
+	for i, m := range tier.Members {
+		d := measure(i, &sites[m.Site], p).km
+		if i < len(r.order) {
+			d = r.order[i].km
+		}
+		if target.Pick == Nearest && !math.IsNaN(d) {
+			members[i].Distance, members[i].Bias = &d, sites[m.Site].Bias
+		}
+	}
+}
+
+// plain adds a tier of a plan.
+func (t *Trace) plain(tier *Tier, sites []Site, lastResort bool) {
+	tt := TierTrace{Tier: 1, LastResort: lastResort, Label: tier.Label, Pick: tier.Pick, Spread: tier.Spread}
+	for _, other := range t.Tiers {
+		if other.LastResort == lastResort {
+			tt.Tier++
+		}
+	}
+	for _, m := range tier.Members {
+		tt.Members = append(tt.Members, MemberTrace{Site: sites[m.Site].Name, Weight: m.Weight})
+	}
+	t.Tiers = append(t.Tiers, tt)
+}
+
+// find returns a tier by its index in Plan.Tiers or Plan.LastResort.
+func (t *Trace) find(tier int, lastResort bool) *TierTrace {
+	for i := range t.Tiers {
+		if t.Tiers[i].LastResort == lastResort && t.Tiers[i].Tier == tier+1 {
+			return &t.Tiers[i]
+		}
+	}
+	return nil
+}
+
+// judged keeps the latest verdict on a member: that of the level which answered,
+// or of the last one that asked.
+func (t *Trace) judged(tier, member int, l *level, v verdict) {
+	t.find(tier, l.lastResort).Members[member].verdict = v
+}
+
+// drew says what hash, draw or turn decided in a stage.
+func (t *Trace) drew(st *stage, x uint64, ask *Ask) {
+	what := ""
+	switch st.kind {
+	case hashed, hashedByWeight:
+		what = fmt.Sprintf("rendezvous hash of %s", clientNetwork(ask.Client))
+	case inTurn, turned:
+		what = fmt.Sprintf("turn %d", uint32(x))
+	case drawn:
+		what = fmt.Sprintf("draw %.3f for %s in period %d", float64(uint32(x))/(1<<32), clientNetwork(ask.Client), ask.Period)
+	}
+	if st.spill > 0 {
+		what = strings.TrimPrefix(what+"; ", "; ")
+		stays := "stays in"
+		if uint32(x>>32) < st.spill {
+			stays = "goes on from"
+		}
+		what += fmt.Sprintf("%s tier %d, which sheds %s", stays, st.tier+1, percent(float64(st.spill)/(1<<32)))
+	}
+	if what != "" {
+		t.Draws = append(t.Draws, what)
+	}
+}
+
+// clientNetwork is what hashes and draws know of the client.
+func clientNetwork(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	width := networkBits6
+	if a.Is4() {
+		width = networkBits4
+	}
+	p, err := a.Prefix(width)
+	if err != nil {
+		return "an unknown client"
+	}
+	return p.String()
+}
+
+// trace is Choose with reasons. It filters the one plan again with the same
+// code that filtered it for Live, which tells its verdicts this time.
+func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
+	p := l.c.plans[cohort]
+	l.prepare(p, t)
+	t.Client = ask.Client
+	f := filter{sites: l.sites, keys: l.c.keys}
+	f.stages = make([]stage, 1)
+	f.plan(p, 0, t)
+	choice := f.choose(0, &ask, l.c.seed, t)
+	f.expected(0, func(st *stage, site int32, share float64) {
+		t.member(int(st.tier), st.last, l.c.sites[site].Name).Share += share
+	})
+	chosen := t.member(int(choice.Tier), choice.LastResort, l.Site(choice.Site).Name)
+	chosen.Chosen = true
+	t.verdicts(choice)
+	t.Choice = &ChoiceTrace{Site: chosen.Site, Tier: int(choice.Tier) + 1, Bits: choice.Bits,
+		FailOpen: choice.FailOpen, LastResort: choice.LastResort, Shed: choice.Shed}
+	t.Sentence = t.sentence(choice, chosen)
+	return choice
+}
+
+// prepare fills in the states, and the tiers unless Classify has.
+func (l *Live) prepare(p *Plan, t *Trace) {
+	t.Policy = l.c.name
+	t.Draws = nil
+	if len(t.Tiers) != len(p.Tiers)+len(p.LastResort) {
+		t.Tiers = nil
+		for i := range p.Tiers {
+			t.plain(&p.Tiers[i], l.c.sites, false)
+		}
+		for i := range p.LastResort {
+			t.plain(&p.LastResort[i], l.c.sites, true)
+		}
+	}
+	if l.states != nil {
+		t.Revision, t.Stale = l.states.Revision, l.states.Stale
+	}
+	for i := range t.Tiers {
+		for j := range t.Tiers[i].Members {
+			m := &t.Tiers[i].Members[j]
+			st := l.states.Site(m.Site)
+			m.State, m.Draining, m.Shed = st.State, st.Draining, share(st.Shed)
+			m.Load, m.Capacity = st.Load, st.Capacity
+			m.Why, m.Share, m.Chosen, m.verdict = why(&st), 0, false, notAsked
+		}
+	}
+}
+
+// why is the reason of a site's state, an operator's order first.
+func why(st *health.Status) string {
+	o := st.Override
+	if o == nil {
+		return st.Why
+	}
+	until := ""
+	if !o.Until.IsZero() {
+		until = " until " + o.Until.UTC().Format(time.RFC3339)
+	}
+	return fmt.Sprintf("%s by %s%s: %s", ordered(o.Kind), o.Who, until, o.Why)
+}
+
+func ordered(k health.OverrideKind) string {
+	switch k {
+	case health.Drain:
+		return "drained"
+	case health.ForceUp:
+		return "forced up"
+	case health.ForceDown:
+		return "forced down"
+	}
+	return "overridden (" + string(k) + ")"
+}
+
+func (t *Trace) member(tier int, lastResort bool, site string) *MemberTrace {
+	tt := t.find(tier, lastResort)
+	for i := range tt.Members {
+		if tt.Members[i].Site == site {
+			return &tt.Members[i]
+		}
+	}
+	return nil
+}
+
+// verdicts puts the verdict on each member into words.
+func (t *Trace) verdicts(c Choice) {
+	for i := range t.Tiers {
+		for j := range t.Tiers[i].Members {
+			m := &t.Tiers[i].Members[j]
+			m.Verdict = m.words(c)
+		}
+	}
+}
+
+func (m *MemberTrace) words(c Choice) string {
+	switch m.verdict {
+	case isDown:
+		return "down"
+	case isDraining:
+		return "draining"
+	case isOrdered:
+		return "kept away by an operator, even now that all fail open"
+	case isZero:
+		return "weight 0: only when nothing else is available"
+	case isNotZero, notAsked:
+		return "not needed"
+	}
+	switch {
+	case m.Chosen:
+		return "chosen"
+	case m.Share > 0:
+		return "takes its share"
+	case m.Shed > 0 && !c.FailOpen && !c.LastResort:
+		return "full"
+	}
+	return "farther"
+}
+
+func percent(share float64) string {
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
+}

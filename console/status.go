@@ -131,25 +131,6 @@ type Counters struct {
 	Choices map[string]map[string]uint64 `json:"choices"`
 }
 
-// word says whether the server is given new connections, in one word with
-// the reasons against it: what the page and the terminal show.
-func (v FrontendServer) word() string {
-	switch {
-	case v.Draining:
-		return "draining"
-	case v.Isolated || v.State == health.Down:
-		return "isolated"
-	case v.InService && v.Role == "spare":
-		return "spare, in service"
-	case v.InService:
-		return "in service"
-	case v.Role == "spare":
-		return "spare"
-	default:
-		return "out of service"
-	}
-}
-
 // complete fills what the console itself derives, and makes lists of JSON out of nil ones.
 func (s Status) complete(now time.Time) Status {
 	if s.Now.IsZero() {

@@ -1,0 +1,237 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gslb/health"
+)
+
+// fakeNow is the moment of the fake's status, in a zone of its own to show that
+// the zone plays no part.
+var fakeNow = time.Date(2026, 11, 22, 3, 4, 5, 0, time.UTC)
+
+// A fake is a Backend over values. Its zero value serves nothing.
+type fake struct {
+	mu        sync.Mutex
+	status    Status
+	overrides map[string]health.Override
+	explained []string // "name client type" of each Explain
+	writeErr  error
+	readyErr  error
+	panics    bool
+}
+
+func (f *fake) Status() Status {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.panics {
+		panic("made to")
+	}
+	return f.status
+}
+
+func (f *fake) Explain(name, client, qtype string) (*Explanation, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.explained = append(f.explained, name+" "+client+" "+qtype)
+	switch {
+	case strings.HasSuffix(name, "abc.com."):
+		return demoExplanation(name, client, qtype), nil
+	case name == "broken.":
+		return nil, errors.New("something broke")
+	}
+	return nil, fmt.Errorf("%w: %s is in no zone of this node", ErrNotFound, name)
+}
+
+func (f *fake) SetOverride(_ context.Context, o health.Override) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.writeErr != nil {
+		return f.writeErr
+	}
+	if f.overrides == nil {
+		f.overrides = map[string]health.Override{}
+	}
+	f.overrides[o.Site] = o
+	return nil
+}
+
+func (f *fake) ClearOverride(_ context.Context, site string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if site == "nosuch" {
+		return fmt.Errorf("%w: site %q", ErrNotFound, site)
+	}
+	delete(f.overrides, site)
+	return f.writeErr
+}
+
+func (f *fake) Ready() error { return f.readyErr }
+
+// start serves f on loopback until the test ends.
+func start(t *testing.T, cfg Config, f *fake) *httptest.Server {
+	t.Helper()
+	reg := prometheus.NewRegistry()
+	s := New(cfg, f, reg, slog.New(slog.DiscardHandler))
+	s.now = func() time.Time { return fakeNow }
+	reg.MustRegister(s, BuildInfo("1.2.3"))
+	srv := httptest.NewServer(s)
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// ask sends a request as curl would, with headers as "Name: value".
+func ask(t *testing.T, method, url, body string, headers ...string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range headers {
+		k, v, _ := strings.Cut(h, ": ")
+		if k == "Host" {
+			req.Host = v
+		} else {
+			req.Header.Set(k, v)
+		}
+	}
+	resp, err := http.DefaultTransport.RoundTrip(req) // follows nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+func vote(vantage, site string, st health.State, since time.Duration, detail string) health.Vote {
+	return health.Vote{Vantage: vantage, Site: site, State: st, Since: fakeNow.Add(-since), Detail: detail}
+}
+
+// demoStatus is a fleet with one of everything that an operator meets: a site
+// down, one drained, one that sheds, one isolated server and a spare at work.
+func demoStatus() Status {
+	at := func(d time.Duration) time.Time { return fakeNow.Add(-d) }
+	ok := "200 OK in 3ms"
+	return Status{
+		Node: Node{Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"}, Version: "1.2.3", Started: at(76*time.Hour + 12*time.Minute)},
+		Now:  fakeNow, Revision: 4711,
+		Zones: []Zone{{"abc.com.", 2026112201, 42}, {"example.net.", 7, 9}},
+		Steered: []Steered{
+			{"www.abc.com.", "cname", 30, 6},
+			{"api.abc.com.", "address", 20, 11},
+		},
+		Sites: []Site{
+			{
+				Status: health.Status{
+					Site: "kt", State: health.Down, Since: at(2*time.Minute + 10*time.Second),
+					Why: "2 of 3 vantage points say down: connect: connection refused",
+					Votes: []health.Vote{
+						vote("ns1.seoul", "kt", health.Down, 130*time.Second, "dial tcp 192.0.2.10:80: connection refused"),
+						vote("ns1.tokyo", "kt", health.Down, 131*time.Second, "dial tcp 192.0.2.10:80: connection refused"),
+						vote("ns1.virginia", "kt", health.Up, 90*time.Hour, ok),
+					},
+					Reports:  []health.Report{{Site: "kt", Node: "lb1.kt", Healthy: 0, Total: 2, Capacity: 10000, At: at(time.Second), Servers: []health.Server{{Frontend: "www", Address: "10.0.1.11:443", State: health.Down, Role: "server", Detail: "connection refused"}}}},
+					Capacity: 10000,
+				},
+				CNAME: "a.www.abc.com.", Addresses: []string{"192.0.2.10", "2001:db8::10"}, Location: &Location{37.57, 126.98},
+			},
+			{
+				Status: health.Status{
+					Site: "lgu", State: health.Up, Since: at(90 * time.Hour), Shed: 0.25, Load: 9600, Capacity: 10000,
+					Why: "3 of 3 vantage points say up; sheds 25% since load is 96% of capacity",
+					Votes: []health.Vote{
+						vote("ns1.seoul", "lgu", health.Up, 90*time.Hour, ok),
+						vote("ns1.tokyo", "lgu", health.Up, 90*time.Hour, ok),
+						vote("ns1.virginia", "lgu", health.Up, 90*time.Hour, ok),
+					},
+					Reports: []health.Report{{Site: "lgu", Node: "ns1.seoul", Healthy: 2, Total: 3, Load: 9600, Capacity: 10000, Connections: 9600, At: at(time.Second)}},
+				},
+				CNAME: "b.www.abc.com.", Addresses: []string{"198.51.100.10"}, Location: &Location{37.48, 127.02},
+			},
+			{
+				Status: health.Status{
+					Site: "tokyo", State: health.Up, Draining: true, Since: at(5 * time.Minute), Load: 310, Capacity: 8000,
+					Why:      "drained by kim",
+					Votes:    []health.Vote{vote("ns1.seoul", "tokyo", health.Up, 90*time.Hour, ok), vote("ns1.tokyo", "tokyo", health.Up, 90*time.Hour, ok)},
+					Override: &health.Override{Site: "tokyo", Kind: health.Drain, Who: "kim", Why: "kernel upgrade, see change 1182", Since: at(5 * time.Minute), Until: fakeNow.Add(25 * time.Minute)},
+				},
+				CNAME: "c.www.abc.com.", Addresses: []string{"203.0.113.10"}, Location: &Location{35.68, 139.69},
+			},
+			{
+				Status: health.Status{
+					Site: "virginia", State: health.Degraded, Since: at(40 * time.Second), Load: 4100, Capacity: 12000,
+					Why:   "1 of 2 vantage points says degraded: slow answers",
+					Votes: []health.Vote{vote("ns1.seoul", "virginia", health.Degraded, 40*time.Second, "200 OK in 870ms"), vote("ns1.virginia", "virginia", health.Up, 90*time.Hour, ok)},
+				},
+				CNAME: "d.www.abc.com.", Addresses: []string{"192.0.2.66"}, Location: &Location{38.95, -77.45},
+			},
+			{
+				Status: health.Status{Site: "frankfurt", Why: "no vantage point has voted yet"},
+				CNAME:  "e.www.abc.com.", Addresses: []string{"192.0.2.77"}, Location: &Location{50.11, 8.68},
+			},
+		},
+		Nodes: []FleetNode{
+			{"ns1.seoul", []string{"dns", "checker", "balancer"}, at(76 * time.Hour), 4711, true},
+			{"ns1.tokyo", []string{"dns", "checker"}, at(300 * time.Hour), 4711, false},
+			{"ns1.virginia", []string{"dns", "checker"}, at(300 * time.Hour), 4709, false},
+		},
+		Frontends: []Frontend{{
+			Name: "www", Site: "lgu", Listen: []string{"198.51.100.10:443"}, Pick: "least-load", Connections: 9600, Accepted: 8123456, Failed: 3,
+			Servers: []FrontendServer{
+				{Address: "10.0.2.11:443", State: health.Up, Role: "server", InService: true, Connections: 4820, Capacity: 5000, Detail: "200 OK in 1ms"},
+				{Address: "10.0.2.12:443", State: health.Up, Role: "server", InService: true, Connections: 4780, Capacity: 5000, Detail: "200 OK in 1ms"},
+				{Address: "10.0.2.13:443", State: health.Down, Role: "server", Isolated: true, Detail: "2 connects failed in a row: connection reset by peer"},
+				{Address: "10.0.2.21:443", State: health.Up, Role: "spare", InService: true, Connections: 12, Detail: "200 OK in 1ms"},
+				{Address: "10.0.2.22:443", State: health.Up, Role: "spare", Detail: "200 OK in 2ms"},
+			},
+		}},
+		Etcd: Etcd{Embedded: true, Connected: true, Since: at(76 * time.Hour), Endpoints: []string{"http://127.0.0.1:2379"}, Revision: 4711},
+		Geo: []Database{
+			{Path: "/var/lib/gslb/GeoLite2-City.mmdb", Type: "GeoLite2-City", Built: time.Date(2026, 11, 17, 0, 0, 0, 0, time.UTC)},
+			{Path: "/var/lib/gslb/GeoLite2-ASN.mmdb", Type: "GeoLite2-ASN", Built: time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC), Error: "search tree ends early"},
+		},
+		Problems: []string{
+			"site kt is down for 2m10s: 2 of 3 vantage points say down",
+			"site lgu sheds 25% of its new users: load is 96% of its capacity",
+			"GeoLite2-ASN.mmdb: the new file is broken, the old one stays: search tree ends early",
+		},
+		Counters: Counters{
+			Queries: 91234567,
+			Answers: map[string]uint64{"NOERROR": 91200000, "NXDOMAIN": 34567},
+			Choices: map[string]map[string]uint64{"www.abc.com.": {"kt": 31000000, "lgu": 29000000, "tokyo": 9000000, "virginia": 6000000}},
+		},
+	}
+}
+
+// demoExplanation is a decision as the demo's fleet makes it.
+func demoExplanation(name, client, qtype string) *Explanation {
+	return &Explanation{
+		Name: name, Type: qtype, Client: client,
+		Answer: []string{"www.abc.com.\t30\tIN\tCNAME\tb.www.abc.com.", "b.www.abc.com.\t60\tIN\tA\t198.51.100.10"},
+		Scope:  "203.0.112.0/20",
+		Trace:  demoTrace(),
+		Text:   "…",
+	}
+}
+
+// demoTrace is the decision in testdata/trace.json.
+func demoTrace() any {
+	b, err := os.ReadFile("testdata/trace.json")
+	if err != nil {
+		panic(err)
+	}
+	return json.RawMessage(b)
+}

@@ -1,0 +1,293 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"gslb/health"
+)
+
+// WriteStatus prints s for a person at a terminal: what is wrong first, then
+// sites, vantage points and servers. Words that ask for attention are in
+// capitals. It needs no colour and holds no escape sequences, whatever s holds.
+func WriteStatus(w io.Writer, s Status) error {
+	if err := writeHead(w, s); err != nil {
+		return err
+	}
+	for _, t := range []*table{siteTable(s), voteTable(s), serverTable(s), nodeTable(s), nameTable(s), geoTable(s)} {
+		if err := t.write(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeHead prints who answers, from which knowledge, and the problems.
+func writeHead(w io.Writer, s Status) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: gslb %s, %s, running for %s\n", clean(s.Node.Name), clean(s.Node.Version),
+		clean(or(strings.Join(s.Node.Roles, " + "), "no roles")), sinceText(s.Node.Started, s.Now))
+	fmt.Fprintf(&b, "health revision %d, %s\n", s.Revision, clean(etcdText(s)))
+	if s.Counters.Queries > 0 {
+		fmt.Fprintf(&b, "%d queries answered since the start\n", s.Counters.Queries)
+	}
+	if s.Stale {
+		b.WriteString("STALE: the store can't be reached; everything below is the last that was known\n")
+	}
+	if len(s.Problems) > 0 {
+		fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(s.Problems))
+		for _, p := range s.Problems {
+			fmt.Fprintf(&b, "  ! %s\n", clean(p))
+		}
+	} else {
+		b.WriteString("no problems\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func etcdText(s Status) string {
+	e := s.Etcd
+	kind := "etcd " + strings.Join(e.Endpoints, " ")
+	if e.Embedded {
+		kind = "embedded etcd"
+	}
+	if !e.Connected {
+		text := kind + " NOT CONNECTED for " + sinceText(e.Since, s.Now)
+		if e.Error != "" {
+			text += ": " + e.Error
+		}
+		return text
+	}
+	return fmt.Sprintf("%s connected for %s at revision %d", kind, sinceText(e.Since, s.Now), e.Revision)
+}
+
+func siteTable(s Status) *table {
+	t := newTable("SITES", "NAME", "STATE", "FOR", "VOTES", "LOAD", "SHED", "WHY")
+	for _, x := range s.Sites {
+		r := t.add(x.Site, stateText(x.Status), sinceText(x.Since, s.Now), votesText(x.Votes), loadText(x), shedText(x.Shed), x.Why)
+		if o := x.Override; o != nil {
+			r.note("%s", overrideText(*o, s.Now))
+		}
+	}
+	return t
+}
+
+// stateText is the verdict in a word or two.
+func stateText(x health.Status) string {
+	text := loud(x.State)
+	if x.Draining {
+		text += ", DRAINING"
+	}
+	if o := x.Override; o != nil && o.Kind != health.Drain {
+		text += ", FORCED"
+	}
+	return text
+}
+
+// loud puts in capitals what asks for attention.
+func loud(st health.State) string {
+	switch st {
+	case health.Up:
+		return "up"
+	case health.Degraded:
+		return "DEGRADED"
+	case health.Down:
+		return "DOWN"
+	}
+	return "unknown"
+}
+
+func votesText(votes []health.Vote) string {
+	var n [4]int
+	for _, v := range votes {
+		n[min(v.State, health.Down)]++
+	}
+	var parts []string
+	for _, st := range []health.State{health.Down, health.Degraded, health.Up, health.Unknown} {
+		if n[st] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n[st], strings.ToLower(loud(st))))
+		}
+	}
+	return or(strings.Join(parts, ", "), "none")
+}
+
+func loadText(x Site) string {
+	switch {
+	case x.Capacity > 0:
+		return fmt.Sprintf("%s of %s, %.0f%%", number(x.Load), number(x.Capacity), 100*x.Load/x.Capacity)
+	case x.Load > 0:
+		return number(x.Load)
+	}
+	return "-"
+}
+
+func shedText(shed float64) string {
+	if shed <= 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*shed)
+}
+
+func overrideText(o health.Override, now time.Time) string {
+	verb := map[health.OverrideKind]string{health.Drain: "drained", health.ForceUp: "forced up", health.ForceDown: "forced down"}[o.Kind]
+	text := fmt.Sprintf("%s by %s %s ago", or(verb, string(o.Kind)), or(o.Who, "someone"), sinceText(o.Since, now))
+	if o.Until.IsZero() {
+		text += ", until it is taken back"
+	} else {
+		text += fmt.Sprintf(", for another %s (until %s)", age(o.Until.Sub(now)), o.Until.UTC().Format("2006-01-02 15:04:05 MST"))
+	}
+	if o.Why == "" {
+		return text + ", no reason given"
+	}
+	return text + ": " + strconv.Quote(o.Why)
+}
+
+// voteTable shows who says that a site isn't up, and what they saw. A site that
+// all see up needs no line.
+func voteTable(s Status) *table {
+	t := newTable("VANTAGE POINTS THAT DON'T SEE A SITE UP", "SITE", "SEEN FROM", "AS", "FOR", "LAST PROBE")
+	for _, x := range s.Sites {
+		for _, v := range x.Votes {
+			if v.State != health.Up {
+				t.add(x.Site, v.Vantage, loud(v.State), sinceText(v.Since, s.Now), or(v.Detail, "-"))
+			}
+		}
+	}
+	return t
+}
+
+// serverTable shows this node's servers and those that other balancers report.
+func serverTable(s Status) *table {
+	t := newTable("SERVERS", "SITE", "FRONTEND", "SERVER", "STATE", "CONNECTIONS", "LAST CHECK")
+	type key struct{ site, frontend string }
+	own := map[key]bool{}
+	for _, f := range s.Frontends {
+		own[key{f.Site, f.Name}] = true
+		for _, v := range f.Servers {
+			t.add(f.Site, f.Name, v.Address, serverText(v), strconv.FormatInt(v.Connections, 10), or(v.Detail, "-"))
+		}
+	}
+	for _, x := range s.Sites {
+		for _, r := range x.Reports {
+			for _, v := range r.Servers {
+				if r.Node == s.Node.Name && own[key{x.Site, v.Frontend}] {
+					continue
+				}
+				t.add(x.Site, v.Frontend, v.Address, serverText(reported(v)), strconv.FormatInt(v.Connections, 10), or(v.Detail, "-"))
+			}
+		}
+	}
+	return t
+}
+
+// reported is a server of another node's report in the form of our own.
+func reported(v health.Server) FrontendServer {
+	return FrontendServer{
+		Address: v.Address, State: v.State, Role: v.Role, InService: v.InService,
+		Draining: v.Draining, Connections: v.Connections, Detail: v.Detail,
+	}
+}
+
+// serverText tells apart what an operator treats differently:
+//
+//	draining | role   | in service | state        | text
+//	yes      |        |            |              | DRAINING
+//	         | spare  | yes        |              | spare, IN SERVICE
+//	         | spare  | no         | down         | spare, DOWN
+//	         | spare  | no         |              | spare
+//	         | server | yes        |              | in service
+//	         | server | no         | unknown      | not checked yet
+//	         | server | no         |              | ISOLATED
+func serverText(v FrontendServer) string {
+	spare := v.Role == "spare"
+	switch {
+	case v.Draining:
+		return "DRAINING"
+	case spare && v.InService:
+		return "spare, IN SERVICE"
+	case spare && v.State == health.Down:
+		return "spare, DOWN"
+	case spare:
+		return "spare"
+	case v.InService && !v.Isolated:
+		return "in service"
+	case v.State == health.Unknown && !v.Isolated:
+		return "not checked yet"
+	}
+	return "ISOLATED"
+}
+
+func nodeTable(s Status) *table {
+	t := newTable("NODES", "NAME", "ROLES", "ALIVE FOR", "SERVES REVISION")
+	for _, n := range s.Nodes {
+		name := n.Name
+		if n.Self {
+			name += " (this node)"
+		}
+		revision := "-"
+		if n.Revision > 0 {
+			revision = strconv.FormatInt(n.Revision, 10)
+		}
+		t.add(name, or(strings.Join(n.Roles, " + "), "-"), sinceText(n.Since, s.Now), revision)
+	}
+	return t
+}
+
+func nameTable(s Status) *table {
+	t := newTable("STEERED NAMES", "NAME", "ANSWERS WITH", "TTL", "COHORTS", "CHOSEN SO FAR")
+	for _, n := range s.Steered {
+		t.add(n.Name, n.Form, fmt.Sprintf("%ds", n.TTLSeconds), strconv.Itoa(n.Cohorts), or(choiceText(s, n.Name), "-"))
+	}
+	return t
+}
+
+// choiceText is the share of each site in the answers of a name, in the order of the sites.
+func choiceText(s Status, name string) string {
+	choices := s.Counters.Choices[name]
+	var all uint64
+	for _, n := range choices {
+		all += n
+	}
+	var parts []string
+	for _, x := range s.Sites {
+		if n := choices[x.Site]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.1f%%", x.Site, 100*float64(n)/float64(all)))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func geoTable(s Status) *table {
+	t := newTable("GEO DATABASES", "FILE", "TYPE", "BUILT", "STATE")
+	for _, d := range s.Geo {
+		built := "-"
+		if !d.Built.IsZero() {
+			built = d.Built.UTC().Format(time.DateOnly)
+		}
+		state := "in use"
+		if d.Error != "" {
+			state = "OLD ONE IN USE: " + d.Error
+		}
+		t.add(d.Path, d.Type, built, state)
+	}
+	return t
+}
+
+// number is f without needless digits.
+func number(f float64) string {
+	if f >= 100 {
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(f, 'g', 3, 64)
+}
+
+func or(s, instead string) string {
+	if s == "" {
+		return instead
+	}
+	return s
+}

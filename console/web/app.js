@@ -1,0 +1,164 @@
+// The page: asks the node for its status each second and shows it.
+import { byId, el, keyed, text, attr, once, table, ago, span, short, percent, stateOf } from "./dom.js";
+import { drawMap } from "./map.js";
+import { drawSites, drawServers } from "./sites.js";
+import { openOrder, call } from "./order.js";
+import { setupTry, fillNames } from "./decision.js";
+
+const every = 1000; // milliseconds between polls
+const patience = 5000; // until a poll is given up
+let last = null, lastAt = 0, rates = null, changes = [];
+
+async function poll() {
+  try {
+    const response = await fetch("/api/v1/status", { cache: "no-store", signal: AbortSignal.timeout(patience) });
+    if (!response.ok) throw new Error(`the node answered ${response.status}`);
+    show(await response.json());
+    document.body.classList.remove("lost");
+  } catch (e) {
+    lost(e);
+  }
+}
+
+async function loop() {
+  for (;;) {
+    if (!document.hidden) await poll();
+    await new Promise((go) => setTimeout(go, every));
+  }
+}
+
+function lost(e) {
+  document.body.classList.add("lost");
+  setVerdict("s-down", "No contact with the node");
+  text(byId("fact-live"), last ? `${span((Date.now() - lastAt) / 1000)} ago` : "never");
+  attr(byId("fact-live"), "title", e.message);
+}
+
+function show(status) {
+  if (last && last.node.started !== status.node.started) last = null; // restarted: its counters begin anew
+  rates = rate(last, status) || (last && rates);
+  note(last, status);
+  last = status;
+  lastAt = Date.now();
+  drawHead(status);
+  drawProblems(status);
+  drawMap(status);
+  drawSites(status, rates, (site, clear) => openOrder(site, clear, last, rates, poll));
+  drawServers(status);
+  drawNames(status);
+  drawNodes(status);
+  fillNames(status);
+}
+
+// rate gives answers per second by site (the sum of all names), with .all and
+// .queries; null when the two polls can't be compared.
+function rate(before, now) {
+  if (!before) return null;
+  const seconds = (Date.parse(now.now) - Date.parse(before.now)) / 1000;
+  if (!(seconds > 0.2)) return null;
+  const per = new Map();
+  per.all = 0;
+  for (const [name, sites] of Object.entries(now.counters.choices)) {
+    for (const [site, n] of Object.entries(sites)) {
+      const more = Math.max(0, n - ((before.counters.choices[name] || {})[site] || 0)) / seconds;
+      per.set(site, (per.get(site) || 0) + more);
+      per.all += more;
+    }
+  }
+  per.queries = Math.max(0, now.counters.queries - before.counters.queries) / seconds;
+  return per;
+}
+
+// note keeps what changed between two polls, the newest first.
+function note(before, now) {
+  if (!before) return;
+  const at = new Date(now.now).toLocaleTimeString([], { hour12: false });
+  const add = (what, cls) => changes.unshift({ key: `${now.now} ${what}`, at, what, cls });
+  const old = new Map(before.sites.map((s) => [s.site, s]));
+  for (const s of now.sites) {
+    const was = old.get(s.site);
+    if (!was) add(`${s.site} appeared`, "s-unknown");
+    else if (stateOf(was).word !== stateOf(s).word) add(`${s.site}: ${stateOf(was).word} → ${stateOf(s).word}`, stateOf(s).cls);
+    old.delete(s.site);
+  }
+  for (const name of old.keys()) add(`${name} was taken out`, "s-unknown");
+  if (before.stale !== now.stale) add(now.stale ? "The store was lost" : "The store is back", now.stale ? "s-down" : "s-up");
+  changes = changes.slice(0, 100);
+}
+
+function setVerdict(cls, words) {
+  const v = byId("verdict");
+  attr(v, "class", "verdict " + cls);
+  text(v.lastElementChild, words);
+}
+
+// verdict is the whole state in one short sentence.
+function verdict(s) {
+  const out = s.sites.filter((x) => x.state === "down");
+  const drained = s.sites.filter((x) => x.draining && x.state !== "down");
+  const n = s.sites.length;
+  if (!n) return ["s-unknown", "No sites configured"];
+  if (out.length === n) return ["s-down", "Every site is down"];
+  if (out.length) return ["s-down", `${out.length} of ${n} sites down`];
+  if (s.stale) return ["s-degraded", "Last known state: the store is lost"];
+  if (drained.length) return ["s-drain", `${drained.length} of ${n} sites draining`];
+  if (s.problems.length) return ["s-degraded", `All ${n} sites in service, ${s.problems.length} problem${s.problems.length > 1 ? "s" : ""}`];
+  return ["s-up", `All ${n} sites in service`];
+}
+
+function drawHead(s) {
+  setVerdict(...verdict(s));
+  text(byId("node"), s.node.name);
+  text(byId("node-about"), `${s.node.version} · ${s.node.roles.join(", ")} · up ${ago(s.node.started, s.now)}`);
+  document.title = `${s.sites.filter((x) => x.state === "down").length ? "✗ " : ""}${s.node.name} – gslb`;
+  text(byId("fact-rate"), rates ? `${short(rates.queries)}/s` : short(s.counters.queries));
+  attr(byId("fact-rate"), "title", `${s.counters.queries} since the start: ` +
+    Object.entries(s.counters.answers).map(([code, n]) => `${code} ${n}`).join(", "));
+  text(byId("fact-revision"), s.revision);
+  const e = s.etcd;
+  text(byId("fact-etcd"), e.connected ? (e.embedded ? "embedded" : "connected") : `lost ${ago(e.since, s.now)}`);
+  attr(byId("fact-etcd"), "title", `${e.endpoints.join(" ")} revision ${e.revision} ${e.error || ""}`);
+  byId("fact-etcd").classList.toggle("error", !e.connected);
+  text(byId("fact-live"), "live");
+  attr(byId("fact-live"), "title", null);
+}
+
+function drawProblems(s) {
+  const list = s.problems.length ? s.problems : ["Nothing needs you."];
+  text(byId("problem-count"), s.problems.length);
+  byId("problem-count").classList.toggle("bad", s.problems.length > 0);
+  keyed(byId("problems"), list, (p) => p, () => el("li"), (li, p) => {
+    text(li, p);
+    li.classList.toggle("none", !s.problems.length);
+  });
+  keyed(byId("changes"), changes.length ? changes : [{ key: "", at: "", what: "None so far." }], (c) => c.key, (c) => el("li", el("time", c.at), el("span", c.what)), () => {});
+}
+
+function drawNames(s) {
+  const box = byId("steered");
+  const share = (name) => {
+    const all = Object.entries(s.counters.choices[name] || {}).sort((a, b) => b[1] - a[1]);
+    const sum = all.reduce((n, [, v]) => n + v, 0);
+    return all.slice(0, 6).map(([site, n]) => `${site} ${percent(n / sum)}`).join(", ") || "–";
+  };
+  once(box, s.steered.map((n) => [n, share(n.name)]), () => s.steered.length
+    ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
+    : el("p.quiet", "None."));
+  once(byId("zones"), s.zones, () => s.zones.length
+    ? table(["Zone", "#Serial", "#Names"], s.zones.map((z) => [z.name, String(z.serial), String(z.names)]))
+    : el("p.quiet", "This node serves none."));
+}
+
+function drawNodes(s) {
+  const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), ago(n.since, s.now), n.revision ? String(n.revision) : "–"]);
+  once(byId("nodes"), rows, () => rows.length ? table(["Name", "Roles", "Alive for", "#Revision"], rows) : el("p.quiet", "None is known."));
+  once(byId("geo"), s.geo, () => s.geo.length
+    ? table(["Database", "Type", "Built", "State"], s.geo.map((d) => [
+      d.path.split("/").pop(), d.type, (d.built || "").startsWith("0001-") ? "–" : (d.built || "–").slice(0, 10),
+      el(d.error ? "span.error" : "span", d.error ? `old one in use: ${d.error}` : "in use")]))
+    : el("p.quiet", "No database: places come from the configuration alone."));
+}
+
+setupTry(call);
+document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
+loop();

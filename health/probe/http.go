@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -42,14 +43,7 @@ func newHTTP(c Config, address string, _ *authorities) (Prober, error) {
 func makeHTTP(c Config, address string) *httpProber {
 	host := c.Host
 	if host == "" {
-		host = address
-		k, _ := kindOf(c.Type)
-		if h, port := splitHost(address); port == strconv.Itoa(k.port) {
-			host = h
-			if strings.Contains(h, ":") {
-				host = "[" + h + "]"
-			}
-		}
+		host = hostHeader(c, address)
 	}
 	request := "GET " + c.Path + " HTTP/1.1\r\n" +
 		"Host: " + host + "\r\n" +
@@ -60,6 +54,21 @@ func makeHTTP(c Config, address string) *httpProber {
 		address: address, path: c.Path, request: []byte(request),
 		status: slices.Sorted(slices.Values(c.Status)), timeout: c.Timeout,
 	}
+}
+
+// hostHeader is the Host header for an address: without the port if it is the
+// scheme's own, and without the zone, which means nothing to others (RFC 9110
+// section 7.2, RFC 6874 section 4).
+func hostHeader(c Config, address string) string {
+	host, port := splitHost(address)
+	host, _, _ = strings.Cut(host, "%")
+	if k, _ := kindOf(c.Type); port != strconv.Itoa(k.port) {
+		return net.JoinHostPort(host, port)
+	}
+	if strings.Contains(host, ":") {
+		return "[" + host + "]"
+	}
+	return host
 }
 
 func (p *httpProber) Probe(ctx context.Context) error {

@@ -111,8 +111,11 @@ type entry struct {
 	gone   bool
 }
 
-// NewRunner returns a Runner without checks. It starts nothing.
+// NewRunner returns a Runner without checks. It starts nothing. A nil log is none.
 func NewRunner(log *slog.Logger) *Runner {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return &Runner{
 		log: log, random: rand.Float64, build: newProber,
 		units: map[unitKey]*unit{}, entries: map[Target]*entry{},
@@ -135,19 +138,19 @@ func (r *Runner) Set(checks []Check) error {
 	wanted, err := r.prepare(checks)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for target, e := range r.entries {
-		if _, ok := wanted[target]; !ok {
-			e.gone = true
-			delete(r.entries, target)
-			r.leave(e)
-		}
-	}
-	// In the order of checks, for a run that can be repeated.
-	for _, c := range checks {
+	for _, c := range checks { // in their order, for a run that can be repeated
 		if u := wanted[c.Target]; u != nil {
 			r.join(c.Target, u)
 		}
 	}
+	for target, e := range r.entries {
+		if _, ok := wanted[target]; !ok {
+			e.gone = true
+			delete(r.entries, target)
+			e.leave()
+		}
+	}
+	r.sweep()
 	poke(r.wake)
 	return err
 }
@@ -225,26 +228,32 @@ func (r *Runner) join(target Target, u *unit) {
 			u.detail = old.detail
 		}
 	}
-	if old != nil {
-		r.leave(e)
-	}
+	e.leave()
 	e.unit = u
 	u.entries = append(u.entries, e)
 	r.announce(e)
 }
 
-// leave takes e off its unit, and ends a unit that nobody wants. r.mu is held.
-func (r *Runner) leave(e *entry) {
-	u := e.unit
-	u.entries = slices.DeleteFunc(u.entries, func(x *entry) bool { return x == e })
-	if len(u.entries) > 0 {
-		return
+// leave takes e off its unit, if it has one.
+func (e *entry) leave() {
+	if e.unit != nil {
+		e.unit.entries = slices.DeleteFunc(e.unit.entries, func(x *entry) bool { return x == e })
 	}
-	u.gone = true
-	delete(r.units, u.key)
-	r.dequeue(u)
-	if u.cancel != nil {
-		u.cancel()
+}
+
+// sweep ends the units that nobody wants. It comes last in Set, so that a unit
+// which passes from one target to another lives on. r.mu is held.
+func (r *Runner) sweep() {
+	for key, u := range r.units {
+		if len(u.entries) > 0 {
+			continue
+		}
+		u.gone = true
+		delete(r.units, key)
+		r.dequeue(u)
+		if u.cancel != nil {
+			u.cancel()
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -78,7 +79,8 @@ func (c Config) validateHTTP(k kind, bad func(key, msg string)) {
 		bad("path", fmt.Sprintf("%q: must be as it is sent: no blank, no \"#\", others than ASCII percent-encoded", c.Path))
 	}
 	if c.Host != "" {
-		if host, _ := splitHost(c.Host); !validHost(host) {
+		host, port := splitHost(c.Host)
+		if _, err := strconv.ParseUint(port, 10, 16); !validHost(host) || port != "" && err != nil {
 			bad("host", fmt.Sprintf("%q: must be a host name or an address, and perhaps a port", c.Host))
 		}
 	}
@@ -154,8 +156,8 @@ func splitHost(s string) (host, port string) {
 // validHost tells whether s is an address, or made of what host names are made
 // of. What is between the lines of a request must not come from the configuration.
 func validHost(s string) bool {
-	if _, err := netip.ParseAddr(s); err == nil {
-		return true
+	if a, err := netip.ParseAddr(s); err == nil {
+		return a.Zone() == "" || validHost(a.Zone()) // anything goes as a zone for ParseAddr
 	}
 	return s != "" && len(s) <= 254 && !strings.ContainsFunc(s, func(r rune) bool {
 		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'

@@ -1,6 +1,15 @@
 package balancer
 
-import "time"
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Config is one [[frontend]] of the configuration.
 type Config struct {
@@ -18,7 +27,16 @@ type Config struct {
 
 	ConnectTimeout time.Duration `toml:"connect_timeout"` // default 2s
 	IdleTimeout    time.Duration `toml:"idle_timeout"`    // no byte either way; default 5m
-	DrainTimeout   time.Duration `toml:"drain_timeout"`   // default 30s
+	// CloseTimeout takes the place of IdleTimeout once one end has finished
+	// sending (a half-closed connection). Default: 1m, or IdleTimeout if that is less.
+	CloseTimeout time.Duration `toml:"close_timeout"`
+	DrainTimeout time.Duration `toml:"drain_timeout"` // default 30s
+	// SlowStart is the time over which a server that comes back gets its share of
+	// new connections again, linearly. Default 10s.
+	SlowStart time.Duration `toml:"slow_start"`
+	// SpareHold is how long the servers must have been enough without a spare
+	// until it is taken out again. Default 10s.
+	SpareHold time.Duration `toml:"spare_hold"`
 	// MaxConnections bounds the frontend; further ones wait in the accept queue. 0: no bound.
 	MaxConnections int `toml:"max_connections"`
 	// OverloadAt is the load of a server, as a share of its capacity, at which it
@@ -31,4 +49,169 @@ type ServerConfig struct {
 	Address  string  `toml:"address"`  // host:port
 	Weight   float64 `toml:"weight"`   // default 1
 	Capacity float64 `toml:"capacity"` // connections it can take well; 0: not stated
+}
+
+// minTimeout is the shortest time-out that is not surely a mistake (a bare
+// number in TOML is nanoseconds).
+const minTimeout = 10 * time.Millisecond
+
+// WithDefaults returns c with the defaults in place of zero values. The lists
+// are copied: the result shares no memory with c.
+func (c Config) WithDefaults() Config {
+	c.Listen = slices.Clone(c.Listen)
+	c.Servers = withWeights(c.Servers)
+	c.Spares = withWeights(c.Spares)
+	setDefault(&c.Pick, LeastLoad)
+	setDefault(&c.MinServers, len(c.Servers))
+	setDefault(&c.ConnectTimeout, 2*time.Second)
+	setDefault(&c.IdleTimeout, 5*time.Minute)
+	setDefault(&c.CloseTimeout, min(time.Minute, c.IdleTimeout))
+	setDefault(&c.DrainTimeout, 30*time.Second)
+	setDefault(&c.SlowStart, 10*time.Second)
+	setDefault(&c.SpareHold, 10*time.Second)
+	if c.statesCapacity() {
+		setDefault(&c.OverloadAt, 1.2)
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func withWeights(in []ServerConfig) []ServerConfig {
+	out := slices.Clone(in)
+	for i := range out {
+		setDefault(&out[i].Weight, 1)
+	}
+	return out
+}
+
+// statesCapacity tells whether any server or spare states a capacity.
+func (c Config) statesCapacity() bool {
+	stated := func(s ServerConfig) bool { return s.Capacity > 0 }
+	return slices.ContainsFunc(c.Servers, stated) || slices.ContainsFunc(c.Spares, stated)
+}
+
+// Validate calls bad once for each fault in c, with the key (relative to the
+// frontend's table; indexes count from 0) and what would be right. Zero values
+// are defaults, not faults, so it may be called before or after WithDefaults.
+func (c Config) Validate(bad func(key, msg string)) {
+	if c.Name == "" {
+		bad("name", "must be set: the frontend's name in logs, reports and commands")
+	}
+	c.validateListen(bad)
+	if _, known := pickers[c.Pick]; c.Pick != "" && !known {
+		bad("pick", fmt.Sprintf("%q: must be one of %s", c.Pick, strings.Join(Picks(), ", ")))
+	}
+	c.validateServers(bad)
+	for _, t := range []struct {
+		key   string
+		value time.Duration
+	}{
+		{"connect_timeout", c.ConnectTimeout}, {"idle_timeout", c.IdleTimeout}, {"close_timeout", c.CloseTimeout},
+		{"drain_timeout", c.DrainTimeout}, {"slow_start", c.SlowStart}, {"spare_hold", c.SpareHold},
+	} {
+		if t.value != 0 && t.value < minTimeout {
+			bad(t.key, fmt.Sprintf("%v: must be at least %v", t.value, minTimeout))
+		}
+	}
+	if most := len(c.Servers) + len(c.Spares); c.MinServers < 0 || c.MinServers > most {
+		bad("min_servers", fmt.Sprintf("%d: must be 0 (the number of servers) to %d (servers and spares together)", c.MinServers, most))
+	}
+	if c.MaxConnections < 0 {
+		bad("max_connections", fmt.Sprintf("%d: must be 0 (no bound) or more", c.MaxConnections))
+	}
+	switch {
+	case c.OverloadAt == 0:
+	case !(c.OverloadAt > 0) || math.IsInf(c.OverloadAt, 0): // the first also catches NaN
+		bad("overload_at", fmt.Sprintf("%v: must be a share of the capacity above 0, such as 1.2", c.OverloadAt))
+	case !c.statesCapacity():
+		bad("overload_at", fmt.Sprintf("%v: needs the capacity of each server", c.OverloadAt))
+	}
+}
+
+func (c Config) validateListen(bad func(key, msg string)) {
+	if len(c.Listen) == 0 {
+		bad("listen", `must name at least one address, such as ["192.0.2.10:443"]`)
+	}
+	for i, address := range c.Listen {
+		key := fmt.Sprintf("listen[%d]", i)
+		if msg := badListen(address); msg != "" {
+			bad(key, msg)
+		} else if first := slices.Index(c.Listen, address); first < i && !anyPort(address) {
+			bad(key, fmt.Sprintf("%q: stands already in listen[%d]", address, first))
+		}
+	}
+}
+
+// validateServers checks the servers and spares, as one list as well: an
+// address may stand once, and capacity is stated for all or for none, because
+// a load over the capacity of some servers only would mean nothing.
+func (c Config) validateServers(bad func(key, msg string)) {
+	if len(c.Servers) == 0 {
+		bad("server", "must have at least one [[frontend.server]]")
+	}
+	stated, seen := c.statesCapacity(), map[string]string{}
+	check := func(list string, servers []ServerConfig) {
+		for i, s := range servers {
+			at := fmt.Sprintf("%s[%d]", list, i)
+			if msg := badServer(s.Address); msg != "" {
+				bad(at+".address", msg)
+			} else if first, ok := seen[s.Address]; ok {
+				bad(at+".address", fmt.Sprintf("%q: stands already in %s", s.Address, first))
+			} else {
+				seen[s.Address] = at
+			}
+			if s.Weight < 0 || math.IsNaN(s.Weight) || math.IsInf(s.Weight, 0) {
+				bad(at+".weight", fmt.Sprintf("%v: must be above 0 (default 1)", s.Weight))
+			}
+			switch {
+			case s.Capacity < 0 || math.IsNaN(s.Capacity) || math.IsInf(s.Capacity, 0):
+				bad(at+".capacity", fmt.Sprintf("%v: must be a number of connections, or 0 (not stated)", s.Capacity))
+			case s.Capacity == 0 && stated:
+				bad(at+".capacity", "must be stated, because other servers of this frontend state theirs")
+			}
+		}
+	}
+	check("server", c.Servers)
+	check("spare", c.Spares)
+}
+
+// badListen returns what is wrong with a listen address, or "". Port 0 lets the
+// system choose one.
+func badListen(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Sprintf(`%q: must be host:port, such as "192.0.2.10:443" or "[2001:db8::10]:443"`, address)
+	}
+	if _, err := netip.ParseAddr(host); host != "" && err != nil {
+		return fmt.Sprintf("%q: the host must be an IP address, or empty for all", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Sprintf("%q: the port must be 0 to 65535", address)
+	}
+	return ""
+}
+
+// badServer returns what is wrong with a server's address, or "".
+func badServer(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return fmt.Sprintf(`%q: must be host:port, such as "10.0.1.11:443"`, address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Sprintf("%q: the port must be 1 to 65535", address)
+	}
+	return ""
+}
+
+// anyPort tells whether a valid listen address leaves the port to the system,
+// so that it may stand more than once.
+func anyPort(address string) bool {
+	_, port, _ := net.SplitHostPort(address)
+	return strings.Trim(port, "0") == ""
 }

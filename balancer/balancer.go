@@ -1,0 +1,321 @@
+// Package balancer is the L4 tier of a site: frontends that take TCP
+// connections and hand them to the least loaded of their servers.
+//
+// It owns what happens to a connection (pick, connect, move bytes, end) and
+// which servers take new ones: it isolates those that fail or are overloaded,
+// puts spares in for them and takes the spares out again, drains on order, and
+// reports how its site is. It does not know DNS, policies, other sites or etcd:
+// its reports go to whoever runs it.
+//
+// Invariants:
+//
+//   - An isolated or draining server gets no new connection once the call that
+//     isolated it has returned; its established ones are left alone.
+//   - No byte of a client is read before a server has accepted its connection,
+//     so a failed connect is tried again elsewhere and the client never knows.
+//   - A new configuration does not touch connections of servers that it keeps.
+//   - With a server left that accepts, no client is refused.
+//
+// The way of a connection: frontend (config) -> plane (accept) -> pool.table
+// (pick) -> plane (connect, relay). The way of a change: probe, connect failure,
+// load or order -> pool.settle (manager.go) -> a new table, events, a report.
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"gslb/health"
+	"gslb/health/probe"
+)
+
+// Options are what a Balancer gets from outside. The zero value is fine.
+type Options struct {
+	Node        string           // name of this node, in reports
+	ReportEvery time.Duration    // between reports if nothing changes; default 1s
+	Now         func() time.Time // default time.Now
+	Random      func() uint64    // for picks; used by many goroutines at once; default math/rand/v2's
+}
+
+// Balancer runs all frontends of a node. Its methods may be called by many
+// goroutines at once, before, during and after Run.
+type Balancer struct {
+	log     *slog.Logger
+	opts    Options
+	journal *journal
+	plane   plane
+	changed chan struct{} // holds a token when there is something to report
+
+	mu        sync.Mutex
+	fronts    []*frontend             // guarded by mu; in the configuration's order
+	checks    map[string]probe.Config // guarded by mu
+	retired   []retired               // guarded by mu
+	listening bool                    // guarded by mu
+}
+
+// retired is a frontend that left the configuration with connections.
+type retired struct {
+	*frontend
+	until time.Time // then they are reset
+}
+
+// New makes a Balancer of cfgs, and of the checks that they name. It opens and
+// starts nothing. The error joins all faults, each with frontend, key and value.
+func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts Options) (*Balancer, error) {
+	setDefault(&opts.ReportEvery, time.Second)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Random == nil {
+		opts.Random = rand.Uint64
+	}
+	if err := check(cfgs, checks); err != nil {
+		return nil, err
+	}
+	b := &Balancer{log: log, opts: opts, plane: newProxy(log), changed: make(chan struct{}, 1)}
+	b.journal = &journal{log: log, changed: b.change}
+	next := b.compose(cfgs, checks)
+	next.commit(b)
+	return b, nil
+}
+
+// change asks for a report soon.
+func (b *Balancer) change() {
+	select {
+	case b.changed <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+// check returns all faults of cfgs, joined.
+func check(cfgs []Config, checks map[string]probe.Config) error {
+	var faults []error
+	names, listens := map[string]bool{}, map[string]string{}
+	for i, c := range cfgs {
+		title := fmt.Sprintf("frontend %q", c.Name)
+		if c.Name == "" {
+			title = fmt.Sprintf("frontend number %d", i+1)
+		}
+		bad := func(key, msg string) {
+			faults = append(faults, fmt.Errorf("%s: %q: %s", title, key, msg))
+		}
+		c.Validate(bad)
+		if c.Name != "" && names[c.Name] {
+			bad("name", "stands twice; each frontend needs its own")
+		}
+		names[c.Name] = true
+		for _, address := range c.Listen {
+			if other, taken := listens[address]; taken && other != c.Name && !anyPort(address) {
+				bad("listen", fmt.Sprintf("%q: frontend %q listens there", address, other))
+			}
+			listens[address] = c.Name
+		}
+		if _, known := checks[c.Check]; c.Check != "" && !known {
+			bad("check", fmt.Sprintf("%q: there is no [check.%s]", c.Check, c.Check))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// generation is one whole configuration, with the frontends that it keeps.
+type generation struct {
+	fronts []*frontend
+	cfgs   []Config // with defaults; of the frontend at the same index
+	checks map[string]probe.Config
+}
+
+// compose makes the generation of valid cfgs, and changes nothing. Under mu,
+// except in New.
+func (b *Balancer) compose(cfgs []Config, checks map[string]probe.Config) *generation {
+	g := &generation{checks: checks}
+	for _, c := range cfgs {
+		i := slices.IndexFunc(b.fronts, func(f *frontend) bool { return f.name == c.Name })
+		var f *frontend
+		if i >= 0 {
+			f = b.fronts[i]
+		} else {
+			f = &frontend{name: c.Name, pool: newPool(c.Name, b.journal, b.opts.Now, b.opts.Random)}
+		}
+		g.fronts = append(g.fronts, f)
+		g.cfgs = append(g.cfgs, c.WithDefaults())
+	}
+	return g
+}
+
+func (g *generation) bindings() []binding {
+	var out []binding
+	for i, f := range g.fronts {
+		out = append(out, binding{f, g.cfgs[i].Listen})
+	}
+	return out
+}
+
+// commit makes g what b runs. Under mu, except in New.
+func (g *generation) commit(b *Balancer) {
+	for i, f := range g.fronts {
+		var rule *probe.Config
+		if name := g.cfgs[i].Check; name != "" {
+			r := g.checks[name].WithDefaults()
+			rule = &r
+		}
+		f.follow(g.cfgs[i], rule)
+	}
+	for _, f := range b.fronts {
+		if !slices.Contains(g.fronts, f) {
+			b.retired = append(b.retired, retired{f, b.opts.Now().Add(f.config().DrainTimeout)})
+			b.log.Info("balancer: frontend removed by a new configuration", "frontend", f.name, "connections", f.gate.inside())
+		}
+	}
+	b.fronts, b.checks = g.fronts, g.checks
+}
+
+// Listen opens the listeners, so that a taken port is known before anything
+// else starts. Run does it too if it was not called. The error joins all
+// addresses that failed; then none is open.
+func (b *Balancer) Listen() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listening {
+		return nil
+	}
+	g := &generation{fronts: b.fronts, checks: b.checks}
+	for _, f := range b.fronts {
+		g.cfgs = append(g.cfgs, *f.config())
+	}
+	if err := b.plane.apply(g.bindings(), func() {}); err != nil {
+		return err
+	}
+	b.listening = true
+	return nil
+}
+
+// Apply replaces the configuration: all of it, or, with an error, nothing.
+// Frontends are known by name, listeners and servers by address: what stays
+// keeps its connections, counters and health. A removed server or frontend
+// takes no new connections, and those it has are reset after its drain time-out.
+func (b *Balancer) Apply(cfgs []Config, checks map[string]probe.Config) error {
+	if err := check(cfgs, checks); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	g := b.compose(cfgs, checks)
+	if !b.listening {
+		g.commit(b)
+	} else if err := b.plane.apply(g.bindings(), func() { g.commit(b) }); err != nil {
+		return err
+	}
+	b.change()
+	return nil
+}
+
+// Run listens, carries connections and looks after the servers until ctx ends.
+// Then it takes no more connections, lets those it has finish within their
+// DrainTimeout, and returns nil; it leaves no goroutine behind. It returns an
+// error only if it could not start. It must be called once.
+//
+// report gets one Report for each site at the start, at each change, and every
+// Options.ReportEvery; never two at a time. The last ones, when ctx has ended,
+// say that no server can be reached here. It may be nil.
+func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
+	if err := b.Listen(); err != nil {
+		return err
+	}
+	if report == nil {
+		report = func(health.Report) {}
+	}
+	drained, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { b.manage(drained) })
+	wg.Go(func() { b.report(ctx, drained, report) })
+	b.plane.run(ctx)
+	stop()
+	wg.Wait()
+	return nil
+}
+
+// manage settles all pools as time passes, until ctx ends.
+func (b *Balancer) manage(ctx context.Context) {
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		now := b.opts.Now()
+		for _, f := range b.frontends() {
+			for _, s := range f.pool.tickAt(now) {
+				tries.Go(func() { f.pool.try(ctx, s) })
+			}
+		}
+		b.endRetired(now)
+	}
+}
+
+// endRetired drops removed frontends that are empty, and resets the connections
+// of those whose time is over.
+func (b *Balancer) endRetired(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.retired = slices.DeleteFunc(b.retired, func(r retired) bool {
+		if !now.Before(r.until) {
+			r.cut()
+		}
+		return r.gate.inside() == 0
+	})
+}
+
+func (b *Balancer) frontends() []*frontend {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.fronts // replaced, never changed
+}
+
+// frontend returns the frontend of that name.
+func (b *Balancer) frontend(name string) (*frontend, error) {
+	fronts := b.frontends()
+	var names []string
+	for _, f := range fronts {
+		if f.name == name {
+			return f, nil
+		}
+		names = append(names, f.name)
+	}
+	return nil, fmt.Errorf("there is no frontend %q: must be one of %q", name, names)
+}
+
+// Drain gives the server (or spare) at address no new connections, and resets
+// those that outlive the frontend's DrainTimeout; off takes it back. An order
+// holds until it is taken back, also through Apply, but not over a restart.
+func (b *Balancer) Drain(frontend, address string, on bool) error {
+	f, err := b.frontend(frontend)
+	if err != nil {
+		return err
+	}
+	return f.pool.drainServer(address, on)
+}
+
+// Addrs returns where the frontend listens, in the order of Config.Listen; none
+// before Listen or if there is no such frontend. It tells the ports that the
+// system chose for port 0.
+func (b *Balancer) Addrs(frontend string) []net.Addr {
+	f, err := b.frontend(frontend)
+	if err != nil {
+		return nil
+	}
+	return b.plane.addrs(f)
+}
+
+// Events returns the last events of all frontends, oldest first, at most 256.
+func (b *Balancer) Events() []Event { return b.journal.events() }

@@ -1,0 +1,331 @@
+package balancer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"gslb/health"
+	"gslb/health/probe"
+)
+
+// backend is a real TCP server on loopback that says its name when a client
+// connects and then echoes.
+type backend struct {
+	t       testing.TB
+	name    string
+	address string
+	serve   func(*net.TCPConn)
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    map[*net.TCPConn]bool
+	accepted atomic.Int64
+}
+
+func newBackend(t testing.TB, name string, serve func(*net.TCPConn)) *backend {
+	t.Helper()
+	b := &backend{t: t, name: name, address: "127.0.0.1:0", serve: serve, conns: map[*net.TCPConn]bool{}}
+	if serve == nil {
+		b.serve = func(c *net.TCPConn) {
+			if _, err := fmt.Fprintln(c, name); err == nil {
+				io.Copy(c, c)
+			}
+			c.Close()
+		}
+	}
+	b.start()
+	t.Cleanup(b.kill)
+	return b
+}
+
+// start listens, at the address it had before if there was one.
+func (b *backend) start() {
+	b.t.Helper()
+	var l net.Listener
+	eventually(b.t, "listening at "+b.address, func() bool {
+		var err error
+		lc := net.ListenConfig{}
+		lc.SetMultipathTCP(false)
+		l, err = lc.Listen(context.Background(), "tcp", b.address)
+		return err == nil
+	})
+	b.address = l.Addr().String()
+	b.mu.Lock()
+	b.listener = l
+	b.mu.Unlock()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conn := c.(*net.TCPConn)
+			b.accepted.Add(1)
+			b.mu.Lock()
+			b.conns[conn] = true
+			b.mu.Unlock()
+			go func() {
+				b.serve(conn)
+				b.mu.Lock()
+				delete(b.conns, conn)
+				b.mu.Unlock()
+			}()
+		}
+	}()
+}
+
+// kill does what kill -9 does: no listener, and a reset for every connection.
+func (b *backend) kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.listener != nil {
+		b.listener.Close()
+	}
+	for c := range b.conns {
+		c.SetLinger(0)
+		c.Close()
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not within 10 s: %s", what)
+}
+
+// rig is a running balancer with one frontend, "www".
+type rig struct {
+	*Balancer
+	t       testing.TB
+	address string
+	stop    func() // ends Run and waits for it
+
+	mu      sync.Mutex
+	reports []health.Report
+}
+
+func config(servers ...*backend) Config {
+	c := Config{Name: "www", Site: "kt", Listen: []string{"127.0.0.1:0"}}
+	for _, s := range servers {
+		c.Servers = append(c.Servers, ServerConfig{Address: s.address})
+	}
+	return c
+}
+
+func newRig(t testing.TB, cfg Config, checks map[string]probe.Config) *rig {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	if testing.Verbose() && os.Getenv("BALANCER_LOG") != "" {
+		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	b, err := New([]Config{cfg}, checks, log, Options{Node: "lb1", ReportEvery: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Listen(); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{Balancer: b, t: t, address: b.Addrs("www")[0].String()}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := b.Run(ctx, r.report); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	}()
+	r.stop = func() {
+		cancel()
+		<-ended
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *rig) report(h health.Report) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reports = append(r.reports, h)
+}
+
+func (r *rig) lastReport() health.Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.reports) == 0 {
+		return health.Report{}
+	}
+	return r.reports[len(r.reports)-1]
+}
+
+// happened tells whether there was such an event.
+func (r *rig) happened(what, server string) bool {
+	for _, e := range r.Events() {
+		if e.What == what && e.Server == server {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *rig) server(address string) ServerStatus {
+	r.t.Helper()
+	for _, s := range r.Status()[0].Servers {
+		if s.Address == address {
+			return s
+		}
+	}
+	r.t.Fatalf("no server %s", address)
+	return ServerStatus{}
+}
+
+// client is a connection through the balancer; from is the backend's name.
+type client struct {
+	*net.TCPConn
+	in   *bufio.Reader
+	from string
+}
+
+func (r *rig) connect() (*client, error) {
+	conn, err := net.DialTimeout("tcp", r.address, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	c := &client{TCPConn: conn.(*net.TCPConn), in: bufio.NewReader(conn)}
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	c.from = strings.TrimSpace(line)
+	return c, nil
+}
+
+func (r *rig) mustConnect() *client {
+	r.t.Helper()
+	c, err := r.connect()
+	if err != nil {
+		r.t.Fatalf("connect through the balancer: %v", err)
+	}
+	r.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (c *client) echo(text string) error {
+	if _, err := fmt.Fprintln(c, text); err != nil {
+		return err
+	}
+	line, err := c.in.ReadString('\n')
+	if err != nil {
+		return err
+	}
+	if got := strings.TrimSpace(line); got != text {
+		return fmt.Errorf("echo %q, want %q", got, text)
+	}
+	return nil
+}
+
+func TestRoundRobinSpreads(t *testing.T) {
+	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
+	cfg := config(a, b)
+	cfg.Pick = RoundRobin
+	r := newRig(t, cfg, nil)
+	for range 10 {
+		c := r.mustConnect()
+		if err := c.echo("hello"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.accepted.Load() != 5 || b.accepted.Load() != 5 {
+		t.Errorf("a took %d, b %d connections, want 5 each", a.accepted.Load(), b.accepted.Load())
+	}
+}
+
+func TestKilledServerIsIsolatedAndNobodyRefused(t *testing.T) {
+	a, b, c := newBackend(t, "a", nil), newBackend(t, "b", nil), newBackend(t, "c", nil)
+	for _, pick := range Picks() {
+		t.Run(pick, func(t *testing.T) {
+			cfg := config(a, b, c)
+			cfg.Pick = pick
+			r := newRig(t, cfg, nil)
+			held := map[string]*client{}
+			for len(held) < 3 {
+				cl := r.mustConnect()
+				held[cl.from] = cl
+			}
+			var refused, served atomic.Int64
+			stop := make(chan struct{})
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						cl, err := r.connect()
+						if err != nil {
+							// A connection that the dying server had taken is its own.
+							if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
+								t.Errorf("refused: %v", err)
+							}
+							refused.Add(1)
+							continue
+						}
+						served.Add(1)
+						cl.Close()
+					}
+				})
+			}
+			eventually(t, "a stream", func() bool { return served.Load() > 100 })
+			a.kill()
+			eventually(t, "isolation of a", func() bool { return r.happened(EventIsolated, a.address) })
+			before, from := refused.Load(), served.Load()
+			eventually(t, "a stream after isolation", func() bool { return served.Load() > from+200 })
+			if n := refused.Load() - before; n != 0 {
+				t.Errorf("%d connections broken after the isolation, want 0", n)
+			}
+			close(stop)
+			wg.Wait()
+			if n := r.Status()[0].Counters.Refused; n != 0 {
+				t.Errorf("%d connections refused, want 0", n)
+			}
+			for name, cl := range held {
+				if err := cl.echo("still there"); (err == nil) != (name != "a") {
+					t.Errorf("established connection to %s: %v", name, err)
+				}
+			}
+			if got := r.server(a.address); got.State != health.Down || got.Failures < passiveFall {
+				t.Errorf("killed server: %+v", got)
+			}
+			eventually(t, "report of 2 healthy", func() bool { return r.lastReport().Healthy == 2 && r.lastReport().Total == 3 })
+			a.start()
+			eventually(t, "recovery of a", func() bool { return r.happened(EventRecovered, a.address) })
+			if s := r.server(a.address); s.SlowStart >= 1 || s.State == health.Down {
+				t.Errorf("recovered server is not in slow start: %+v", s)
+			}
+			eventually(t, "a connection to a", func() bool {
+				cl := r.mustConnect()
+				defer cl.Close()
+				return cl.from == "a"
+			})
+		})
+	}
+}

@@ -1,0 +1,51 @@
+package balancer
+
+import (
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"gslb/health/probe"
+)
+
+// frontend is one [[frontend]]: addresses that clients connect to, and the pool
+// that serves them. It lives as long as its name stands in the configuration,
+// and then until its last connection is gone.
+type frontend struct {
+	name     string
+	pool     *pool
+	gate     gate
+	counters counters
+	cfg      atomic.Pointer[Config] // with defaults
+}
+
+func (f *frontend) config() *Config { return f.cfg.Load() }
+
+// follow makes the frontend's limits and pool those of cfg.
+func (f *frontend) follow(cfg Config, rule *probe.Config) {
+	f.cfg.Store(&cfg)
+	f.gate.bound(cfg.MaxConnections)
+	f.pool.configure(cfg, rule)
+}
+
+// drain waits until the frontend has no connections, and resets those that are
+// left after most. Nothing is accepted for it any more.
+func (f *frontend) drain(most time.Duration) {
+	const look = 10 * time.Millisecond
+	for ; f.gate.inside() > 0; most -= look {
+		if most <= 0 {
+			f.cut()
+			return
+		}
+		time.Sleep(look)
+	}
+}
+
+// cut resets all connections of the frontend, and those that are being made.
+func (f *frontend) cut() {
+	f.pool.mu.Lock()
+	defer f.pool.mu.Unlock()
+	for _, s := range slices.Concat(f.pool.servers, f.pool.leaving) {
+		f.counters.cut.Add(int64(s.carried.cut()))
+	}
+}

@@ -1,0 +1,354 @@
+package balancer
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"gslb/health"
+)
+
+// The manager decides which servers take new connections. A server is isolated
+// while at least one cause holds:
+//
+//	cause     begins                              ends
+//	check     the active check says down          it says up (after its rise)
+//	passive   2 connects in a row failed          the active check has been up for its rise
+//	                                              since; without one, a connect of the
+//	                                              manager's own succeeds (1 s after, then 2 s …)
+//	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that
+//
+// passive and overload are guesses of this balancer alone. Together they
+// isolate at most half of the pool, and never the last available server.
+//
+// A spare goes in service while fewer than MinServers are in service and
+// available, and out when MinServers has been met without it for SpareHold.
+// If nothing is available, everything that is not draining is tried (panic):
+// the checks may be wrong, and a refusal would be certain.
+const (
+	passiveFall = 2 // connects that fail in a row until a server is isolated
+	tick        = 100 * time.Millisecond
+	retryFirst  = time.Second      // from a passive isolation to the first try
+	retryMost   = 30 * time.Second // each further try waits twice as long, up to this
+	stable      = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
+	hysteresis  = 0.8              // an overloaded server is back below this share of OverloadAt
+)
+
+// cause is why a server is isolated; several may hold at once.
+type cause uint8
+
+const (
+	causeCheck cause = 1 << iota
+	causePassive
+	causeOverload
+)
+
+// isolation is the state of a server's isolation.
+type isolation struct {
+	causes    cause
+	why       string    // in words, as of the last change
+	lastError string    // of the last connect that failed
+	since     time.Time // of the passive cause
+	wait      time.Duration
+	retryAt   time.Time // when the passive cause is tried again
+	trying    bool      // a try is under way
+	tried     bool      // and succeeded
+	returned  time.Time // when the last passive isolation ended
+}
+
+func (i *isolation) has(c cause) bool { return i.causes&c != 0 }
+
+// settle brings isolation, spares, panic and the table in line with what is
+// known at now. Under mu; every change of what is known must end here.
+func (p *pool) settle(now time.Time) {
+	for _, s := range p.servers {
+		p.judge(s, now)
+	}
+	p.settleSpares(now)
+	p.settleTable(now)
+}
+
+// judge isolates s or takes it back.
+func (p *pool) judge(s *server, now time.Time) {
+	i, before := &s.isolation, s.isolation.causes
+	p.judgeCheck(s)
+	p.judgePassive(s, now)
+	p.judgeOverload(s)
+	switch {
+	case before == 0 && i.causes != 0:
+		s.isolated++
+		p.tell(now, s, EventIsolated, i.why)
+	case before != 0 && i.causes == 0:
+		why := i.why
+		i.why = ""
+		if before != causeOverload { // a server that was only full is warm
+			s.rampFrom = now
+		}
+		p.tell(now, s, EventRecovered, "was isolated: "+why)
+	}
+}
+
+func (p *pool) judgeCheck(s *server) {
+	i := &s.isolation
+	if down := s.check.state == health.Down; down && !i.has(causeCheck) {
+		i.causes |= causeCheck
+		i.why = "check failed: " + s.check.detail
+	} else if !down {
+		i.causes &^= causeCheck
+	}
+}
+
+func (p *pool) judgePassive(s *server, now time.Time) {
+	i := &s.isolation
+	if !i.has(causePassive) {
+		if s.streak.Load() < passiveFall || !p.mayIsolate(s) {
+			return
+		}
+		i.wait = min(2*i.wait, retryMost)
+		if i.wait == 0 || now.Sub(i.returned) > stable {
+			i.wait = retryFirst
+		}
+		i.causes |= causePassive
+		i.since, i.retryAt = now, now.Add(i.wait)
+		if i.causes == causePassive {
+			i.why = fmt.Sprintf("%d connects in a row failed: %s", passiveFall, i.lastError)
+		}
+		return
+	}
+	if i.tried || p.rule != nil && p.checkedAgain(s, now) {
+		i.causes &^= causePassive
+		i.returned, i.tried = now, false
+		s.streak.Store(0)
+	}
+}
+
+// checkedAgain tells whether the active check has had its rise of successes
+// since the passive isolation: either it was down in between and came up, or
+// it has said up all the time since.
+func (p *pool) checkedAgain(s *server, now time.Time) bool {
+	if s.check.state != health.Up && s.check.state != health.Degraded {
+		return false
+	}
+	if s.check.since.After(s.isolation.since) {
+		return true
+	}
+	rise := time.Duration(p.rule.Rise)*p.rule.Interval + p.rule.Timeout
+	return now.Sub(s.isolation.since) >= max(rise, s.isolation.wait)
+}
+
+func (p *pool) judgeOverload(s *server) {
+	i, at := &s.isolation, p.cfg.OverloadAt
+	load := s.load()
+	switch {
+	case at == 0 || load < at*hysteresis:
+		i.causes &^= causeOverload
+	case load >= at && !i.has(causeOverload) && p.mayIsolate(s):
+		i.causes |= causeOverload
+		if i.causes == causeOverload {
+			i.why = fmt.Sprintf("overload: %d connections are %.0f %% of its capacity of %g", s.open.Load(), 100*load, s.Capacity)
+		}
+	}
+}
+
+// mayIsolate tells whether s may be isolated on this balancer's own guess.
+func (p *pool) mayIsolate(s *server) bool {
+	if s.isolation.causes != 0 {
+		return true // it is already; another cause changes nothing
+	}
+	guessed, others := 0, 0
+	for _, o := range p.servers {
+		if c := o.isolation.causes; c != 0 && c&causeCheck == 0 {
+			guessed++
+		}
+		if o != s && o.available() {
+			others++
+		}
+	}
+	return others > 0 && guessed+1 <= len(p.servers)/2
+}
+
+// settleSpares puts spares in service or takes them out.
+func (p *pool) settleSpares(now time.Time) {
+	healthy := 0
+	for _, s := range p.servers {
+		if s.inService && s.available() {
+			healthy++
+		}
+	}
+	for healthy < p.cfg.MinServers {
+		s := p.nextSpare()
+		if s == nil {
+			break
+		}
+		s.inService, s.rampFrom = true, now
+		p.tell(now, s, EventSpareIn, fmt.Sprintf("%d servers available, %d wanted", healthy, p.cfg.MinServers))
+		healthy++
+	}
+	for {
+		s := p.lastSpareIn()
+		if s == nil {
+			p.enough = time.Time{}
+			return
+		}
+		without := healthy
+		if s.available() {
+			without--
+		}
+		if without < p.cfg.MinServers {
+			p.enough = time.Time{}
+			return
+		}
+		if p.enough.IsZero() {
+			p.enough = now
+		}
+		if now.Sub(p.enough) < p.cfg.SpareHold {
+			return
+		}
+		s.inService, healthy = false, without
+		p.tell(now, s, EventSpareOut, fmt.Sprintf("%d servers available without it for %v; its %d connections finish",
+			without, p.cfg.SpareHold, s.open.Load()))
+	}
+}
+
+// nextSpare returns the first spare that can go in service: one that is known
+// to be up, or else one that nothing is known about. Nil if there is none.
+func (p *pool) nextSpare() *server {
+	var unknown *server
+	for _, s := range p.servers {
+		switch {
+		case s.inService || !s.available():
+		case p.rule == nil || s.check.state != health.Unknown:
+			return s
+		case unknown == nil:
+			unknown = s
+		}
+	}
+	return unknown
+}
+
+// lastSpareIn returns the last spare in service, one that is not available first.
+func (p *pool) lastSpareIn() *server {
+	var last *server
+	for _, s := range p.servers {
+		if s.role == roleSpare && s.inService && (last == nil || last.available()) {
+			last = s
+		}
+	}
+	return last
+}
+
+// settleTable makes the table of what is available.
+func (p *pool) settleTable(now time.Time) {
+	p.endRamps(now)
+	byCapacity := p.cfg.statesCapacity()
+	var in, all []candidate
+	for _, s := range p.servers {
+		c := candidate{server: s, size: s.Weight, ramp: s.ramp(now, p.cfg.SlowStart)}
+		if byCapacity && p.cfg.Pick == LeastLoad {
+			c.size = s.Capacity
+		}
+		c.size *= c.ramp
+		if s.inService && s.available() {
+			in = append(in, c)
+		}
+		if !s.drain.on() {
+			all = append(all, c)
+		}
+	}
+	panic := len(in) == 0
+	if panic {
+		in = all
+	}
+	p.table.Store(newTable(p.pickers[p.cfg.Pick], in, panic))
+	if panic != p.panic {
+		p.panic = panic
+		if panic {
+			p.tell(now, nil, EventPanic, fmt.Sprintf("no server is available; new connections try all %d that are not draining", len(all)))
+		} else {
+			p.tell(now, nil, EventPanicOver, "a server is available again")
+		}
+	}
+}
+
+// endRamps ends slow starts that are over.
+func (p *pool) endRamps(now time.Time) {
+	for _, s := range p.servers {
+		if s.ramp(now, p.cfg.SlowStart) == 1 {
+			s.rampFrom = time.Time{}
+		}
+	}
+}
+
+// tickAt settles what changes as time passes: overload, slow start, the hold
+// time of spares, drains. It returns the passively isolated servers that are to
+// be tried now, because no active check looks after them.
+func (p *pool) tickAt(now time.Time) (try []*server) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		p.settleDrain(s, now)
+		i := &s.isolation
+		if p.rule == nil && i.has(causePassive) && !i.trying && !now.Before(i.retryAt) {
+			i.trying = true
+			try = append(try, s)
+		}
+	}
+	left := p.leaving[:0]
+	for _, s := range p.leaving {
+		if p.settleDrain(s, now); !s.drain.done {
+			left = append(left, s)
+		}
+	}
+	clear(p.leaving[len(left):])
+	p.leaving = left
+	p.settle(now)
+	return try
+}
+
+// settleDrain tells when a draining server is empty, and resets what outlives
+// the drain time-out.
+func (p *pool) settleDrain(s *server, now time.Time) {
+	if !s.drain.on() || s.drain.done {
+		return
+	}
+	if open := s.open.Load(); open > 0 && !s.drain.cut && now.Sub(s.drain.since) >= p.cfg.DrainTimeout {
+		s.drain.cut = true
+		n := s.carried.cut()
+		p.tell(now, s, EventCut, fmt.Sprintf("%d connections were open after %v of draining", n, p.cfg.DrainTimeout))
+	} else if open == 0 {
+		s.drain.done = true
+		if s.leaving {
+			s.carried.cut() // one that was picked just before it left
+		}
+		p.tell(now, s, EventDrained, fmt.Sprintf("its last connection ended after %v", now.Sub(s.drain.since).Round(time.Millisecond)))
+	}
+}
+
+// try makes one connection to a passively isolated server that no active check
+// looks after, and takes it back if that succeeds.
+func (p *pool) try(ctx context.Context, s *server) {
+	d := net.Dialer{Timeout: p.config().ConnectTimeout}
+	conn, err := d.DialContext(ctx, "tcp", s.address)
+	if err == nil {
+		conn.Close()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, i := p.now(), &s.isolation
+	i.trying = false
+	if err != nil {
+		i.lastError = err.Error()
+		i.wait = min(2*i.wait, retryMost)
+		i.retryAt = now.Add(i.wait)
+		return
+	}
+	i.tried = i.has(causePassive)
+	p.settle(now)
+}
+
+func (p *pool) config() Config {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cfg
+}

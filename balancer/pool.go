@@ -1,0 +1,248 @@
+package balancer
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gslb/health"
+	"gslb/health/probe"
+)
+
+// Roles of a server, as in health.Server.
+const (
+	roleServer = "server"
+	roleSpare  = "spare"
+)
+
+// server is one real server of one frontend. It lives as long as its address
+// stands in the configuration, and then until its last connection is gone.
+type server struct {
+	address string
+
+	// Counted by the plane and read by anyone.
+	open      atomic.Int64 // connections now, those being made included
+	total     atomic.Int64 // connections made since the start
+	failures  atomic.Int64 // connects that failed
+	streak    atomic.Int32 // connects that failed in a row
+	bytesUp   atomic.Int64 // from clients to the server
+	bytesDown atomic.Int64 // from the server to clients
+	carried   carried      // the plane's connections to it
+
+	turn float64 // guarded by roundRobin.mu
+
+	// The rest is guarded by pool.mu.
+	ServerConfig
+	role      string
+	inService bool // a spare that was put in, or any server
+	leaving   bool // not in the configuration any more
+	drain     drainState
+	check     verdict
+	isolation isolation
+	rampFrom  time.Time // start of the slow start; zero: none
+	isolated  int64     // how many times
+}
+
+// drainState is how far an order to drain has come.
+type drainState struct {
+	since time.Time // zero: not draining
+	done  bool      // EventDrained was told
+	cut   bool      // the time-out is over
+}
+
+func (d drainState) on() bool { return !d.since.IsZero() }
+
+// verdict is what the active check says.
+type verdict struct {
+	state  health.State
+	detail string
+	since  time.Time // when state began
+}
+
+// available tells whether the server may take new connections.
+func (s *server) available() bool {
+	return s.isolation.causes == 0 && !s.drain.on() && !s.leaving
+}
+
+// ramp returns the progress of the server's slow start at now, above 0 to 1.
+func (s *server) ramp(now time.Time, slowStart time.Duration) float64 {
+	if s.rampFrom.IsZero() {
+		return 1
+	}
+	const least = 0.01 // so that a size is never 0
+	return min(1, max(least, float64(now.Sub(s.rampFrom))/float64(slowStart)))
+}
+
+// load returns the connections in flight over the capacity, 0 if no capacity is stated.
+func (s *server) load() float64 {
+	if s.Capacity <= 0 {
+		return 0
+	}
+	return float64(s.open.Load()) / s.Capacity
+}
+
+// pool is the servers and spares of one frontend, and the table of those that
+// new connections are given to. Everything that may change the table happens
+// under mu and ends in settle (manager.go).
+type pool struct {
+	frontend string
+	journal  *journal
+	now      func() time.Time
+	pickers  map[string]picker // one of each kind for the pool's life: they guard server state
+	table    atomic.Pointer[table]
+
+	mu      sync.Mutex
+	cfg     Config        // guarded by mu; with defaults
+	rule    *probe.Config // guarded by mu; the active check, nil if there is none
+	servers []*server     // guarded by mu; in the configuration's order, spares last
+	leaving []*server     // guarded by mu; removed, but still with connections
+	panic   bool          // guarded by mu
+	enough  time.Time     // guarded by mu; since when a spare in service has not been needed; zero: it is
+}
+
+func newPool(frontend string, j *journal, now func() time.Time, random func() uint64) *pool {
+	p := &pool{frontend: frontend, journal: j, now: now, pickers: map[string]picker{}}
+	for name, make := range pickers {
+		p.pickers[name] = make(random)
+	}
+	p.table.Store(&table{})
+	return p
+}
+
+// configure makes the pool follow cfg (with defaults) and the active check rule.
+// Servers whose address stays keep their connections, counters and health.
+func (p *pool) configure(cfg Config, rule *probe.Config) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now, first := p.now(), p.servers == nil
+	if cfg.Check != p.cfg.Check {
+		for _, s := range p.servers {
+			s.check = verdict{} // of another check
+		}
+	}
+	old := map[string]*server{}
+	for _, s := range slices.Concat(p.leaving, p.servers) {
+		old[s.address] = s
+	}
+	p.cfg, p.rule, p.servers, p.leaving = cfg, rule, nil, nil
+	add := func(c ServerConfig, role string) {
+		s, kept := old[c.Address]
+		delete(old, c.Address)
+		if !kept {
+			s = &server{address: c.Address}
+		}
+		if !first && (!kept || s.leaving) {
+			s.leaving, s.drain, s.rampFrom = false, drainState{}, now
+			s.carried.allow()
+			p.tell(now, s, EventAdded, "by a new configuration, as "+role)
+		}
+		s.ServerConfig = c
+		if role == roleServer || s.role == roleServer {
+			s.inService = role == roleServer
+		}
+		s.role = role
+		p.servers = append(p.servers, s)
+	}
+	for _, c := range cfg.Servers {
+		add(c, roleServer)
+	}
+	for _, c := range cfg.Spares {
+		add(c, roleSpare)
+	}
+	for _, s := range old {
+		if !s.leaving {
+			s.leaving, s.drain = true, drainState{since: now}
+			p.tell(now, s, EventRemoved, fmt.Sprintf("by a new configuration, with %d connections", s.open.Load()))
+		}
+		p.leaving = append(p.leaving, s)
+	}
+	slices.SortFunc(p.leaving, func(a, b *server) int { return cmp.Compare(a.address, b.address) })
+	p.settle(now)
+	if first { // no slow start for all at once: somebody has to take the load
+		for _, s := range p.servers {
+			s.rampFrom = time.Time{}
+		}
+		p.settleTable(now)
+	}
+}
+
+// drainServer takes the server at address out for new connections, or back in.
+func (p *pool) drainServer(address string, on bool) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := slices.IndexFunc(p.servers, func(s *server) bool { return s.address == address })
+	if i < 0 {
+		return fmt.Errorf("frontend %q has no server %q: must be one of %q", p.frontend, address, p.addresses())
+	}
+	s, now := p.servers[i], p.now()
+	switch {
+	case on && !s.drain.on():
+		s.drain.since = now
+		p.tell(now, s, EventDraining, fmt.Sprintf("by order, with %d connections", s.open.Load()))
+	case !on && s.drain.on():
+		s.drain = drainState{}
+		s.carried.allow()
+		s.rampFrom = now
+		p.tell(now, s, EventUndrained, "by order")
+	}
+	p.settle(now)
+	return nil
+}
+
+func (p *pool) addresses() []string {
+	var all []string
+	for _, s := range p.servers {
+		all = append(all, s.address)
+	}
+	return all
+}
+
+// observe takes in what the active check says about the server at address.
+func (p *pool) observe(address string, state health.State, detail string, at time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		if s.address != address {
+			continue
+		}
+		s.check.detail = detail
+		if s.check.state != state {
+			s.check.state, s.check.since = state, at
+			p.settle(p.now())
+		}
+	}
+}
+
+// connected and failed are the plane's word on each connect: passive health.
+func (p *pool) connected(s *server) {
+	if s.streak.Load() != 0 { // a load is cheaper than a store that all cores see
+		s.streak.Store(0)
+	}
+	s.total.Add(1)
+}
+
+func (p *pool) failed(s *server, err error) {
+	s.failures.Add(1)
+	if s.streak.Add(1) < passiveFall {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if s.isolation.has(causePassive) {
+		return
+	}
+	s.isolation.lastError = err.Error()
+	p.settle(p.now())
+}
+
+// tell records an event about s, or about all of the frontend if s is nil.
+func (p *pool) tell(now time.Time, s *server, what, why string) {
+	e := Event{At: now, Frontend: p.frontend, What: what, Why: why}
+	if s != nil {
+		e.Server = s.address
+	}
+	p.journal.add(e)
+}

@@ -1,0 +1,21 @@
+//go:build !linux
+
+package balancer
+
+import (
+	"net"
+	"syscall"
+)
+
+// keepAlive turns keep-alive probes on with the system's own intervals.
+func keepAlive(_, _ string, c syscall.RawConn) error {
+	return c.Control(func(fd uintptr) {
+		syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1)
+	})
+}
+
+// unsent is not known here: a reset does not wait for the bytes before it.
+func unsent(*net.TCPConn) int { return 0 }
+
+// acknowledged is not known here: only bytes that move hold off the idle time-out.
+func acknowledged(*net.TCPConn) uint64 { return 0 }

@@ -1,0 +1,88 @@
+package balancer
+
+import "gslb/health"
+
+// FrontendStatus is a frontend as people and metrics see it. Counters count
+// since the frontend's start and never go down.
+type FrontendStatus struct {
+	Name       string         `json:"name"`
+	Site       string         `json:"site"`
+	Listen     []string       `json:"listen"` // where it listens; as configured before Listen
+	Plane      string         `json:"plane"`
+	Pick       string         `json:"pick"`
+	MinServers int            `json:"min_servers"`
+	Available  int            `json:"available"` // servers and spares that take new connections; 0 in panic
+	Panic      bool           `json:"panic"`     // no server is available, all are tried
+	Open       int64          `json:"open"`      // connections now
+	Most       int            `json:"most"`      // bound of Open; 0: none
+	Counters   Counters       `json:"counters"`
+	Servers    []ServerStatus `json:"servers"`
+}
+
+// Counters are what was counted for a frontend.
+type Counters struct {
+	Accepted     int64 `json:"accepted"`      // connections from clients
+	Refused      int64 `json:"refused"`       // reset because no server took them
+	Retried      int64 `json:"retried"`       // connects tried again, mostly on another server
+	LocalErrors  int64 `json:"local_errors"`  // connects that failed for want of descriptors, ports or memory on this node
+	AcceptErrors int64 `json:"accept_errors"` // accepts that failed for the same reasons
+	Resets       int64 `json:"resets"`        // connections ended by a reset of either end
+	TimedOut     int64 `json:"timed_out"`     // connections ended by the idle or the close time-out
+	Cut          int64 `json:"cut"`           // connections that outlived the drain of the frontend
+	Spliced      int64 `json:"spliced_bytes"` // bytes that the kernel moved without a copy
+}
+
+// ServerStatus is one server or spare of a frontend.
+type ServerStatus struct {
+	health.Server
+	Weight     float64 `json:"weight"`
+	Capacity   float64 `json:"capacity"`   // 0: not stated
+	SlowStart  float64 `json:"slow_start"` // progress, to 1: done or not in one
+	Total      int64   `json:"total"`      // connections made
+	Failures   int64   `json:"failures"`   // connects that failed
+	Isolations int64   `json:"isolations"`
+	BytesUp    int64   `json:"bytes_up"`   // from clients
+	BytesDown  int64   `json:"bytes_down"` // to clients
+}
+
+// Status returns all frontends, in the order of the configuration.
+func (b *Balancer) Status() []FrontendStatus {
+	var out []FrontendStatus
+	for _, f := range b.frontends() {
+		cfg, c := f.config(), &f.counters
+		s := FrontendStatus{
+			Name: f.name, Site: cfg.Site, Plane: b.plane.name(), Pick: cfg.Pick, MinServers: cfg.MinServers,
+			Open: int64(f.gate.inside()), Most: cfg.MaxConnections,
+			Counters: Counters{
+				Accepted: c.accepted.Load(), Refused: c.refused.Load(), Retried: c.retried.Load(),
+				LocalErrors: c.localErrors.Load(), AcceptErrors: c.acceptErrors.Load(),
+				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(),
+			},
+		}
+		for _, a := range b.plane.addrs(f) {
+			s.Listen = append(s.Listen, a.String())
+		}
+		if s.Listen == nil {
+			s.Listen = cfg.Listen
+		}
+		f.pool.addStatus(&s)
+		out = append(out, s)
+	}
+	return out
+}
+
+func (p *pool) addStatus(f *FrontendStatus) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.Panic = p.panic
+	for _, s := range p.servers {
+		if s.inService && s.available() {
+			f.Available++
+		}
+		f.Servers = append(f.Servers, ServerStatus{
+			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(p.now(), p.cfg.SlowStart),
+			Total: s.total.Load(), Failures: s.failures.Load(), Isolations: s.isolated,
+			BytesUp: s.bytesUp.Load(), BytesDown: s.bytesDown.Load(),
+		})
+	}
+}

@@ -1,6 +1,9 @@
 package geo
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // leaf is one network of a partition without its first address.
 type leaf struct {
@@ -74,6 +77,9 @@ func (l *level[K]) push(start K, lf leaf) {
 		lf.bits--
 		l.starts, l.leaves = l.starts[:n-1], l.leaves[:n-1]
 	}
+	if len(l.leaves) == cap(l.leaves) { // append alone copies millions of leaves too often
+		l.starts, l.leaves = slices.Grow(l.starts, len(l.starts)+1), slices.Grow(l.leaves, len(l.leaves)+1)
+	}
 	l.starts, l.leaves = append(l.starts, start), append(l.leaves, lf)
 }
 
@@ -82,8 +88,7 @@ func (l *level[K]) push(start K, lf leaf) {
 const maxIndexBits = 20
 
 func (l *level[K]) seal() {
-	l.starts = append(make([]K, 0, len(l.starts)), l.starts...)
-	l.leaves = append(make([]leaf, 0, len(l.leaves)), l.leaves...)
+	l.starts, l.leaves = exact(l.starts), exact(l.leaves)
 	n := min(bits.Len(uint(len(l.leaves)))-1, maxIndexBits)
 	l.shift = l.width() - uint8(n)
 	l.index = make([]uint32, 1<<n+1)
@@ -230,3 +235,6 @@ func (c *cursor6) next() run {
 	}
 	return r
 }
+
+// exact copies a slice without spare capacity.
+func exact[T any](s []T) []T { return append(make([]T, 0, len(s)), s...) }

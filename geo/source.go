@@ -35,11 +35,20 @@ type source struct {
 const maxFileSize = 4 << 30
 
 // openSource reads and checks a database. Its errors don't name the path.
-func openSource(path string) (s *source, err error) {
+func openSource(path string) (*source, error) {
 	data, st, err := readWhole(path)
 	if err != nil {
 		return nil, err
 	}
+	s, err := newSource(data)
+	if err != nil {
+		return nil, err
+	}
+	s.Path, s.stamp = path, st
+	return s, nil
+}
+
+func newSource(data []byte) (s *source, err error) {
 	// The decoder is well tested on corrupt files; but a file that shows another
 	// fault in it must not end a name server.
 	defer func() {
@@ -54,39 +63,44 @@ func openSource(path string) (s *source, err error) {
 	if err := checkStructure(data, reader.Metadata); err != nil {
 		return nil, err
 	}
-	s = &source{stamp: st, Source: Source{
-		Path:  path,
+	s = &source{Source: Source{
 		Type:  reader.Metadata.DatabaseType,
 		Built: builtTime(reader.Metadata),
 		Size:  int64(len(data)),
 	}}
-	return s, s.load(reader)
+	if err := s.load(reader); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // readWhole reads a file into memory: with a memory map, a file that is
 // truncated in place would kill the process when it is next looked at.
 func readWhole(path string) ([]byte, stamp, error) {
-	before, err := stampOf(path)
-	if err != nil {
+	if _, err := stampOf(path); err != nil { // before os.Open, which a FIFO would block
 		return nil, stamp{}, err
-	}
-	if before.size > maxFileSize {
-		return nil, stamp{}, fmt.Errorf("%d bytes: must be at most %d", before.size, int64(maxFileSize))
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, stamp{}, bare(err)
 	}
 	defer f.Close()
+	before, err := stampOfFile(f)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	switch {
+	case before.size == 0:
+		return nil, stamp{}, errors.New("file is empty: must be a MaxMind DB file")
+	case before.size > maxFileSize:
+		return nil, stamp{}, fmt.Errorf("%d bytes: must be at most %d", before.size, int64(maxFileSize))
+	}
 	data := make([]byte, before.size)
-	if _, err := io.ReadFull(f, data); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := io.ReadFull(f, data); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return nil, stamp{}, fmt.Errorf("read: %w", bare(err))
 	}
-	if after, err := stampOf(path); err != nil || after != before {
+	if after, err := stampOfFile(f); err != nil || after != before {
 		return nil, stamp{}, errors.New("changed while it was read")
-	}
-	if len(data) == 0 {
-		return nil, stamp{}, errors.New("file is empty: must be a MaxMind DB file")
 	}
 	return data, before, nil
 }

@@ -5,13 +5,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 )
 
 // stamp tells one version of a file from the next.
 type stamp struct {
 	size  int64
-	mtime time.Time
+	mtime int64  // nanoseconds since 1970
 	inode uint64 // 0 where the system has none
 }
 
@@ -22,10 +21,22 @@ func stampOf(path string) (stamp, error) {
 	if err != nil {
 		return stamp{}, bare(err)
 	}
+	return stampOfInfo(info)
+}
+
+func stampOfFile(f *os.File) (stamp, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return stamp{}, bare(err)
+	}
+	return stampOfInfo(info)
+}
+
+func stampOfInfo(info fs.FileInfo) (stamp, error) {
 	if !info.Mode().IsRegular() {
 		return stamp{}, fmt.Errorf("is a %s: must be a regular file", kind(info.Mode()))
 	}
-	return stamp{size: info.Size(), mtime: info.ModTime(), inode: inode(info)}, nil
+	return stamp{size: info.Size(), mtime: info.ModTime().UnixNano(), inode: inode(info)}, nil
 }
 
 func kind(m fs.FileMode) string {

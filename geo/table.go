@@ -45,10 +45,11 @@ func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix
 		}
 		parts = append(parts, c.family(v4))
 		into := t.family(v4)
-		n.reset()
+		n.changed = 0
 		sweep(parts, func(at run, values []uint32, changed int) {
+			n.changed = min(n.changed, changed)
 			if at.kind == plain {
-				at.value = n.number(values, changed)
+				at.value = n.number(values)
 			}
 			into.push(at)
 		})
@@ -94,6 +95,7 @@ type numberer struct {
 	numbers map[Place]uint32
 	cohorts map[uint64]uint32 // joined place and cut to the caller's number
 	chain   []uint32          // the places of the last piece, step by step; chain[0] is the zero Place
+	changed int               // the first of the sweep's values that is not that of the last piece
 }
 
 func newNumberer(db *DB, cuts []netip.Prefix, cohort func(Place, netip.Prefix) uint32) *numberer {
@@ -115,16 +117,13 @@ func newNumberer(db *DB, cuts []netip.Prefix, cohort func(Place, netip.Prefix) u
 	return n
 }
 
-// reset forgets the last piece.
-func (n *numberer) reset() { clear(n.chain) }
-
 // number returns the caller's number of a piece. values are those of the sweep:
 // the holes', each source's, the cut's.
-func (n *numberer) number(values []uint32, changed int) uint32 {
-	_ = changed
-	for step := range n.sources {
+func (n *numberer) number(values []uint32) uint32 {
+	for step := max(n.changed-1, 0); step < len(n.sources); step++ {
 		n.chain[step+1] = n.join(step, n.chain[step], values[step+1])
 	}
+	n.changed = len(values)
 	place, cut := n.chain[len(n.chain)-1], values[len(values)-1]
 	pair := uint64(place)<<32 | uint64(cut)
 	number, ok := n.cohorts[pair]

@@ -151,3 +151,11 @@ func (s *Steered) addressSet(rrtype uint16, data [][]byte) *RRset {
 	data = slices.CompactFunc(data, bytes.Equal)
 	return &RRset{Owner: s.owner, Type: rrtype, TTL: s.TTL, Rdata: data}
 }
+
+// Owner is the name in wire form, lower case.
+func (s *Steered) Owner() []byte { return lower(bytes.Clone(s.owner)) }
+
+// CanChoose tells whether the name's policy can choose the site.
+func (s *Steered) CanChoose(site int) bool {
+	return uint(site) < uint(len(s.sites)) && s.sites[site] != siteSets{}
+}

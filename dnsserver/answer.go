@@ -1,0 +1,283 @@
+package dnsserver
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"gslb/steer"
+	"gslb/zones"
+)
+
+// minUDPSize is what every client can take (RFC 1035, section 4.2.1).
+const minUDPSize = 512
+
+// maxMessage is the largest message (RFC 1035, section 4.2.2).
+const maxMessage = 65535
+
+// responder turns queries into answers. Each goroutine that serves has its
+// own, so that nothing is shared and nothing needs to be allocated.
+type responder struct {
+	limits  limits
+	shard   int
+	count   *counters
+	seconds func() uint32 // coarse time, for draws
+
+	q   Query
+	res zones.Result
+	enc encoder
+
+	// Of the last answer, for explaining it.
+	scope  uint8
+	client netip.Addr
+	choice steer.Choice
+}
+
+// limits are what configuration bounds answers by.
+type limits struct {
+	udpSize        int
+	ecs            bool
+	ecsFrom        []netip.Prefix
+	scope4, scope6 uint8
+}
+
+// respond answers msg, which came from src, into out[:0], whose capacity must
+// be maxMessage+maxRecordHead. An empty answer means that none is to be sent.
+// tr is nil on the query path.
+func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp bool, out []byte, tr *steer.Trace) []byte {
+	w.scope, w.client = 0, netip.Addr{}
+	q := &w.q
+	switch v := q.parse(msg); v {
+	case drop:
+		w.count.dropped.Add(1)
+		return out[:0]
+	case notImplemented:
+		return w.bare(msg, out, dns.RcodeNotImplemented)
+	case formErr:
+		return w.bare(msg, out, dns.RcodeFormatError)
+	case badVersion:
+		q.EDNS.ECS = ECS{}
+		out = w.start(msg, out)
+		return w.finish(out, out, counts{}, dns.RcodeBadVers, false, false, noError)
+	}
+	if !w.limits.ecs || len(w.limits.ecsFrom) > 0 && !contains(w.limits.ecsFrom, src.Addr()) {
+		q.EDNS.ECS = ECS{}
+	}
+	out = w.start(msg, out)
+	if q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR {
+		return w.finish(out, out, counts{}, dns.RcodeRefused, false, false, noError)
+	}
+	if q.Type == dns.TypeOPT {
+		return w.finish(out, out, counts{}, dns.RcodeFormatError, false, false, noError)
+	}
+	g.DB.Lookup(q.Name, q.Type, &w.res)
+	ede := noError
+	if w.res.Outcome == zones.Tailored {
+		if g.States.Stale {
+			ede = staleAnswer
+		}
+		w.choose(g, src, tr)
+		p := g.answers[w.res.Steered.Index].get(q.Type, w.choice.Site)
+		if p != nil && len(out)+len(p.body)+w.reserve(ede) <= w.limit(tcp) {
+			body := p.appendTo(out, len(q.Name))
+			return w.finish(out, body, counts{int(p.an), int(p.ns), int(p.ar)}, int(p.rcode), true, false, ede)
+		}
+		g.DB.Tailor(&w.res, q.Type, int(w.choice.Site))
+	}
+	return w.encode(out, tcp, ede)
+}
+
+// choose picks the site for the client of the current query, and the scope
+// within which that answer holds.
+func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
+	s := w.res.Steered
+	p := &g.policies[s.Policy]
+	addr, fromECS := w.whom(g, src)
+	w.client = addr
+	cohort, bits := p.Table.Lookup(addr)
+	if tr != nil {
+		g.explain(p, addr, cohort, tr)
+	}
+	ask := steer.Ask{Client: addr, Period: w.seconds() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
+	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
+	scope := max(bits, w.choice.Bits)
+	if addr.Is4() {
+		scope = min(scope, w.limits.scope4)
+	} else {
+		scope = min(scope, w.limits.scope6)
+	}
+	w.scope = scope
+	e := &w.q.EDNS.ECS
+	if e.Present && !fromECS {
+		w.scope = 0
+	}
+	w.count.choice(w.choice)
+	g.picked.add(w.shard, s.Index, int(w.choice.Site))
+}
+
+// whom tells whose place decides, and whether the Client Subnet said so.
+//
+//	no Client Subnet                           the source address
+//	source prefix length 0                     the source address: the client wants privacy
+//	private or loopback, not declared          the source address: it says nothing here
+//	else                                       the Client Subnet
+func (w *responder) whom(g *Generation, src netip.AddrPort) (addr netip.Addr, fromECS bool) {
+	a := w.q.EDNS.ECS.Addr
+	if !a.IsValid() {
+		return src.Addr().Unmap(), false
+	}
+	if a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() {
+		if v, _ := g.declared.Lookup(a); v == 0 {
+			return src.Addr().Unmap(), false
+		}
+	}
+	return a, true
+}
+
+func contains(list []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap()
+	for _, p := range list {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// limit is how many octets the answer may have.
+func (w *responder) limit(tcp bool) int {
+	switch {
+	case tcp:
+		return maxMessage
+	case !w.q.EDNS.Present:
+		return minUDPSize
+	}
+	return min(max(int(w.q.EDNS.UDPSize), minUDPSize), w.limits.udpSize)
+}
+
+// reserve is what the OPT record will take. Extended errors never cause
+// truncation, but a few octets are always there for one.
+func (w *responder) reserve(ede extendedError) int {
+	if !w.q.EDNS.Present {
+		return 0
+	}
+	n := optLen + w.q.EDNS.ECS.size()
+	if ede != noError {
+		n += edeLen
+	}
+	return n
+}
+
+// counts are the numbers of records by section.
+type counts struct{ an, ns, ar int }
+
+// encode writes the records that the look-up found.
+func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
+	r := &w.res
+	w.enc.begin(out, w.q.Name, w.limit(tcp)-w.reserve(ede), 0)
+	c, whole := w.enc.sections(r)
+	// Glue that a referral needs and that does not fit sets TC (RFC 9471, section 3).
+	truncated := !whole || c.extra < r.Required
+	return w.finish(out, w.enc.buf, c.counts, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
+}
+
+// written is how much of a result an encoder wrote.
+type written struct {
+	counts
+	extra int // whole RRsets of the additional section
+}
+
+// sections writes as many whole RRsets as fit, in the order of the sections.
+// whole is false where one of answer or authority did not fit (RFC 2181,
+// section 9); what is merely additional is left out silently.
+func (e *encoder) sections(r *zones.Result) (c written, whole bool) {
+	for _, rec := range r.Answer {
+		n, ok := e.rrset(rec)
+		if !ok {
+			return c, false
+		}
+		c.an += n
+	}
+	for _, rec := range r.Authority {
+		n, ok := e.rrset(rec)
+		if !ok {
+			return c, false
+		}
+		c.ns += n
+	}
+	for _, rec := range r.Additional {
+		n, ok := e.rrset(rec)
+		if !ok {
+			break
+		}
+		c.ar += n
+		c.extra++
+	}
+	return c, true
+}
+
+func rcodeOf(o zones.Outcome) uint8 {
+	switch o {
+	case zones.Refused:
+		return dns.RcodeRefused
+	case zones.NXDomain:
+		return dns.RcodeNameError
+	case zones.TooLong:
+		return dns.RcodeYXDomain
+	}
+	return dns.RcodeSuccess
+}
+
+// start copies header and question of the query as the start of an answer. The
+// question keeps the client's letters.
+func (w *responder) start(msg, out []byte) []byte {
+	out = append(out[:0], msg[:headerLen]...)
+	return append(out, w.q.question...)
+}
+
+// finish adds the OPT record to a message whose records are written, and fills
+// in its header (RFC 1035, section 4.1.1). head is the message up to the records.
+func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative, truncated bool, ede extendedError) []byte {
+	if w.q.EDNS.Present {
+		out = appendOPT(out, &w.q.EDNS, uint16(w.limits.udpSize), uint8(rcode>>4), w.scope, ede)
+		c.ar++
+	}
+	flags := uint16(1<<15) | uint16(w.q.Opcode)<<11 | uint16(rcode&0xf)
+	if authoritative {
+		flags |= 1 << 10
+	}
+	if truncated {
+		flags |= 1 << 9
+		w.count.truncated.Add(1)
+	}
+	if w.q.RD {
+		flags |= 1 << 8
+	}
+	if w.q.CD { // RFC 4035, section 3.1.6
+		flags |= 1 << 4
+	}
+	questions := uint16(0)
+	if len(head) > headerLen {
+		questions = 1
+	}
+	h := out[:headerLen]
+	binary.BigEndian.PutUint16(h[2:], flags)
+	binary.BigEndian.PutUint16(h[4:], questions)
+	binary.BigEndian.PutUint16(h[6:], uint16(c.an))
+	binary.BigEndian.PutUint16(h[8:], uint16(c.ns))
+	binary.BigEndian.PutUint16(h[10:], uint16(c.ar))
+	w.count.answer(rcode)
+	if w.q.EDNS.ECS.Present {
+		w.count.subnet.Add(1)
+	}
+	return out
+}
+
+// bare answers with a header alone, for messages of which no more was understood.
+func (w *responder) bare(msg, out []byte, rcode int) []byte {
+	w.q.EDNS = EDNS{}
+	w.q.question = nil
+	out = append(out[:0], msg[:headerLen]...)
+	return w.finish(out, out, counts{}, rcode, false, false, noError)
+}

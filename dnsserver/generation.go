@@ -1,0 +1,108 @@
+package dnsserver
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/miekg/dns"
+
+	"gslb/geo"
+	"gslb/health"
+	"gslb/steer"
+	"gslb/zones"
+)
+
+// Policy is a compiled policy with the table that tells each network's cohort.
+type Policy struct {
+	Compiled *steer.Compiled
+	Table    *geo.Table
+}
+
+// Generation is all that answers are made from: one immutable value, so that
+// no query mixes two. Its parts change at different times; With… gives the next
+// generation and shares what stays.
+type Generation struct {
+	DB     *zones.DB
+	States *health.States
+
+	policies []Policy
+	live     []*steer.Live
+	answers  []siteAnswers // by steered name
+	places   *geo.DB       // for explaining only; may be nil
+	declared *geo.Table    // 1 for networks that configuration names
+	sites    int
+	picked   *picks
+	turns    turns
+}
+
+// Inputs are what a Generation is made from.
+type Inputs struct {
+	DB       *zones.DB
+	Policies []Policy // by the index that zones.SteeredConfig.Policy names
+	Sites    int      // how many there are
+	Places   *geo.DB  // may be nil
+	// Declared are the networks that overrides and rules name. A client subnet
+	// from private address space counts only if one of them holds it.
+	Declared []netip.Prefix
+	States   *health.States // may be nil: nothing known yet
+}
+
+// NewGeneration compiles inputs. It is the slow way: seconds at most, beside
+// the serving path.
+func NewGeneration(in Inputs) *Generation {
+	g := &Generation{DB: in.DB, policies: in.Policies, places: in.Places, sites: in.Sites}
+	g.declared = geo.Build(nil, in.Declared, func(_ geo.Place, within netip.Prefix) uint32 {
+		if within.IsValid() {
+			return 1
+		}
+		return 0
+	})
+	for _, s := range g.DB.Steered() {
+		g.answers = append(g.answers, prepareSteered(g.DB, s, in.Sites))
+	}
+	g.picked = newPicks(len(g.answers), in.Sites)
+	g.turns = make(turns, 2*len(g.answers))
+	return g.WithStates(in.States)
+}
+
+// WithStates gives the generation in which the sites are in these states.
+func (g *Generation) WithStates(states *health.States) *Generation {
+	if states == nil {
+		states = &health.States{}
+	}
+	next := *g
+	next.States = states
+	next.live = make([]*steer.Live, len(g.policies))
+	for i, p := range g.policies {
+		next.live[i] = p.Compiled.Live(states)
+	}
+	return &next
+}
+
+// WithPlaces gives the generation in which clients are classified anew. The
+// policies must be those of g, compiled again.
+func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {
+	next := *g
+	next.places, next.policies = places, policies
+	return next.WithStates(g.States)
+}
+
+// turns are the positions of round-robin picks, for A and for other types of
+// each steered name: a client that asks for A and AAAA in turn must not see
+// half of the sites by one type only.
+type turns []atomic.Uint32
+
+// of gives the counter to advance, or one that has no effect on others while a
+// decision is only being explained.
+func (t turns) of(steered int, qtype uint16, tr *steer.Trace) *atomic.Uint32 {
+	i := 2 * steered
+	if qtype == dns.TypeAAAA {
+		i++
+	}
+	if tr != nil {
+		c := new(atomic.Uint32)
+		c.Store(t[i].Load())
+		return c
+	}
+	return &t[i]
+}

@@ -1,0 +1,82 @@
+package dnsserver
+
+import (
+	"strconv"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// collector gives a Server's counts to Prometheus.
+type collector struct {
+	s     *Server
+	sites func() []string
+}
+
+var (
+	descQueries   = prometheus.NewDesc("gslb_dns_queries_total", "Queries received, by transport and address family.", []string{"transport"}, nil)
+	descAnswers   = prometheus.NewDesc("gslb_dns_answers_total", "Answers sent, by response code.", []string{"rcode"}, nil)
+	descDropped   = prometheus.NewDesc("gslb_dns_dropped_total", "Messages that were not queries.", nil, nil)
+	descTruncated = prometheus.NewDesc("gslb_dns_truncated_total", "Answers sent with TC.", nil, nil)
+	descSubnet    = prometheus.NewDesc("gslb_dns_client_subnet_total", "Answers to queries with a Client Subnet option.", nil, nil)
+	descTailored  = prometheus.NewDesc("gslb_dns_tailored_total", "Answers that a policy chose, by what was special about them.", []string{"kind"}, nil)
+	descPanics    = prometheus.NewDesc("gslb_dns_panics_total", "Queries that made the server panic (answered SERVFAIL).", nil, nil)
+	descSendFail  = prometheus.NewDesc("gslb_dns_send_failures_total", "UDP answers that the system refused to send.", nil, nil)
+	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
+	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
+	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
+)
+
+// Collector gives the server's counts to Prometheus; sites names the sites by
+// index, as the generation that is served has them.
+func (s *Server) Collector(sites func() []string) prometheus.Collector {
+	return &collector{s: s, sites: sites}
+}
+
+// Describe is part of prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
+		descPanics, descSendFail, descTCPOpen, descTCPRefuse, descPicked} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	st := c.s.Stats()
+	count := func(d *prometheus.Desc, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	for t, n := range st.Queries {
+		count(descQueries, n, t)
+	}
+	for code, n := range st.Rcodes {
+		name := dns.RcodeToString[code]
+		switch {
+		case code == dns.RcodeBadVers:
+			name = "BADVERS"
+		case name == "":
+			name = strconv.Itoa(code)
+		}
+		count(descAnswers, n, name)
+	}
+	count(descDropped, st.Dropped)
+	count(descTruncated, st.Truncated)
+	count(descSubnet, st.Subnet)
+	count(descTailored, st.Tailored, "all")
+	count(descTailored, st.FailOpen, "fail-open")
+	count(descTailored, st.Resort, "last-resort")
+	count(descTailored, st.Shed, "shed")
+	count(descPanics, st.Panics)
+	count(descSendFail, st.SendFail)
+	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
+	count(descTCPRefuse, st.TCPRefuse)
+	names := c.sites()
+	for name, by := range st.Picked {
+		for i, n := range by {
+			if i < len(names) && n > 0 {
+				count(descPicked, n, name, names[i])
+			}
+		}
+	}
+}

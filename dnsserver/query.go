@@ -1,0 +1,159 @@
+package dnsserver
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+const headerLen = 12 // octets, RFC 1035, section 4.1.1
+
+// Query is what a message asks, as far as the answer depends on it. It can be
+// parsed into again and again.
+type Query struct {
+	ID     uint16
+	Opcode uint8
+	RD, CD bool
+	Name   []byte // lower case, wire form
+	Type   uint16
+	Class  uint16
+	EDNS   EDNS
+
+	// question is the question section as it came, in the client's letters.
+	question []byte
+	folded   [255]byte
+}
+
+// verdict is what parsing a message came to.
+type verdict uint8
+
+const (
+	ask            verdict = iota // a question to answer
+	drop                          // not a query, or too short to answer
+	formErr                       // malformed: RFC 1035, section 4.1.1
+	notImplemented                // an opcode that is not served
+	badVersion                    // RFC 6891, section 6.1.3
+)
+
+// parse reads a message into q.
+//
+//	shorter than a header, or QR set        drop
+//	opcode other than QUERY                 notImplemented
+//	QDCOUNT other than 1                    formErr
+//	name, record or EDNS option malformed   formErr
+//	octets left over                        formErr
+//	EDNS version above 0                    badVersion
+func (q *Query) parse(msg []byte) verdict {
+	q.question, q.Name, q.EDNS = nil, nil, EDNS{}
+	if len(msg) < headerLen || msg[2]&0x80 != 0 {
+		return drop
+	}
+	q.ID = binary.BigEndian.Uint16(msg)
+	q.Opcode = msg[2] >> 3 & 0xf
+	q.RD, q.CD = msg[2]&1 != 0, msg[3]&0x10 != 0
+	if q.Opcode != dns.OpcodeQuery {
+		return notImplemented
+	}
+	if binary.BigEndian.Uint16(msg[4:]) != 1 {
+		return formErr
+	}
+	off := q.parseQuestion(msg)
+	if off < 0 {
+		return formErr
+	}
+	plain := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
+	for range plain {
+		if off = skipRecord(msg, off); off < 0 {
+			return formErr
+		}
+	}
+	return q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
+}
+
+// parseQuestion reads the question and returns where it ends, or -1.
+func (q *Query) parseQuestion(msg []byte) int {
+	off, n := headerLen, 0
+	for {
+		if off >= len(msg) {
+			return -1
+		}
+		c := int(msg[off])
+		if c > 63 || n+c+1 > len(q.folded) || off+1+c > len(msg) { // no pointer: there is nothing to point to
+			return -1
+		}
+		q.folded[n] = byte(c)
+		for i, b := range msg[off+1 : off+1+c] {
+			if 'A' <= b && b <= 'Z' {
+				b += 'a' - 'A'
+			}
+			q.folded[n+1+i] = b
+		}
+		off, n = off+1+c, n+1+c
+		if c == 0 {
+			break
+		}
+	}
+	if off+4 > len(msg) {
+		return -1
+	}
+	q.Name = q.folded[:n]
+	q.Type = binary.BigEndian.Uint16(msg[off:])
+	q.Class = binary.BigEndian.Uint16(msg[off+2:])
+	off += 4
+	q.question = msg[headerLen:off]
+	return off
+}
+
+func (q *Query) parseAdditional(msg []byte, off, count int) verdict {
+	result := ask
+	for range count {
+		isOPT := off+3 <= len(msg) && msg[off] == 0 && binary.BigEndian.Uint16(msg[off+1:]) == dns.TypeOPT
+		end := skipRecord(msg, off)
+		if end < 0 {
+			return formErr
+		}
+		if isOPT {
+			if q.EDNS.Present { // RFC 6891, section 6.1.1
+				return formErr
+			}
+			if v := q.EDNS.parse(msg[off:end]); v != ask {
+				result = v
+			}
+		}
+		off = end
+	}
+	if off != len(msg) {
+		return formErr
+	}
+	return result
+}
+
+// skipRecord returns where the record at off ends, or -1.
+func skipRecord(msg []byte, off int) int {
+	for {
+		if off >= len(msg) {
+			return -1
+		}
+		c := int(msg[off])
+		switch {
+		case c == 0:
+			off++
+		case c >= 0xc0:
+			off += 2
+		case c <= 63:
+			off += 1 + c
+			continue
+		default:
+			return -1
+		}
+		break
+	}
+	if off+10 > len(msg) {
+		return -1
+	}
+	off += 10 + int(binary.BigEndian.Uint16(msg[off+8:]))
+	if off > len(msg) {
+		return -1
+	}
+	return off
+}

@@ -1,0 +1,202 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/zones"
+)
+
+// Server answers queries from the current Generation. Make it with New, call
+// Listen, then Serve.
+type Server struct {
+	cfg Config
+	log *slog.Logger
+	gen atomic.Pointer[Generation]
+	// seconds is the Unix time, coarse: it only divides draws into periods.
+	seconds atomic.Uint32
+
+	mu       sync.Mutex // guards counters and the listeners
+	counters []*counters
+	udp      []*udpListener
+	tcpl     []*tcpListener
+	tcp      tcpLimits
+	pool     sync.Pool // of *tcpBuffers
+	lastBug  atomic.Int64
+}
+
+// New makes a server that refuses every name until the first Swap.
+func New(cfg Config, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg.WithDefaults(), log: log}
+	s.tcp.perClient = make(map[netip.Addr]int)
+	s.seconds.Store(uint32(time.Now().Unix()))
+	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB)}))
+	return s
+}
+
+// Swap makes g the generation that the next query is answered from.
+func (s *Server) Swap(g *Generation) { s.gen.Store(g) }
+
+// Generation is the one that is served now.
+func (s *Server) Generation() *Generation { return s.gen.Load() }
+
+// Listen binds all addresses, UDP and TCP. On an error none stays bound.
+func (s *Server) Listen(ctx context.Context) error {
+	for _, addr := range s.cfg.Listen {
+		if err := s.listen(ctx, addr); err != nil {
+			s.close()
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Server) listen(ctx context.Context, addr string) error {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return fmt.Errorf("listen %q: want an address and port such as 192.0.2.1:53 or [::]:53", addr)
+	}
+	family := "4"
+	if ap.Addr().Unmap().Is6() {
+		family = "6" // sockets of their own for each family, so that both wildcards can be had
+	}
+	tcp, err := listenTCP(ctx, "tcp"+family, addr)
+	if err != nil {
+		return bindError(err, "tcp", addr)
+	}
+	// Where the port was left to the system, UDP takes the one that TCP got.
+	bound := tcp.Addr().(*net.TCPAddr).AddrPort()
+	s.tcpl = append(s.tcpl, &tcpListener{ln: tcp, six: family == "6"})
+	workers := s.cfg.Workers
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	for range workers {
+		conn, err := listenUDP(ctx, "udp"+family, bound.String(), bound.Addr().IsUnspecified(), workers > 1)
+		if err != nil {
+			return bindError(err, "udp", addr)
+		}
+		s.udp = append(s.udp, &udpListener{conn: conn, six: family == "6", wildcard: bound.Addr().IsUnspecified()})
+	}
+	return nil
+}
+
+func bindError(err error, network, addr string) error {
+	return fmt.Errorf("cannot listen on %s %s: %w (is another DNS server running there, or is the right to use the port missing?)", network, addr, err)
+}
+
+// Addrs are the addresses bound, with their real ports.
+func (s *Server) Addrs() []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, l := range s.tcpl {
+		all = append(all, l.ln.Addr().(*net.TCPAddr).AddrPort())
+	}
+	return all
+}
+
+// Serve answers queries until ctx ends. A listener that fails is reported and
+// goes on; Serve itself returns an error only when it was not given any.
+func (s *Server) Serve(ctx context.Context) error {
+	if len(s.udp) == 0 {
+		return errors.New("dnsserver: Serve without Listen")
+	}
+	var wg sync.WaitGroup
+	for i, l := range s.udp {
+		w := s.responder(i)
+		wg.Go(func() { s.keep(ctx, "udp", l.conn.LocalAddr(), func() error { return l.serve(ctx, s, w) }) })
+	}
+	for _, l := range s.tcpl {
+		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
+	}
+	wg.Go(func() { s.tick(ctx) })
+	<-ctx.Done()
+	s.close()
+	wg.Wait()
+	return nil
+}
+
+// keep runs a listener's loop again when it fails.
+func (s *Server) keep(ctx context.Context, network string, addr net.Addr, loop func() error) {
+	for ctx.Err() == nil {
+		err := loop()
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Error("listener failed; trying again in a second", "network", network, "address", addr, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// tick keeps the coarse clock.
+func (s *Server) tick(ctx context.Context) {
+	t := time.NewTicker(200 * time.Millisecond)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			s.seconds.Store(uint32(now.Unix()))
+		}
+	}
+}
+
+func (s *Server) close() {
+	for _, l := range s.udp {
+		l.conn.Close()
+	}
+	for _, l := range s.tcpl {
+		l.ln.Close()
+	}
+}
+
+// responder makes one with counters of its own.
+func (s *Server) responder(shard int) *responder {
+	c := new(counters)
+	s.mu.Lock()
+	s.counters = append(s.counters, c)
+	s.mu.Unlock()
+	return &responder{
+		limits: limits{
+			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS, ecsFrom: s.cfg.ECSFrom,
+			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
+		},
+		shard: shard, count: c, seconds: s.seconds.Load,
+	}
+}
+
+// answer is respond with a net below it: a query that makes the server panic is
+// answered SERVFAIL, counted, and reported at most once a second.
+func (s *Server) answer(w *responder, msg []byte, src netip.AddrPort, tcp bool, out []byte) (reply []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			reply = s.bug(w, r, msg, src, out)
+		}
+	}()
+	return w.respond(s.gen.Load(), msg, src, tcp, out, nil)
+}
+
+func (s *Server) bug(w *responder, r any, msg []byte, src netip.AddrPort, out []byte) []byte {
+	w.count.panics.Add(1)
+	if now := time.Now().Unix(); s.lastBug.Swap(now) != now {
+		s.log.Error("a query made the server panic: please report this", "panic", r, "query", fmt.Sprintf("%x", msg), "from", src, "stack", string(debug.Stack()))
+	}
+	if len(msg) < headerLen {
+		return out[:0]
+	}
+	return w.bare(msg, out, dns.RcodeServerFailure)
+}

@@ -1,0 +1,168 @@
+package dnsserver
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+
+// start serves on loopback until the test ends.
+func start(t *testing.T, cfg Config) *Server {
+	t.Helper()
+	base, _ := server(t, nil)
+	s := New(cfg, discard())
+	s.Swap(base.Generation())
+	if err := s.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestTransports(t *testing.T) {
+	cfg := Config{Listen: []string{"127.0.0.1:0"}}
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		l.Close()
+		cfg.Listen = append(cfg.Listen, "[::1]:0", "[::]:0")
+	}
+	s := start(t, cfg)
+	for _, a := range s.Addrs() {
+		addr := a.String()
+		if a.Addr().IsUnspecified() {
+			addr = net.JoinHostPort("::1", addr[strings.LastIndex(addr, ":")+1:])
+		}
+		for _, network := range []string{"udp", "tcp"} {
+			m := new(dns.Msg)
+			m.SetQuestion("www.abc.com.", dns.TypeA)
+			r, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(m, addr)
+			if err != nil {
+				t.Fatalf("%s %s: %v", network, addr, err)
+			}
+			if got, want := brief(r), "NOERROR aa rd www.abc.com./CNAME/a.www.abc.com. a.www.abc.com./A/192.0.2.10"; got != want {
+				t.Errorf("%s %s: %s", network, addr, got)
+			}
+		}
+	}
+	st := s.Stats()
+	if st.Queries["udp4"] != 1 || st.Queries["tcp4"] != 1 || st.Picked["www.abc.com."][0] != st.Tailored {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+// On a wildcard address the answer leaves from the address that was asked: a
+// connected socket takes no other.
+func TestWildcardKeepsAddress(t *testing.T) {
+	s := start(t, Config{Listen: []string{"0.0.0.0:0"}, Workers: 1})
+	port := s.Addrs()[0].Port()
+	for _, ip := range []string{"127.0.0.1", "127.0.0.7", "127.9.9.9"} {
+		m := new(dns.Msg)
+		m.SetQuestion("static.abc.com.", dns.TypeA)
+		if _, _, err := (&dns.Client{Timeout: 2 * time.Second}).Exchange(m, netip.AddrPortFrom(netip.MustParseAddr(ip), port).String()); err != nil {
+			t.Errorf("%s: %v", ip, err)
+		}
+	}
+}
+
+func TestPipelining(t *testing.T) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}})
+	c, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	co := &dns.Conn{Conn: c}
+	c.SetDeadline(time.Now().Add(5 * time.Second))
+	const n = 100
+	for i := range n {
+		m := new(dns.Msg)
+		m.SetQuestion("static.abc.com.", dns.TypeA)
+		m.Id = uint16(i)
+		if err := co.WriteMsg(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range n {
+		m, err := co.ReadMsg()
+		if err != nil || m.Id != uint16(i) || len(m.Answer) != 1 {
+			t.Fatalf("answer %d: %v %v", i, m, err)
+		}
+	}
+}
+
+func TestTCPLimits(t *testing.T) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: 300 * time.Millisecond, TCPMaxClient: 3})
+	var open []net.Conn
+	for range 3 {
+		c, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, c)
+	}
+	waitFor(t, func() bool { return s.Stats().TCPOpen == 3 })
+	c, err := net.Dial("tcp", s.Addrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+		t.Errorf("the fourth connection of a client was not closed: %v", err)
+	}
+	// The others are closed when idle.
+	for _, c := range open {
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Errorf("an idle connection was not closed: %v", err)
+		}
+	}
+	waitFor(t, func() bool { return s.Stats().TCPOpen == 0 })
+	if s.Stats().TCPRefuse != 1 {
+		t.Errorf("stats %+v", s.Stats())
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("it did not happen within 5s")
+		}
+	}
+}
+
+func TestListenErrors(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, c := range []struct{ addr, want string }{
+		{l.Addr().String(), "cannot listen on tcp " + l.Addr().String()},
+		{"localhost:53", "want an address and port"},
+		{"127.0.0.1", "want an address and port"},
+	} {
+		err := New(Config{Listen: []string{c.addr}}, discard()).Listen(t.Context())
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: error %v, want one with %q", c.addr, err, c.want)
+		}
+	}
+}

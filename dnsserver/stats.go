@@ -1,0 +1,139 @@
+package dnsserver
+
+import (
+	"sync/atomic"
+
+	"gslb/steer"
+)
+
+// maxRcode bounds the response codes that are counted apart: BADVERS is 16.
+const maxRcode = 24
+
+// counters are what one serving goroutine counts. Only it adds, anyone reads.
+type counters struct {
+	queries   [4]atomic.Uint64 // by transport
+	rcodes    [maxRcode]atomic.Uint64
+	dropped   atomic.Uint64 // not a query, or too short
+	truncated atomic.Uint64
+	subnet    atomic.Uint64 // answers to queries with a Client Subnet
+	tailored  atomic.Uint64
+	failOpen  atomic.Uint64
+	resort    atomic.Uint64
+	shed      atomic.Uint64
+	panics    atomic.Uint64
+	sendFail  atomic.Uint64
+	_         [64]byte // keep neighbours off this cache line
+}
+
+// Transports, as counters index them.
+const (
+	udp4 = iota
+	udp6
+	tcp4
+	tcp6
+)
+
+var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6"}
+
+func (c *counters) answer(rcode int) { c.rcodes[min(rcode, maxRcode-1)].Add(1) }
+
+func (c *counters) choice(ch steer.Choice) {
+	c.tailored.Add(1)
+	if ch.FailOpen {
+		c.failOpen.Add(1)
+	}
+	if ch.LastResort {
+		c.resort.Add(1)
+	}
+	if ch.Shed {
+		c.shed.Add(1)
+	}
+}
+
+// pickShards keeps goroutines that count the same choice off one another's cache lines.
+const pickShards = 8
+
+// picks counts choices by steered name and site.
+type picks struct {
+	sites  int
+	shards [pickShards][]atomic.Uint64
+}
+
+func newPicks(steered, sites int) *picks {
+	p := &picks{sites: sites}
+	for i := range p.shards {
+		p.shards[i] = make([]atomic.Uint64, steered*sites+8)
+	}
+	return p
+}
+
+func (p *picks) add(shard, steered, site int) {
+	if uint(site) < uint(p.sites) {
+		p.shards[shard%pickShards][steered*p.sites+site].Add(1)
+	}
+}
+
+func (p *picks) get(steered, site int) (n uint64) {
+	for i := range p.shards {
+		n += p.shards[i][steered*p.sites+site].Load()
+	}
+	return n
+}
+
+// Stats is what a Server has counted since it began.
+type Stats struct {
+	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6
+	Rcodes    map[int]uint64    `json:"rcodes"`  // answers by response code
+	Dropped   uint64            `json:"dropped"`
+	Truncated uint64            `json:"truncated"`
+	Subnet    uint64            `json:"client_subnet"`
+	Tailored  uint64            `json:"tailored"`
+	FailOpen  uint64            `json:"fail_open"`
+	Resort    uint64            `json:"last_resort"`
+	Shed      uint64            `json:"shed"`
+	Panics    uint64            `json:"panics"`
+	SendFail  uint64            `json:"send_failed"`
+	TCPOpen   int64             `json:"tcp_open"`
+	TCPRefuse uint64            `json:"tcp_refused"`
+	// Picked counts choices by steered name, then by site index, since the
+	// configuration was last loaded.
+	Picked map[string][]uint64 `json:"picked"`
+}
+
+// Stats sums up what all goroutines have counted.
+func (s *Server) Stats() Stats {
+	st := Stats{Queries: map[string]uint64{}, Rcodes: map[int]uint64{}, Picked: map[string][]uint64{}}
+	s.mu.Lock()
+	all := s.counters
+	s.mu.Unlock()
+	for _, c := range all {
+		for i, name := range transports {
+			st.Queries[name] += c.queries[i].Load()
+		}
+		for code := range c.rcodes {
+			if n := c.rcodes[code].Load(); n > 0 {
+				st.Rcodes[code] += n
+			}
+		}
+		st.Dropped += c.dropped.Load()
+		st.Truncated += c.truncated.Load()
+		st.Subnet += c.subnet.Load()
+		st.Tailored += c.tailored.Load()
+		st.FailOpen += c.failOpen.Load()
+		st.Resort += c.resort.Load()
+		st.Shed += c.shed.Load()
+		st.Panics += c.panics.Load()
+		st.SendFail += c.sendFail.Load()
+	}
+	st.TCPOpen, st.TCPRefuse = s.tcp.open.Load(), s.tcp.refused.Load()
+	if g := s.gen.Load(); g != nil {
+		for _, n := range g.DB.Steered() {
+			by := make([]uint64, g.sites)
+			for i := range by {
+				by[i] = g.picked.get(n.Index, i)
+			}
+			st.Picked[n.Name] = by
+		}
+	}
+	return st
+}

@@ -74,6 +74,9 @@ func (b binder) bindTable(dst reflect.Value, src any, path string, outer *table)
 			b.bind(field, tree[key], at, t)
 		} else {
 			b.badHint(at, t.hint(key), "unknown key")
+			if near := nearest(key, t.names()); near != "" {
+				b.errors.take(joinPath(path, near)) // that it is missing goes without saying
+			}
 		}
 	}
 }
@@ -101,7 +104,7 @@ func (t *table) hint(key string) string {
 		if o.path == "" {
 			return "it is a table of its own: write [" + key + "]"
 		}
-		return fmt.Sprintf("it belongs to %s: write it above the header of %s", o.path, t.path)
+		return fmt.Sprintf("it belongs to %s: write it above %s", header(o.path), header(t.path))
 	}
 	return known(t.names())
 }
@@ -144,6 +147,14 @@ func (b binder) bindList(dst reflect.Value, src any, path string, outer *table) 
 	dst.Set(list)
 }
 
+// header writes the header of the table at path.
+func header(path string) string {
+	if strings.HasSuffix(path, "]") {
+		return "[[" + headerPath(path) + "]]"
+	}
+	return "[" + headerPath(path) + "]"
+}
+
 // headerPath is path as a table header writes it, without indexes.
 func headerPath(path string) string {
 	var b strings.Builder
@@ -180,13 +191,13 @@ func (b binder) bindScalar(dst reflect.Value, src any, path string) {
 			dst.SetInt(n)
 			return
 		}
-		b.bad(path, "%s: must be a whole number", show(src))
+		b.bad(path, "%s: must be a whole number%s", show(src), unquote(src))
 	case reflect.Uint32, reflect.Uint16, reflect.Uint64:
 		if n, ok := src.(int64); ok && n >= 0 && !dst.OverflowUint(uint64(n)) {
 			dst.SetUint(uint64(n))
 			return
 		}
-		b.bad(path, "%s: must be a whole number from 0 to %d", show(src), uint64(math.MaxUint64)>>(64-dst.Type().Bits()))
+		b.bad(path, "%s: must be a whole number from 0 to %d%s", show(src), uint64(math.MaxUint64)>>(64-dst.Type().Bits()), unquote(src))
 	case reflect.Float64:
 		switch n := src.(type) {
 		case int64:
@@ -198,10 +209,24 @@ func (b binder) bindScalar(dst reflect.Value, src any, path string) {
 				return
 			}
 		}
-		b.bad(path, "%s: must be a number", show(src))
+		b.bad(path, "%s: must be a number%s", show(src), unquote(src))
 	default: // a Config type uses a kind that this table does not know: a fault of the program
 		b.bad(path, "this program cannot read a %s here", dst.Type())
 	}
+}
+
+// unquote tells how to write a number that stands in quotes, as 4766 does in
+// "4766" and "AS4766".
+func unquote(src any) string {
+	text, ok := src.(string)
+	if !ok {
+		return ""
+	}
+	digits := strings.TrimPrefix(strings.ToUpper(text), "AS")
+	if _, err := strconv.ParseFloat(digits, 64); err != nil {
+		return ""
+	}
+	return ", " + digits + " without quotes"
 }
 
 func (b binder) bindDuration(dst reflect.Value, src any, path string) {

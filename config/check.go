@@ -14,9 +14,8 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
 
 const nameRule = "must be 1 to 63 letters, digits, '-', '_' and '.', a letter or digit first"
 
-// check calls the rooms' Validate and then looks at what ties the tables together.
+// check looks at config's own tables and at what ties all of them together.
 func (c *Config) check(r *report) {
-	c.checkRooms(r)
 	c.checkNode(r)
 	c.checkZones(r)
 	c.checkSites(r)
@@ -30,10 +29,10 @@ func (c *Config) check(r *report) {
 
 // checkRooms lets each room judge its own table.
 func (c *Config) checkRooms(r *report) {
-	if c.Node.HasRole(RoleDNS) || r.at.has("dns") {
+	if r.at.has("dns") {
 		c.DNS.Validate(r.in("dns"))
 	}
-	validate(c.Etcd, r.in("etcd"))
+	c.Etcd.Validate(r.in("etcd"))
 	c.Geo.Validate(r.in("geo"))
 	c.API.Validate(r.in("api"))
 	for i, z := range c.Zones {
@@ -44,18 +43,10 @@ func (c *Config) checkRooms(r *report) {
 		if !nameForm.MatchString(name) {
 			r.bad(path, "%q: %s", name, nameRule)
 		}
-		validate(c.Checks[name], r.in(path))
+		c.Checks[name].Validate(r.in(path))
 	}
 	for i, f := range c.Frontends {
-		validate(f, r.in(indexPath("frontend", i)))
-	}
-}
-
-func validate(v any, bad func(key, msg string)) {
-	if v, ok := v.(interface {
-		Validate(bad func(key, msg string))
-	}); ok {
-		v.Validate(bad)
+		f.Validate(r.in(indexPath("frontend", i)))
 	}
 }
 
@@ -85,6 +76,9 @@ func (c *Config) checkNode(r *report) {
 
 // checkRoles reports roles without anything to do, and the reverse.
 func (c *Config) checkRoles(r *report) {
+	if r.errors.keys["node.roles"] {
+		return // they could not be read
+	}
 	if n := slices.Index(c.Node.Roles, RoleDNS); n >= 0 {
 		if !r.at.has("dns") {
 			r.bad("dns", `missing: the role "dns" needs [dns] with listen = ["0.0.0.0:53", "[::]:53"]`)
@@ -106,7 +100,11 @@ func (c *Config) checkRoles(r *report) {
 
 func oneOf(r *report, key, value string, known ...string) {
 	if !slices.Contains(known, value) {
-		r.badHint(key, didYouMean(value, known), "%q: must be one of %s", value, orList(known))
+		hint := ""
+		if near := nearest(value, known); near != "" {
+			hint = didYouMean(value, known)
+		}
+		r.badHint(key, hint, "%q: must be one of %s", value, orList(known))
 	}
 }
 
@@ -129,18 +127,18 @@ func orList(words []string) string {
 // names remembers where names were first used, to report the second use.
 type names struct {
 	*report
-	what  string
+	what  string            // a word for people
 	first map[string]string // name -> key
 }
 
 // add tells whether the name is new; an empty one is reported as missing.
 func (n *names) add(key, name string) bool {
 	if name == "" {
-		n.bad(key, "missing: every %s needs a name", n.what)
+		n.bad(key, "missing: must be set")
 		return false
 	}
 	if first, ok := n.first[name]; ok {
-		n.bad(key, "%q: already the name of the %s on line %d", name, n.what, n.line(first))
+		n.bad(key, "%q: already a %s on line %d", name, n.what, n.line(first))
 		return false
 	}
 	if n.first == nil {
@@ -171,23 +169,7 @@ func (c *Config) checkFrontends(r *report) {
 		case f.Site == "" && c.Node.HasRole(RoleBalancer):
 			r.warn(path, "belongs to no site, so its load and health are not reported: set site here or in [node]")
 		}
-		addresses := map[string]string{}
-		for j, s := range f.Servers {
-			checkServer(r, addresses, indexPath(path+".server", j)+".address", s.Address)
-		}
-		for j, s := range f.Spares {
-			checkServer(r, addresses, indexPath(path+".spare", j)+".address", s.Address)
-		}
 	}
-}
-
-// checkServer reports a server that a frontend has already, as server or spare.
-func checkServer(r *report, addresses map[string]string, key, address string) {
-	if first, ok := addresses[address]; ok && address != "" {
-		r.bad(key, "%q: already on line %d", address, r.line(first))
-		return
-	}
-	addresses[address] = key
 }
 
 func (c *Config) checkSiteName(r *report, key, name string) {
@@ -195,16 +177,19 @@ func (c *Config) checkSiteName(r *report, key, name string) {
 	for i, s := range c.Sites {
 		all[i] = s.Name
 	}
-	if !slices.Contains(all, name) {
-		r.badHint(key, didYouMean(name, all), "%q: no [[site]] has this name", name)
+	if slices.Contains(all, name) || r.unread("site") && nearest(name, all) == "" {
+		return // in the second case it may be a site that could not be read
 	}
+	r.badHint(key, didYouMean(name, all), "%q: no [[site]] has this name", name)
 }
 
 // checkCheckName reports a reference to a check that is not there; "" refers to none.
 func (c *Config) checkCheckName(r *report, key, name string) {
-	if _, ok := c.Checks[name]; !ok && r.at.has(key) {
-		r.badHint(key, didYouMean(name, slices.Collect(maps.Keys(c.Checks))), "%q: there is no [check.%s]", name, name)
+	all := slices.Collect(maps.Keys(c.Checks))
+	if slices.Contains(all, name) || !r.at.has(key) || r.unread("check") && nearest(name, all) == "" {
+		return
 	}
+	r.badHint(key, didYouMean(name, all), "%q: there is no [check.%s]", name, name)
 }
 
 // checkUnused warns of what nothing refers to: mostly a reference is missing.
@@ -221,7 +206,7 @@ func (c *Config) checkUnused(r *report) {
 			r.warn(joinPath("check", name), "not used: no site or frontend refers to this check")
 		}
 	}
-	if len(c.Steers) == 0 || len(r.errors) > 0 {
+	if len(c.Steers) == 0 || len(r.errors.Problems) > 0 {
 		return // after an error it is not known what the targets are
 	}
 	c.warnUntargeted(r)

@@ -132,7 +132,7 @@ func (c *Config) checkGroups(r *report) {
 			r.bad(path+".name", "%q: %s", g.Name, nameRule)
 		}
 		if j := slices.IndexFunc(c.Sites, func(s Site) bool { return s.Name == g.Name }); j >= 0 && g.Name != "" {
-			r.bad(path+".name", "%q: already the name of the site on line %d", g.Name, r.line(indexPath("site", j)+".name"))
+			r.bad(path+".name", "%q: already a site on line %d", g.Name, r.line(indexPath("site", j)+".name"))
 		}
 		if len(g.Members) == 0 {
 			r.bad(path+".members", "missing: must list at least one site")

@@ -51,7 +51,7 @@ func (c *Config) checkOwner(r *report, path string, s Steer) {
 		}
 	}
 	switch {
-	case r.faulty(key) || r.faulty("zone"): // it is not known where the name belongs
+	case r.faulty(key) || r.unread("zone"): // it is not known where the name belongs
 	case apex == "" && len(known) > 0:
 		r.badHint(key, "zones: "+strings.Join(known, ", "), "%q: is in none of the zones", s.Name)
 	case apex == s.Name && s.Answer == AnswerCNAME:
@@ -75,24 +75,13 @@ func (c *Config) checkRules(r *report, path string, s Steer) {
 		switch {
 		case everyone != "":
 			r.bad(at, "never reached: the rule on line %d has no matcher, so it matches everyone", r.line(everyone))
-		case rule.matchesEveryone() && !c.writesMatcher(r, at):
+		case rule.matchesEveryone() && !r.faulty(at): // a matcher that is wrong is not none
 			everyone = at
 		}
 	}
 	if everyone == "" && len(s.Rules) > 0 && !r.faulty(path+".rule") {
 		r.warn(path, "no rule for everyone else: end with a [[steer.rule]] that has only to")
 	}
-}
-
-// writesMatcher tells whether the rule in the file has a matcher, be it empty
-// or wrong, so that it is not taken for a rule that matches everyone.
-func (c *Config) writesMatcher(r *report, path string) bool {
-	for _, matcher := range []string{"isp", "asn", "city", "subdivision", "country", "continent", "network"} {
-		if r.at.has(path + "." + matcher) {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *Config) checkMatchers(r *report, path string, rule SteerRule) {
@@ -178,7 +167,7 @@ func (c *Config) badTarget(r *report, key, text string, err error) {
 		r.bad(key, "%q: %v", text, err)
 		return
 	}
-	if unknown.What != "pick" && r.faulty("site") && nearest(unknown.Name, unknown.Known) == "" {
+	if unknown.What != "pick" && (r.unread("site") || r.unread("group")) && nearest(unknown.Name, unknown.Known) == "" {
 		return // it may be the name of a site that could not be read
 	}
 	if unknown.Name == text {
@@ -211,7 +200,7 @@ func (c *Config) checkMembers(r *report, key, text string, s Steer, t steer.Targ
 	case s.Answer == AnswerAddress && noAddress != nil:
 		r.bad(key, `%q: %s: answer = "address" needs addresses of every site it can choose`, text, without("site", noAddress, "addresses"))
 	case t.Pick == steer.Nearest && noLocation != nil && many:
-		r.warn(key, "%q: %s: its distance is not known, it comes after those that are near", text, without("site", noLocation, "location"))
+		r.warn(key, "%q: %s: a site whose distance is not known comes last", text, without("site", noLocation, "location"))
 	case t.Pick == steer.Load && noCapacity != nil && many:
 		r.warn(key, "%q: %s: what it has to spare is only known from its balancer's reports", text, without("site", noCapacity, "capacity"))
 	}

@@ -9,10 +9,13 @@ import (
 	"gslb/zones"
 )
 
-// complete fills in defaults, puts names into canonical form and makes paths
-// absolute. It reports only what these steps themselves find wrong.
+// complete puts names into canonical form, fills in defaults and makes paths
+// absolute. The rooms judge their tables as they are written, since a default
+// that follows from a wrong value would only be wrong once more.
 func (c *Config) complete(r *report) {
 	c.completeNames(r)
+	setDefaults(r, "node", &c.Node, c.Node.withDefaults(len(c.Frontends) > 0))
+	c.checkRooms(r)
 	c.completeDefaults(r)
 	c.completePaths(r)
 	for i := range c.Frontends {
@@ -47,10 +50,12 @@ func (c *Config) completeNames(r *report) {
 }
 
 func (c *Config) completeDefaults(r *report) {
-	setDefaults(r, "node", &c.Node, c.Node.withDefaults(len(c.Frontends) > 0))
+	if r.at.has("etcd.embedded") && !c.Etcd.Embedded && len(c.Etcd.Endpoints) == 0 {
+		r.bad("etcd.embedded", "false: needs the endpoints of an outside cluster instead")
+	}
 	setDefaults(r, "dns", &c.DNS, c.DNS.WithDefaults())
-	setDefaults(r, "etcd", &c.Etcd, withDefaults(c.Etcd))
-	setDefaults(r, "geo", &c.Geo, withDefaults(c.Geo))
+	setDefaults(r, "etcd", &c.Etcd, c.Etcd.WithDefaults())
+	setDefaults(r, "geo", &c.Geo, c.Geo.WithDefaults())
 	setDefaults(r, "api", &c.API, c.API.WithDefaults())
 	for i, s := range c.Sites {
 		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())
@@ -67,15 +72,8 @@ func (c *Config) completeDefaults(r *report) {
 		if f.Site == "" {
 			f.Site = c.Node.Site
 		}
-		setDefaults(r, indexPath("frontend", i), &c.Frontends[i], withDefaults(f))
+		setDefaults(r, indexPath("frontend", i), &c.Frontends[i], f.WithDefaults())
 	}
-}
-
-func withDefaults[T any](v T) T {
-	if d, ok := any(v).(interface{ WithDefaults() T }); ok {
-		return d.WithDefaults()
-	}
-	return v
 }
 
 // setDefaults replaces the table at path by its copy with defaults. A zero that
@@ -93,16 +91,19 @@ func refuseZeros(r *report, path string, written, full reflect.Value) {
 		if tag == "" || !r.at.has(key) {
 			continue
 		}
-		empty := w.IsZero() || (w.Kind() == reflect.Slice && w.Len() == 0)
 		switch {
 		case w.Kind() == reflect.Slice && w.Len() == f.Len() && w.Type().Elem().Kind() == reflect.Struct:
 			for j := range w.Len() {
 				refuseZeros(r, indexPath(key, j), w.Index(j), f.Index(j))
 			}
-		case empty && !f.IsZero():
+		case isEmpty(w) && !isEmpty(f):
 			r.bad(key, "%s: leave it out to get the default, %s", showValue(w), showValue(f))
 		}
 	}
+}
+
+func isEmpty(v reflect.Value) bool {
+	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
 }
 
 // showValue writes a Go value as TOML would.

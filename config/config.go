@@ -81,10 +81,10 @@ func Parse(name string, data []byte, dir string) (*Config, error) {
 	}
 	r.errors.sort()
 	r.warnings.sort()
-	if len(r.errors) > 0 {
-		return nil, r.errors
+	if len(r.errors.Problems) > 0 {
+		return nil, r.errors.Problems
 	}
-	c.Warnings = r.warnings
+	c.Warnings = r.warnings.Problems
 	return c, nil
 }
 
@@ -96,16 +96,16 @@ func (r *report) decode(text string) map[string]any {
 	for _, again := range r.at.repeated {
 		first, _ := r.at.lineColumn(again.first)
 		line, column := r.at.lineColumn(again.second)
-		r.errors = append(r.errors, Problem{
+		r.errors.Problems = append(r.errors.Problems, Problem{
 			File: r.file, Line: line, Column: column, Key: again.path,
 			Message: fmt.Sprintf("set a second time, after line %d", first),
 		})
 	}
-	if len(r.errors) > 0 {
+	if len(r.errors.Problems) > 0 {
 		return nil
 	}
 	if err != nil {
-		r.errors = append(r.errors, r.syntaxProblem(err))
+		r.errors.Problems = append(r.errors.Problems, r.syntaxProblem(err))
 		return nil
 	}
 	return tree
@@ -118,8 +118,13 @@ func (r *report) syntaxProblem(err error) Problem {
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
 		p.Line, p.Column = r.at.lineColumn(pe.Position.Start)
-		p.Key = pe.LastKey
 		p.Message = "not TOML: " + strings.TrimSuffix(pe.Message, ".")
+		if strings.HasPrefix(pe.Message, `expected value but found "`) {
+			p.Hint = "text stands in quotes"
+		}
+		if name := pe.LastKey[strings.LastIndexByte(pe.LastKey, '.')+1:]; strings.Contains(r.at.lineText(p.Line), name) {
+			p.Key = pe.LastKey // otherwise it is a key before the fault
+		}
 	}
 	return p
 }

@@ -34,6 +34,7 @@ func scanPositions(text string) *positions {
 		positions: positions{text: text, offset: map[string]int{}},
 		tables:    map[string]int{},
 		values:    map[string]int{},
+		opened:    map[string]int{},
 	}
 	s.document()
 	return &s.positions
@@ -63,6 +64,12 @@ func (p *positions) lineColumn(off int) (line, column int) {
 	before := p.text[:off]
 	start := strings.LastIndexByte(before, '\n') + 1
 	return strings.Count(before, "\n") + 1, utf8.RuneCountInString(before[start:]) + 1
+}
+
+// lineText returns a line, counted from 1.
+func (p *positions) lineText(line int) string {
+	lines := strings.Split(p.text, "\n")
+	return lines[min(max(line, 1), len(lines))-1]
 }
 
 // joinPath returns the path of a key in the table at path.
@@ -124,6 +131,8 @@ type scanner struct {
 	at     int            // offset of the next byte
 	tables map[string]int // arrays of tables by path: the elements so far
 	values map[string]int // offset of every key that was given a value
+	opened map[string]int // offset of every [table]
+	again  bool           // within a [table] that has been there before
 }
 
 // segment is one name of a dotted key.
@@ -168,7 +177,10 @@ func (s *scanner) header() (path string, ok bool) {
 		last := i == len(segments)-1
 		n, isArray := s.tables[path]
 		switch {
+		case last && !array && !isArray:
+			s.again = s.open(path, seg.offset)
 		case last && array:
+			s.again = false
 			s.tables[path] = n + 1
 			path = indexPath(path, n)
 			s.record(path, seg.offset)
@@ -185,18 +197,30 @@ func (s *scanner) pair(path string, depth int) bool {
 	if !ok || !s.accept('=') {
 		return false
 	}
-	var last segment
-	for _, last = range segments {
-		path = joinPath(path, last.name)
-		if first, ok := s.values[path]; ok { // a value stands where a table would be
-			s.repeated = append(s.repeated, repeat{path, first, last.offset})
-		} else if first, ok := s.offset[path]; ok && last == segments[len(segments)-1] {
-			s.repeated = append(s.repeated, repeat{path, first, last.offset})
+	for i, seg := range segments {
+		path = joinPath(path, seg.name)
+		first, repeated := s.values[path] // a value stands where a table would be
+		if i == len(segments)-1 && !repeated {
+			first, repeated = s.offset[path]
 		}
-		s.record(path, last.offset)
+		if repeated && !s.again {
+			s.repeated = append(s.repeated, repeat{path, first, seg.offset})
+		}
+		s.record(path, seg.offset)
 	}
-	s.values[path] = last.offset
+	s.values[path] = segments[len(segments)-1].offset
 	return s.value(path, depth)
+}
+
+// open notes a [table]; true: it was opened before.
+func (s *scanner) open(path string, offset int) (again bool) {
+	first, again := s.opened[path]
+	if again {
+		s.repeated = append(s.repeated, repeat{path, first, offset})
+	} else {
+		s.opened[path] = offset
+	}
+	return again
 }
 
 func (s *scanner) record(path string, offset int) {

@@ -53,9 +53,14 @@ type report struct {
 	file     string
 	dir      string // that relative file names are relative to
 	at       *positions
-	errors   Problems
-	warnings Problems
-	keys     map[string]bool // that have an error or a warning already
+	errors   list
+	warnings list
+}
+
+// list is a list of problems, one for each key.
+type list struct {
+	Problems
+	keys map[string]bool // those that have one
 }
 
 // bad adds an error.
@@ -72,20 +77,26 @@ func (r *report) warn(key, format string, args ...any) {
 	r.add(&r.warnings, key, fmt.Sprintf(format, args...), "")
 }
 
-func (r *report) add(to *Problems, key, message, hint string) {
-	id := key
-	if key == "" { // several things can be missing from the whole file
-		id = " " + message
+func (r *report) add(to *list, key, message, hint string) {
+	if !r.at.has(key) && r.errors.keys[parentPath(key)] {
+		return // nobody wonders that it is missing in a table that is wrong as a whole
 	}
-	if r.keys[id] {
-		return
+	if to.take(key) {
+		line, column := r.at.find(key)
+		to.Problems = append(to.Problems, Problem{r.file, line, column, key, message, hint})
 	}
-	if r.keys == nil {
-		r.keys = map[string]bool{}
+}
+
+// take marks a key as reported; false: it was already.
+func (l *list) take(key string) bool {
+	if l.keys[key] {
+		return false
 	}
-	r.keys[id] = true
-	line, column := r.at.find(key)
-	*to = append(*to, Problem{r.file, line, column, key, message, hint})
+	if l.keys == nil {
+		l.keys = map[string]bool{}
+	}
+	l.keys[key] = true
+	return true
 }
 
 // in returns what a room's Validate is given: it adds errors of the table at path.
@@ -93,10 +104,22 @@ func (r *report) in(path string) func(key, msg string) {
 	return func(key, msg string) { r.bad(joinKey(path, key), "%s", msg) }
 }
 
-// faulty tells whether the key or anything in it has an error or warning.
+// faulty tells whether the key or anything in it has an error.
 func (r *report) faulty(path string) bool {
-	for key := range r.keys {
+	for key := range r.errors.keys {
 		if rest, ok := strings.CutPrefix(key, path); ok && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return true
+		}
+	}
+	return false
+}
+
+// unread tells whether the name of some [[table]] or [table.NAME] could not be
+// read, so that what looks like an unknown name may be one of those.
+func (r *report) unread(table string) bool {
+	for key := range r.errors.keys {
+		rest, ok := strings.CutPrefix(key, table)
+		if ok && (rest == "" || rest[0] == '[' && (strings.HasSuffix(rest, "]") || strings.HasSuffix(rest, "].name"))) {
 			return true
 		}
 	}

@@ -79,7 +79,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		}
 	}
 	if c.TCPIdle < minTCPIdle || c.TCPIdle > maxTCPIdle {
-		bad("tcp_idle", fmt.Sprintf("%v: must be %v to %v", c.TCPIdle, minTCPIdle, maxTCPIdle))
+		bad("tcp_idle", fmt.Sprintf("%v: must be 1s to 1h", c.TCPIdle))
 	}
 	if c.TCPMax < 1 {
 		bad("tcp_max", fmt.Sprintf("%d: must be at least 1", c.TCPMax))

@@ -74,6 +74,9 @@ func (o Override) validate(bad func(key, msg string)) {
 	if p.Country != "" {
 		check("country", CheckCountry(p.Country))
 	}
+	if c := continentOf(strings.ToUpper(p.Country)); c != "" && p.Continent != "" && !strings.EqualFold(c, p.Continent) {
+		bad("place.continent", fmt.Sprintf("%q: %s is in %s; leave the continent out, the country tells it", p.Continent, p.Country, c))
+	}
 	if p.Subdivision != "" {
 		check("subdivision", CheckSubdivision(p.Subdivision))
 	}
@@ -95,8 +98,7 @@ func CheckContinent(code string) error {
 	return fmt.Errorf("%q: must be one of AF, AN, AS, EU, NA, OC, SA", code)
 }
 
-// CheckCountry tells whether code has the form of ISO 3166-1 alpha-2, in either
-// case. Which codes are given out changes; the databases know.
+// CheckCountry tells whether code is one of ISO 3166-1 alpha-2, in either case.
 func CheckCountry(code string) error {
 	switch strings.ToUpper(code) {
 	case "UK": // reserved, but the databases say GB
@@ -108,6 +110,9 @@ func CheckCountry(code string) error {
 	}
 	if !countryForm.MatchString(code) {
 		return fmt.Errorf("%q: must be a two-letter code of ISO 3166-1, such as \"KR\"", code)
+	}
+	if continentOf(strings.ToUpper(code)) == "" {
+		return fmt.Errorf("%q: is no country's code in ISO 3166-1", code)
 	}
 	return nil
 }
@@ -129,11 +134,11 @@ func CheckLocation(l []float64) error {
 	lat, lon := l[0], l[1]
 	switch {
 	case !(lat >= -90 && lat <= 90) && lon >= -90 && lon <= 90 && lat >= -180 && lat <= 180:
-		return fmt.Errorf("%v: latitude comes first and must be -90 to 90; turned round it would be [%v, %v]", l, lon, lat)
+		return fmt.Errorf("[%v, %v]: latitude comes first and must be -90 to 90; turned round it would be [%v, %v]", lat, lon, lon, lat)
 	case !(lat >= -90 && lat <= 90):
-		return fmt.Errorf("%v: latitude %v must be -90 to 90", l, lat)
+		return fmt.Errorf("[%v, %v]: latitude must be -90 to 90", lat, lon)
 	case !(lon >= -180 && lon <= 180):
-		return fmt.Errorf("%v: longitude %v must be -180 to 180", l, lon)
+		return fmt.Errorf("[%v, %v]: longitude must be -180 to 180", lat, lon)
 	}
 	return nil
 }

@@ -188,10 +188,12 @@ func TestKV(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, call := range map[string]func() (int64, error){
-		"PutIf exists":    func() (int64, error) { return s.PutIf(ctx, "a", []byte("2"), 0) },
-		"PutIf older":     func() (int64, error) { return s.PutIf(ctx, "a", []byte("2"), rev-1) },
-		"DeleteIf older":  func() (int64, error) { return s.DeleteIf(ctx, "a", rev-1) },
-		"Commit one of 2": func() (int64, error) { return s.Commit(ctx, Commit{At: map[string]int64{"a": rev, "b": 7}, Delete: []string{"a"}}) },
+		"PutIf exists":   func() (int64, error) { return s.PutIf(ctx, "a", []byte("2"), 0) },
+		"PutIf older":    func() (int64, error) { return s.PutIf(ctx, "a", []byte("2"), rev-1) },
+		"DeleteIf older": func() (int64, error) { return s.DeleteIf(ctx, "a", rev-1) },
+		"Commit one of 2": func() (int64, error) {
+			return s.Commit(ctx, Commit{At: map[string]int64{"a": rev, "b": 7}, Delete: []string{"a"}})
+		},
 	} {
 		if _, err := call(); !isConflict(err) {
 			t.Errorf("%s: %v, want ErrConflict", name, err)

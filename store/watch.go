@@ -153,13 +153,16 @@ func (w *watcher) follow(ctx context.Context, cli *clientv3.Client) error {
 	// A member that lost its leader must say so: it would be silent else.
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
-	events := cli.Watch(ctx, w.store.cfg.Prefix+w.prefix, clientv3.WithPrefix(), clientv3.WithRev(w.last.Revision+1))
+	opened := w.open(ctx, cli)
+	var events clientv3.WatchChan
 	broken := disconnected(ctx, cli.ActiveConnection())
 	beat := time.NewTicker(w.store.timings.beat)
 	defer beat.Stop()
 	heard := time.Now()
 	for {
 		select {
+		case events = <-opened:
+			opened, heard = nil, time.Now()
 		case resp, ok := <-events:
 			if !ok {
 				return errors.New("watch ended")
@@ -174,11 +177,23 @@ func (w *watcher) follow(ctx context.Context, cli *clientv3.Client) error {
 			if silent := time.Since(heard); silent > w.store.timings.silent {
 				return fmt.Errorf("no sign of life for %v", silent.Round(time.Millisecond))
 			}
+			if events == nil {
+				continue
+			}
 			if err := w.ask(ctx, cli); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// open asks for the watch in a goroutine, since etcd's client waits there for
+// as long as it takes. The goroutine ends with ctx.
+func (w *watcher) open(ctx context.Context, cli *clientv3.Client) <-chan clientv3.WatchChan {
+	opened := make(chan clientv3.WatchChan, 1)
+	key, from := w.store.cfg.Prefix+w.prefix, w.last.Revision+1
+	go func() { opened <- cli.Watch(ctx, key, clientv3.WithPrefix(), clientv3.WithRev(from)) }()
+	return opened
 }
 
 // take applies one answer of the watch, which may be a sign of life only.

@@ -11,9 +11,9 @@ import (
 
 // noise are etcd's warnings that tell an operator of this program nothing.
 var noise = map[string]bool{
-	"simple token is not cryptographically signed":                                          true,
+	"simple token is not cryptographically signed":                                         true,
 	"Running http and grpc server on single port. This is not recommended for production.": true,
-	"failed to set up proposal id generator":                                                true,
+	"failed to set up proposal id generator":                                               true,
 }
 
 // zapCore passes etcd's warnings and errors on to slog. It also catches what

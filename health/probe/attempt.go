@@ -20,10 +20,24 @@ type attempt struct {
 	cancel  context.CancelFunc
 	address string
 	limit   time.Duration
-	phase   string // what it is doing: "connecting to", …
+	phase   phase
 	conn    net.Conn
 	unhook  func() bool
 }
+
+// phase is what an attempt is doing, in words that go before the address.
+type phase struct {
+	during string // "timeout while …"
+	failed string // "…: connection refused"
+}
+
+var (
+	connecting  = phase{"connecting to", "connect to"}
+	handshaking = phase{"handshaking with", "tls handshake with"}
+	requesting  = phase{"sending the request to", "request to"}
+	awaiting    = phase{"waiting for headers from", "headers from"}
+	reading     = phase{"reading the body from", "body from"}
+)
 
 // begin starts the clock of a probe of address. The caller must end it.
 func begin(ctx context.Context, address string, timeout time.Duration) *attempt {
@@ -45,7 +59,7 @@ func (a *attempt) end() {
 
 // connect opens the connection. From then on the end of ctx ends every read and write.
 func (a *attempt) connect() error {
-	a.phase = "connecting to"
+	a.phase = connecting
 	d := net.Dialer{
 		KeepAlive: -1,                            // it lives for one probe
 		Resolver:  &net.Resolver{PreferGo: true}, // a blocked cgo resolver would hold an OS thread for each probe
@@ -64,18 +78,14 @@ func (a *attempt) connect() error {
 func (a *attempt) fault(err error) error {
 	switch cause := a.ctx.Err(); {
 	case errors.Is(cause, context.DeadlineExceeded), cause == nil && errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("timeout after %v while %s %s", round(a.limit), a.phase, a.address)
+		return fmt.Errorf("timeout after %v while %s %s", round(a.limit), a.phase.during, a.address)
 	case cause != nil:
-		return fmt.Errorf("ended early while %s %s: %w", a.phase, a.address, cause)
-	}
-	phase := a.phase
-	if phase == "connecting to" {
-		phase = "connect to"
+		return fmt.Errorf("ended early while %s %s: %w", a.phase.during, a.address, cause)
 	}
 	if local(err) {
-		return fmt.Errorf("%w: %s %s: %s", ErrNotProbed, phase, a.address, seen(err))
+		return fmt.Errorf("%w: %s %s: %s", ErrNotProbed, a.phase.failed, a.address, seen(err))
 	}
-	return fmt.Errorf("%s %s: %s", phase, a.address, seen(err))
+	return fmt.Errorf("%s %s: %s", a.phase.failed, a.address, seen(err))
 }
 
 // local tells whether err is about this machine, not about the target.

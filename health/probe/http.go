@@ -85,7 +85,7 @@ func (p *httpProber) Probe(ctx context.Context) error {
 		}
 		stream = secured
 	}
-	a.phase = "sending the request to"
+	a.phase = requesting
 	if _, err := stream.Write(p.request); err != nil {
 		return a.fault(err)
 	}
@@ -96,7 +96,7 @@ func (p *httpProber) Probe(ctx context.Context) error {
 func (p *httpProber) receive(a *attempt, stream io.Reader) error {
 	bounded := &io.LimitedReader{R: stream, N: maxHeader}
 	reader := bufio.NewReader(bounded)
-	a.phase = "waiting for headers from"
+	a.phase = awaiting
 	response, err := readResponse(reader)
 	if err != nil {
 		if bounded.N <= 0 {
@@ -108,7 +108,7 @@ func (p *httpProber) receive(a *attempt, stream io.Reader) error {
 	if !p.wants(response.StatusCode) {
 		return fmt.Errorf("http %d from %s%s, want %s", response.StatusCode, p.address, p.path, p.wanted())
 	}
-	a.phase = "reading the body from"
+	a.phase = reading
 	bounded.N = maxBody
 	if _, err := io.Copy(io.Discard, response.Body); err != nil && bounded.N > 0 {
 		return a.fault(err)

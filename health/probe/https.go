@@ -30,7 +30,7 @@ func newHTTPS(c Config, address string, cas *authorities) (Prober, error) {
 // handshake makes TLS of the attempt's connection. No session cache: each probe
 // verifies the certificate that is served now. The attempt's end ends it too.
 func handshake(a *attempt, c *tls.Config) (net.Conn, error) {
-	a.phase = "tls handshake with"
+	a.phase = handshaking
 	conn := tls.Client(a.conn, c)
 	if err := conn.Handshake(); err != nil {
 		return nil, a.fault(err)

@@ -51,6 +51,7 @@ type Balancer struct {
 	opts    Options
 	journal *journal
 	plane   plane
+	runner  *probe.Runner // of the active checks; a target is a frontend's name and a server's address
 	changed chan struct{} // holds a token when there is something to report
 
 	mu        sync.Mutex
@@ -76,13 +77,12 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	if opts.Random == nil {
 		opts.Random = rand.Uint64
 	}
-	if err := check(cfgs, checks); err != nil {
+	if err := validate(cfgs, checks); err != nil {
 		return nil, err
 	}
-	b := &Balancer{log: log, opts: opts, plane: newProxy(log), changed: make(chan struct{}, 1)}
+	b := &Balancer{log: log, opts: opts, plane: newProxy(log), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
 	b.journal = &journal{log: log, changed: b.change}
-	next := b.compose(cfgs, checks)
-	next.commit(b)
+	b.compose(cfgs, checks).commit(b)
 	return b, nil
 }
 
@@ -94,8 +94,8 @@ func (b *Balancer) change() {
 	}
 }
 
-// check returns all faults of cfgs, joined.
-func check(cfgs []Config, checks map[string]probe.Config) error {
+// validate returns all faults of cfgs, joined.
+func validate(cfgs []Config, checks map[string]probe.Config) error {
 	var faults []error
 	names, listens := map[string]bool{}, map[string]string{}
 	for i, c := range cfgs {
@@ -119,6 +119,13 @@ func check(cfgs []Config, checks map[string]probe.Config) error {
 		}
 		if _, known := checks[c.Check]; c.Check != "" && !known {
 			bad("check", fmt.Sprintf("%q: there is no [check.%s]", c.Check, c.Check))
+		}
+	}
+	if len(faults) == 0 { // else the same address would be found wrong twice
+		for _, c := range activeChecks(cfgs, checks) {
+			if _, err := probe.New(c.Config, c.Target); err != nil {
+				faults = append(faults, fmt.Errorf("frontend %q: %w", c.Target.Name, err))
+			}
 		}
 	}
 	return errors.Join(faults...)
@@ -174,6 +181,24 @@ func (g *generation) commit(b *Balancer) {
 		}
 	}
 	b.fronts, b.checks = g.fronts, g.checks
+	if err := b.runner.Set(activeChecks(g.cfgs, g.checks)); err != nil { // validate made them once
+		b.log.Error("balancer: a check cannot be made again; it goes on as it was", "error", err)
+	}
+}
+
+// activeChecks returns the checks of all servers and spares of cfgs.
+func activeChecks(cfgs []Config, checks map[string]probe.Config) []probe.Check {
+	var out []probe.Check
+	for _, c := range cfgs {
+		cfg, ok := checks[c.Check]
+		if !ok {
+			continue
+		}
+		for _, s := range slices.Concat(c.Servers, c.Spares) {
+			out = append(out, probe.Check{Target: probe.Target{Name: c.Name, Address: s.Address}, Config: cfg.WithDefaults()})
+		}
+	}
+	return out
 }
 
 // Listen opens the listeners, so that a taken port is known before anything
@@ -201,7 +226,7 @@ func (b *Balancer) Listen() error {
 // keeps its connections, counters and health. A removed server or frontend
 // takes no new connections, and those it has are reset after its drain time-out.
 func (b *Balancer) Apply(cfgs []Config, checks map[string]probe.Config) error {
-	if err := check(cfgs, checks); err != nil {
+	if err := validate(cfgs, checks); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -233,6 +258,7 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	}
 	drained, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
+	wg.Go(func() { b.check(drained) })
 	wg.Go(func() { b.manage(drained) })
 	wg.Go(func() { b.report(ctx, drained, report) })
 	b.plane.run(ctx)
@@ -241,12 +267,25 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	return nil
 }
 
+// check runs the active checks and gives their verdicts to the pools, until ctx ends.
+func (b *Balancer) check(ctx context.Context) {
+	err := b.runner.Run(ctx, func(t probe.Transition) {
+		if f, err := b.frontend(t.Target.Name); err == nil { // else it was just removed
+			f.pool.observe(t.Target.Address, t.State, t.Detail, t.At)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		b.log.Error("balancer: active checks have ended; connect failures alone isolate now", "error", err)
+	}
+}
+
 // manage settles all pools as time passes, until ctx ends.
 func (b *Balancer) manage(ctx context.Context) {
 	var tries sync.WaitGroup
 	defer tries.Wait()
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
+	var described time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -260,6 +299,20 @@ func (b *Balancer) manage(ctx context.Context) {
 			}
 		}
 		b.endRetired(now)
+		if now.Sub(described) >= time.Second {
+			b.describe()
+			described = now
+		}
+	}
+}
+
+// describe gives the pools the words of the latest probes. (Their verdicts come
+// by check; taken from here as well, an older one might overtake a newer.)
+func (b *Balancer) describe() {
+	for _, r := range b.runner.Results() {
+		if f, err := b.frontend(r.Target.Name); err == nil {
+			f.pool.describe(r.Target.Address, r.Detail)
+		}
 	}
 }
 

@@ -248,7 +248,6 @@ func (p *pool) settleTable(now time.Time) {
 		if byCapacity && p.cfg.Pick == LeastLoad {
 			c.size = s.Capacity
 		}
-		c.size *= c.ramp
 		if s.inService && s.available() {
 			in = append(in, c)
 		}

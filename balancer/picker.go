@@ -40,9 +40,9 @@ type table struct {
 // candidate is one server of a table.
 type candidate struct {
 	*server
-	size float64 // its share of new connections, slow start included; > 0
+	size float64 // how much it can take, relative to the others; above 0
 	ramp float64 // progress of its slow start, above 0 to 1 (done)
-	upto float64 // sum of size up to and including this one
+	upto float64 // sum of share() up to and including this one
 }
 
 // newTable completes the candidates, which state size and ramp, to a table.
@@ -50,7 +50,7 @@ func newTable(p picker, candidates []candidate, panic bool) *table {
 	t := &table{picker: p, candidates: candidates, panic: panic}
 	sum := 0.0
 	for i := range candidates {
-		sum += candidates[i].size
+		sum += candidates[i].share()
 		candidates[i].upto = sum
 		t.ramping = t.ramping || candidates[i].ramp < 1
 	}
@@ -96,11 +96,14 @@ func (t *table) elsewhere(tried []*server) *server {
 	return best.server
 }
 
+// share is what part of new connections it should get, relative to the others.
+func (c *candidate) share() float64 { return c.size * c.ramp }
+
 // score is the load of a server if it took one more connection, relative to its size.
 func (c *candidate) score() float64 { return float64(c.open.Load()+1) / c.size }
 
 // roundRobin is smooth weighted round-robin: in each turn every candidate gains
-// its size, and the one that has most is picked and pays the sum back. Any
+// its share, and the one that has most is picked and pays the sum back. Any
 // window of picks is as close to the weights as can be, and a heavy server's
 // turns are spread, not bunched.
 type roundRobin struct {
@@ -113,7 +116,7 @@ func (r *roundRobin) pick(t *table) *server {
 	var best *candidate
 	for i := range t.candidates {
 		c := &t.candidates[i]
-		c.turn += c.size
+		c.turn += c.share()
 		if best == nil || c.turn > best.turn {
 			best = c
 		}
@@ -127,7 +130,7 @@ const few = 4
 
 // leastLoad picks by connections in flight over size, as this balancer itself
 // counts them: no report can be older than that. Of a few candidates it takes
-// the least loaded. Of more it takes the better of two that it draws by size:
+// the least loaded. Of more it takes the better of two that it draws by share:
 // nearly as good, and when several balancers pick, they do not all run to the
 // same server.
 type leastLoad struct {
@@ -169,7 +172,7 @@ func (l leastLoad) leastOfAll(t *table) *server {
 	return best.server
 }
 
-// draw returns a candidate at random, in proportion to size.
+// draw returns a candidate at random, in proportion to share.
 func (l leastLoad) draw(t *table) *candidate {
 	n := len(t.candidates)
 	at := unit(l.random()) * t.candidates[n-1].upto

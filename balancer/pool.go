@@ -118,9 +118,9 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, first := p.now(), p.servers == nil
-	if cfg.Check != p.cfg.Check {
+	if rule == nil {
 		for _, s := range p.servers {
-			s.check = verdict{} // of another check
+			s.check = verdict{} // nobody would renew it
 		}
 	}
 	old := map[string]*server{}
@@ -212,6 +212,17 @@ func (p *pool) observe(address string, state health.State, detail string, at tim
 		if s.check.state != state {
 			s.check.state, s.check.since = state, at
 			p.settle(p.now())
+		}
+	}
+}
+
+// describe takes in what the last probe of the server at address saw.
+func (p *pool) describe(address, detail string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		if s.address == address {
+			s.check.detail = detail
 		}
 	}
 }

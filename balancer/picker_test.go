@@ -1,0 +1,204 @@
+package balancer
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// seeded returns a source of randomness for one test.
+func seeded() func() uint64 { return rand.New(rand.NewPCG(1, 2)).Uint64 }
+
+func testTable(pick string, random func() uint64, sizes ...float64) *table {
+	var candidates []candidate
+	for i, size := range sizes {
+		candidates = append(candidates, candidate{server: &server{address: fmt.Sprint(i)}, size: size, ramp: 1})
+	}
+	return newTable(pickers[pick](random), candidates, false)
+}
+
+func TestRoundRobinIsSmooth(t *testing.T) {
+	table := testTable(RoundRobin, nil, 5, 1, 1)
+	got := ""
+	for range 14 {
+		got += table.pick().address
+	}
+	// The well-known sequence for 5:1:1: the heavy one is spread, not bunched.
+	if want := "00102000010200"; got != want {
+		t.Errorf("picks %s, want %s", got, want)
+	}
+}
+
+// simulate keeps busy connections open, each of which ends at random, and
+// returns each server's share of n picks and its mean connections in flight.
+func simulate(table *table, busy, n int, random func() uint64) (share, flight []float64) {
+	share = make([]float64, len(table.candidates))
+	flight = make([]float64, len(table.candidates))
+	index := map[*server]int{}
+	for i, c := range table.candidates {
+		index[c.server] = i
+	}
+	var open []*server
+	for range n {
+		if len(open) == busy {
+			i := int(random() % uint64(busy))
+			open[i].open.Add(-1)
+			open[i] = open[busy-1]
+			open = open[:busy-1]
+		}
+		s := table.pick()
+		s.open.Add(1)
+		open = append(open, s)
+		share[index[s]] += 1 / float64(n)
+		for i, c := range table.candidates {
+			flight[i] += float64(c.open.Load()) / float64(n)
+		}
+	}
+	return share, flight
+}
+
+func TestPicksFollowSize(t *testing.T) {
+	sizes := map[string][]float64{
+		"few equal":    {1, 1, 1},
+		"few weighted": {1, 2, 3},
+		"many":         {1, 1, 2, 2, 4, 4, 1, 1, 2, 2},
+	}
+	for name, sizes := range sizes {
+		for _, pick := range Picks() {
+			t.Run(pick+" "+name, func(t *testing.T) {
+				random := seeded()
+				sum := 0.0
+				for _, s := range sizes {
+					sum += s
+				}
+				share, flight := simulate(testTable(pick, random, sizes...), int(sum)*50, 40000, random)
+				for i, size := range sizes {
+					if want := size / sum; math.Abs(share[i]-want) > 0.1*want {
+						t.Errorf("server %d of size %g has %.4f of the picks, want about %.4f", i, size, share[i], want)
+					}
+					if want := size * 50; pick == LeastLoad && math.Abs(flight[i]-want) > 0.15*want {
+						t.Errorf("server %d of size %g has %.1f connections, want about %.1f", i, size, flight[i], want)
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestLeastLoadTakesTheLessLoaded(t *testing.T) {
+	table := testTable(LeastLoad, seeded(), 1, 1, 2)
+	table.candidates[0].open.Store(3)
+	table.candidates[1].open.Store(2)
+	table.candidates[2].open.Store(3) // size 2: the least loaded
+	if got := table.pick().address; got != "2" {
+		t.Errorf("picked %s, want 2", got)
+	}
+}
+
+func TestReturningServerDoesNotTakeEveryConnection(t *testing.T) {
+	for _, n := range []int{2, 3, 4, 10} {
+		for _, ramp := range []float64{0.01, 0.1, 0.5} {
+			for _, pick := range Picks() {
+				t.Run(fmt.Sprintf("%s of %d at %g", pick, n, ramp), func(t *testing.T) {
+					random := seeded()
+					sizes := make([]float64, n)
+					for i := range sizes {
+						sizes[i] = 1
+					}
+					full := testTable(pick, random, sizes...)
+					for i := range full.candidates {
+						full.candidates[i].open.Store(1000) // long-lived, all but the returning one
+					}
+					full.candidates[0].open.Store(0)
+					full.candidates[0].ramp = ramp
+					table := newTable(full.picker, full.candidates, false)
+					const picks = 10000
+					took := 0.0
+					for range picks {
+						if table.pick().address == "0" {
+							took++
+						}
+					}
+					if most := 1.1*ramp*picks + 10; took > most {
+						t.Errorf("took %g of %d, want at most %g", took, picks, most)
+					}
+					if took == 0 {
+						t.Error("took none")
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestAllInSlowStartStillPick(t *testing.T) {
+	for _, pick := range Picks() {
+		table := testTable(pick, seeded(), 1, 1)
+		table.candidates[0].ramp, table.candidates[1].ramp = 0.01, 0.01
+		if newTable(table.picker, table.candidates, false).pick() == nil {
+			t.Errorf("%s: no server", pick)
+		}
+	}
+}
+
+func TestElsewhere(t *testing.T) {
+	table := testTable(LeastLoad, seeded(), 1, 1, 1, 1)
+	s := func(i int) *server { return table.candidates[i].server }
+	s(1).streak.Store(1) // idle because dead
+	s(2).open.Store(5)
+	s(3).open.Store(4)
+	for _, test := range []struct {
+		tried []*server
+		want  int
+	}{
+		{[]*server{s(0)}, 3},
+		{[]*server{s(0), s(3)}, 2},
+		{[]*server{s(0), s(3), s(2)}, 1},
+	} {
+		if got := table.elsewhere(test.tried); got != s(test.want) {
+			t.Errorf("after %d tried: server %s, want %d", len(test.tried), got.address, test.want)
+		}
+	}
+	if got := table.elsewhere([]*server{s(0), s(1), s(2), s(3)}); got != nil {
+		t.Errorf("all tried: server %s, want none", got.address)
+	}
+}
+
+func TestPickDoesNotAllocate(t *testing.T) {
+	for _, pick := range Picks() {
+		for _, n := range []int{1, 3, 100} {
+			table := testTable(pick, rand.Uint64, make([]float64, n)...)
+			for i := range table.candidates {
+				table.candidates[i].size = 1
+			}
+			table = newTable(table.picker, table.candidates, false)
+			if got := testing.AllocsPerRun(100, func() { table.pick() }); got != 0 {
+				t.Errorf("%s of %d: %g allocations", pick, n, got)
+			}
+		}
+	}
+	if (&table{}).pick() != nil {
+		t.Error("an empty table has a server")
+	}
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, pick := range Picks() {
+		for _, n := range []int{3, 20, 200} {
+			b.Run(fmt.Sprintf("%s/servers=%d", pick, n), func(b *testing.B) {
+				sizes := make([]float64, n)
+				for i := range sizes {
+					sizes[i] = 1 + float64(i%3)
+				}
+				table := testTable(pick, rand.Uint64, sizes...)
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						table.pick()
+					}
+				})
+			})
+		}
+	}
+}

@@ -7,11 +7,14 @@ type filter struct {
 	sites []standing
 	keys  []uint64
 	split
+	made map[madeKey]made // nil: nothing is shared
 
 	// Working memory, of the tier that is being made a stage:
 	members []Member  // entitled ones
 	sheds   []float64 // their Shed, or 0 where it does not count
-	kept    []float64 // their share of users
+	kept    []float64 // share of all users that comes to them and stays; see settle
+	gone    []float64 // share that comes to them and goes on
+	moved   []float64 // share that comes to them from others
 }
 
 // class is a condition on a member's site.
@@ -124,13 +127,13 @@ func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	first := -1
 	stages := chain{at: at}
 	for i := range tiers {
-		if !f.entitle(&tiers[i], i, l, tr) {
+		st, spill, ok := f.tier(&tiers[i], i, l, tr)
+		if !ok {
 			continue
 		}
 		if first < 0 {
 			first = i
 		}
-		st, spill := f.stage(&tiers[i], l.sheds)
 		st.mark(i, l, stages.spilled)
 		stages.add(f, st, spill)
 		if spill == 0 {
@@ -145,6 +148,41 @@ func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	st.mark(first, l, false)
 	stages.add(f, st, 0)
 	return true
+}
+
+// made is a stage, or its absence, that many plans share, as their tiers are one in all.
+type made struct {
+	stage
+	spill float64
+	ok    bool
+}
+
+// madeKey names one. Each tier of the policy has Members of its own.
+type madeKey struct {
+	members *Member
+	spread  bool
+	level   *level
+}
+
+// tier makes a stage of the members that may be given at the level; ok tells
+// whether there is one. The tiers whose order does not depend on the client are
+// the same slice in all plans, and made once.
+func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill float64, ok bool) {
+	shared := f.made != nil && tr == nil && (t.Pick != Nearest || t.Spread)
+	key := madeKey{&t.Members[0], t.Spread, l}
+	if shared {
+		if m, ok := f.made[key]; ok {
+			return m.stage, m.spill, m.ok
+		}
+	}
+	if f.entitle(t, at, l, tr) {
+		st, spill = f.stage(t, l.sheds)
+		ok = true
+	}
+	if shared {
+		f.made[key] = made{st, spill, ok}
+	}
+	return st, spill, ok
 }
 
 // entitle leaves in f.members those of the tier that may be given at the

@@ -14,8 +14,10 @@ type Ask struct {
 	// Period counts the TTLs since some common moment, as Unix seconds divided
 	// by the TTL do. The draws of Weighted, Load and shedding last for one.
 	Period uint32
-	// Turn counts the answers of one name. Only RoundRobin advances it, so
-	// queries for A and AAAA take turns of their own. Nil: always the first turn.
+	// Turn counts the answers of one name and query type: with one counter for
+	// A and AAAA together, clients that ask for both would have every A from one
+	// site and every AAAA from the other. Only RoundRobin advances it. Nil: always
+	// the first turn.
 	Turn *atomic.Uint32
 }
 
@@ -47,7 +49,7 @@ type Live struct {
 // of cohort 0. States may be nil: nothing is known, so all are in service.
 func (c *Compiled) Live(states *health.States) *Live {
 	l := &Live{c: c, states: states, sites: standings(c.sites, states), cohorts: len(c.plans)}
-	f := filter{sites: l.sites, keys: c.keys}
+	f := filter{sites: l.sites, keys: c.keys, made: make(map[madeKey]made)}
 	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
 	for i, p := range c.plans {
 		f.plan(p, uint32(i), nil)
@@ -86,8 +88,6 @@ type standing struct {
 	shed      float64 // 0 to 1
 	spare     float64 // estimated, in the units of capacity; see spares
 }
-
-func (s *standing) inService() bool { return s.available && !s.draining }
 
 func standings(sites []Site, states *health.States) []standing {
 	all := make([]standing, len(sites))

@@ -186,10 +186,6 @@ func (m Match) String() string {
 	return strings.Join(parts, " and ")
 }
 
-func (m Match) everyone() bool {
-	return len(m.Networks)+len(m.ISP)+len(m.ASN)+len(m.City)+len(m.Subdivision)+len(m.Country)+len(m.Continent) == 0
-}
-
 func explain(why *string, say func() string) {
 	if why != nil {
 		*why = say()

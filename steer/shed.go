@@ -7,7 +7,7 @@ package steer
 //	pick                       │ who gets how much, with shed s and base share b
 //	───────────────────────────┼──────────────────────────────────────────────────────────────────
 //	Nearest                    │ in order: each takes 1-s of those who come, the rest go on
-//	Weighted, Load, RoundRobin │ each keeps b·(1-s); what was shed is shared out as b·(1-s)
+//	Weighted, Load, RoundRobin │ each keeps b·(1-s), the others share what it sheds as they keep
 //	Hash, Nearest spread       │ likewise, by rendezvous hashing: only users of a site that sheds
 //	                           │ move, and as long as the states stay always the same ones
 //	each                       │ the share that goes on to the next tier is the product of all s
@@ -58,9 +58,9 @@ func (f *filter) waterfall(taken float64) stage {
 }
 
 // shared is Weighted, Load and RoundRobin: first the users that each member
-// keeps, then those that were shed, so that a choice knows which it is of.
+// keeps, then those that come from others, so that a choice knows which it is of.
 func (f *filter) shared(p Pick, taken float64) stage {
-	kept, shedding := f.keep(p)
+	shedding := f.settle(p)
 	kind := drawn
 	switch {
 	case p == RoundRobin && shedding:
@@ -69,48 +69,123 @@ func (f *filter) shared(p Pick, taken float64) stage {
 		kind = inTurn
 	}
 	st := f.open(kind)
-	upto, total := 0.0, 0.0
+	end := 0.0
 	for i, m := range f.members {
-		total += kept[i]
-		upto += kept[i]
-		f.entry(m.Site, upto/taken, false)
+		end += f.kept[i]
+		f.entry(m.Site, end/taken, false)
 	}
-	if shedding {
-		for i, m := range f.members {
-			upto += (taken - total) * kept[i] / total
-			f.entry(m.Site, upto/taken, true)
-		}
+	for i, m := range f.members {
+		end += f.moved[i]
+		f.entry(m.Site, end/taken, true)
 	}
 	return f.close(st)
 }
 
-// keep is the share of all users that come to each member and stay there.
-//
-//	the pick's own shares             │ b
-//	──────────────────────────────────┼──────────────────────
-//	some user stays somewhere         │ by them
-//	else, by weight some stays        │ by weight
-//	else (weights of 0, all shedding) │ even
-//
-// The second and third rows are for Load when all members with spare capacity
-// are full by their own word, and for the members of weight 0.
-func (f *filter) keep(p Pick) (kept []float64, shedding bool) {
-	for _, s := range f.sheds {
-		shedding = shedding || s > 0
+// hashed is Hash. While no member sheds the weights are the members' own, not
+// shares, so that one that comes or goes leaves the scores of the others exactly as
+// they were.
+func (f *filter) hashed() stage {
+	shedding := f.settle(Hash)
+	even := !shedding
+	for _, m := range f.members {
+		even = even && m.Weight == f.members[0].Weight
 	}
-	for _, by := range [...]func(m Member) float64{
-		func(m Member) float64 { return f.weight(m, p) },
-		func(m Member) float64 { return m.Weight },
-	} {
-		if f.shares(by) {
-			return f.kept, shedding
+	kind := hashedByWeight
+	switch {
+	case even:
+		kind = hashed
+	case shedding:
+		kind = hashedShedding
+	}
+	st := stage{kind: kind, from: uint32(len(f.nodes)), n: uint32(len(f.members))}
+	for i, m := range f.members {
+		w := m.Weight
+		if w == 0 {
+			w = 1 // members of weight 0 are only among their like here
 		}
+		n := node{key: f.keys[m.Site], site: int32(m.Site), before: 1 / w, after: 1 / w}
+		if shedding {
+			n.after = 1 / (f.kept[i] + f.moved[i])
+		}
+		f.nodes = append(f.nodes, n)
 	}
-	f.shares(func(Member) float64 { return 1 })
-	return f.kept, shedding
+	return st
 }
 
-// weight is the member's weight for a pick that draws.
+// settle fills f.kept with the share of all users whom the pick sends to a
+// member and who stay there, and f.moved with the share that comes to it from
+// members that shed. It tells whether any does.
+//
+// A user whom i sheds asks the others. With the chance that all of these shed
+// him too he leaves the tier; else he goes to one of them, in proportion to what
+// they keep. So nobody who sheds gets its own users back, and over all members the
+// chance to leave adds up to the product of all sheds.
+func (f *filter) settle(p Pick) (shedding bool) {
+	f.base(p)
+	f.moved = f.moved[:0]
+	for i := range f.kept {
+		f.moved = append(f.moved, 0)
+		shedding = shedding || f.sheds[i] > 0
+	}
+	if !shedding {
+		return false
+	}
+	f.gone = f.gone[:0]
+	for i, s := range f.sheds {
+		f.gone = append(f.gone, f.kept[i]*s)
+		f.kept[i] *= 1 - s
+	}
+	for i, share := range f.gone {
+		if share > 0 {
+			f.move(i, share)
+		}
+	}
+	return true
+}
+
+// move shares out what member i sheds among the others.
+func (f *filter) move(i int, share float64) {
+	room, kept, leaves := 0.0, 0.0, 1.0
+	for j, s := range f.sheds {
+		if j != i {
+			room += 1 - s
+			kept += f.kept[j]
+			leaves *= s
+		}
+	}
+	share *= 1 - leaves
+	for j, s := range f.sheds {
+		switch {
+		case j == i || share == 0:
+		case kept > 0:
+			f.moved[j] += share * f.kept[j] / kept
+		default: // only members that the pick gives nothing have room
+			f.moved[j] += share * (1 - s) / room
+		}
+	}
+}
+
+// base fills f.kept with the share of users whom the pick sends to each member.
+//
+//	members have             │ shares
+//	─────────────────────────┼───────────
+//	a share by the pick      │ by it
+//	none, but a weight       │ by weight
+//	neither                  │ even
+//
+// The second row is for Load when all members are at capacity, the third for
+// members of weight 0.
+func (f *filter) base(p Pick) {
+	if f.shares(func(m Member) float64 { return f.weight(m, p) }) {
+		return
+	}
+	if f.shares(func(m Member) float64 { return m.Weight }) {
+		return
+	}
+	f.shares(func(Member) float64 { return 1 })
+}
+
+// weight is the member's weight for the pick.
 func (f *filter) weight(m Member, p Pick) float64 {
 	switch p {
 	case RoundRobin:
@@ -121,49 +196,24 @@ func (f *filter) weight(m Member, p Pick) float64 {
 	return m.Weight
 }
 
-// shares fills f.kept from the weights, and tells whether any user stays.
-func (f *filter) shares(by func(Member) float64) bool {
+// shares fills f.kept in proportion to the weights; it is false when all are 0.
+func (f *filter) shares(weight func(Member) float64) bool {
 	f.kept = f.kept[:0]
-	largest := 0.0
+	largest, total := 0.0, 0.0
 	for _, m := range f.members {
-		w := by(m)
+		w := weight(m)
 		f.kept = append(f.kept, w)
 		largest = max(largest, w)
 	}
 	if largest == 0 {
 		return false
 	}
-	total, stay := 0.0, 0.0
 	for i := range f.kept {
-		f.kept[i] /= largest // so that the sum cannot overflow
+		f.kept[i] /= largest // the sum of what is left cannot overflow
 		total += f.kept[i]
 	}
 	for i := range f.kept {
-		f.kept[i] *= (1 - f.sheds[i]) / total
-		stay += f.kept[i]
+		f.kept[i] /= total
 	}
-	return stay > 0
-}
-
-// hashed is Hash. The weights are absolute, not shares, so that a member that
-// comes or goes leaves the others' scores exactly as they were.
-func (f *filter) hashed() stage {
-	even, weightless := true, true
-	for i, m := range f.members {
-		even = even && m.Weight == f.members[0].Weight && f.sheds[i] == 0
-		weightless = weightless && m.Weight == 0
-	}
-	kind := hashedByWeight
-	if even {
-		kind = hashed
-	}
-	st := stage{kind: kind, from: uint32(len(f.nodes)), n: uint32(len(f.members))}
-	for i, m := range f.members {
-		w := m.Weight
-		if weightless {
-			w = 1
-		}
-		f.nodes = append(f.nodes, node{key: f.keys[m.Site], site: int32(m.Site), full: 1 / w, left: 1 / (w * (1 - f.sheds[i]))})
-	}
-	return st
+	return true
 }

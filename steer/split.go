@@ -21,6 +21,7 @@ const (
 	turned                     // entries, by a sequence that spreads the turns in proportion
 	hashed                     // nodes, the highest hash
 	hashedByWeight             // nodes, the least cost by weight
+	hashedShedding             // likewise; tells who was moved by shedding
 )
 
 // stage is one tier's part of a live plan.
@@ -48,9 +49,9 @@ type entry struct {
 
 // node is a member in rendezvous hashing.
 type node struct {
-	key        uint64
-	full, left float64 // 1/weight, before and after shedding
-	site       int32
+	key           uint64
+	before, after float64 // 1/weight without and with shedding; +Inf: gets nobody
+	site          int32
 }
 
 // open begins a stage of entries; entry adds one, whose part ends at the share
@@ -102,7 +103,7 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 		case inTurn, turned:
 			turn := ask.turn()
 			x = mix(uint64(turn))&^math.MaxUint32 | uint64(turn)
-		case hashed, hashedByWeight:
+		case hashed, hashedByWeight, hashedShedding:
 			x = mix(sticky + uint64(st.tier)*golden)
 			consulted = width
 		}
@@ -128,12 +129,17 @@ func (s *split) site(st *stage, x, sticky uint64) (int32, bool) {
 	case drawn:
 		return s.find(st, uint32(x))
 	case hashed:
-		return s.highest(st, sticky), false
+		return highest(s.members(st), sticky), false
 	case hashedByWeight:
-		return s.cheapest(st, sticky)
+		return cheapest(s.members(st), sticky, false), false
+	case hashedShedding:
+		site := cheapest(s.members(st), sticky, false)
+		return site, site != cheapest(s.members(st), sticky, true)
 	}
 	return st.site, false
 }
+
+func (s *split) members(st *stage) []node { return s.nodes[st.from : st.from+st.n] }
 
 // find returns the entry whose range x is in.
 func (s *split) find(st *stage, x uint32) (int32, bool) {
@@ -147,35 +153,33 @@ func (s *split) find(st *stage, x uint32) (int32, bool) {
 
 // highest is rendezvous hashing (Thaler and Ravishankar 1998) with equal
 // weights: each client network ranks all sites, and gets the first of those there are.
-func (s *split) highest(st *stage, sticky uint64) int32 {
-	var site int32
-	var best uint64
-	for i := range s.nodes[st.from : st.from+st.n] {
-		n := &s.nodes[st.from+uint32(i)]
-		if u := mix(sticky ^ n.key); u > best || i == 0 {
-			site, best = n.site, u
+func highest(nodes []node, sticky uint64) int32 {
+	site, best := nodes[0].site, mix(sticky^nodes[0].key)
+	for i := range nodes[1:] {
+		n := &nodes[1+i]
+		if h := mix(sticky ^ n.key); h > best {
+			site, best = n.site, h
 		}
 	}
 	return site
 }
 
 // cheapest is rendezvous hashing by weight. It agrees with highest where the
-// weights are equal.
-func (s *split) cheapest(st *stage, sticky uint64) (int32, bool) {
-	var site, own int32
-	var best, bestOwn, u, uOwn = math.Inf(1), math.Inf(1), uint64(0), uint64(0)
-	for i := range s.nodes[st.from : st.from+st.n] {
-		n := &s.nodes[st.from+uint32(i)]
-		h := mix(sticky ^ n.key)
-		c := float64(cost(h))
-		if score := c * n.left; score < best || score == best && h > u {
-			site, best, u = n.site, score, h
+// weights are equal. before counts the weights without shedding.
+func cheapest(nodes []node, sticky uint64, before bool) int32 {
+	site, least, highest := nodes[0].site, math.Inf(1), uint64(0)
+	for i := range nodes {
+		n := &nodes[i]
+		inverse := n.after
+		if before {
+			inverse = n.before
 		}
-		if score := c * n.full; score < bestOwn || score == bestOwn && h > uOwn {
-			own, bestOwn, uOwn = n.site, score, h
+		h := mix(sticky ^ n.key)
+		if score := float64(cost(h)) * inverse; score < least || score == least && h > highest {
+			site, least, highest = n.site, score, h
 		}
 	}
-	return site, site != own
+	return site
 }
 
 func (a *Ask) turn() uint32 {
@@ -206,14 +210,14 @@ func (s *split) portions(st *stage, add func(site int32, portion float64)) {
 	switch st.kind {
 	case fixed:
 		add(st.site, 1)
-	case hashed, hashedByWeight:
+	case hashed, hashedByWeight, hashedShedding:
 		total := 0.0
-		nodes := s.nodes[st.from : st.from+st.n]
+		nodes := s.members(st)
 		for _, n := range nodes {
-			total += 1 / n.left
+			total += 1 / n.after
 		}
 		for _, n := range nodes {
-			add(n.site, 1/n.left/total)
+			add(n.site, 1/n.after/total)
 		}
 	default:
 		below := 0.0

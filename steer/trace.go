@@ -2,7 +2,6 @@ package steer
 
 import (
 	"fmt"
-	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -98,12 +97,8 @@ func (t *Trace) tier(target *Target, r *tierRank, sites []Site, p *geo.Place, la
 	t.plain(&tier, sites, lastResort)
 	members := t.Tiers[len(t.Tiers)-1].Members
 	for i, m := range tier.Members {
-		d := measure(i, &sites[m.Site], p).km
-		if i < len(r.order) {
-			d = r.order[i].km
-		}
-		if target.Pick == Nearest && !math.IsNaN(d) {
-			members[i].Distance, members[i].Bias = &d, sites[m.Site].Bias
+		if km, ok := distance(&sites[m.Site], p); ok && target.Pick == Nearest {
+			members[i].Distance, members[i].Bias = &km, sites[m.Site].Bias
 		}
 	}
 }
@@ -142,7 +137,7 @@ func (t *Trace) judged(tier, member int, l *level, v verdict) {
 func (t *Trace) drew(st *stage, x uint64, ask *Ask) {
 	what := ""
 	switch st.kind {
-	case hashed, hashedByWeight:
+	case hashed, hashedByWeight, hashedShedding:
 		what = fmt.Sprintf("rendezvous hash of %s", clientNetwork(ask.Client))
 	case inTurn, turned:
 		what = fmt.Sprintf("turn %d", uint32(x))
@@ -191,7 +186,7 @@ func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
 	})
 	chosen := t.member(int(choice.Tier), choice.LastResort, l.Site(choice.Site).Name)
 	chosen.Chosen = true
-	t.verdicts(choice)
+	t.verdicts()
 	t.Choice = &ChoiceTrace{Site: chosen.Site, Tier: int(choice.Tier) + 1, Bits: choice.Bits,
 		FailOpen: choice.FailOpen, LastResort: choice.LastResort, Shed: choice.Shed}
 	t.Sentence = t.sentence(choice, chosen)
@@ -261,16 +256,16 @@ func (t *Trace) member(tier int, lastResort bool, site string) *MemberTrace {
 }
 
 // verdicts puts the verdict on each member into words.
-func (t *Trace) verdicts(c Choice) {
+func (t *Trace) verdicts() {
 	for i := range t.Tiers {
 		for j := range t.Tiers[i].Members {
 			m := &t.Tiers[i].Members[j]
-			m.Verdict = m.words(c)
+			m.Verdict = m.words(&t.Tiers[i])
 		}
 	}
 }
 
-func (m *MemberTrace) words(c Choice) string {
+func (m *MemberTrace) words(tier *TierTrace) string {
 	switch m.verdict {
 	case isDown:
 		return "down"
@@ -288,10 +283,12 @@ func (m *MemberTrace) words(c Choice) string {
 		return "chosen"
 	case m.Share > 0:
 		return "takes its share"
-	case m.Shed > 0 && !c.FailOpen && !c.LastResort:
-		return "full"
+	case tier.Pick == Nearest && !tier.Spread:
+		return "farther"
+	case tier.Pick == Load && m.Shed < 1:
+		return "no spare capacity"
 	}
-	return "farther"
+	return "full"
 }
 
 func percent(share float64) string {

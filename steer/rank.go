@@ -1,0 +1,101 @@
+package steer
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"gslb/geo"
+)
+
+// ranking is the working memory of one classification: the order of members in
+// each tier, and the key that two clients share when all these orders are the same.
+type ranking struct {
+	key   []byte
+	tiers []tierRank
+}
+
+// tierRank is the order of one tier's members; nil: as declared.
+type tierRank struct {
+	spread bool
+	order  []ranked
+}
+
+type ranked struct {
+	member int32   // index in Target.Members
+	reach  float64 // distance and bias in km; +Inf when unknown
+}
+
+func (s *ranking) reset(rule int) {
+	s.key = binary.AppendUvarint(s.key[:0], uint64(rule))
+	s.tiers = s.tiers[:0]
+}
+
+// rank orders the members of the next tier for a client at p.
+//
+//	pick    │ members │ client's place │ members' places │ order
+//	────────┼─────────┼────────────────┼─────────────────┼──────────────────────────────
+//	Nearest │ 1       │ -              │ -               │ as declared
+//	Nearest │ more    │ unknown        │ -               │ as declared, spread by hash
+//	Nearest │ more    │ known          │ none known      │ as declared, spread by hash
+//	Nearest │ more    │ known          │ some known      │ by distance and bias, the unknown last
+//	others  │ -       │ -              │ -               │ as declared
+//
+// Ties keep the declared order.
+func (s *ranking) rank(t *Target, sites []Site, p *geo.Place, tr *Trace, lastResort bool) {
+	r := s.next()
+	if t.Pick == Nearest && len(t.Members) > 1 {
+		r.spread = true
+		if p.HasLocation {
+			for i, m := range t.Members {
+				km, _ := distance(&sites[m.Site], p)
+				r.order = append(r.order, ranked{int32(i), km + sites[m.Site].Bias})
+				r.spread = r.spread && !sites[m.Site].HasLocation
+			}
+		}
+		if r.spread {
+			r.order = r.order[:0]
+		}
+		slices.SortStableFunc(r.order, func(a, b ranked) int { return cmp.Compare(a.reach, b.reach) })
+		s.key = binary.AppendUvarint(s.key, uint64(len(r.order)))
+		for _, m := range r.order {
+			s.key = binary.AppendUvarint(s.key, uint64(m.member))
+		}
+	}
+	if tr != nil {
+		tr.tier(t, r, sites, p, lastResort)
+	}
+}
+
+func (s *ranking) next() *tierRank {
+	if len(s.tiers) == cap(s.tiers) {
+		s.tiers = append(s.tiers, tierRank{})
+	} else { // keeps the memory of the order that stood here
+		s.tiers = s.tiers[:len(s.tiers)+1]
+	}
+	r := &s.tiers[len(s.tiers)-1]
+	r.spread, r.order = false, r.order[:0]
+	return r
+}
+
+// distance is the great-circle distance in kilometres; +Inf and false when
+// either place is unknown.
+func distance(s *Site, p *geo.Place) (float64, bool) {
+	if !s.HasLocation || !p.HasLocation {
+		return math.Inf(1), false
+	}
+	return geo.Distance(p.Location, s.Location), true
+}
+
+// of is the target with its members in this order.
+func (r *tierRank) of(t *Target) Tier {
+	tier := Tier{Label: t.Label, Pick: t.Pick, Spread: r.spread, Members: t.Members}
+	if len(r.order) > 0 {
+		tier.Members = make([]Member, len(r.order))
+		for i, m := range r.order {
+			tier.Members[i] = t.Members[m.member]
+		}
+	}
+	return tier
+}

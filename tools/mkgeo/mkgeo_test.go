@@ -123,7 +123,7 @@ func TestTableErrors(t *testing.T) {
 		{"network,asn\n10.0.0.0/8,AS\n", `t.csv:2: asn "AS": must be a number up to 4294967295`},
 		{"network,latitude,longitude\n10.0.0.0/8,37.5,\n", "t.csv:2: latitude and longitude: one of them is missing"},
 		{"network,latitude,longitude\n10.0.0.0/8,north,1\n", `t.csv:2: latitude "north": must be a number of degrees`},
-		{"network,latitude,longitude\n10.0.0.0/8,126.98,37.57\n", "t.csv:2: latitude comes first"},
+		{"network,latitude,longitude\n10.0.0.0/8,126.98,37.57\n", "latitude comes first and must be -90 to 90"},
 		{"network,latitude,longitude\n10.0.0.0/8,NaN,37.57\n", "t.csv:2: latitude and longitude"},
 		{"network,country\n10.0.0.0/8,KR\n10.0.0.0/8,US\n", "t.csv:3: network 10.0.0.0/8 is already on line 2"},
 		{"network,country\n10.0.0.0/8,\"KR\n", "t.csv:"},

@@ -91,7 +91,8 @@ func pools() []pool {
 // v6Share is the part of the networks that are IPv6.
 const v6Share = 0.3
 
-// randomRows makes up about n networks: large and small operators, whose sizes fall
+// randomRows makes up about n networks (never fewer than 2,500, since no network
+// is larger than an operator gets): large and small operators, whose sizes fall
 // off as they do in reality, neighbours often of the same one, gaps between.
 // The same n and seed give the same rows.
 func randomRows(n int, seed uint64) []row {
@@ -141,7 +142,7 @@ const gaps = 0.08
 // divide splits a network at random until its share of the networks is spent.
 func (g *generator) divide(p netip.Prefix, quota float64) {
 	bits := p.Bits()
-	if bits >= g.pool.finest || bits >= g.pool.shortest && quota < 0.5+g.random.Float64() {
+	if bits >= g.pool.finest || bits >= g.pool.shortest && quota < 1+g.random.Float64() {
 		g.assign(p)
 		return
 	}

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/config"
+	"gslb/console"
+	"gslb/dnsserver"
+	"gslb/health"
+)
+
+// The node is the console's Backend.
+var _ console.Backend = (*node)(nil)
+
+// Ready is part of console.Backend.
+func (n *node) Ready() error {
+	switch {
+	case !n.serving.Load():
+		return errors.New("starting")
+	case !n.ready.Load():
+		return errors.New("waiting for the first view of the sites' health")
+	}
+	return nil
+}
+
+// SetOverride is part of console.Backend.
+func (n *node) SetOverride(ctx context.Context, o health.Override) error {
+	if err := n.known(o.Site); err != nil {
+		return err
+	}
+	return n.fleet.SetOverride(ctx, o)
+}
+
+// ClearOverride is part of console.Backend.
+func (n *node) ClearOverride(ctx context.Context, site string) error {
+	if err := n.known(site); err != nil {
+		return err
+	}
+	return n.fleet.ClearOverride(ctx, site)
+}
+
+func (n *node) known(site string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !slices.Contains(n.topo.sites, site) {
+		return fmt.Errorf("%w: there is no site %q; the sites are %s", console.ErrNotFound, site, strings.Join(n.topo.sites, ", "))
+	}
+	return nil
+}
+
+// Explain is part of console.Backend.
+func (n *node) Explain(name, client, qtype string) (*console.Explanation, error) {
+	n.mu.Lock()
+	topo, places := n.topo, n.places
+	n.mu.Unlock()
+	var g *dnsserver.Generation
+	if n.dns != nil {
+		g = n.dns.Generation()
+	} else {
+		g = dnsserver.NewGeneration(dnsserver.Inputs{
+			DB: topo.db, Policies: topo.policies, Sites: len(topo.sites),
+			Places: places, Declared: topo.declared(), States: n.fleet.States(),
+		})
+	}
+	return explain(g, topo.cfg, name, client, qtype)
+}
+
+// explain asks a generation and puts its answer into the console's words.
+func explain(g *dnsserver.Generation, cfg *config.Config, name, client, qtype string) (*console.Explanation, error) {
+	typ, ok := dns.StringToType[strings.ToUpper(qtype)]
+	if !ok {
+		return nil, fmt.Errorf("%w: %q is not a record type; A and AAAA are the usual ones", console.ErrInvalid, qtype)
+	}
+	addr, err := clientAddr(client)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", console.ErrInvalid, err)
+	}
+	e, err := g.Explain(cfg.DNS, name, typ, addr, uint32(time.Now().Unix()))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", console.ErrInvalid, err)
+	}
+	if e.Message.Rcode == dns.RcodeRefused {
+		return nil, fmt.Errorf("%w: %s is in none of the zones served here", console.ErrNotFound, dns.Fqdn(name))
+	}
+	out := &console.Explanation{Name: dns.Fqdn(strings.ToLower(name)), Type: dns.Type(typ).String(), Client: addr.String()}
+	for _, rr := range e.Message.Answer {
+		out.Answer = append(out.Answer, rr.String())
+	}
+	if e.Trace != nil {
+		out.Trace = e.Trace
+		out.Scope = e.Scope.String()
+	}
+	out.Text = explanationText(e, out)
+	return out, nil
+}
+
+// clientAddr reads an address, or a network that stands for its first address.
+func clientAddr(s string) (netip.Addr, error) {
+	if p, err := netip.ParsePrefix(s); err == nil {
+		return p.Masked().Addr(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return a, fmt.Errorf("client %q: want an address such as 203.0.113.7 or a network such as 203.0.113.0/24", s)
+	}
+	return a.WithZone(""), nil
+}
+
+func explanationText(e *dnsserver.Explanation, out *console.Explanation) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s for %s: %s\n", out.Name, out.Type, out.Client, dns.RcodeToString[e.Message.Rcode])
+	for _, rr := range out.Answer {
+		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(rr, "\t", "  "))
+	}
+	if len(out.Answer) == 0 {
+		fmt.Fprintf(&b, "  (no records of that type)\n")
+	}
+	if e.Trace == nil {
+		fmt.Fprintf(&b, "The same for every client: the name is not steered.\n")
+		return b.String()
+	}
+	fmt.Fprintf(&b, "Holds for %s (EDNS Client Subnet scope /%d)\n\n", e.Scope, e.Scope.Bits())
+	_ = e.Trace.Write(&b) // a strings.Builder takes everything
+	return b.String()
+}
+
+// Status is part of console.Backend.
+func (n *node) Status() console.Status {
+	n.mu.Lock()
+	topo, places, watch := n.topo, n.places, n.watch
+	var problems []string
+	for _, text := range n.faults {
+		problems = append(problems, text)
+	}
+	n.mu.Unlock()
+	slices.Sort(problems)
+	states := n.fleet.States()
+	cfg := topo.cfg
+	st := console.Status{
+		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
+		Now:  time.Now(), Problems: append(problems, n.fleet.Problems()...),
+	}
+	if states != nil {
+		st.Revision, st.Stale = states.Revision, states.Stale
+	}
+	for _, z := range topo.db.Zones() {
+		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: z.Names()})
+	}
+	for _, s := range topo.db.Steered() {
+		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})
+	}
+	for _, s := range cfg.Sites {
+		st.Sites = append(st.Sites, siteStatus(s, states))
+	}
+	for _, f := range n.fleet.Nodes() {
+		st.Nodes = append(st.Nodes, console.FleetNode{Name: f.Name, Roles: f.Roles, Since: f.Since, Revision: f.Revision, Self: f.Name == cfg.Node.Name})
+	}
+	es := n.store.Status()
+	st.Etcd = console.Etcd{Embedded: es.Embedded, Connected: es.Connected, Since: es.Since, Endpoints: es.Endpoints, Revision: es.Revision, Error: es.LastError}
+	for _, s := range places.Sources() {
+		st.Geo = append(st.Geo, console.Database{Path: s.Path, Type: s.Type, Built: s.Built})
+	}
+	if watch != nil {
+		if ws := watch.Status(); ws.Fault != "" {
+			st.Problems = append(st.Problems, "geo databases: "+ws.Fault)
+		}
+	}
+	n.frontends(&st)
+	n.counters(&st, topo.sites)
+	return st
+}
+
+func siteStatus(s config.Site, states *health.States) console.Site {
+	out := console.Site{Status: states.Site(s.Name), CNAME: s.CNAME}
+	for _, a := range s.Addresses {
+		out.Addresses = append(out.Addresses, a.String())
+	}
+	if len(s.Location) == 2 {
+		out.Location = &console.Location{Latitude: s.Location[0], Longitude: s.Location[1]}
+	}
+	return out
+}
+
+func (n *node) frontends(st *console.Status) {
+	if n.balancer == nil {
+		return
+	}
+	for _, f := range n.balancer.Status() {
+		out := console.Frontend{Name: f.Name, Site: f.Site, Listen: f.Listen, Pick: f.Pick,
+			Connections: f.Open, Accepted: uint64(f.Counters.Accepted), Failed: uint64(f.Counters.Refused)}
+		for _, s := range f.Servers {
+			out.Servers = append(out.Servers, console.FrontendServer{
+				Address: s.Address, State: s.State, Role: s.Role, InService: s.InService, Draining: s.Draining,
+				Isolated: !s.InService && !s.Draining && s.State == health.Down, Connections: s.Connections, Capacity: s.Capacity, Detail: s.Detail,
+			})
+		}
+		if f.Panic {
+			st.Problems = append(st.Problems, fmt.Sprintf("frontend %s: no server is available, all are tried", f.Name))
+		}
+		st.Frontends = append(st.Frontends, out)
+	}
+}
+
+func (n *node) counters(st *console.Status, sites []string) {
+	st.Counters = console.Counters{Answers: map[string]uint64{}, Choices: map[string]map[string]uint64{}}
+	if n.dns == nil {
+		return
+	}
+	s := n.dns.Stats()
+	for _, q := range s.Queries {
+		st.Counters.Queries += q
+	}
+	for code, count := range s.Rcodes {
+		st.Counters.Answers[dns.RcodeToString[code]] += count
+	}
+	for name, by := range s.Picked {
+		m := make(map[string]uint64)
+		for i, count := range by {
+			if i < len(sites) {
+				m[sites[i]] = count
+			}
+		}
+		st.Counters.Choices[name] = m
+	}
+	if s.Panics > 0 {
+		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"gslb/config"
+	"gslb/geo"
+)
+
+func checkCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "check",
+		Usage: "read a configuration with its zones and databases and print everything that is wrong",
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "strict", Usage: "count warnings as faults"},
+		},
+		ArgsUsage: " ",
+		Action: func(_ context.Context, c *cli.Command) error {
+			path := c.String("config")
+			if c.Args().Len() == 1 && !c.IsSet("config") {
+				path = c.Args().First()
+			}
+			return check(c, path)
+		},
+	}
+}
+
+func check(c *cli.Command, path string) error {
+	cfg, err := config.Load(path)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, summary(err))
+	}
+	warnings := len(cfg.Warnings)
+	for _, w := range cfg.Warnings {
+		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w.Error())
+	}
+	places, err := geo.Open(cfg.Geo)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, summary(err))
+	}
+	t, err := compile(cfg, places)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, summary(err))
+	}
+	for _, w := range t.db.Warnings() {
+		warnings++
+		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w)
+	}
+	names, cohorts := 0, 0
+	for _, z := range t.db.Zones() {
+		names += z.Names()
+	}
+	for _, p := range t.policies {
+		cohorts += p.Compiled.Cohorts()
+	}
+	fmt.Fprintf(c.Root().Writer, "%s: good: %s, %s, %s, %s in %s, %s\n", path,
+		plural(len(cfg.Zones), "zone"), plural(names, "name"), plural(len(cfg.Sites), "site"),
+		plural(len(cfg.Steers), "steered name"), plural(cohorts, "cohort"), plural(warnings, "warning"))
+	if warnings > 0 && c.Bool("strict") {
+		return errors.New("gslb check: warnings count as faults with -strict")
+	}
+	return nil
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func summary(err error) string {
+	return fmt.Sprintf("%s: nothing of it was used", plural(strings.Count(err.Error(), "\n")+1, "fault"))
+}

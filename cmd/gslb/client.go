@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"gslb/config"
+	"gslb/console"
+	"gslb/dnsserver"
+	"gslb/geo"
+	"gslb/health"
+)
+
+// apiFlags say which running node to ask.
+func apiFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "api", Usage: "the running node's API, `HOST:PORT`", Value: console.DefaultListen, Sources: cli.EnvVars("GSLB_API")},
+		&cli.StringFlag{Name: "token", Usage: "the API's `TOKEN`, where its configuration asks for one", Sources: cli.EnvVars("GSLB_TOKEN")},
+	}
+}
+
+func client(c *cli.Command) *console.Client {
+	return console.NewClient(c.String("api"), c.String("token"))
+}
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "status",
+		Usage: "show sites, vantage points, servers and what is wrong, as a running node sees them",
+		Flags: append(apiFlags(), &cli.DurationFlag{Name: "watch", Usage: "show it again every `INTERVAL`"}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb status: %q is not expected", c.Args().First())
+			}
+			cl := client(c)
+			defer cl.Close()
+			for {
+				st, err := cl.Status(ctx)
+				if err != nil {
+					return err
+				}
+				if err := console.WriteStatus(c.Root().Writer, st); err != nil {
+					return err
+				}
+				every := c.Duration("watch")
+				if every <= 0 {
+					return nil
+				}
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(every):
+					fmt.Fprintln(c.Root().Writer)
+				}
+			}
+		},
+	}
+}
+
+func explainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "explain",
+		Usage:     "say what a client would be answered, and why",
+		ArgsUsage: "NAME",
+		Description: "Asks a running node over its API. With -config it decides offline instead, from the\n" +
+			"configuration, as though the health of all sites were unknown (-down SITE says otherwise).",
+		Flags: append(apiFlags(),
+			&cli.StringFlag{Name: "client", Usage: "the client's `ADDRESS` or network", Required: true},
+			&cli.StringFlag{Name: "type", Usage: "the record `TYPE`", Value: "A"},
+			&cli.StringFlag{Name: "config", Usage: "decide offline from this configuration `FILE`"},
+			&cli.StringSliceFlag{Name: "down", Usage: "with -config: take this `SITE` for down"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Len() != 1 {
+				return usagef("gslb explain: want one NAME, such as: gslb explain www.abc.com --client 203.0.113.7")
+			}
+			e, err := explanation(ctx, c)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(c.Root().Writer, e.Text)
+			return err
+		},
+	}
+}
+
+func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, error) {
+	name := c.Args().First()
+	if !c.IsSet("config") {
+		if len(c.StringSlice("down")) > 0 {
+			return nil, usagef("gslb explain: -down goes with -config: it does not change a running node")
+		}
+		cl := client(c)
+		defer cl.Close()
+		return cl.Explain(ctx, name, c.String("client"), c.String("type"))
+	}
+	cfg, err := config.Load(c.String("config"))
+	if err != nil {
+		return nil, err
+	}
+	places, err := geo.Open(cfg.Geo)
+	if err != nil {
+		return nil, err
+	}
+	t, err := compile(cfg, places)
+	if err != nil {
+		return nil, err
+	}
+	states := &health.States{Sites: map[string]health.Status{}}
+	for _, s := range t.sites {
+		states.Sites[s] = health.Status{Site: s, Why: "offline: nothing is known"}
+	}
+	for _, s := range c.StringSlice("down") {
+		if _, ok := states.Sites[s]; !ok {
+			return nil, usagef("gslb explain: -down %s: there is no such site", s)
+		}
+		states.Sites[s] = health.Status{Site: s, State: health.Down, Why: "taken for down with -down"}
+	}
+	g := dnsserver.NewGeneration(dnsserver.Inputs{
+		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
+	})
+	return explain(g, cfg, name, c.String("client"), c.String("type"))
+}
+
+func drainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "drain",
+		Usage:     "give a site no new users; those it has finish",
+		ArgsUsage: "SITE",
+		Flags:     append(apiFlags(), forFlag(), whyFlag()),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Len() != 1 {
+				return usagef("gslb drain: want one SITE")
+			}
+			return setOverride(ctx, c, c.Args().First(), health.Drain)
+		},
+	}
+}
+
+func undrainCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "undrain",
+		Usage:     "take a site's override back, whether drain or force",
+		ArgsUsage: "SITE",
+		Flags:     apiFlags(),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Len() != 1 {
+				return usagef("gslb undrain: want one SITE")
+			}
+			cl := client(c)
+			defer cl.Close()
+			site := c.Args().First()
+			if err := cl.ClearOverride(ctx, site); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.Root().Writer, "%s: no override; its health decides\n", site)
+			return nil
+		},
+	}
+}
+
+func forceCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "force",
+		Usage:     "treat a site as up or down whatever the checks say",
+		ArgsUsage: "SITE up|down",
+		Flags:     append(apiFlags(), forFlag(), whyFlag()),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			kind := health.OverrideKind(c.Args().Get(1))
+			if c.Args().Len() != 2 || kind != health.ForceUp && kind != health.ForceDown {
+				return usagef("gslb force: want SITE and up or down, such as: gslb force kt down --for 30m --why \"fibre cut\"")
+			}
+			if c.String("why") == "" {
+				return usagef("gslb force: say why with --why: whoever finds it at night will want to know")
+			}
+			return setOverride(ctx, c, c.Args().First(), kind)
+		},
+	}
+}
+
+func forFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain"}
+}
+
+func whyFlag() cli.Flag {
+	return &cli.StringFlag{Name: "why", Usage: "the `REASON`, shown wherever the override is"}
+}
+
+func setOverride(ctx context.Context, c *cli.Command, site string, kind health.OverrideKind) error {
+	o := health.Override{Site: site, Kind: kind, Who: operator(), Why: c.String("why"), Since: time.Now()}
+	if o.Why == "" {
+		o.Why = "no reason given"
+	}
+	if d := c.Duration("for"); d < 0 {
+		return usagef("gslb: --for %v: want a time that is not past", d)
+	} else if d > 0 {
+		o.Until = o.Since.Add(d)
+	}
+	cl := client(c)
+	defer cl.Close()
+	o, err := cl.SetOverride(ctx, o)
+	if err != nil {
+		return err
+	}
+	until := "until undrain"
+	if !o.Until.IsZero() {
+		until = "until " + o.Until.Local().Format(time.DateTime)
+	}
+	fmt.Fprintf(c.Root().Writer, "%s: %s, %s, by %s: %s\n", site, describe(kind), until, o.Who, o.Why)
+	return nil
+}
+
+func describe(kind health.OverrideKind) string {
+	switch kind {
+	case health.Drain:
+		return "draining: it gives no new answers"
+	case health.ForceUp:
+		return "forced up"
+	}
+	return "forced down"
+}
+
+// operator is who gives the order, as far as the system knows.
+func operator() string {
+	name := os.Getenv("SUDO_USER")
+	if name == "" {
+		if u, err := user.Current(); err == nil {
+			name = u.Username
+		}
+	}
+	host, _ := os.Hostname()
+	return name + "@" + host
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gslb/console"
+	"gslb/health"
+)
+
+// register gives Prometheus what the rooms count.
+func (n *node) register() {
+	n.registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		console.BuildInfo(versionString()),
+		&nodeCollector{n},
+	)
+	if n.api != nil {
+		n.registry.MustRegister(n.api)
+	}
+	if n.dns != nil {
+		n.registry.MustRegister(n.dns.Collector(func() []string {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return n.topo.sites
+		}))
+	}
+}
+
+// nodeCollector reads the state of the rooms when Prometheus asks.
+type nodeCollector struct{ n *node }
+
+var (
+	descSiteState  = prometheus.NewDesc("gslb_site_state", "1 for the state that a site is in, 0 for the others.", []string{"site", "state"}, nil)
+	descSiteDrain  = prometheus.NewDesc("gslb_site_draining", "1 while an override drains the site.", []string{"site"}, nil)
+	descSiteShed   = prometheus.NewDesc("gslb_site_shed_ratio", "Share of new users that the site sheds because of load.", []string{"site"}, nil)
+	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
+	descSiteCap    = prometheus.NewDesc("gslb_site_capacity", "Capacity of the site, in the units of its load; 0: not known.", []string{"site"}, nil)
+	descSiteVotes  = prometheus.NewDesc("gslb_site_votes", "Live vantage points by what they say of the site.", []string{"site", "state"}, nil)
+	descStale      = prometheus.NewDesc("gslb_states_stale", "1 while the store cannot be reached and the last known states are served.", nil, nil)
+	descRevision   = prometheus.NewDesc("gslb_states_revision", "Store revision that the served states come from.", nil, nil)
+	descEtcd       = prometheus.NewDesc("gslb_etcd_connected", "1 while the store answers.", nil, nil)
+	descProblems   = prometheus.NewDesc("gslb_problems", "Things that a person should look at; gslb status lists them.", nil, nil)
+	descServer     = prometheus.NewDesc("gslb_balancer_server_in_service", "1 while the server is given connections.", []string{"frontend", "server", "role"}, nil)
+	descServerConn = prometheus.NewDesc("gslb_balancer_server_connections", "Connections open to the server.", []string{"frontend", "server"}, nil)
+	descServerTot  = prometheus.NewDesc("gslb_balancer_server_connections_total", "Connections made to the server.", []string{"frontend", "server"}, nil)
+	descServerFail = prometheus.NewDesc("gslb_balancer_server_connect_failures_total", "Connects to the server that failed.", []string{"frontend", "server"}, nil)
+	descServerByte = prometheus.NewDesc("gslb_balancer_server_bytes_total", "Bytes carried, by direction as the client sees it.", []string{"frontend", "server", "direction"}, nil)
+	descFrontOpen  = prometheus.NewDesc("gslb_balancer_connections", "Client connections open.", []string{"frontend"}, nil)
+	descFrontEvent = prometheus.NewDesc("gslb_balancer_events_total", "What happened to client connections.", []string{"frontend", "event"}, nil)
+)
+
+// Describe is part of prometheus.Collector.
+func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descStale,
+		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
+	st := c.n.Status()
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, s := range st.Sites {
+		votes := make(map[health.State]int)
+		for _, v := range s.Votes {
+			votes[v.State]++
+		}
+		for state := health.Unknown; state <= health.Down; state++ {
+			gauge(descSiteState, truth(s.State == state), s.Site, state.String())
+			gauge(descSiteVotes, float64(votes[state]), s.Site, state.String())
+		}
+		gauge(descSiteDrain, truth(s.Draining), s.Site)
+		gauge(descSiteShed, s.Shed, s.Site)
+		gauge(descSiteLoad, s.Load, s.Site)
+		gauge(descSiteCap, s.Capacity, s.Site)
+	}
+	gauge(descStale, truth(st.Stale))
+	gauge(descRevision, float64(st.Revision))
+	gauge(descEtcd, truth(st.Etcd.Connected))
+	gauge(descProblems, float64(len(st.Problems)))
+	c.frontends(ch)
+}
+
+func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
+	if c.n.balancer == nil {
+		return
+	}
+	count := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	for _, f := range c.n.balancer.Status() {
+		gauge(descFrontOpen, float64(f.Open), f.Name)
+		for event, v := range map[string]int64{
+			"accepted": f.Counters.Accepted, "refused": f.Counters.Refused, "retried": f.Counters.Retried,
+			"local-error": f.Counters.LocalErrors, "accept-error": f.Counters.AcceptErrors, "reset": f.Counters.Resets,
+			"timed-out": f.Counters.TimedOut, "cut": f.Counters.Cut,
+		} {
+			count(descFrontEvent, v, f.Name, event)
+		}
+		for _, s := range f.Servers {
+			gauge(descServer, truth(s.InService), f.Name, s.Address, s.Role)
+			gauge(descServerConn, float64(s.Connections), f.Name, s.Address)
+			count(descServerTot, s.Total, f.Name, s.Address)
+			count(descServerFail, s.Failures, f.Name, s.Address)
+			count(descServerByte, s.BytesUp, f.Name, s.Address, "up")
+			count(descServerByte, s.BytesDown, f.Name, s.Address, "down")
+		}
+	}
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

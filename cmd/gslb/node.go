@@ -1,0 +1,371 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gslb/balancer"
+	"gslb/config"
+	"gslb/console"
+	"gslb/dnsserver"
+	"gslb/geo"
+	"gslb/health"
+	"gslb/health/fleet"
+	"gslb/health/probe"
+	"gslb/store"
+)
+
+// readyGate bounds how long a node that starts waits for the first States
+// before it says that it is ready: what is unknown is not down.
+const readyGate = 5 * time.Second
+
+// node is a running gslb: the rooms, wired.
+type node struct {
+	path    string
+	log     *slog.Logger
+	started time.Time
+
+	store    *store.Store
+	fleet    *fleet.Fleet
+	runner   *probe.Runner
+	dns      *dnsserver.Server  // nil without the role
+	balancer *balancer.Balancer // nil without the role
+	api      *console.Server    // nil when switched off
+	apiLn    net.Listener
+	registry *prometheus.Registry
+
+	mu      sync.Mutex // guards all below, and making generations
+	topo    *topology
+	places  *geo.DB
+	watch   *geo.Watcher
+	stop    context.CancelFunc // of watch
+	faults  map[string]string  // what is wrong now, by what it is about
+	ready   atomic.Bool
+	serving atomic.Bool
+}
+
+// newNode makes all parts and binds all addresses, so that whatever keeps the
+// node from running is known before it begins.
+func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (n *node, err error) {
+	n = &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			n.close()
+		}
+	}()
+	if n.places, err = geo.Open(cfg.Geo); err != nil {
+		return nil, err
+	}
+	if n.topo, err = compile(cfg, n.places); err != nil {
+		return nil, err
+	}
+	for _, w := range n.topo.db.Warnings() {
+		log.Warn(w)
+	}
+	if cfg.Node.HasRole(config.RoleDNS) {
+		n.dns = dnsserver.New(cfg.DNS, log)
+		n.dns.Swap(n.generation(nil))
+		if err := n.dns.Listen(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Node.HasRole(config.RoleBalancer) {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name}); err != nil {
+			return nil, err
+		}
+		if err := n.balancer.Listen(); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.API.Listen != "off" {
+		if n.apiLn, err = net.Listen("tcp", cfg.API.Listen); err != nil {
+			return nil, fmt.Errorf("api.listen %s: %w", cfg.API.Listen, err)
+		}
+		n.api = console.New(cfg.API, n, n.registry, log)
+	}
+	if n.store, err = store.Open(ctx, cfg.Etcd, cfg.Node.DataDir, log); err != nil {
+		return nil, err
+	}
+	n.fleet = fleet.New(fleetConfig(cfg), n.store, log)
+	n.runner = probe.NewRunner(log)
+	n.register()
+	return n, n.setChecks(cfg)
+}
+
+func fleetConfig(cfg *config.Config) fleet.Config {
+	f := fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Capacity: make(map[string]float64), Version: versionString()}
+	for _, s := range cfg.Sites {
+		f.Sites = append(f.Sites, s.Name)
+		f.Capacity[s.Name] = s.Capacity
+	}
+	return f
+}
+
+// generation makes the DNS server's next one from the current topology. The
+// caller holds n.mu, or is alone.
+func (n *node) generation(states *health.States) *dnsserver.Generation {
+	return dnsserver.NewGeneration(dnsserver.Inputs{
+		DB: n.topo.db, Policies: n.topo.policies, Sites: len(n.topo.sites),
+		Places: n.places, Declared: n.topo.declared(), States: states,
+	})
+}
+
+func (n *node) close() {
+	if n.apiLn != nil {
+		n.apiLn.Close()
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Warn("closing the store", "error", err)
+		}
+	}
+}
+
+// run runs the node until ctx ends. A part that fails is reported and started
+// again; the others go on.
+func (n *node) run(ctx context.Context) error {
+	defer n.close()
+	var wg sync.WaitGroup
+	part := func(name string, f func(context.Context) error) {
+		wg.Go(func() { n.keep(ctx, name, f) })
+	}
+	if n.dns != nil {
+		part("dns", n.dns.Serve)
+		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
+	}
+	if n.balancer != nil {
+		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.fleet.Report) })
+	}
+	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
+		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
+	}
+	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })
+	if n.api != nil {
+		part("api", n.serveAPI)
+		n.log.Info("serving the console", "url", "http://"+n.apiLn.Addr().String()+"/")
+	}
+	wg.Go(func() { n.reloads(ctx) })
+	n.watchPlaces(ctx)
+	n.serving.Store(true)
+	gate := time.AfterFunc(readyGate, func() { n.ready.Store(true) })
+	defer gate.Stop()
+	<-ctx.Done()
+	n.log.Info("stopping")
+	wg.Wait()
+	return nil
+}
+
+// keep runs a part of the node and, when it fails, says so and runs it again.
+func (n *node) keep(ctx context.Context, name string, f func(context.Context) error) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		err := guarded(ctx, f)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("ended without being asked to")
+		}
+		n.fault(name, fmt.Sprintf("%s failed: %v", name, err))
+		n.log.Error("a part of the node failed; starting it again", "part", name, "error", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+func guarded(ctx context.Context, f func(context.Context) error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return f(ctx)
+}
+
+// serveAPI listens anew when it is run again.
+func (n *node) serveAPI(ctx context.Context) error {
+	ln := n.apiLn
+	n.apiLn = nil
+	if ln == nil {
+		var err error
+		if ln, err = net.Listen("tcp", n.topo.cfg.API.Listen); err != nil {
+			return err
+		}
+	}
+	return n.api.Serve(ctx, ln)
+}
+
+// vote publishes this node's view of the site that a transition is about.
+func (n *node) vote(t probe.Transition) {
+	var findings []health.Finding
+	for _, r := range n.runner.Results() {
+		if r.Target.Name == t.Target.Name {
+			findings = append(findings, health.Finding{Address: r.Target.Address, State: r.State, Detail: r.Detail})
+		}
+	}
+	state, detail := health.Combine(findings)
+	n.fleet.Vote(health.Vote{Site: t.Target.Name, State: state, Since: t.At, Detail: detail})
+}
+
+// changed puts new States in force.
+func (n *node) changed(states *health.States) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dns != nil {
+		n.dns.Swap(n.dns.Generation().WithStates(states))
+	}
+	n.ready.Store(true)
+}
+
+// fault records what is wrong about a thing; an empty text takes it back.
+func (n *node) fault(about, text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if text == "" {
+		delete(n.faults, about)
+		return
+	}
+	n.faults[about] = text
+}
+
+// setChecks tells the checker what to probe.
+func (n *node) setChecks(cfg *config.Config) error {
+	var checks []probe.Check
+	for _, s := range cfg.Sites {
+		if s.Check == "" {
+			continue
+		}
+		for _, a := range probed(s) {
+			checks = append(checks, probe.Check{Target: probe.Target{Name: s.Name, Address: a}, Config: cfg.Checks[s.Check]})
+		}
+	}
+	return n.runner.Set(checks)
+}
+
+// probed lists the addresses at which a site is checked.
+func probed(s config.Site) []string {
+	if len(s.CheckAddress) > 0 {
+		return s.CheckAddress
+	}
+	var all []string
+	for _, a := range s.Addresses {
+		all = append(all, a.String())
+	}
+	return all
+}
+
+// watchPlaces looks for replaced databases until ctx ends or it is called again.
+func (n *node) watchPlaces(ctx context.Context) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.stop != nil {
+		n.stop()
+	}
+	ctx, n.stop = context.WithCancel(ctx)
+	w := geo.NewWatcher(n.topo.cfg.Geo, n.places, n.log)
+	n.watch = w
+	go n.keep(ctx, "geo", func(ctx context.Context) error { return w.Run(ctx, n.replaced) })
+}
+
+// replaced classifies all clients anew with databases that were just read.
+func (n *node) replaced(places *geo.DB) {
+	n.mu.Lock()
+	sources, sites := n.topo.sources, n.topo.cfg.SteerSites()
+	n.mu.Unlock()
+	begin := time.Now()
+	policies, err := classify(sources, sites, places)
+	if err != nil {
+		n.log.Error("replaced databases are not used", "error", err)
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(sources) != len(n.topo.sources) || len(sources) > 0 && &sources[0] != &n.topo.sources[0] {
+		return // the configuration was reloaded meanwhile, with these databases or newer ones
+	}
+	n.places = places
+	t := *n.topo
+	t.policies = policies
+	n.topo = &t
+	if n.dns != nil {
+		n.dns.Swap(n.dns.Generation().WithPlaces(places, policies))
+	}
+	n.log.Info("replaced databases are in use", "took", time.Since(begin).Round(time.Millisecond))
+}
+
+// reloads reads everything again at each SIGHUP.
+func (n *node) reloads(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			err := n.reload(ctx)
+			if err != nil {
+				n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
+				n.log.Error("reload failed; what was served before is still served", "error", err)
+				continue
+			}
+			n.fault("reload", "")
+		}
+	}
+}
+
+// reload puts the configuration file and the zones as they are now in force,
+// all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles.
+func (n *node) reload(ctx context.Context) error {
+	begin := time.Now()
+	cfg, err := config.Load(n.path)
+	if err != nil {
+		return err
+	}
+	places, err := geo.Open(cfg.Geo)
+	if err != nil {
+		return err
+	}
+	topo, err := compile(cfg, places)
+	if err != nil {
+		return err
+	}
+	if n.balancer != nil {
+		if err := n.balancer.Apply(cfg.Frontends, cfg.Checks); err != nil {
+			return err
+		}
+	}
+	if err := n.setChecks(cfg); err != nil {
+		return err
+	}
+	fc := fleetConfig(cfg)
+	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
+	n.mu.Lock()
+	n.topo, n.places = topo, places
+	if n.dns != nil {
+		n.dns.Swap(n.generation(n.fleet.States()))
+	}
+	n.mu.Unlock()
+	n.watchPlaces(ctx)
+	for _, w := range cfg.Warnings {
+		n.log.Warn("configuration: " + w.Error())
+	}
+	for _, w := range topo.db.Warnings() {
+		n.log.Warn(w)
+	}
+	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
+	return nil
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v3"
+
+	"gslb/config"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "serve",
+		Usage: "run this node: DNS, health checks and balancer, as its configuration says",
+		Description: "Runs until it is interrupted. SIGHUP reads the configuration and the zones again; if\n" +
+			"anything in them is wrong the last good ones go on being served.",
+		Flags: []cli.Flag{configFlag()},
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb serve: %q is not expected: the configuration goes behind -config", c.Args().First())
+			}
+			path := c.String("config")
+			cfg, err := config.Load(path)
+			if err != nil {
+				return err
+			}
+			log, err := newLogger(os.Stderr, cfg.Node)
+			if err != nil {
+				return err
+			}
+			for _, w := range cfg.Warnings {
+				log.Warn("configuration: " + w.Error())
+			}
+			n, err := newNode(ctx, path, cfg, log)
+			if err != nil {
+				return fmt.Errorf("gslb: %w", err)
+			}
+			return n.run(ctx)
+		},
+	}
+}
+
+// newLogger makes the log of a node as its configuration says.
+func newLogger(w io.Writer, cfg config.Node) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(cfg.LogLevel))); err != nil {
+		return nil, fmt.Errorf("node.log_level %q: want debug, info, warn or error", cfg.LogLevel)
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return slog.New(slog.NewTextHandler(w, opts)), nil
+}

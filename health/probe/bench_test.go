@@ -45,8 +45,9 @@ func BenchmarkSchedule(b *testing.B) {
 	stop()
 	extra := most.Load() - before
 	b.ReportMetric(float64(extra), "goroutines")
-	if extra > DefaultAtOnce+8 {
-		b.Errorf("%d goroutines more than before, want %d at most", extra, DefaultAtOnce+8)
+	// One that has booked its probe makes room before it has quite ended, hence twice.
+	if extra > 2*DefaultAtOnce {
+		b.Errorf("%d goroutines more than before, want %d at most", extra, 2*DefaultAtOnce)
 	}
 }
 

@@ -10,9 +10,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/health"
 )
 
 // listen serves each connection with handle until the test ends.
@@ -293,6 +296,52 @@ func TestLocalFault(t *testing.T) {
 			t.Errorf("%v: %v", test.errno, err)
 		}
 	}
+}
+
+// TestRunnerOnTheWire: a real server fails, dies and comes back, on the real clock.
+func TestRunnerOnTheWire(t *testing.T) {
+	var failing atomic.Bool
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if failing.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	server := httptest.NewServer(handler)
+	address := server.Listener.Addr().String()
+	r := NewRunner(nil)
+	err := r.Set([]Check{{Target{"kt", address}, Config{Type: "http", Interval: 20 * time.Millisecond, Timeout: 5 * time.Second}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(chan Transition, 16)
+	stop := start(r, func(tr Transition) { told <- tr })
+	defer stop()
+	expect := func(state health.State, detail string) {
+		t.Helper()
+		select {
+		case tr := <-told:
+			if tr.State != state || !strings.Contains(tr.Detail, detail) {
+				t.Fatalf("told %v (%s), want %v (%s)", tr.State, tr.Detail, state, detail)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("not told %v in 20 s; results %+v", state, r.Results())
+		}
+	}
+	expect(health.Up, "ok in ")
+	failing.Store(true)
+	expect(health.Down, "http 503 from "+address+"/, want 200-399")
+	failing.Store(false)
+	expect(health.Up, "ok in ")
+	server.Close()
+	expect(health.Down, "connect to "+address+": connection refused")
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("the port was taken meanwhile: %v", err)
+	}
+	again := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}}
+	again.Start()
+	defer again.Close()
+	expect(health.Up, "ok in ")
 }
 
 func FuzzResponse(f *testing.F) {

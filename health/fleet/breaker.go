@@ -1,0 +1,64 @@
+package fleet
+
+import (
+	"maps"
+	"slices"
+
+	"gslb/health"
+)
+
+// breaker holds back a change that would take many sites out at once right
+// after etcd came back. At that time the votes of nodes that are still on their
+// way are missing, and the few that are there may be of a node that sees badly.
+//
+//	sites in service    go out at once    and then left    verdict
+//	any                 none              any              let through
+//	any                 all               none             held
+//	any                 one               some             let through
+//	any                 half or fewer     some             let through
+//	any                 two or more,      some             held
+//	                    over half
+//
+// An operator's override is never held. before is what is published now, after
+// what was computed. It returns what to publish, and the sites that were held
+// in their former state, sorted.
+func breaker(before, after *health.States) (publish *health.States, held []string) {
+	if before == nil {
+		return after, nil
+	}
+	available, left := 0, 0
+	for name, st := range before.Sites {
+		if _, ok := after.Sites[name]; ok && st.State.Available() {
+			available++
+		}
+	}
+	for name, st := range after.Sites {
+		if st.State.Available() {
+			left++
+			continue
+		}
+		old, ok := before.Sites[name]
+		if ok && old.State.Available() && !ordered(st) {
+			held = append(held, name)
+		}
+	}
+	n := len(held)
+	if n == 0 || left > 0 && (n == 1 || 2*n <= available) {
+		return after, nil
+	}
+	slices.Sort(held)
+	kept := *after
+	kept.Sites = maps.Clone(after.Sites)
+	for _, name := range held {
+		st := after.Sites[name]
+		st.State, st.Since = before.Sites[name].State, before.Sites[name].Since
+		st.Why = "held while the fleet votes again after etcd came back: " + st.Why
+		kept.Sites[name] = st
+	}
+	return &kept, held
+}
+
+// ordered tells whether an operator decided the state.
+func ordered(st health.Status) bool {
+	return st.Override != nil && (st.Override.Kind == health.ForceDown || st.Override.Kind == health.ForceUp)
+}

@@ -1,0 +1,228 @@
+package fleet
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gslb/health"
+	"gslb/store"
+)
+
+// The defaults of Config.
+const (
+	DefaultStaleAfter = 30 * time.Second
+	DefaultGrace      = time.Minute
+	DefaultSettle     = store.DefaultTTL + 5*time.Second
+)
+
+const (
+	// evalGap bounds how often a burst of changes is evaluated.
+	evalGap = 20 * time.Millisecond
+	// firstView is when a node that has heard nothing at all goes by its own probes.
+	firstView = 3 * time.Second
+)
+
+// Config is what a Fleet is told about this node and the fleet.
+type Config struct {
+	Node    string   // this node's name; no two may have the same
+	Roles   []string // for people to see
+	Version string   // of the program, for people to see
+	Sites   []string // the sites of the fleet; see SetSites
+	// Capacity and Quorum go to health.Evaluate.
+	Capacity map[string]float64
+	Quorum   float64
+
+	TTL        time.Duration    // how long the votes of a node that died count; default store.DefaultTTL
+	StaleAfter time.Duration    // how long the last known votes count without etcd; default DefaultStaleAfter
+	Grace      time.Duration    // between the end of an override and its removal from etcd; default DefaultGrace
+	Settle     time.Duration    // how long the breaker watches after etcd came back; default DefaultSettle
+	Now        func() time.Time // the clock; default time.Now
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{{&c.TTL, store.DefaultTTL}, {&c.StaleAfter, DefaultStaleAfter}, {&c.Grace, DefaultGrace}, {&c.Settle, DefaultSettle}} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// Fleet is this node's part in the fleet. Its methods are safe for concurrent use.
+type Fleet struct {
+	cfg     Config
+	store   *store.Store
+	session *store.Session
+	log     *slog.Logger
+	now     func() time.Time
+
+	kick      chan struct{}                 // capacity 1: evaluate, or write
+	published atomic.Pointer[health.States] // never nil
+
+	mu       sync.Mutex
+	sites    []string               // guarded by mu, as all below; sorted
+	capacity map[string]float64     // never changed, only replaced
+	quorum   float64                // share of the votes
+	votes    map[string]health.Vote // this node's, by site
+	reports  map[string]*ownReport  // this node's, by site
+	out      map[string]*outbox     // by key
+	self     Node                   // as announced
+	view     store.View             // the newest
+	hasView  bool                   // view is one
+	staleAt  time.Time              // since when view is stale; zero: it is not
+	freshAt  time.Time              // when etcd last came back; zero: it was never away
+	nodes    []Node                 // as of the last evaluation
+	problems []Problem              // likewise
+	running  bool                   // Run runs
+	renewed  chan struct{}          // closed and made anew at each publication
+}
+
+// New returns a Fleet that does nothing until Run.
+func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
+	cfg = cfg.withDefaults()
+	f := &Fleet{
+		cfg: cfg, store: st, session: st.NewSession(cfg.TTL), log: log, now: cfg.Now,
+		kick:    make(chan struct{}, 1),
+		votes:   map[string]health.Vote{},
+		reports: map[string]*ownReport{},
+		out:     map[string]*outbox{},
+		self:    Node{Name: cfg.Node, Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
+		renewed: make(chan struct{}),
+	}
+	f.SetSites(cfg.Sites, cfg.Capacity, cfg.Quorum)
+	first := health.Evaluate(health.Input{Sites: f.sites, Now: cfg.Now()})
+	first.Stale = true
+	f.published.Store(first)
+	return f
+}
+
+// SetSites replaces the sites, their capacities and the quorum, as a new
+// topology wants. This node's votes and reports on sites that are gone are
+// withdrawn.
+func (f *Fleet) SetSites(sites []string, capacity map[string]float64, quorum float64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	old := f.sites
+	f.sites = slices.Sorted(slices.Values(sites))
+	f.capacity, f.quorum = maps.Clone(capacity), quorum
+	for site, v := range f.votes {
+		was, is := slices.Contains(old, site), slices.Contains(f.sites, site)
+		switch {
+		case was && !is:
+			delete(f.votes, site)
+			f.withdraw(keyOf(kindVote, site, f.cfg.Node))
+		case is && !was:
+			f.offer(keyOf(kindVote, site, f.cfg.Node), v, voteGap, f.now())
+		}
+	}
+	for site := range f.reports {
+		if !slices.Contains(f.sites, site) {
+			delete(f.reports, site)
+			f.withdraw(keyOf(kindReport, site, f.cfg.Node))
+		}
+	}
+	f.wake()
+}
+
+// Serving announces the revision of the topology that this node serves.
+func (f *Fleet) Serving(revision int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.self.Revision != revision {
+		f.self.Revision = revision
+		f.offer(keyOf(kindNode, f.cfg.Node), f.self, loadGap, f.now())
+		f.wake()
+	}
+}
+
+// States is the newest evaluation. Before the first one every site is Unknown,
+// Revision is 0 and Stale is true. It is immutable.
+func (f *Fleet) States() *health.States { return f.published.Load() }
+
+// Nodes are the live nodes by name, as far as this one knows.
+func (f *Fleet) Nodes() []Node {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.nodes)
+}
+
+// Problems are the values in etcd that this node can't use, sorted by key.
+func (f *Fleet) Problems() []Problem {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.problems)
+}
+
+// Run takes part in the fleet until ctx ends; then it takes this node's votes
+// and reports back, and returns nil. It calls changed from one goroutine, the
+// first time as soon as there is anything to evaluate (a copy on disk is enough)
+// and then whenever something changed that decides where users go, or its
+// reasons. It must run once.
+func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	started := f.now()
+	f.mu.Lock()
+	f.running = true
+	f.offer(keyOf(kindNode, f.cfg.Node), f.self, 0, started)
+	f.mu.Unlock()
+	defer f.stopped()
+
+	var watchErr error
+	wg.Go(func() {
+		defer cancel()
+		watchErr = f.store.Watch(ctx, "fleet", root, f.take)
+	})
+	wg.Go(func() { f.session.Run(ctx) })
+	expired := make(chan map[string]int64)
+	wg.Go(func() { f.sweep(ctx, expired) })
+
+	l := &loop{f: f, started: started, changed: changed, expired: expired, known: map[Problem]time.Time{}}
+	l.run(ctx)
+	cancel()
+	wg.Wait()
+	return watchErr
+}
+
+func (f *Fleet) stopped() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = false
+}
+
+// take receives a view from the store.
+func (f *Fleet) take(v store.View) {
+	now := f.now()
+	f.mu.Lock()
+	switch {
+	case v.Stale && f.staleAt.IsZero():
+		f.staleAt = now
+	case !v.Stale && !f.staleAt.IsZero():
+		f.staleAt, f.freshAt = time.Time{}, now
+	}
+	f.view, f.hasView = v, true
+	f.mu.Unlock()
+	f.session.Repair(v)
+	f.wake()
+}
+
+// wake makes the loop look. It never waits.
+func (f *Fleet) wake() {
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+}

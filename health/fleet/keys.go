@@ -1,0 +1,55 @@
+package fleet
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// root is the part of the store that belongs to this package.
+const root = "fleet/"
+
+// The kinds of keys.
+const (
+	kindVote     = "votes"
+	kindReport   = "reports"
+	kindNode     = "nodes"
+	kindOverride = "overrides"
+)
+
+// subjects is how many names follow each kind.
+var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 1, kindOverride: 1}
+
+// keyOf builds a key. Names may hold anything, a slash too.
+func keyOf(kind string, names ...string) string {
+	for i, n := range names {
+		names[i] = url.PathEscape(n)
+	}
+	return root + kind + "/" + strings.Join(names, "/")
+}
+
+// splitKey is keyOf's inverse.
+func splitKey(key string) (kind string, names []string, err error) {
+	rest, ok := strings.CutPrefix(key, root)
+	if !ok {
+		return "", nil, fmt.Errorf("must begin with %q", root)
+	}
+	parts := strings.Split(rest, "/")
+	kind, names = parts[0], parts[1:]
+	want, ok := subjects[kind]
+	if !ok {
+		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes or overrides", kind)
+	}
+	if len(names) != want {
+		return "", nil, fmt.Errorf("has %d names after %q, must have %d", len(names), kind, want)
+	}
+	for i, n := range names {
+		if names[i], err = url.PathUnescape(n); err != nil {
+			return "", nil, err
+		}
+		if names[i] == "" {
+			return "", nil, fmt.Errorf("name %d after %q is empty", i+1, kind)
+		}
+	}
+	return kind, names, nil
+}

@@ -1,0 +1,242 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"gslb/health"
+	"gslb/store"
+)
+
+// loop is the goroutine of Run: it writes what is due and evaluates what came.
+// Its fields belong to it alone.
+type loop struct {
+	f       *Fleet
+	started time.Time
+	changed func(*health.States)
+	expired chan<- map[string]int64
+
+	reader   reader
+	computed *health.States        // the last evaluation, before the breaker
+	called   bool                  // changed has been called
+	held     []string              // the sites that the breaker held, for the log
+	known    map[Problem]time.Time // problems without Since -> since when
+}
+
+func (l *loop) run(ctx context.Context) {
+	timer := time.NewTimer(firstView)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-l.f.kick:
+		case <-timer.C:
+		}
+		now := l.f.now()
+		next := sooner(l.f.post(now), l.evaluate(now))
+		wait := time.Hour
+		if !next.IsZero() {
+			// A moment late rather than early: at the moment itself it is not over.
+			wait = max(next.Sub(now), 0) + time.Millisecond
+		}
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(evalGap):
+		}
+	}
+}
+
+// input is what the fleet says at one moment, taken under the lock.
+type input struct {
+	health.Input
+	view     store.View
+	own      map[string]health.Vote
+	reports  map[string]health.Report
+	takeover time.Time // when this node believes itself first; zero: etcd is there
+	settled  time.Time // until when the breaker watches; zero: it does not
+	ready    bool      // there is something to evaluate
+}
+
+func (l *loop) gather(now time.Time) input {
+	f := l.f
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	in := input{
+		view: f.view, ready: f.hasView,
+		own: maps.Clone(f.votes), reports: make(map[string]health.Report, len(f.reports)),
+	}
+	switch {
+	case !f.hasView:
+		in.view.Stale = true
+		in.takeover = l.started.Add(firstView)
+		in.ready = !now.Before(in.takeover)
+	case !f.staleAt.IsZero():
+		in.takeover = f.staleAt.Add(f.cfg.StaleAfter)
+	case !f.freshAt.IsZero():
+		in.settled = f.freshAt.Add(f.cfg.Settle)
+	}
+	in.Input = health.Input{Revision: in.view.Revision, Sites: f.sites, Capacity: f.capacity, Quorum: f.quorum, Prev: l.computed, Now: now}
+	for site, r := range f.reports {
+		in.reports[site] = r.last
+	}
+	return in
+}
+
+// evaluate computes the States and publishes them. It returns when to do so
+// again though nothing comes in; zero: then not.
+func (l *loop) evaluate(now time.Time) (next time.Time) {
+	in := l.gather(now)
+	if !in.ready {
+		return in.takeover
+	}
+	rec := l.reader.read(in.view)
+	alone := !in.takeover.IsZero() && !now.Before(in.takeover)
+	if !alone {
+		next = in.takeover
+	}
+	node := l.f.cfg.Node
+	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
+	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
+	in.Overrides = rec.overrides
+	states := health.Evaluate(in.Input)
+	states.Stale = in.view.Stale
+	l.computed = states
+
+	gone, at := expired(in.view, rec.overrides, now, l.f.cfg.Grace)
+	next = sooner(next, at)
+	if len(gone) > 0 {
+		select {
+		case l.expired <- gone:
+		default: // the sweeper is busy; look again
+		}
+		next = sooner(next, now.Add(time.Second))
+	}
+	publish := states
+	if now.Before(in.settled) {
+		publish = l.guard(states)
+		next = sooner(next, in.settled)
+	}
+	l.publish(publish, rec, now)
+	return next
+}
+
+// evidence tells whether this node itself knows something of a site.
+func (in input) evidence(site string) bool {
+	_, report := in.reports[site]
+	return report || in.own[site].State != health.Unknown
+}
+
+// overlay puts this node's own current statements in the place of their copies
+// in etcd. Alone, a node that has evidence on a site believes nobody else on it.
+func overlay[T any](fleet []T, own map[string]T, node string, alone bool, evidence func(site string) bool, of func(T) (site, by string)) []T {
+	out := make([]T, 0, len(fleet)+len(own))
+	for _, t := range fleet {
+		site, by := of(t)
+		if _, ok := own[site]; ok && by == node || alone && evidence(site) {
+			continue
+		}
+		out = append(out, t)
+	}
+	for _, t := range own {
+		out = append(out, t)
+	}
+	return out
+}
+
+// guard lets the breaker look at a change, and logs when it begins to hold.
+func (l *loop) guard(states *health.States) *health.States {
+	publish, held := breaker(l.f.published.Load(), states)
+	if len(held) > 0 && !slices.Equal(held, l.held) {
+		l.f.log.Warn("sites held in service: etcd came back and would take most of them out at once", "sites", held, "for", l.f.cfg.Settle)
+	}
+	l.held = held
+	return publish
+}
+
+// publish makes the states this node's own, and tells changed if it matters.
+func (l *loop) publish(states *health.States, rec records, now time.Time) {
+	f := l.f
+	before := f.published.Load()
+	f.published.Store(states)
+	problems := l.problems(rec, states, now)
+	f.mu.Lock()
+	f.nodes, f.problems = rec.nodes, problems
+	close(f.renewed)
+	f.renewed = make(chan struct{})
+	f.mu.Unlock()
+	if l.called && !matters(before, states) {
+		return
+	}
+	l.called = true
+	for name, st := range states.Sites {
+		if old := before.Sites[name]; old.State != st.State || old.Draining != st.Draining {
+			f.log.Info("site changed", "site", name, "state", st.State, "was", old.State, "draining", st.Draining, "why", st.Why)
+		}
+	}
+	l.changed(states)
+}
+
+// problems dates this view's problems and logs the new ones.
+func (l *loop) problems(rec records, states *health.States, now time.Time) []Problem {
+	all := rec.problems
+	for _, o := range rec.overrides {
+		if _, ok := states.Sites[o.Site]; !ok {
+			all = append(all, Problem{Key: keyOf(kindOverride, o.Site), Message: fmt.Sprintf("override for site %q, which is not configured here", o.Site)})
+		}
+	}
+	if p, ok := l.impostor(rec.nodes, states, now); ok {
+		all = append(all, p)
+	}
+	known := make(map[Problem]time.Time, len(all))
+	for i, p := range all {
+		since, old := l.known[p]
+		if !old {
+			since = now
+			l.f.log.Warn("bad value in etcd", "key", p.Key, "problem", p.Message)
+		}
+		known[p] = since
+		all[i].Since = since
+	}
+	l.known = known
+	return all
+}
+
+// impostor finds another node with this one's name. The record of this node's
+// life before lasts for a TTL.
+func (l *loop) impostor(nodes []Node, states *health.States, now time.Time) (Problem, bool) {
+	if states.Stale || now.Sub(l.started) < 2*l.f.cfg.TTL {
+		return Problem{}, false
+	}
+	for _, n := range nodes {
+		if n.Name == l.f.cfg.Node && !n.Since.Equal(l.f.self.Since) {
+			return Problem{Key: keyOf(kindNode, n.Name), Message: fmt.Sprintf("another node has this one's name; it started at %s", n.Since.Format(time.RFC3339))}, true
+		}
+	}
+	return Problem{}, false
+}
+
+// matters tells whether two States differ in what decides where users go, or in
+// the reasons for it; not in times and details.
+func matters(a, b *health.States) bool {
+	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) {
+		return true
+	}
+	for name, x := range a.Sites {
+		y, ok := b.Sites[name]
+		if !ok || x.State != y.State || x.Draining != y.Draining || x.Shed != y.Shed ||
+			x.Load != y.Load || x.Capacity != y.Capacity || x.Why != y.Why ||
+			(x.Override == nil) != (y.Override == nil) || x.Override != nil && *x.Override != *y.Override ||
+			!slices.EqualFunc(x.Reports, y.Reports, func(p, q health.Report) bool {
+				return p.Node == q.Node && p.Healthy == q.Healthy && p.Generation == q.Generation
+			}) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,143 @@
+package fleet
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gslb/health"
+	"gslb/store"
+)
+
+// Problem is something in etcd that this node can't use, or that looks wrong.
+type Problem struct {
+	Key     string    `json:"key"` // relative to the store's prefix
+	Message string    `json:"message"`
+	Since   time.Time `json:"since"` // when this node saw it first
+}
+
+// Node is a member of the fleet as it announces itself.
+type Node struct {
+	Name     string    `json:"name"`
+	Roles    []string  `json:"roles"`
+	Since    time.Time `json:"since"`             // when it started, by its own clock
+	Version  string    `json:"version,omitempty"` // of the program
+	Revision int64     `json:"revision"`          // of the topology that it serves; 0: of its own file
+}
+
+// records is a view, read.
+type records struct {
+	votes     []health.Vote
+	reports   []health.Report
+	overrides []health.Override
+	nodes     []Node
+	problems  []Problem // sorted by key; Since is not set
+}
+
+// reader turns views into records. It remembers what it read, since most values
+// are the same in the next view. It is not safe for concurrent use.
+type reader struct {
+	known map[string]parsed
+}
+
+// parsed is one value and what it says: one of the pointers, or err.
+type parsed struct {
+	raw      []byte
+	vote     *health.Vote
+	report   *health.Report
+	override *health.Override
+	node     *Node
+	err      error
+}
+
+// read reads a whole view. Nothing in the result may be changed.
+func (r *reader) read(v store.View) records {
+	now := make(map[string]parsed, len(v.KV))
+	var out records
+	for key, raw := range v.KV {
+		p, ok := r.known[key]
+		if !ok || !bytes.Equal(p.raw, raw) {
+			p = parse(key, raw)
+		}
+		now[key] = p
+		switch {
+		case p.err != nil:
+			out.problems = append(out.problems, Problem{Key: key, Message: p.err.Error()})
+		case p.vote != nil:
+			out.votes = append(out.votes, *p.vote)
+		case p.report != nil:
+			out.reports = append(out.reports, *p.report)
+		case p.override != nil:
+			out.overrides = append(out.overrides, *p.override)
+		case p.node != nil:
+			out.nodes = append(out.nodes, *p.node)
+		}
+	}
+	r.known = now
+	slices.SortFunc(out.nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.problems, func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) })
+	return out
+}
+
+// parse reads one value, which may be anything. Unknown fields are let through:
+// a fleet is upgraded node by node.
+func parse(key string, raw []byte) parsed {
+	p := parsed{raw: raw}
+	kind, names, err := splitKey(key)
+	if err == nil {
+		switch kind {
+		case kindVote:
+			p.vote, err = into(raw, func(v *health.Vote) error { return agree(names, v.Site, v.Vantage) })
+		case kindReport:
+			p.report, err = into(raw, func(r *health.Report) error {
+				if r.Healthy < 0 || r.Total < 0 || r.Load < 0 || r.Capacity < 0 {
+					return fmt.Errorf("healthy %d, total %d, load %v, capacity %v: none may be negative", r.Healthy, r.Total, r.Load, r.Capacity)
+				}
+				return agree(names, r.Site, r.Node)
+			})
+		case kindOverride:
+			p.override, err = into(raw, func(o *health.Override) error {
+				if !validKind(o.Kind) {
+					return fmt.Errorf("kind %q: must be drain, up or down", o.Kind)
+				}
+				return agree(names, o.Site)
+			})
+		case kindNode:
+			p.node, err = into(raw, func(n *Node) error { return agree(names, n.Name) })
+		}
+	}
+	if err != nil {
+		return parsed{raw: raw, err: err}
+	}
+	return p
+}
+
+// into decodes raw and checks it.
+func into[T any](raw []byte, check func(*T) error) (*T, error) {
+	v := new(T)
+	if err := json.Unmarshal(raw, v); err != nil {
+		return nil, fmt.Errorf("not a valid value: %w", err)
+	}
+	if err := check(v); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// agree checks that a value speaks of what its key says.
+func agree(key []string, value ...string) error {
+	for i := range key {
+		if key[i] != value[i] {
+			return fmt.Errorf("the value speaks of %q, the key of %q", value[i], key[i])
+		}
+	}
+	return nil
+}
+
+func validKind(k health.OverrideKind) bool {
+	return k == health.Drain || k == health.ForceUp || k == health.ForceDown
+}

@@ -13,10 +13,10 @@ const (
 	shedBand   = 0.02 // … and one that sheds is left alone this near to the target
 	shedMax    = 0.95 // a site always keeps some users, or nobody would see that it recovered
 
-	shedSmooth = 10 * time.Second  // time constant of the smoothed utilization
+	shedSmooth = 10 * time.Second // time constant of the smoothed utilization
 	shedPace   = 60 * time.Second // in which an error would be corrected e-fold
-	shedLead   = 30 * time.Second  // how far ahead the load's own trend is believed: about one TTL
-	shedStep   = 10 * time.Second  // a gap between reports counts as this much at most
+	shedLead   = 30 * time.Second // how far ahead the load's own trend is believed: about one TTL
+	shedStep   = 10 * time.Second // a gap between reports counts as this much at most
 
 	shedRise = 0.03  // step limits, in share per second: a full site is relieved quickly …
 	shedFall = 0.005 // … and gets its users back slowly: 0.5 takes at least 100 s

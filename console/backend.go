@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"gslb/health"
+	"gslb/steer"
 )
 
 // Backend is the running node as the console needs it. All methods are safe for
@@ -50,7 +51,7 @@ type Explanation struct {
 	// ("203.0.112.0/20"); "" when the name doesn't depend on the client.
 	Scope string `json:"scope"`
 	// Trace is how the decision came about; nil for a name that isn't steered.
-	Trace any `json:"trace,omitempty"`
+	Trace *steer.Trace `json:"trace,omitempty"`
 	// Text is all of it for a terminal.
 	Text string `json:"text"`
 }

@@ -1,28 +1,40 @@
 package console
 
 import (
-	"bytes"
-	"context"
-	"errors"
-	"net"
-	"net/url"
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"log/slog"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"gslb/health"
 )
 
-// browserTimeout bounds one run of the browser, for machines that are busy.
-const browserTimeout = 60 * time.Second
+// patience bounds each wait for the browser, for machines that are busy.
+const patience = 30 * time.Second
+
+// A browser is one headless Chromium with one page, spoken to in the DevTools
+// protocol over pipes, so that it needs no port.
+type browser struct {
+	t       *testing.T
+	in      *os.File
+	session string
+
+	mu      sync.Mutex
+	next    int
+	waiting map[int]chan reply
+	errors  []string // what the page's console and its policy complained of
+}
+
+type reply struct {
+	Result json.RawMessage `json:"result"`
+	Error  *struct {
+		Message string `json:"message"`
+	} `json:"error"`
+}
 
 // chromium finds a browser. Without one the test is skipped, but in CI (GSLB_CI=1) it fails.
 func chromium(t *testing.T) string {
@@ -39,140 +51,204 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// browse runs the browser on a page and returns what it prints. It waits for
-// the page in the browser's own time, which runs ahead when nothing is under way.
-func browse(t *testing.T, page string, args ...string) string {
+// openBrowser starts a browser that ends with the test, with all its helpers.
+func openBrowser(t *testing.T) *browser {
 	t.Helper()
 	bin := chromium(t)
-	ctx, cancel := context.WithTimeout(t.Context(), browserTimeout)
-	defer cancel()
-	args = append([]string{
+	theirIn, ourOut := pipe(t)
+	ourIn, theirOut := pipe(t)
+	cmd := exec.CommandContext(t.Context(), bin,
 		"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars",
-		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=4000",
-	}, append(args, page)...)
-	cmd := exec.CommandContext(ctx, bin, args...)
-	// Its helpers are in a group of their own, so that none outlives the test.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	err := cmd.Run()
-	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // gone already, as a rule
-	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		t.Fatalf("browser: %v\n%s", err, errs.String())
+		"--user-data-dir="+t.TempDir(), "--remote-debugging-pipe", "about:blank")
+	cmd.ExtraFiles = []*os.File{theirIn, theirOut}        // 3 and 4, as the flag has it
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a group of its own, to end it whole
+	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = kill
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
 	}
-	return out.String() + "\n<!--stderr\n" + errs.String()
+	_, _ = theirIn.Close(), theirOut.Close()
+	b := &browser{t: t, in: ourOut, waiting: map[int]chan reply{}}
+	done := make(chan struct{})
+	go func() { defer close(done); b.read(ourIn) }()
+	t.Cleanup(func() {
+		_ = kill()
+		_ = cmd.Wait() // says that it was killed
+		<-done
+		_, _ = ourIn.Close(), ourOut.Close()
+	})
+
+	var target struct{ TargetID, SessionID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &target)
+	b.session = target.SessionID
+	for _, domain := range []string{"Page", "Runtime", "Log"} {
+		b.call(domain+".enable", nil, nil)
+	}
+	return b
 }
 
-func TestPageInBrowser(t *testing.T) {
-	srv := start(t, Config{}, &fake{status: demoStatus()})
-	dom := browse(t, srv.URL+"/#name=www.abc.com.&client=203.0.113.7", "--enable-logging=stderr", "--dump-dom")
-	for _, want := range []string{
-		"1 of 5 sites down", "ns1.seoul", // head
-		"Drained by kim, for another 25m0s: kernel upgrade, see change 1182", // an override
-		"sheds 25%", "2 of 3 say down", "10.0.2.13:443", "isolated", "spare in service", // sites and servers
-		"lgu, of tier 2", "isp is KT, not U+", "1159 km", "203.0.112.0/20", "b.www.abc.com. 60 IN A 198.51.100.10", // a decision
-		`aria-label="Drain kt"`, `aria-label="Undrain tokyo"`,
-	} {
-		if !strings.Contains(dom, want) {
-			t.Errorf("the page doesn't show %q", want)
-		}
-	}
-	for _, bad := range []string{"Uncaught", "Content Security Policy", "undefined", "NaN"} {
-		if i := strings.Index(dom, bad); i >= 0 {
-			t.Errorf("the page or its log has %q: …%s…", bad, dom[max(0, i-200):min(len(dom), i+200)])
-		}
-	}
-}
-
-// hostile would run a script, or break out of an attribute, if it were taken as markup.
-const hostile = `<img src=x onerror="document.title='OWNED'">"'><script>document.title='OWNED'</script>`
-
-func TestPageEscapesHostileStrings(t *testing.T) {
-	st := demoStatus()
-	st.Node.Name, st.Problems, st.Etcd.Error, st.Geo[1].Error = hostile, []string{hostile}, hostile, hostile
-	x := &st.Sites[0]
-	x.Site, x.Why, x.CNAME = hostile, hostile, hostile
-	x.Votes[0].Detail, x.Votes[0].Vantage = hostile, hostile
-	x.Override = &health.Override{Kind: health.ForceDown, Who: hostile, Why: hostile}
-	st.Zones[0].Name, st.Steered[0].Name, st.Nodes[0].Name = hostile, hostile, hostile
-	st.Frontends[0].Name, st.Frontends[0].Servers[2].Detail = hostile, hostile
-	srv := start(t, Config{}, &fake{status: st})
-	dom := browse(t, srv.URL+"/#name="+url.QueryEscape(hostile)+"&client="+url.QueryEscape(hostile), "--dump-dom")
-	if n := strings.Count(dom, "&lt;img src=x onerror="); n < 10 {
-		t.Errorf("the hostile string is shown %d times as text, want at least 10", n)
-	}
-	for _, bad := range []string{"<img src=\"x\"", "<img src=x", "<title>OWNED", "<script>document"} {
-		if s, _, _ := strings.Cut(strings.ReplaceAll(dom, "title=\""+hostile, ""), "<!--stderr"); strings.Contains(stripAttributes(s), bad) {
-			t.Errorf("the page has %q as markup", bad)
-		}
-	}
-}
-
-// stripAttributes takes the values of attributes out: a browser writes < and >
-// in them as they are, where they are harmless.
-func stripAttributes(dom string) string {
-	var b strings.Builder
-	tag, quoted := false, false
-	for _, r := range dom {
-		switch {
-		case quoted:
-			quoted = r != '"'
-			continue
-		case tag && r == '"':
-			quoted = true
-		case r == '<':
-			tag = true
-		case r == '>':
-			tag = false
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
-
-// TestScreenshots writes pictures of the page for people to look at, to the
-// directory that GSLB_SCREENSHOTS names. It is not run otherwise.
-func TestScreenshots(t *testing.T) {
-	dir := os.Getenv("GSLB_SCREENSHOTS")
-	if dir == "" {
-		t.Skip("GSLB_SCREENSHOTS names no directory to write pictures to")
-	}
-	srv := start(t, Config{}, &fake{status: demoStatus()})
-	empty := start(t, Config{}, &fake{})
-	page := "/#name=www.abc.com.&client=203.0.113.7"
-	for _, shot := range []struct{ name, url, size, scheme string }{
-		{"light", srv.URL + page, "1440,1900", "light"},
-		{"dark", srv.URL + page, "1440,1900", "dark"},
-		{"phone", srv.URL + page, "500,4200", "dark"},
-		{"tablet", srv.URL + page, "900,2600", "light"},
-		{"empty", empty.URL + "/", "1440,1200", "light"},
-	} {
-		args := []string{"--window-size=" + shot.size, "--screenshot=" + filepath.Join(dir, shot.name+".png")}
-		if shot.scheme == "dark" {
-			args = append(args, "--force-dark-mode", "--blink-settings=preferredColorScheme=0")
-		}
-		browse(t, shot.url, args...)
-	}
-}
-
-// TestServeDemo serves the fake for a person with a browser, on the address
-// that GSLB_CONSOLE_DEMO names, until the test's time is over.
-func TestServeDemo(t *testing.T) {
-	addr := os.Getenv("GSLB_CONSOLE_DEMO")
-	if addr == "" {
-		t.Skip("GSLB_CONSOLE_DEMO names no address to serve on")
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", addr)
+func pipe(t *testing.T) (r, w *os.File) {
+	t.Helper()
+	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{}, &fake{status: demoStatus()}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	t.Logf("serving http://%v/", ln.Addr())
-	if err := s.Serve(t.Context(), ln); err != nil {
-		t.Fatal(err)
+	return r, w
+}
+
+// read takes in what the browser says until it ends.
+func (b *browser) read(from *os.File) {
+	r := bufio.NewReader(from)
+	for {
+		msg, err := r.ReadBytes(0)
+		if err != nil {
+			return
+		}
+		var m struct {
+			ID     int             `json:"id"`
+			Method string          `json:"method"`
+			Params json.RawMessage `json:"params"`
+			reply
+		}
+		if json.Unmarshal(msg[:len(msg)-1], &m) != nil {
+			continue
+		}
+		b.mu.Lock()
+		if ch := b.waiting[m.ID]; m.ID != 0 && ch != nil {
+			delete(b.waiting, m.ID)
+			ch <- m.reply
+		}
+		// A refused request is logged as an error too, and is no fault of the page.
+		if text := string(m.Params); m.Method == "Runtime.exceptionThrown" ||
+			m.Method == "Log.entryAdded" && strings.Contains(text, `"level":"error"`) && !strings.Contains(text, `"source":"network"`) {
+			b.errors = append(b.errors, text)
+		}
+		b.mu.Unlock()
 	}
+}
+
+// call does one command and decodes its result into out, unless that is nil.
+func (b *browser) call(method string, params, out any) {
+	b.t.Helper()
+	b.mu.Lock()
+	b.next++
+	id, ch := b.next, make(chan reply, 1)
+	b.waiting[id] = ch
+	b.mu.Unlock()
+	msg := map[string]any{"id": id, "method": method}
+	if params != nil {
+		msg["params"] = params
+	}
+	if b.session != "" {
+		msg["sessionId"] = b.session
+	}
+	text, err := json.Marshal(msg)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if _, err := b.in.Write(append(text, 0)); err != nil {
+		b.t.Fatalf("browser: %s: %v", method, err)
+	}
+	select {
+	case r := <-ch:
+		if r.Error != nil {
+			b.t.Fatalf("browser: %s: %s", method, r.Error.Message)
+		}
+		if out != nil {
+			if err := json.Unmarshal(r.Result, out); err != nil {
+				b.t.Fatalf("browser: %s: %v", method, err)
+			}
+		}
+	case <-time.After(patience):
+		b.t.Fatalf("browser: %s: no answer", method)
+	}
+}
+
+// eval runs an expression in the page and returns its value as text.
+func (b *browser) eval(js string) string {
+	b.t.Helper()
+	var r struct {
+		Result           struct{ Value any }
+		ExceptionDetails json.RawMessage
+	}
+	b.call("Runtime.evaluate", map[string]any{"expression": js, "returnByValue": true, "awaitPromise": true}, &r)
+	if r.ExceptionDetails != nil {
+		b.t.Fatalf("in the page: %s\n%s", js, r.ExceptionDetails)
+	}
+	if s, ok := r.Result.Value.(string); ok {
+		return s
+	}
+	v, err := json.Marshal(r.Result.Value)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(v)
+}
+
+// wait waits until an expression holds in the page.
+func (b *browser) wait(js string) {
+	b.t.Helper()
+	for end := time.Now().Add(patience); b.eval("Boolean("+js+")") != "true"; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("never in the page: %s\n%s", js, b.eval("document.body.innerText"))
+		}
+	}
+}
+
+// size makes the page as large as a screen of that many CSS pixels.
+func (b *browser) size(width, height int) {
+	b.t.Helper()
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+}
+
+// open loads a page and waits for its first status.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.call("Page.navigate", map[string]any{"url": "about:blank"}, nil)
+	b.call("Page.navigate", map[string]any{"url": url}, nil)
+	b.wait(`document.readyState === "complete" && document.querySelector("#fact-live")?.textContent === "live"`)
+}
+
+// press presses a key as a person does.
+func (b *browser) press(key string, code int, text string) {
+	b.t.Helper()
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		p := map[string]any{"type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code}
+		if kind == "keyDown" && text != "" {
+			p["text"] = text
+		}
+		b.call("Input.dispatchKeyEvent", p, nil)
+	}
+}
+
+func (b *browser) enter()  { b.t.Helper(); b.press("Enter", 13, "\r") }
+func (b *browser) escape() { b.t.Helper(); b.press("Escape", 27, "") }
+func (b *browser) write(text string) {
+	b.t.Helper()
+	b.call("Input.insertText", map[string]any{"text": text}, nil)
+}
+
+// screenshot is the whole page as PNG.
+func (b *browser) screenshot() []byte {
+	b.t.Helper()
+	var r struct{ Data string }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png", "captureBeyondViewport": true}, &r)
+	png, err := base64.StdEncoding.DecodeString(r.Data)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return png
+}
+
+// clean fails the test for what the page's console holds.
+func (b *browser) clean() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, e := range b.errors {
+		b.t.Errorf("the page's console: %s", e)
+	}
+	b.errors = nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/health"
+	"gslb/steer"
 )
 
 // fakeNow is the moment of the fake's status, in a zone of its own to show that
@@ -32,6 +33,18 @@ type fake struct {
 	writeErr  error
 	readyErr  error
 	panics    bool
+	live      bool // each Status is a second after the one before
+}
+
+// pass lets a second of queries pass.
+func (f *fake) pass() {
+	st := &f.status
+	st.Now = st.Now.Add(time.Second)
+	st.Counters.Queries += 5120
+	was := st.Counters.Choices["www.abc.com."]
+	st.Counters.Choices = map[string]map[string]uint64{"www.abc.com.": {
+		"kt": was["kt"], "lgu": was["lgu"] + 3115, "tokyo": was["tokyo"], "virginia": was["virginia"] + 1660, "frankfurt": was["frankfurt"] + 345,
+	}}
 }
 
 func (f *fake) Status() Status {
@@ -39,6 +52,9 @@ func (f *fake) Status() Status {
 	defer f.mu.Unlock()
 	if f.panics {
 		panic("made to")
+	}
+	if f.live {
+		f.pass()
 	}
 	return f.status
 }
@@ -228,10 +244,14 @@ func demoExplanation(name, client, qtype string) *Explanation {
 }
 
 // demoTrace is the decision in testdata/trace.json.
-func demoTrace() any {
+func demoTrace() *steer.Trace {
 	b, err := os.ReadFile("testdata/trace.json")
 	if err != nil {
 		panic(err)
 	}
-	return json.RawMessage(b)
+	var t steer.Trace
+	if err := json.Unmarshal(b, &t); err != nil {
+		panic(err)
+	}
+	return &t
 }

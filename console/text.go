@@ -28,7 +28,7 @@ func WriteStatus(w io.Writer, s Status) error {
 // writeHead prints who answers, from which knowledge, and the problems.
 func writeHead(w io.Writer, s Status) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: gslb %s, %s, running for %s\n", clean(s.Node.Name), clean(s.Node.Version),
+	fmt.Fprintf(&b, "%s: gslb %s, %s, running for %s\n", clean(or(s.Node.Name, "node without a name")), clean(s.Node.Version),
 		clean(or(strings.Join(s.Node.Roles, " + "), "no roles")), sinceText(s.Node.Started, s.Now))
 	fmt.Fprintf(&b, "health revision %d, %s\n", s.Revision, clean(etcdText(s)))
 	if s.Counters.Queries > 0 {
@@ -51,7 +51,7 @@ func writeHead(w io.Writer, s Status) error {
 
 func etcdText(s Status) string {
 	e := s.Etcd
-	kind := "etcd " + strings.Join(e.Endpoints, " ")
+	kind := strings.TrimSpace("etcd " + strings.Join(e.Endpoints, " "))
 	if e.Embedded {
 		kind = "embedded etcd"
 	}

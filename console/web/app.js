@@ -131,7 +131,7 @@ function drawProblems(s) {
     text(li, p);
     li.classList.toggle("none", !s.problems.length);
   });
-  keyed(byId("changes"), changes.length ? changes : [{ key: "", at: "", what: "None so far." }], (c) => c.key, (c) => el("li", el("time", c.at), el("span", c.what)), () => {});
+  keyed(byId("changes"), changes.length ? changes : [{ key: "", at: "", what: "None so far." }], (c) => c.key, (c) => el("li" + (c.at ? "" : ".none"), el("time", c.at), el("span." + (c.cls || "quiet"), el("span.mark"), c.what)), () => {});
 }
 
 function drawNames(s) {

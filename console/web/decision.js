@@ -88,31 +88,31 @@ function rules(t) {
 }
 
 function tiers(t) {
-  const list = (t.tiers || []).map((tier) => {
-    const used = (tier.members || []).some((m) => m.chosen);
-    const box = el(used ? "div.tier" : "div.tier.unused");
-    box.append(el("p", el("b", tier.last_resort ? `Last resort ${tier.tier}` : `Tier ${tier.tier}`), ` ${tier.label} `,
-      el("span.quiet", `by ${tier.pick}${tier.spread ? ", place unknown: spread by hash" : ""}`)));
-    box.append(members(tier));
-    return box;
-  });
-  return step(3, "Which site of its tiers?", ...list, ...(t.draws || []).map((x) => el("p.quiet.small", x)),
+  const all = (t.tiers || []).flatMap((tier) => tier.members || []);
+  const far = all.some((m) => m.distance_km !== undefined && m.distance_km !== null);
+  const box = table(["Site", "State", far ? "#Distance" : "#Weight", "#Share", ""], []);
+  const list = box.firstChild;
+  list.className = "members";
+  list.tBodies[0].remove();
+  for (const tier of t.tiers || []) list.append(tierRows(tier, far));
+  return step(3, "Which site of its tiers?", box, ...(t.draws || []).map((x) => el("p.quiet.small", x)),
     t.stale ? el("p.error", "The states are the last known: the store is lost.") : null);
 }
 
-function members(tier) {
-  const all = tier.members || [];
-  const far = all.some((m) => m.distance_km !== undefined && m.distance_km !== null);
-  const heads = ["Site", "State", far ? "#Distance" : "#Weight", "#Share", ""];
-  const box = table(heads, all.map((m) => {
+// tierRows is one tier: its heading and a row for each member, the preferred first.
+function tierRows(tier, far) {
+  const list = tier.members || [];
+  const head = el("th.group", el("b", tier.last_resort ? `Last resort ${tier.tier}` : `Tier ${tier.tier}`), ` ${tier.label} `,
+    el("span.quiet", `by ${tier.pick}${tier.spread ? ", place unknown: spread by hash" : ""}`));
+  head.colSpan = 5;
+  head.scope = "rowgroup";
+  return el(list.some((m) => m.share > 0 || m.chosen) ? "tbody" : "tbody.unused", el("tr", head), ...list.map((m) => {
     const state = pill();
     setPill(state, stateOf(m));
     attr(state, "title", m.why);
-    const measure = far ? km(m) : String(m.weight);
-    return [m.site, state, measure, m.share > 0 ? percent(m.share) : "–", el("span.quiet", m.verdict + (m.shed > 0 ? `, sheds ${percent(m.shed)}` : ""))];
+    return el(m.chosen ? "tr.chosen" : "tr", el("td", m.site), el("td", state), el("td", far ? km(m) : String(m.weight)),
+      el("td", m.share > 0 ? percent(m.share) : "–"), el("td", el("span.quiet", m.verdict + (m.shed > 0 ? `, sheds ${percent(m.shed)}` : ""))));
   }));
-  [...box.tBodies[0].rows].forEach((tr, i) => all[i].chosen && tr.classList.add("chosen"));
-  return box;
 }
 
 function km(m) {

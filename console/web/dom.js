@@ -64,7 +64,7 @@ export function once(e, value, make) {
 // table makes a small table of rows of strings or nodes; the names of columns of numbers begin with "#".
 export function table(heads, rows) {
   const tr = (tag, cells) => el("tr", ...cells.map((c, i) => el(heads[i].startsWith("#") ? tag + ".num" : tag, c)));
-  return el("table", el("thead", tr("th", heads.map((h) => h.replace("#", "")))), el("tbody", ...rows.map((r) => tr("td", r))));
+  return el("div.scroll", el("table", el("thead", tr("th", heads.map((h) => h.replace("#", "")))), el("tbody", ...rows.map((r) => tr("td", r)))));
 }
 
 // ago is an age in its two largest units, as in the terminal: "2m10s".
@@ -83,9 +83,9 @@ export function span(seconds) {
 
 // short is a number for a narrow place: 950, 12.3k, 4.1M.
 export function short(n) {
-  if (n >= 1e9) return (n / 1e9).toFixed(1) + "G";
-  if (n >= 1e6) return (n / 1e6).toFixed(1) + "M";
-  if (n >= 1e4) return (n / 1e3).toFixed(1) + "k";
+  for (const [unit, size] of [["G", 1e9], ["M", 1e6], ["k", 1e3]]) {
+    if (n >= size && n >= 1e4) return (n / size).toFixed(1).replace(/\.0$/, "") + unit;
+  }
   if (n >= 100 || Number.isInteger(n)) return String(Math.round(n));
   return n.toFixed(1);
 }

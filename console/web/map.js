@@ -3,7 +3,7 @@ import { byId, el, svg, keyed, text, attr, bar, setBar, stateOf } from "./dom.js
 import { land, step, north } from "./world.js";
 
 const top = 80, bottom = -59; // degrees of latitude that are shown
-const roomy = { w: 136, h: 36 }, tight = { w: 74, h: 19 }; // of a card, in pixels
+const roomy = { w: 158, h: 36 }, tight = { w: 74, h: 19 }; // of a card, in pixels
 
 const box = byId("map"), picture = byId("map-svg"), cards = byId("map-cards");
 let sites = [], way = null, placed = "";
@@ -48,6 +48,12 @@ function layout() {
   const hits = (x, y) => taken.some((t) => Math.abs(t.x - x) < card.w + 5 && Math.abs(t.y - y) < card.h + 5);
   const covers = (x, y) => spots.filter((s) => s.at[0] > x - 6 && s.at[0] < x + card.w + 6 && s.at[1] > y - 6 && s.at[1] < y + card.h + 6).length;
   const leads = [];
+  const within = ([px, py], x, y) => px > x && py > y && px < x + card.w && py < y + card.h;
+  const along = ([a, b]) => [0.1, 0.3, 0.5, 0.7, 0.9].map((f) => [a[0] + (b[0] - a[0]) * f, a[1] + (b[1] - a[1]) * f]);
+  // crossings counts the cards that a new lead would run under, and the leads that a new card would hide.
+  const crossings = (from, to, x, y) =>
+    taken.filter((t) => along([from, to]).some((p) => within(p, t.x, t.y))).length +
+    leads.filter((l) => along(l).some((p) => within(p, x, y))).length;
   for (const s of spots) {
     let best = null;
     for (let radius = 12; radius < Math.max(width, height) && (!best || radius < best.radius + 30); radius += 6) {
@@ -56,14 +62,14 @@ function layout() {
         const x = s.at[0] + Math.cos(angle) * (radius + card.w / 2) - card.w / 2;
         const y = s.at[1] + Math.sin(angle) * (radius + card.h / 2) - card.h / 2;
         if (x < 2 || y < 2 || x + card.w > width - 2 || y + card.h > height - 2 || hits(x, y)) continue;
-        const cost = radius + 25 * covers(x, y);
-        if (!best || cost < best.cost) best = { x, y, cost, radius };
+        const end = [clamp(s.at[0], x, x + card.w), clamp(s.at[1], y, y + card.h)];
+        const cost = radius + 25 * covers(x, y) + 60 * crossings(s.at, end, x, y);
+        if (!best || cost < best.cost) best = { x, y, cost, radius, end };
       }
     }
     if (!best) continue; // no room: the spot stays, and the table has the rest
     taken.push({ name: s.name, x: best.x, y: best.y });
-    const end = [clamp(s.at[0], best.x, best.x + card.w), clamp(s.at[1], best.y, best.y + card.h)];
-    leads.push([s.at, end].map((p) => p.map((v) => (v / scale).toFixed(2)).join(" ")));
+    leads.push([s.at, best.end]);
   }
   let x = 4; // those without a location stand at the foot
   for (const s of sites.filter((s) => !s.location)) {
@@ -71,7 +77,7 @@ function layout() {
     taken.push({ name: s.site, x, y: height - card.h - 4 });
     x += card.w + 5;
   }
-  byId("map-leads").replaceChildren(svg("path", { class: "lead", d: leads.map(([a, b]) => `M${a}L${b}`).join("") }));
+  byId("map-leads").replaceChildren(svg("path", { class: "lead", d: leads.map((l) => "M" + l.map((p) => p.map((v) => (v / scale).toFixed(2)).join(" ")).join("L")).join("") }));
   for (const e of cards.children) {
     const t = taken.find((t) => t.name === e.dataset.key);
     e.hidden = !t;

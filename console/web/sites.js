@@ -36,6 +36,7 @@ function updateRow(tr, s, now, rates) {
   text(why.children[0], s.why);
   attr(why.children[0], "title", s.why);
   text(why.children[1], s.override ? overrideText(s.override, now) : "");
+  attr(why.children[1], "title", s.override && why.children[1].textContent);
   setLoad(load, s);
   setVotes(votes, s, now);
   text(rate.children[0], rates ? `${short(rates.get(s.site) || 0)}/s` : "–");
@@ -46,11 +47,10 @@ function updateRow(tr, s, now, rates) {
 
 function setLoad(cell, s) {
   const known = s.capacity > 0;
-  text(cell.children[0], known ? `${short(s.load)} of ${short(s.capacity)}` : s.load > 0 ? short(s.load) : "not reported");
+  text(cell.children[0], known ? `${short(s.load)} of ${short(s.capacity)} · ${percent(s.load / s.capacity)}` : s.load > 0 ? short(s.load) : "not reported");
   setBar(cell.children[1], s.load, s.capacity);
   const healthy = (s.reports || []).reduce((n, r) => [n[0] + r.healthy, n[1] + r.total], [0, 0]);
   const notes = [];
-  if (known) notes.push(percent(s.load / s.capacity));
   if (healthy[1]) notes.push(`${healthy[0]} of ${healthy[1]} servers`);
   if (s.shed > 0) notes.push(`sheds ${percent(s.shed)}`);
   text(cell.children[2], notes.join(" · ") || " ");
@@ -62,8 +62,8 @@ function setVotes(cell, s, now) {
     attr(e, "class", "vote " + stateOf({ state: v.state }).cls);
     attr(e, "title", `${v.vantage}: ${v.state} for ${ago(v.since, now)}${v.detail ? `: ${v.detail}` : ""}`);
   });
-  const down = list.filter((v) => v.state === "down").length;
-  text(cell.children[1], list.length ? (down ? `${down} of ${list.length} say down` : `${list.length} agree`) : "no vote");
+  const counts = ["down", "degraded", "unknown", "up"].map((st) => [list.filter((v) => v.state === st).length, st]).filter(([n]) => n);
+  text(cell.children[1], counts.length === 1 ? `all ${counts[0][1]}` : counts.map(([n, st]) => `${n} ${st}`).join(", ") || "no vote");
 }
 
 export function overrideText(o, now) {
@@ -115,7 +115,7 @@ export function drawServers(status) {
       setPill(li.children[1], serverLook(v));
       text(li.children[2], short(v.connections));
       attr(li.children[2], "title", "open connections" + (v.capacity ? ` of ${short(v.capacity)} it can take well` : ""));
-      text(li.children[3], v.in_service && v.state === "up" ? "" : v.detail || "");
+      text(li.children[3], v.state === "up" && !v.isolated ? "" : v.detail || "");
     });
   });
 }

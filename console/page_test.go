@@ -1,0 +1,283 @@
+package console
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gslb/health"
+)
+
+const decision = "/#name=www.abc.com.&client=203.0.113.7"
+
+func TestPage(t *testing.T) {
+	b := openBrowser(t)
+	for _, tt := range []struct {
+		name string
+		test func(*testing.T, *browser)
+	}{
+		{"shows the fleet", testPageShows},
+		{"explains", testPageExplains},
+		{"orders by keyboard", testPageOrders},
+		{"asks for the token", testPageToken},
+		{"escapes hostile strings", testPageEscapes},
+		{"doesn't shift", testPageStands},
+		{"fits a phone", testPageFits},
+		{"says when the node is gone", testPageLost},
+		{"starts empty", testPageEmpty},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b.t = t
+			b.size(1440, 900)
+			tt.test(t, b)
+			b.clean()
+		})
+	}
+	b.t = t
+}
+
+// wantText checks what a person reads in the part of the page.
+func wantText(t *testing.T, b *browser, selector string, wants ...string) {
+	t.Helper()
+	text := b.eval(`document.querySelector("` + selector + `").innerText.replace(/\s+/g, " ")`)
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			t.Errorf("%s doesn't show %q:\n%s", selector, want, text)
+		}
+	}
+	for _, bad := range []string{"undefined", "NaN", "[object", "null"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("%s shows %q:\n%s", selector, bad, text)
+		}
+	}
+}
+
+func testPageShows(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	b.open(srv.URL)
+	b.wait(`document.querySelector("#fact-rate").textContent.endsWith("/s")`) // the second poll
+	wantText(t, b, "header", "ns1.seoul", "1.2.3", "1 of 5 sites down", "/s", "4711", "embedded")
+	wantText(t, b, "#map-cards", "kt down", "lgu up", "tokyo draining", "virginia degraded", "frankfurt unknown")
+	wantText(t, b, "#problems", "site kt is down", "search tree ends early")
+	wantText(t, b, "#sites", "2 of 3 vantage points say down", "9600 of 10k · 96%", "sheds 25%", "2 down, 1 up", "1 degraded, 1 up", "no vote",
+		"Drained by kim, for another 2", "kernel upgrade, see change 1182", "61%", "not reported")
+	wantText(t, b, "#frontends", "lgu / www", "10.0.2.11:443 in service", "10.0.2.13:443 isolated", "spare in service", "kt / www", "connection refused")
+	wantText(t, b, "main", "api.abc.com.", "2026112201", "ns1.virginia", "GeoLite2-City", "old one in use")
+	labels := b.eval(`[...document.querySelectorAll("#sites button")].map(b => b.getAttribute("aria-label")).join()`)
+	if labels != "Drain kt,Drain lgu,Undrain tokyo,Drain virginia,Drain frankfurt" {
+		t.Errorf("buttons: %s", labels)
+	}
+}
+
+func testPageExplains(t *testing.T, b *browser) {
+	f := &fake{status: demoStatus()}
+	srv := start(t, Config{}, f)
+	b.open(srv.URL + decision)
+	b.wait(`document.querySelector(".steps")`)
+	wantText(t, b, "#try-result", "lgu, of tier 2", "Seoul, 11, KR, AS", "KT", "AS4766", "Rule 1: isp is KT, not U+", "Rule 2: isp is KT",
+		"Tier 1 kt", "Tier 2 nearest:all", "1159 km", "8565 km + 200", "75%", "takes its share", "draw 0.612",
+		"b.www.abc.com. 60 IN A 198.51.100.10", "203.0.112.0/20")
+	if got := b.eval(`document.querySelector("tr.chosen").cells[0].textContent + document.querySelector(".card.chosen b").textContent`); got != "lgulgu" {
+		t.Errorf("chosen: %s", got)
+	}
+	b.eval(`document.querySelector("#try-name").focus(); document.querySelector("#try-name").select()`)
+	b.write("www.other.org")
+	b.enter()
+	b.wait(`document.querySelector("#try-result .error")`)
+	wantText(t, b, "#try-result", "www.other.org. is in no zone of this node")
+}
+
+func testPageOrders(t *testing.T, b *browser) {
+	f := &fake{status: demoStatus(), live: true}
+	srv := start(t, Config{}, f)
+	b.open(srv.URL)
+	b.wait(`document.querySelector("#fact-rate").textContent.endsWith("/s")`)
+	b.eval(`document.querySelector('[aria-label="Drain lgu"]').focus()`)
+	b.enter()
+	b.wait(`document.querySelector("#order").open`)
+	wantText(t, b, "#order", "Order for lgu", "lgu now gets 3115 answers a second, 61% of all", "Its load is 9600; the other 2 in service have room for 7900, which is NOT enough", "Drain lgu")
+	b.escape()
+	b.wait(`!document.querySelector("#order").open`)
+	// The poll must not take the focus away.
+	rate := b.eval(`document.querySelector(".c-state .small").textContent`)
+	b.wait(`document.querySelector(".c-state .small").textContent !== "` + rate + `"`)
+	if got := b.eval(`document.activeElement.getAttribute("aria-label")`); got != "Drain lgu" {
+		t.Errorf("focus is on %s", got)
+	}
+	b.enter()
+	b.eval(`document.querySelector("#order-who").focus()`)
+	b.write("lee")
+	b.eval(`document.querySelector("#order-why").focus()`)
+	b.write(`<b>disk</b> & "fan"`)
+	b.enter()
+	b.wait(`!document.querySelector("#order").open`)
+	f.mu.Lock()
+	want := health.Override{Site: "lgu", Kind: health.Drain, Who: "lee", Why: `<b>disk</b> & "fan"`, Since: fakeNow, Until: fakeNow.Add(time.Hour)}
+	if got := f.overrides["lgu"]; got != want {
+		t.Errorf("written %+v\nwant    %+v", got, want)
+	}
+	f.overrides["tokyo"] = health.Override{}
+	f.mu.Unlock()
+
+	b.eval(`document.querySelector('[aria-label="Undrain tokyo"]').click()`)
+	wantText(t, b, "#order", "Take back the order for tokyo", "Drained by kim", "health decides again")
+	b.eval(`document.querySelector("#order-go").click()`)
+	b.wait(`!document.querySelector("#order").open`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, there := f.overrides["tokyo"]; there {
+		t.Error("tokyo's override wasn't taken back")
+	}
+}
+
+func testPageToken(t *testing.T, b *browser) {
+	f := &fake{status: demoStatus()}
+	srv := start(t, Config{Token: token}, f)
+	b.open(srv.URL)
+	b.eval(`document.querySelector('[aria-label="Drain kt"]').click(); document.querySelector("#order-go").click()`)
+	b.wait(`document.activeElement.id === "order-token"`)
+	wantText(t, b, "#order-error", "token missing or wrong")
+	b.write(token)
+	b.enter()
+	b.wait(`!document.querySelector("#order").open`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.overrides["kt"].Kind != health.Drain {
+		t.Errorf("written: %+v", f.overrides)
+	}
+}
+
+// hostile would run a script, or break out of an attribute, if it were taken as markup.
+const hostile = `<img src=x onerror="document.title='OWNED'">"'><script>document.title='OWNED'</script>`
+
+func testPageEscapes(t *testing.T, b *browser) {
+	st := demoStatus()
+	st.Node.Name, st.Problems, st.Etcd.Error, st.Geo[1].Error = hostile, []string{hostile}, hostile, hostile
+	x := &st.Sites[0]
+	x.Site, x.Why, x.CNAME = hostile, hostile, hostile
+	x.Votes[0].Detail, x.Votes[0].Vantage = hostile, hostile
+	x.Override = &health.Override{Kind: health.ForceDown, Who: hostile, Why: hostile}
+	st.Zones[0].Name, st.Steered[0].Name, st.Nodes[0].Name = hostile, hostile, hostile
+	st.Frontends[0].Name, st.Frontends[0].Servers[2].Detail = hostile, hostile
+	srv := start(t, Config{}, &fake{status: st})
+	b.open(srv.URL + "/#name=" + url.QueryEscape(hostile) + "&client=" + url.QueryEscape(hostile))
+	b.wait(`document.querySelector("#try-result .error")`)
+	if got := b.eval(`document.querySelectorAll("img").length + " " + document.querySelectorAll("script").length + " " + document.title.includes("OWNED")`); got != "1 1 true" {
+		// The title holds the node's name, and so the whole hostile text; were it run, it would be that word alone.
+		t.Errorf("images, scripts and title: %s, want 1 1 true", got)
+	}
+	if got := b.eval(`document.title`); got == "OWNED" {
+		t.Error("the hostile script ran")
+	}
+	for _, sel := range []string{"#node", "#problems", "#site-rows", "#map-cards", "#frontends", "#zones", "#steered", "#nodes", "#geo"} {
+		wantText(t, b, sel, `<img src=x onerror="document.title='OWNED'">`)
+	}
+}
+
+// testPageStands changes what can change and watches that nothing moves.
+func testPageStands(t *testing.T, b *browser) {
+	f := &fake{status: demoStatus(), live: true}
+	srv := start(t, Config{}, f)
+	b.open(srv.URL + decision)
+	b.wait(`document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`)
+	b.eval(`window.shift = 0; window.moved = []; new PerformanceObserver(l => l.getEntries().forEach(e => {
+		shift += e.value; moved.push(...e.sources.map(s => s.node && (s.node.id || s.node.className || s.node.parentNode.className)));
+	})).observe({type: "layout-shift"})`)
+	f.mu.Lock()
+	f.status.Problems = nil
+	for i := range f.status.Sites {
+		x := &f.status.Sites[i]
+		x.State, x.Draining, x.Why, x.Shed = health.Down, false, strings.Repeat("all vantage points say down ", 12), 0.5
+		x.Override = &health.Override{Kind: health.ForceDown, Who: "lee", Why: strings.Repeat("maintenance ", 20)}
+	}
+	f.mu.Unlock()
+	b.wait(`document.querySelector("#verdict").textContent === "Every site is down"`)
+	wantText(t, b, "#changes", "lgu: up → forced down")
+	b.eval(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))`) // until it is laid out
+	if got := b.eval(`shift`); got != "0" {
+		t.Errorf("layout shift %s of %s", got, b.eval(`moved.join()`))
+	}
+}
+
+func testPageFits(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	for _, width := range []int{320, 390, 768, 901, 1081} {
+		b.size(width, 800)
+		b.open(srv.URL + decision)
+		b.wait(`document.querySelector(".steps")`)
+		if got := b.eval(`document.documentElement.scrollWidth <= innerWidth`); got != "true" {
+			t.Errorf("%d pixels wide: the page is %s", width, b.eval(`document.documentElement.scrollWidth`))
+		}
+	}
+}
+
+func testPageLost(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{status: demoStatus()})
+	b.open(srv.URL)
+	srv.CloseClientConnections()
+	srv.Close()
+	b.wait(`document.querySelector("#verdict").textContent === "No contact with the node"`)
+	wantText(t, b, "#sites", "kt") // the last known stays
+}
+
+func testPageEmpty(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{})
+	b.open(srv.URL)
+	wantText(t, b, "body", "No sites configured", "Nothing needs you.", "no balancer reports any")
+}
+
+// TestScreenshots writes pictures of the page for people to look at, to the
+// directory that GSLB_SCREENSHOTS names. It is not run otherwise.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("GSLB_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("GSLB_SCREENSHOTS names no directory to write pictures to")
+	}
+	b := openBrowser(t)
+	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	for _, shot := range []struct {
+		name, scheme string
+		width        int
+		click        string
+	}{
+		{"light", "light", 1440, ""}, {"dark", "dark", 1440, ""}, {"tablet", "light", 900, ""}, {"phone", "dark", 390, ""},
+		{"dialog", "light", 1100, `[aria-label="Drain lgu"]`}, {"dialog-phone", "dark", 390, `[aria-label="Undrain tokyo"]`},
+	} {
+		b.size(shot.width, 900)
+		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": shot.scheme}}}, nil)
+		b.open(srv.URL + decision)
+		b.wait(`document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`)
+		if shot.click != "" {
+			b.eval(`document.querySelector('` + shot.click + `').click()`)
+		}
+		if err := os.WriteFile(filepath.Join(dir, shot.name+".png"), b.screenshot(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestServeDemo serves the fake for a person with a browser, on the address
+// that GSLB_CONSOLE_DEMO names, until the test's time is over.
+func TestServeDemo(t *testing.T) {
+	addr := os.Getenv("GSLB_CONSOLE_DEMO")
+	if addr == "" {
+		t.Skip("GSLB_CONSOLE_DEMO names no address to serve on")
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{}, &fake{status: demoStatus(), live: true}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	t.Logf("serving http://%v/", ln.Addr())
+	if err := s.Serve(t.Context(), ln); err != nil {
+		t.Fatal(err)
+	}
+}

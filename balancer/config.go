@@ -65,7 +65,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.MinServers, len(c.Servers))
 	setDefault(&c.ConnectTimeout, 2*time.Second)
 	setDefault(&c.IdleTimeout, 5*time.Minute)
-	setDefault(&c.CloseTimeout, min(time.Minute, c.IdleTimeout))
+	setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
 	setDefault(&c.DrainTimeout, 30*time.Second)
 	setDefault(&c.SlowStart, 10*time.Second)
 	setDefault(&c.SpareHold, 10*time.Second)

@@ -150,7 +150,9 @@ func (p *proxy) addrs(f *frontend) []net.Addr {
 	for _, b := range p.bindings {
 		if b.front == f {
 			for _, key := range b.keys() {
-				out = append(out, p.listeners[key].Addr())
+				if l := p.listeners[key]; l != nil { // nil: closed, at the end
+					out = append(out, l.Addr())
+				}
 			}
 		}
 	}
@@ -255,17 +257,17 @@ func (p *proxy) serve(f *frontend, client *net.TCPConn) {
 // Bounds of connect.
 const (
 	connectsMost = 8                     // connects for one client connection
+	connectsTime = 3                     // in ConnectTimeouts: no connect is begun later
 	pauseFirst   = 20 * time.Millisecond // when all servers were tried once; doubles
 )
 
 // connect makes a connection to a server, counted in its open. As no byte of
-// the client was read yet, it can go to another server as often as it takes. It
-// gives up, with a nil server, after connectsMost connects or, between two of
-// them, after ConnectTimeout.
+// the client was read yet, it can go to another server as often as it takes,
+// within bounds. It gives up with a nil server.
 func (p *proxy) connect(f *frontend, cfg *Config) (*server, *net.TCPConn) {
 	var room [connectsMost]*server
 	tried, pause := room[:0], pauseFirst
-	giveUp := time.Now().Add(cfg.ConnectTimeout)
+	giveUp := time.Now().Add(connectsTime * cfg.ConnectTimeout)
 	for n := range connectsMost {
 		if n > 0 && time.Now().After(giveUp) {
 			break

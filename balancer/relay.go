@@ -71,8 +71,12 @@ func (r *relay) run(up, down *atomic.Int64) {
 
 // abort resets both ends at once. It does not block, and may come at any time.
 func (r *relay) abort() {
-	reset(r.client)
-	reset(r.server)
+	// Both before either is closed: then a Close by run, which sees its directions
+	// end, is a reset as well.
+	r.client.SetLinger(0)
+	r.server.SetLinger(0)
+	r.client.Close()
+	r.server.Close()
 }
 
 // reset closes conn with RST instead of FIN.

@@ -1,0 +1,130 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEtcdLostAndBack: answers go on without etcd, the node says so, and it
+// catches up when etcd is back.
+func TestEtcdLostAndBack(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	tp.outside = true
+	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	tp.startPlainSites("kt", "lgu", "cn")
+	n := tp.startDNSNode()
+	n.waitUp("kt", "lgu", "cn")
+	n.override("drain", "cn", "--why", "before the loss")
+	n.sentTo(5*time.Second, clientCN, "lgu") // the nearest to Shanghai that is left
+	users := n.queries(10*time.Millisecond, clientKT)
+
+	etcd.Kill()
+	n.waitStatus(30*time.Second, func(s status) error {
+		if s.Etcd.Connected || !s.Stale {
+			return fmt.Errorf("connected %v, stale %v", s.Etcd.Connected, s.Stale)
+		}
+		return nil
+	})
+	if got := n.www(clientCN); got != "lgu" {
+		t.Errorf("without etcd the drained site's users are sent to %s: overrides stay", got)
+	}
+	if _, err := get("http://" + n.api + "/readyz"); err != nil {
+		t.Errorf("a node must not leave service because etcd is lost: %v", err)
+	}
+	if r := run(t, 30*time.Second, binary(t), "drain", "kt", "--api", n.api, "--why", "cannot work"); r.code != 1 {
+		t.Errorf("drain without etcd: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
+	}
+	time.Sleep(time.Second) // some more without it
+
+	startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	n.waitStatus(30*time.Second, func(s status) error {
+		if !s.Etcd.Connected || s.Stale {
+			return fmt.Errorf("connected %v, stale %v", s.Etcd.Connected, s.Stale)
+		}
+		return nil
+	})
+	n.override("undrain", "cn")
+	n.sentTo(10*time.Second, clientCN, "cn")
+	for _, e := range users.end() {
+		if e.err != nil || e.got != "kt" {
+			t.Errorf("an answer on the way: %v %v", e.got, e.err)
+		}
+	}
+}
+
+// TestRestartWithoutEtcd: a node that starts while etcd is away serves its
+// last-known-good copy, overrides included.
+func TestRestartWithoutEtcd(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	tp.outside = true
+	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	tp.startPlainSites("kt", "lgu")
+	n := tp.startDNSNode()
+	n.waitUp("kt", "lgu")
+	n.override("drain", "kt", "--why", "maintenance")
+	n.sentTo(5*time.Second, clientKT, "lgu")
+	time.Sleep(1500 * time.Millisecond) // the copy on disk is written at most once a second
+
+	etcd.Kill()
+	n.Kill()
+	n = tp.startDNSNode()
+	// From the first answer on: the node is not ready before it has its copy.
+	if got := n.www(clientKT); got != "lgu" {
+		t.Errorf("after a restart without etcd sent to %s, want lgu: the drain is in the last-known-good copy", got)
+	}
+	s, err := n.status()
+	if err != nil || !s.Stale {
+		t.Errorf("stale %v, %v: want true", s.Stale, err)
+	}
+
+	startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	n.waitStatus(30*time.Second, func(s status) error {
+		if s.Stale {
+			return errors.New("still stale")
+		}
+		return nil
+	})
+	n.override("undrain", "kt")
+	n.sentTo(10*time.Second, clientKT, "kt")
+}
+
+// TestOwnProbesWithoutEtcd: when etcd stays away, health ages and the node's
+// own probes take over, so that a site that dies then is left as well.
+func TestOwnProbesWithoutEtcd(t *testing.T) {
+	if os.Getenv("GSLB_CI") != "1" {
+		t.Skip("takes most of a minute: only with GSLB_CI=1")
+	}
+	tp := newTopology(t)
+	tp.outside = true
+	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	kt := tp.startPlainSites("kt", "lgu")["kt"]
+	n := tp.startDNSNode()
+	n.waitUp("kt", "lgu")
+	n.sentTo(5*time.Second, clientKT, "kt")
+	etcd.Kill()
+	kt.Kill()
+	n.sentTo(90*time.Second, clientKT, "lgu")
+}
+
+// TestCrashWithEmbeddedEtcd: what was ordered survives a crash of the node.
+func TestCrashWithEmbeddedEtcd(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	tp.startPlainSites("kt", "lgu")
+	n := tp.startDNSNode()
+	n.waitUp("kt", "lgu")
+	n.override("drain", "kt", "--why", "maintenance")
+	n.sentTo(5*time.Second, clientKT, "lgu")
+	n.Kill()
+	n = tp.startDNSNode()
+	n.sentTo(20*time.Second, clientKT, "lgu")
+	if out := must(t, binary(t), "status", "--api", n.api); !strings.Contains(out, "maintenance") {
+		t.Errorf("status does not show the override:\n%s", out)
+	}
+}

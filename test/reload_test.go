@@ -1,0 +1,170 @@
+package test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/maxmind/mmdbwriter"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
+	"github.com/miekg/dns"
+)
+
+// reload sends SIGHUP.
+func (n *node) reload() { n.Signal(syscall.SIGHUP) }
+
+// answers waits until the node answers with exactly these records.
+func (n *node) answers(name string, qtype uint16, want ...string) {
+	n.t.Helper()
+	until(n.t, 10*time.Second, func() error {
+		m, err := exchange("udp", n.dns, question(name, qtype, ""))
+		if err != nil {
+			return err
+		}
+		if got := strings.Join(present(m.Answer), ", "); got != strings.Join(want, ", ") {
+			return fmt.Errorf("%s: %q, want %q", name, got, want)
+		}
+		return nil
+	})
+}
+
+// TestReload: SIGHUP reads zones and configuration again, whole or not at all,
+// and no query on the way goes without its answer.
+func TestReload(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	n := tp.startDNSNode()
+	users := n.queries(5*time.Millisecond, clientKT)
+	zone, err := os.ReadFile(tp.zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(n.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	t.Run("zone", func(t *testing.T) {
+		replace(t, tp.zone, append(bytes.Clone(zone), "added IN A 192.0.2.99\n"...))
+		n.reload()
+		n.answers("added.abc.com.", dns.TypeA, "added.abc.com. A 192.0.2.99")
+	})
+	t.Run("included file", func(t *testing.T) {
+		replace(t, tp.path("abc.com.hosts"), []byte("included IN A 192.0.2.71\n"))
+		n.reload()
+		n.answers("included.abc.com.", dns.TypeA, "included.abc.com. A 192.0.2.71")
+	})
+	t.Run("bad zone keeps the old one", func(t *testing.T) {
+		said := len(n.log.String())
+		replace(t, tp.zone, append(bytes.Clone(zone), "broken IN A not-an-address\n"...))
+		n.reload()
+		until(t, 10*time.Second, func() error {
+			if !strings.Contains(n.log.String()[said:], "abc.com.zone") {
+				return fmt.Errorf("the log does not name the file")
+			}
+			return nil
+		})
+		n.answers("added.abc.com.", dns.TypeA, "added.abc.com. A 192.0.2.99")
+		replace(t, tp.zone, zone)
+	})
+	t.Run("configuration", func(t *testing.T) {
+		changed := strings.ReplaceAll(string(config), `to = ["kt", "lgu"]`, `to = ["lgu", "kt"]`)
+		replace(t, n.config, []byte(changed))
+		n.reload()
+		n.sentTo(10*time.Second, clientKT, "lgu")
+		replace(t, n.config, config)
+		n.reload()
+		n.sentTo(10*time.Second, clientKT, "kt")
+	})
+	t.Run("bad configuration keeps the old one", func(t *testing.T) {
+		said := len(n.log.String())
+		replace(t, n.config, []byte(strings.ReplaceAll(string(config), `to = ["kt", "lgu"]`, `to = ["nowhere"]`)))
+		n.reload()
+		until(t, 10*time.Second, func() error {
+			if !strings.Contains(n.log.String()[said:], "nowhere") {
+				return fmt.Errorf("the log does not tell the fault")
+			}
+			return nil
+		})
+		if got := n.www(clientKT); got != "kt" {
+			t.Errorf("after a bad configuration sent to %s, want kt", got)
+		}
+	})
+	for _, e := range users.end() {
+		if e.err != nil || e.got != "kt" && e.got != "lgu" {
+			t.Errorf("a query during the reloads: %v %v", e.got, e.err)
+		}
+	}
+}
+
+// cityDatabase is a database in MaxMind's City schema with one country for each network.
+func cityDatabase(t testing.TB, countries map[string]string) []byte {
+	t.Helper()
+	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoIP2-City", RecordSize: 24, IncludeReservedNetworks: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for network, country := range countries {
+		_, ipnet, err := net.ParseCIDR(network)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tree.Insert(ipnet, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(country)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b bytes.Buffer
+	if _, err := tree.WriteTo(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// TestDatabaseReplaced: a geo database that is replaced while the node runs is
+// used, and a broken one is not and is told about.
+func TestDatabaseReplaced(t *testing.T) {
+	needLong(t)
+	const client = "100.0.5.5/24"
+	tp := newTopology(t)
+	database := write(t, tp.dir, "city.mmdb", string(cityDatabase(t, map[string]string{"100.0.0.0/16": "CN"})))
+	tp.extra = fmt.Sprintf("[geo]\ndatabases = [%q]\nreload = \"200ms\"\n", database)
+	n := tp.startDNSNode()
+	users := n.queries(10*time.Millisecond, clientKT)
+	m := n.ask("www.abc.com.", dns.TypeA, client)
+	if got := siteOf(m); got != "cn" {
+		t.Fatalf("a client in China is sent to %s", got)
+	}
+	if scope := subnetOf(m).SourceScope; scope != 16 {
+		t.Errorf("scope /%d for a network of /16", scope)
+	}
+
+	said := len(n.log.String())
+	replace(t, database, []byte("this is no database"))
+	n.waitStatus(10*time.Second, func(s status) error {
+		for _, g := range s.Geo {
+			if g.Path == database && g.Error != "" {
+				return nil
+			}
+		}
+		return fmt.Errorf("status does not tell of the bad file: %+v", s.Geo)
+	})
+	if !strings.Contains(n.log.String()[said:], "city.mmdb") {
+		t.Error("the log does not name the bad file")
+	}
+	if got := n.www(client); got != "cn" {
+		t.Errorf("with a bad file in its place sent to %s, want cn as before", got)
+	}
+
+	replace(t, database, cityDatabase(t, map[string]string{"100.0.0.0/16": "US", "100.0.5.0/24": "KR"}))
+	n.sentTo(10*time.Second, "100.0.9.9/24", "us")
+	for _, e := range users.end() {
+		if e.err != nil || e.got != "kt" {
+			t.Errorf("a query during the replacement: %v %v", e.got, e.err)
+		}
+	}
+}

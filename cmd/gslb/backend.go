@@ -15,6 +15,7 @@ import (
 	"gslb/console"
 	"gslb/dnsserver"
 	"gslb/health"
+	"gslb/health/fleet"
 )
 
 // The node is the console's Backend.
@@ -146,7 +147,7 @@ func (n *node) Status() console.Status {
 	cfg := topo.cfg
 	st := console.Status{
 		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
-		Now:  time.Now(), Problems: append(problems, n.fleet.Problems()...),
+		Now:  time.Now(), Problems: append(problems, problemLines(n.fleet.Problems())...),
 	}
 	if states != nil {
 		st.Revision, st.Stale = states.Revision, states.Stale
@@ -233,4 +234,12 @@ func (n *node) counters(st *console.Status, sites []string) {
 	if s.Panics > 0 {
 		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
 	}
+}
+
+func problemLines(all []fleet.Problem) []string {
+	var lines []string
+	for _, p := range all {
+		lines = append(lines, fmt.Sprintf("store key %s: %s", p.Key, p.Message))
+	}
+	return lines
 }

@@ -19,10 +19,18 @@ func serveCommand() *cli.Command {
 		Usage: "run this node: DNS, health checks and balancer, as its configuration says",
 		Description: "Runs until it is interrupted. SIGHUP reads the configuration and the zones again; if\n" +
 			"anything in them is wrong the last good ones go on being served.",
-		Flags: []cli.Flag{configFlag()},
+		Flags: []cli.Flag{
+			configFlag(),
+			&cli.BoolFlag{Name: "with-stdin", Usage: "end when standard input ends, for those who start it as a child"},
+		},
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return usagef("gslb serve: %q is not expected: the configuration goes behind -config", c.Args().First())
+			}
+			if c.Bool("with-stdin") {
+				var stop context.CancelFunc
+				ctx, stop = whileStdin(ctx)
+				defer stop()
 			}
 			path := c.String("config")
 			cfg, err := config.Load(path)

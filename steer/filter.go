@@ -113,6 +113,9 @@ func (l *level) tiers(p *Plan) []Tier {
 func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
 	for i := range levels {
 		if f.level(p, &levels[i], at, tr) {
+			if tr != nil {
+				tr.level = &levels[i]
+			}
 			return
 		}
 	}

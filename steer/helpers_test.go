@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gslb/geo"
@@ -24,6 +26,8 @@ var (
 	inTokyo  = geo.Place{Continent: "AS", Country: "JP", City: "Tokyo", Location: tokyo, HasLocation: true}
 	inLondon = geo.Place{Continent: "EU", Country: "GB", Subdivision: [2]string{"ENG", "LND"}, City: "London", Location: london, HasLocation: true}
 	nowhere  = geo.Place{}
+
+	inKTNetwork = netip.MustParsePrefix("203.0.113.0/24")
 
 	aClient = netip.MustParseAddr("203.0.113.7")
 )
@@ -60,8 +64,19 @@ func compile(t testing.TB, p *Policy, sites []Site) *Compiled {
 	return c
 }
 
-// states writes what is known about sites as "kt=down us=up/0.3": state or
-// override, and shed. Overrides: drain, forcedown, forceup.
+// parsePolicy reads tiers separated by " / ", and the last resort's behind "|".
+func parsePolicy(t testing.TB, text string) *Policy {
+	t.Helper()
+	tiers, last, resort := strings.Cut(text, "|")
+	p := policy(t, example, strings.Split(tiers, " / ")...)
+	if resort {
+		p.LastResort = targets(t, example, strings.Split(last, " / ")...)
+	}
+	return p
+}
+
+// states reads what is known about sites as "kt down", "us up 0.3": a state or
+// an override (drain, downdrain, forcedown, forceup), and shed.
 func states(t testing.TB, text ...string) *health.States {
 	t.Helper()
 	s := &health.States{Revision: 7, Sites: map[string]health.Status{}}
@@ -113,11 +128,12 @@ func client(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{byte(1 + i>>16), byte(i >> 8), byte(i), 9})
 }
 
-// split counts who gets which site, over clients and periods.
-func count(l *Live, cohort uint32, n int) map[string]float64 {
+// countTurns counts who gets which site, over clients, periods and turns.
+func countTurns(l *Live, cohort uint32, n int) map[string]float64 {
 	shares := map[string]float64{}
+	var turn atomic.Uint32
 	for i := range n {
-		c := l.Choose(cohort, Ask{Client: client(i / 4), Period: uint32(i % 4)}, nil)
+		c := l.Choose(cohort, Ask{Client: client(i), Period: uint32(i % 7), Turn: &turn}, nil)
 		shares[l.Site(c.Site).Name] += 1 / float64(n)
 	}
 	return shares

@@ -21,19 +21,20 @@ type Site struct {
 type Pick uint8
 
 const (
-	Nearest    Pick = iota // great-circle distance plus bias, the least first
+	Nearest    Pick = iota // great-circle distance plus bias, the least first; as Hash when there is nothing to measure from
 	Weighted               // by weight, at random for each client network and TTL period
-	RoundRobin             // each in turn
+	RoundRobin             // each in turn, whatever its weight
 	Hash                   // sticky for a client network (rendezvous hashing by weight)
-	Load                   // by spare capacity, at random as Weighted
+	Load                   // by spare capacity times weight, at random as Weighted
 )
 
 // Policy is an ordered list of rules: the first that matches a client decides.
 type Policy struct {
 	Name  string // for people: the steered name it was declared with
 	Rules []Rule
-	// LastResort is given when no member of any tier is available. Empty: fail
-	// open, that is choose as though all were up.
+	// LastResort are the tiers that answer when no member of the rule's tiers is
+	// available. When it is empty or none of it is available either: fail open,
+	// that is choose as though all were up.
 	LastResort []Target
 	TTL        time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
 }

@@ -2,21 +2,17 @@ package steer
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// sentence is the choice and why: what came before, then how the member was
-// picked in its tier, then whether shedding had a part in it.
+// sentence is the choice and why: how the member was picked in its tier, why
+// that tier, and whether shedding had a part in it.
 func (t *Trace) sentence(c Choice, m *MemberTrace) string {
 	tier := t.find(int(c.Tier), c.LastResort)
 	parts := []string{fmt.Sprintf("%s: %s", m.Site, t.how(tier, m, c))}
-	switch {
-	case c.FailOpen:
-		parts = append(parts, "FAIL OPEN: no member of any tier is in service, so it is chosen as though all were up")
-	case c.LastResort:
-		parts = append(parts, "LAST RESORT: no member of any tier is in service")
-	case c.Tier > 0 && !c.Shed:
-		parts = append(parts, fmt.Sprintf("no member of %s is in service", t.before(tier)))
+	if why := t.whyTier(tier, c); why != "" {
+		parts = append(parts, why)
 	}
 	if c.Shed {
 		parts = append(parts, "moved here because others shed load")
@@ -28,7 +24,7 @@ func (t *Trace) sentence(c Choice, m *MemberTrace) string {
 func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
 	where := fmt.Sprintf("tier %d (%s)", tier.Tier, tier.Label)
 	if tier.LastResort {
-		where = "the last resort (" + tier.Label + ")"
+		where = fmt.Sprintf("the last resort (%s)", tier.Label)
 	}
 	able := 0
 	for i := range tier.Members {
@@ -36,21 +32,19 @@ func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
 			able++
 		}
 	}
-	among := fmt.Sprintf("of the %d in service in %s", able, where)
-	if c.FailOpen {
-		among = fmt.Sprintf("of the %d in %s", able, where)
-	}
+	what := t.level.noun(able == len(tier.Members)) + where
+	among := fmt.Sprintf("of the %d %s", able, what)
 	switch {
 	case len(tier.Members) == 1:
 		return "the only member of " + where
 	case able == 1:
-		return "the only one " + strings.TrimPrefix(among, "of the 1 ")
+		return "the only one " + what
 	case tier.Spread:
-		return fmt.Sprintf("by hash %s, for the client's location is unknown", among)
+		return fmt.Sprintf("by hash %s, for there is no location to measure from", among)
 	case tier.Pick == Hash:
 		return "by hash " + among
 	case tier.Pick == RoundRobin:
-		return "its turn " + among
+		return "its turn, " + among
 	case tier.Pick == Weighted:
 		return fmt.Sprintf("drawn by weight (%s) %s", percent(m.Share), among)
 	case tier.Pick == Load:
@@ -58,17 +52,71 @@ func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
 	case m.Distance == nil:
 		return "first in order " + among
 	case c.Shed:
-		return fmt.Sprintf("near, at %s, %s", kilometres(*m.Distance), among)
+		return fmt.Sprintf("next in order, at %s, %s", kilometres(*m.Distance), among)
 	}
 	return fmt.Sprintf("nearest, at %s, %s", kilometres(*m.Distance), among)
 }
 
-// before names the tiers in front of this one.
-func (t *Trace) before(tier *TierTrace) string {
-	if tier.Tier == 2 {
-		return "tier 1"
+// noun says what the members are that the level takes, of a tier of which it
+// takes all or not.
+func (l *level) noun(all bool) string {
+	weight := ""
+	if l.zero {
+		weight = "of weight 0 "
 	}
-	return fmt.Sprintf("tiers 1 to %d", tier.Tier-1)
+	switch {
+	case l.class == inService:
+		return weight + "in service in "
+	case all:
+		return weight + "in "
+	case l.class == notOrdered:
+		return weight + "not kept away by an operator in "
+	case l.class == available:
+		return weight + "drained but up in "
+	}
+	return weight + "in "
+}
+
+// whyTier says why an answer comes from no earlier tier or level.
+func (t *Trace) whyTier(tier *TierTrace, c Choice) string {
+	none := "no member of any tier is in service"
+	if c.FailOpen && slices.ContainsFunc(t.Tiers, func(t TierTrace) bool { return t.LastResort }) {
+		none = "no member of any tier nor of the last resort is in service"
+	}
+	switch {
+	case c.LastResort:
+		return "LAST RESORT: " + none
+	case c.FailOpen && t.level.class == notOrdered:
+		return "FAIL OPEN: " + none + ", so it is chosen as though all were up"
+	case c.FailOpen && t.level.class == available:
+		return "FAIL OPEN: an operator keeps users away from every member, so it is chosen among those that are up"
+	case c.FailOpen:
+		return "FAIL OPEN: an operator forced every member down, so it is chosen as though all were up"
+	case t.level.zero:
+		return "only members of weight 0 are in service"
+	case c.Tier == 0 || c.Shed:
+		return ""
+	}
+	return t.passedOver(int(c.Tier))
+}
+
+// passedOver says why the tiers before this one did not answer.
+func (t *Trace) passedOver(tier int) string {
+	which, weight := "tier 1", ""
+	switch {
+	case tier == 2:
+		which = "tiers 1 and 2"
+	case tier > 2:
+		which = fmt.Sprintf("tiers 1 to %d", tier)
+	}
+	for i := range tier {
+		for _, m := range t.find(i, false).Members {
+			if m.verdict == isZero {
+				weight = " with a weight"
+			}
+		}
+	}
+	return fmt.Sprintf("no member%s of %s is in service", weight, which)
 }
 
 func kilometres(km float64) string { return fmt.Sprintf("%.0f km", km) }

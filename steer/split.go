@@ -93,18 +93,18 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 		return st.choice(st.site, false, 0)
 	}
 	key, width := network(ask.Client)
-	sticky := mix(key + golden)
-	draw := mix(sticky ^ mix(seed+uint64(ask.Period)*golden))
+	sticky := mix(key + phi)
+	draw := mix(sticky ^ mix(seed+uint64(ask.Period)*phi))
 	consulted := uint8(0)
 	for {
 		// The upper half of x decides whether the user stays, the lower which site it is.
-		x := mix(draw + uint64(st.tier)*golden)
+		x := mix(draw + uint64(st.tier)*phi)
 		switch st.kind {
 		case inTurn, turned:
 			turn := ask.turn()
 			x = mix(uint64(turn))&^math.MaxUint32 | uint64(turn)
 		case hashed, hashedByWeight, hashedShedding:
-			x = mix(sticky + uint64(st.tier)*golden)
+			x = mix(sticky + uint64(st.tier)*phi)
 			consulted = width
 		}
 		if tr != nil {
@@ -125,7 +125,7 @@ func (s *split) site(st *stage, x, sticky uint64) (int32, bool) {
 	case inTurn:
 		return s.entries[st.from+uint32(x)%st.n].site, false
 	case turned:
-		return s.find(st, uint32(x)*(golden>>32))
+		return s.find(st, uint32(x)*(phi>>32))
 	case drawn:
 		return s.find(st, uint32(x))
 	case hashed:

@@ -98,7 +98,7 @@ func (p *targetParser) item(item string) error {
 	if weighted {
 		w, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
 		if err != nil || !validWeight(w) {
-			return fmt.Errorf("weight %q of %q: must be a number from 0 to %g", strings.TrimSpace(weight), name, float64(maxWeight))
+			return fmt.Errorf("weight %q of %q: %s", strings.TrimSpace(weight), name, weightWanted)
 		}
 		m.Weight = w
 	}
@@ -155,7 +155,13 @@ func (s Site) defaultWeight() float64 {
 	return s.Weight
 }
 
-// maxWeight keeps the arithmetic on weights far from overflow.
-const maxWeight = 1e9
+// Bounds of a weight that keep all arithmetic on it far from overflow.
+const (
+	minWeight = 1e-9
+	maxWeight = 1e9
+)
 
-func validWeight(w float64) bool { return w >= 0 && w <= maxWeight }
+// weightWanted says which weights validWeight takes.
+const weightWanted = "must be 0, or from 1e-9 to 1e9"
+
+func validWeight(w float64) bool { return w == 0 || w >= minWeight && w <= maxWeight }

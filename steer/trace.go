@@ -2,6 +2,7 @@ package steer
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -27,6 +28,8 @@ type Trace struct {
 	Draws    []string     `json:"draws,omitempty"` // what hash or chance decided, in order
 	Choice   *ChoiceTrace `json:"choice,omitempty"`
 	Sentence string       `json:"sentence"` // the choice and why, in one sentence
+
+	level *level // that answered
 }
 
 // RuleTrace is one rule that was tried.
@@ -164,11 +167,10 @@ func clientNetwork(a netip.Addr) string {
 	if a.Is4() {
 		width = networkBits4
 	}
-	p, err := a.Prefix(width)
-	if err != nil {
-		return "an unknown client"
+	if p, err := a.Prefix(width); err == nil && p.IsValid() {
+		return p.String()
 	}
-	return p.String()
+	return "an unknown client"
 }
 
 // trace is Choose with reasons. It filters the one plan again with the same
@@ -214,10 +216,18 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 			m := &t.Tiers[i].Members[j]
 			st := l.states.Site(m.Site)
 			m.State, m.Draining, m.Shed = st.State, st.Draining, share(st.Shed)
-			m.Load, m.Capacity = st.Load, st.Capacity
+			m.Load, m.Capacity = finite(st.Load), finite(st.Capacity)
 			m.Why, m.Share, m.Chosen, m.verdict = why(&st), 0, false, notAsked
 		}
 	}
+}
+
+// finite keeps out what JSON cannot say.
+func finite(x float64) float64 {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
+		return 0
+	}
+	return x
 }
 
 // why is the reason of a site's state, an operator's order first.
@@ -272,7 +282,7 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 	case isDraining:
 		return "draining"
 	case isOrdered:
-		return "kept away by an operator, even now that all fail open"
+		return "avoided, by an operator's order"
 	case isZero:
 		return "weight 0: only when nothing else is available"
 	case isNotZero, notAsked:
@@ -291,6 +301,10 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 	return "full"
 }
 
+// percent is the share with as many digits as people want; a little is not nothing.
 func percent(share float64) string {
+	if share > 0 && share < 0.0005 {
+		return "< 0.1 %"
+	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", 100*share), ".0") + " %"
 }

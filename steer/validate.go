@@ -49,13 +49,13 @@ func (v *validator) site(s Site, names map[string]bool) {
 	}
 	names[s.Name] = true
 	if !validWeight(s.Weight) {
-		v.bad("site %q: weight %v: must be a number from 0 to %g", s.Name, s.Weight, float64(maxWeight))
+		v.bad("site %q: weight %v: %s", s.Name, s.Weight, weightWanted)
 	}
 	if math.IsNaN(s.Bias) || math.IsInf(s.Bias, 0) {
 		v.bad("site %q: bias %v: must be a number of kilometres", s.Name, s.Bias)
 	}
 	if !(s.Capacity >= 0 && s.Capacity <= maxCapacity) {
-		v.bad("site %q: capacity %v: must be a number from 0 to %g", s.Name, s.Capacity, float64(maxCapacity))
+		v.bad("site %q: capacity %v: must be from 0 to %g", s.Name, s.Capacity, maxCapacity)
 	}
 	if l := s.Location; s.HasLocation && !(math.Abs(l.Latitude) <= 90 && math.Abs(l.Longitude) <= 180) {
 		v.bad("site %q: location %v, %v: must be a latitude of -90 to 90 and a longitude of -180 to 180 degrees", s.Name, l.Latitude, l.Longitude)
@@ -86,7 +86,7 @@ func (v *validator) tier(where string, t Target) {
 		case seen[m.Site]:
 			v.bad("%s: site %q occurs twice: must occur once", where, v.sites[m.Site].Name)
 		case !validWeight(m.Weight):
-			v.bad("%s: weight %v of site %q: must be a number from 0 to %g", where, m.Weight, v.sites[m.Site].Name, float64(maxWeight))
+			v.bad("%s: weight %v of site %q: %s", where, m.Weight, v.sites[m.Site].Name, weightWanted)
 		}
 		seen[m.Site] = true
 	}

@@ -87,7 +87,7 @@ func (t *Trace) writeRules(w io.Writer) {
 	}
 	states := fmt.Sprintf("revision %d", t.Revision)
 	if t.Revision == 0 {
-		states = "none yet: every site counts as in service"
+		states = "revision 0, before the first: a site that is unknown counts as in service"
 	}
 	if t.Stale {
 		states += ", STALE: the store cannot be reached, so these are the last known"

@@ -156,8 +156,10 @@ func (l leastLoad) pick(t *table) *server {
 // would win every pick until its connections are up to the others'.
 func (l leastLoad) leastOfAll(t *table) *server {
 	var best, resting *candidate
-	for i := range t.candidates {
-		c := &t.candidates[i]
+	n := len(t.candidates)
+	first := int(unit(l.random()) * float64(n)) // equals share: no server is first always
+	for i := range n {
+		c := &t.candidates[(first+i)%n]
 		which := &best
 		if c.ramp < 1 && unit(l.random()) >= c.ramp {
 			which = &resting

@@ -25,9 +25,10 @@ type TableStats struct {
 // returns for it. db may be nil: then nothing is known of any place.
 //
 // cohort gets the Place of a piece of the address space and the longest of cuts
-// that contains it, the zero Prefix if none does. It is called once for each
-// distinct pair, in no order that matters, from the calling goroutine. Networks in
-// cuts lose their host bits; IPv4-mapped ones are taken for IPv4.
+// that contains it, the zero Prefix if none does. It is called from the calling
+// goroutine, once for each distinct combination of cut and what every source says,
+// not for each network. Networks in cuts lose their host bits; IPv4-mapped ones
+// are taken for IPv4.
 //
 // Neighbours with the same number merge as far as they go.
 func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix) uint32) *Table {
@@ -45,9 +46,9 @@ func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix
 		}
 		parts = append(parts, c.family(v4))
 		into := t.family(v4)
-		n.changed = 0
+		n.note(0)
 		sweep(parts, func(at run, values []uint32, changed int) {
-			n.changed = min(n.changed, changed)
+			n.note(changed)
 			if at.kind == plain {
 				at.value = n.number(values)
 			}
@@ -80,81 +81,6 @@ func newCutter(cuts []netip.Prefix) cutter {
 	}
 	c.both = nested(networks)
 	return c
-}
-
-// numberer turns what the sources say about a piece into the caller's number,
-// step by step: the Place known so far and the next source's number give the next
-// Place. Each step is remembered, so that millions of pieces cost a few joins.
-type numberer struct {
-	cuts   []netip.Prefix
-	cohort func(Place, netip.Prefix) uint32
-
-	sources [][]Place           // by step: what the source's numbers mean
-	joined  []map[uint64]uint32 // by step: place so far and source's number to place
-	places  []Place             // distinct joined ones
-	numbers map[Place]uint32
-	cohorts map[uint64]uint32 // joined place and cut to the caller's number
-	chain   []uint32          // the places of the last piece, step by step; chain[0] is the zero Place
-	changed int               // the first of the sweep's values that is not that of the last piece
-}
-
-func newNumberer(db *DB, cuts []netip.Prefix, cohort func(Place, netip.Prefix) uint32) *numberer {
-	n := &numberer{
-		cuts:    cuts,
-		cohort:  cohort,
-		sources: [][]Place{db.overrides.places},
-		places:  []Place{{}},
-		numbers: map[Place]uint32{{}: 0},
-		cohorts: map[uint64]uint32{},
-	}
-	for _, s := range db.sources {
-		n.sources = append(n.sources, s.places)
-	}
-	for range n.sources {
-		n.joined = append(n.joined, map[uint64]uint32{})
-	}
-	n.chain = make([]uint32, len(n.sources)+1)
-	return n
-}
-
-// number returns the caller's number of a piece. values are those of the sweep:
-// the holes', each source's, the cut's.
-func (n *numberer) number(values []uint32) uint32 {
-	for step := max(n.changed-1, 0); step < len(n.sources); step++ {
-		n.chain[step+1] = n.join(step, n.chain[step], values[step+1])
-	}
-	n.changed = len(values)
-	place, cut := n.chain[len(n.chain)-1], values[len(values)-1]
-	pair := uint64(place)<<32 | uint64(cut)
-	number, ok := n.cohorts[pair]
-	if !ok {
-		number = n.cohort(n.places[place], n.cuts[cut])
-		n.cohorts[pair] = number
-	}
-	return number
-}
-
-func (n *numberer) join(step int, place, value uint32) uint32 {
-	if value == 0 {
-		return place // a miss adds nothing
-	}
-	pair := uint64(place)<<32 | uint64(value)
-	id, ok := n.joined[step][pair]
-	if !ok {
-		id = n.intern(n.places[place].fill(n.sources[step][value]))
-		n.joined[step][pair] = id
-	}
-	return id
-}
-
-func (n *numberer) intern(p Place) uint32 {
-	id, ok := n.numbers[p]
-	if !ok {
-		id = uint32(len(n.places))
-		n.numbers[p] = id
-		n.places = append(n.places, p)
-	}
-	return id
 }
 
 // Lookup returns the number of an address and the width in bits of the leaf

@@ -22,10 +22,11 @@ var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 1, kindOverr
 
 // keyOf builds a key. Names may hold anything, a slash too.
 func keyOf(kind string, names ...string) string {
-	for i, n := range names {
-		names[i] = url.PathEscape(n)
+	key := root + kind
+	for _, n := range names {
+		key += "/" + url.PathEscape(n)
 	}
-	return root + kind + "/" + strings.Join(names, "/")
+	return key
 }
 
 // splitKey is keyOf's inverse.

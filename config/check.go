@@ -5,6 +5,8 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+
+	"gslb/steer"
 )
 
 // nameForm is what sites, groups, checks, frontends and nodes may be called:
@@ -25,6 +27,25 @@ func (c *Config) check(r *report) {
 	c.checkListens(r)
 	c.checkFiles(r)
 	c.checkUnused(r)
+	c.checkPolicies(r)
+}
+
+// checkPolicies compiles what is found right, so that nothing that steer
+// refuses comes through.
+func (c *Config) checkPolicies(r *report) {
+	if len(r.errors.Problems) > 0 {
+		return
+	}
+	policies, err := c.Policies()
+	if err != nil {
+		r.bad("steer", "%v", err)
+	}
+	sites := c.SteerSites()
+	for i := range policies {
+		if _, err := steer.Compile(&policies[i], sites); err != nil {
+			r.bad(indexPath("steer", i), "%v", err)
+		}
+	}
 }
 
 // checkRooms lets each room judge its own table.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -79,8 +80,18 @@ func (c *Config) checkRules(r *report, path string, s Steer) {
 			everyone = at
 		}
 	}
-	if everyone == "" && len(s.Rules) > 0 && !r.faulty(path+".rule") {
-		r.warn(path, "no rule for everyone else: end with a [[steer.rule]] that has only to")
+	if everyone == "" && !r.faulty(path+".rule") {
+		c.checkImplicitRule(r, path, s)
+	}
+}
+
+// implicitTarget is where clients go that no rule matches (see steer.Compile).
+const implicitTarget = "nearest:all"
+
+func (c *Config) checkImplicitRule(r *report, path string, s Steer) {
+	r.warn(path, `no rule for everyone else: they go to %q; if that is meant, write it as the last [[steer.rule]]`, implicitTarget)
+	if t, err := steer.ParseTarget(implicitTarget, c.SteerSites(), nil); err == nil && !r.unread("site") {
+		c.checkMembers(r, path, fmt.Sprintf("no rule for everyone else, so they go to %q", implicitTarget), s, t)
 	}
 }
 
@@ -157,7 +168,7 @@ func (c *Config) checkTargets(r *report, key string, s Steer, targets []string) 
 			c.badTarget(r, at, text, err)
 			continue
 		}
-		c.checkMembers(r, at, text, s, t)
+		c.checkMembers(r, at, strconv.Quote(text), s, t)
 	}
 }
 
@@ -177,8 +188,9 @@ func (c *Config) badTarget(r *report, key, text string, err error) {
 	r.badHint(key, didYouMean(unknown.Name, unknown.Known), "%q: no %s is named %q", text, unknown.What, unknown.Name)
 }
 
-// checkMembers reports the sites of a target that lack what the answer or the pick needs.
-func (c *Config) checkMembers(r *report, key, text string, s Steer, t steer.Target) {
+// checkMembers reports the sites of a target that lack what the answer or the
+// pick needs. Subject is how the message begins.
+func (c *Config) checkMembers(r *report, key, subject string, s Steer, t steer.Target) {
 	var noCNAME, noAddress, noLocation, noCapacity []string
 	for _, m := range t.Members {
 		site := c.Sites[m.Site]
@@ -196,13 +208,13 @@ func (c *Config) checkMembers(r *report, key, text string, s Steer, t steer.Targ
 	many := len(t.Members) > 1
 	switch {
 	case s.Answer == AnswerCNAME && noCNAME != nil:
-		r.bad(key, `%q: %s: answer = "cname" needs a cname of every site it can choose`, text, without("site", noCNAME, "cname"))
+		r.bad(key, `%s: %s: answer = "cname" needs a cname of every site it can choose`, subject, without("site", noCNAME, "cname"))
 	case s.Answer == AnswerAddress && noAddress != nil:
-		r.bad(key, `%q: %s: answer = "address" needs addresses of every site it can choose`, text, without("site", noAddress, "addresses"))
+		r.bad(key, `%s: %s: answer = "address" needs addresses of every site it can choose`, subject, without("site", noAddress, "addresses"))
 	case t.Pick == steer.Nearest && noLocation != nil && many:
-		r.warn(key, "%q: %s: a site whose distance is not known comes last", text, without("site", noLocation, "location"))
+		r.warn(key, "%s: %s: a site whose distance is not known comes last", subject, without("site", noLocation, "location"))
 	case t.Pick == steer.Load && noCapacity != nil && many:
-		r.warn(key, "%q: %s: what it has to spare is only known from its balancer's reports", text, without("site", noCapacity, "capacity"))
+		r.warn(key, "%s: %s: what it has to spare is only known from its balancer's reports", subject, without("site", noCapacity, "capacity"))
 	}
 }
 
@@ -236,8 +248,13 @@ func (c *Config) warnUntargeted(r *report) {
 		}
 	}
 	for _, s := range c.Steers {
+		everyone := false
 		for _, rule := range s.Rules {
 			use(rule.To)
+			everyone = everyone || rule.matchesEveryone()
+		}
+		if !everyone {
+			use([]string{implicitTarget})
 		}
 		use(s.LastResort)
 	}

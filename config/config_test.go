@@ -5,9 +5,13 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"gslb/steer"
 )
 
 var update = flag.Bool("update", false, "write the .want files anew")
@@ -104,4 +108,141 @@ func TestWarnings(t *testing.T) {
 		return c.Warnings
 	})
 	checkLines(t, "warn", "# WARN", all)
+}
+
+// TestDesignExample loads the example of the design, and a second site that its
+// rules refer to.
+func TestDesignExample(t *testing.T) {
+	c, err := Load("testdata/good/design.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs("testdata/good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		what      string
+		got, want any
+	}{
+		{"node", c.Node, Node{
+			Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"},
+			DataDir: "/var/lib/gslb", LogLevel: "info", LogFormat: "text",
+		}},
+		{"zone file", c.Zones[0].File, filepath.Join(dir, "abc.com.zone")},
+		{"database", c.Geo.Databases[1], filepath.Join(dir, "GeoLite2-ASN.mmdb")},
+		{"override", c.Geo.Overrides[0].Place.ISP, "KT"},
+		{"embedded", c.Etcd.Embedded, true},
+		{"api", c.API.Listen, "127.0.0.1:8053"},
+		{"UDP size", c.DNS.MaxUDPSize, 1232},
+		{"check", c.Checks["web"].Timeout, time.Second},
+		{"TTL", c.Steers[0].TTL, 30 * time.Second},
+		{"site of the frontend, by its address", c.Frontends[0].Site, "kt"},
+		{"spare", c.Frontends[0].Spares[0].Address, "10.0.1.13:443"},
+		{"servers wanted", c.Frontends[0].MinServers, 2},
+		{"warnings", len(c.Warnings), 0},
+	} {
+		if !reflect.DeepEqual(tt.got, tt.want) {
+			t.Errorf("%s is %v, want %v", tt.what, tt.got, tt.want)
+		}
+	}
+}
+
+func TestGoodFiles(t *testing.T) {
+	paths, err := filepath.Glob("testdata/good/*.toml")
+	if err != nil || len(paths) < 3 {
+		t.Fatalf("found %v, %v", paths, err)
+	}
+	for _, path := range paths {
+		c, err := Load(path)
+		if err != nil {
+			t.Errorf("%v", err)
+		} else if len(c.Warnings) > 0 {
+			t.Errorf("%v", c.Warnings)
+		}
+	}
+}
+
+// TestDocumentedExample loads the example of the reference.
+func TestDocumentedExample(t *testing.T) {
+	data, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(data), "```toml\n")
+	text, _, _ = strings.Cut(text, "```")
+	c, err := Parse("configuration.md", []byte(text), "testdata/good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Warnings) > 0 || len(c.Sites) != 2 {
+		t.Errorf("%d sites, warnings %v", len(c.Sites), c.Warnings)
+	}
+}
+
+func TestPolicies(t *testing.T) {
+	c, err := Load("testdata/good/fleet.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sites := c.SteerSites()
+	if s := sites[2]; s.Name != "tokyo" || s.HasLocation || s.Weight != 2.5 || s.Bias != -100 || s.Capacity != 500 {
+		t.Errorf("tokyo is %+v", s)
+	}
+	if s := sites[0]; !s.HasLocation || s.Location.Latitude != 37.57 || s.Location.Longitude != 126.98 || s.Weight != 1 {
+		t.Errorf("kt is %+v", s)
+	}
+	got, err := c.Policies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 2 || got[0].Name != "www.abc.com." || got[1].Name != "*.cdn.abc.com." || got[1].TTL != 30*time.Second {
+		t.Fatalf("policies are %+v", got)
+	}
+	tier := func(label string, pick steer.Pick, members ...steer.Member) steer.Target {
+		return steer.Target{Label: label, Pick: pick, Members: members}
+	}
+	kt, lgu, tokyo := steer.Member{Site: 0, Weight: 1}, steer.Member{Site: 1, Weight: 1}, steer.Member{Site: 2, Weight: 2.5}
+	want := []steer.Target{
+		tier("kt", steer.Nearest, kt),
+		tier("weighted:korea", steer.Weighted, steer.Member{Site: 0, Weight: 3}, lgu),
+		tier("hash:all", steer.Hash, kt, lgu, tokyo),
+	}
+	if tiers := got[0].Rules[0].Tiers; !reflect.DeepEqual(tiers, want) {
+		t.Errorf("tiers are %+v, want %+v", tiers, want)
+	}
+	if m := got[0].Rules[0].Match; !slices.Equal(m.ISP, []string{"KT"}) || len(m.Networks) != 2 || m.ASN[0] != 4766 {
+		t.Errorf("match is %+v", m)
+	}
+	if last := got[0].LastResort; !reflect.DeepEqual(last, []steer.Target{tier("tokyo", steer.Nearest, tokyo)}) {
+		t.Errorf("last resort is %+v", last)
+	}
+}
+
+func TestMinimal(t *testing.T) {
+	c, err := Parse("x.toml", []byte("[dns]\nlisten = [\"127.0.0.1:0\"]\n[[zone]]\nname = \"ABC.com\"\nfile = \"abc.com.zone\"\n"), "testdata/good")
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Skip(err)
+	}
+	if c.Node.Name != host || !slices.Equal(c.Node.Roles, []string{"dns", "checker"}) {
+		t.Errorf("node is %+v", c.Node)
+	}
+	if filepath.Base(c.Node.DataDir) != "gslb-data" || !filepath.IsAbs(c.Node.DataDir) {
+		t.Errorf("data directory is %s", c.Node.DataDir)
+	}
+	if c.Zones[0].Name != "abc.com." {
+		t.Errorf("zone is %s", c.Zones[0].Name)
+	}
+}
+
+func TestUnreadableFile(t *testing.T) {
+	_, err := Load("testdata/nowhere.toml")
+	want := "testdata/nowhere.toml: cannot read the configuration: no such file or directory"
+	if err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
 }

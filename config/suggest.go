@@ -41,7 +41,7 @@ func nearest(word string, candidates []string) string {
 func distance(a, b string) int {
 	x, y := []rune(a), []rune(b)
 	if len(x) > 64 || len(y) > 64 { // no key or name is as long: not worth the square
-		return 64
+		return max(len(x), len(y))
 	}
 	var older, last []int
 	row := make([]int, len(y)+1)

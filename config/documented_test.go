@@ -1,0 +1,75 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// tables returns the keys of every table of the configuration, by header as
+// the reference writes it ("[dns]", "[[steer.rule]]", "[check.NAME]").
+func tables() map[string][]string {
+	all := map[string][]string{}
+	var walk func(typ reflect.Type, header, path string)
+	walk = func(typ reflect.Type, header, path string) {
+		for i := range typ.NumField() {
+			tag := typ.Field(i).Tag.Get("toml")
+			if tag == "" || tag == "-" {
+				continue
+			}
+			inner, name := typ.Field(i).Type, strings.TrimPrefix(path+"."+tag, ".")
+			switch {
+			case inner.Kind() == reflect.Struct && strings.HasPrefix(inner.PkgPath(), "gslb/"):
+				walk(inner, "["+name+"]", name)
+			case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct && strings.HasPrefix(inner.Elem().PkgPath(), "gslb/"):
+				walk(inner.Elem(), "[["+name+"]]", name)
+			case inner.Kind() == reflect.Map && inner.Elem().Kind() == reflect.Struct:
+				walk(inner.Elem(), "["+name+".NAME]", name+".NAME")
+			default:
+				all[header] = append(all[header], tag)
+				continue
+			}
+			if header != "" && inner.Kind() == reflect.Struct { // written in a line as often as not
+				all[header] = append(all[header], tag)
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "", "")
+	return all
+}
+
+// TestReference sees that docs/configuration.md has each table, each of its
+// keys as a row there, and no key that does not exist.
+func TestReference(t *testing.T) {
+	data, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented, header := map[string][]string{}, ""
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "#") {
+			header = ""
+			if first := strings.IndexByte(line, '`'); first >= 0 {
+				header = line[first+1 : strings.LastIndexByte(line, '`')]
+			}
+		}
+		if rest, ok := strings.CutPrefix(line, "| `"); ok && header != "" {
+			key, _, _ := strings.Cut(rest, "`")
+			documented[header] = append(documented[header], key)
+		}
+	}
+	for header, keys := range tables() {
+		for _, key := range keys {
+			if !slices.Contains(documented[header], key) {
+				t.Errorf("%s: %q is not documented", header, key)
+			}
+		}
+		for _, key := range documented[header] {
+			if !slices.Contains(keys, key) {
+				t.Errorf("%s: %q is documented, but not a key", header, key)
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package dnsserver
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestValidate(t *testing.T) {
+	listen := []string{"0.0.0.0:53", "[::]:53"}
+	tests := []struct {
+		name string
+		cfg  Config
+		want string // keys with faults
+	}{
+		{"listen only", Config{Listen: listen}, ""},
+		{"all ways to listen", Config{Listen: []string{":53", "127.0.0.1:0", "localhost:5353", "[2001:db8::1]:53"}}, ""},
+		{"nothing", Config{}, "listen"},
+		{"no port", Config{Listen: []string{"0.0.0.0", "[::]"}}, "listen[0] listen[1]"},
+		{"no address", Config{Listen: []string{"ns1.abc.com:53"}}, "listen[0]"},
+		{"no number", Config{Listen: []string{"0.0.0.0:domain", "0.0.0.0:65536"}}, "listen[0] listen[1]"},
+		{"below the bounds", Config{Listen: listen, Workers: -1, MaxUDPSize: 511, ECSMaxV4: -1, ECSMaxV6: -1, TCPIdle: 1, TCPMax: -1, TCPMaxClient: -1}, "workers max_udp_size ecs_max_v4 ecs_max_v6 tcp_idle tcp_max tcp_max_client"},
+		{"above the bounds", Config{Listen: listen, Workers: 5000, MaxUDPSize: 4097, ECSMaxV4: 33, ECSMaxV6: 129, TCPIdle: 2 * time.Hour, TCPMax: 10, TCPMaxClient: 11}, "workers max_udp_size ecs_max_v4 ecs_max_v6 tcp_idle tcp_max_client"},
+		{"at the bounds", Config{Listen: listen, Workers: 1024, MaxUDPSize: 4096, ECSMaxV4: 32, ECSMaxV6: 128, TCPIdle: time.Hour, TCPMax: 10, TCPMaxClient: 10}, ""},
+		{"few connections", Config{Listen: listen, TCPMax: 10}, ""},
+		{"host bits", Config{Listen: listen, ECSFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/8")}}, "ecs_from[1]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, cfg := range []Config{tt.cfg, tt.cfg.WithDefaults()} { // the same before and after
+				var keys []string
+				cfg.Validate(func(key, msg string) { keys = append(keys, key) })
+				if got := strings.Join(keys, " "); got != tt.want {
+					t.Errorf("faults at %q, want %q", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestWithDefaults(t *testing.T) {
+	c := Config{}.WithDefaults()
+	if c.MaxUDPSize != 1232 || c.ECS == nil || !*c.ECS || c.ECSMaxV4 != 24 || c.ECSMaxV6 != 56 || c.TCPIdle != 10*time.Second || c.TCPMax != 1000 || c.TCPMaxClient != 100 {
+		t.Errorf("defaults are %+v", c)
+	}
+	no := false
+	if c := (Config{ECS: &no, MaxUDPSize: 512}).WithDefaults(); *c.ECS || c.MaxUDPSize != 512 {
+		t.Errorf("what is set is not kept: %+v", c)
+	}
+}

@@ -202,8 +202,8 @@ func activeChecks(cfgs []Config, checks map[string]probe.Config) []probe.Check {
 }
 
 // Listen opens the listeners, so that a taken port is known before anything
-// else starts. Run does it too if it was not called. The error joins all
-// addresses that failed; then none is open.
+// else starts. Run does it too if it was not called, and closes them at its
+// end. The error joins all addresses that failed; then none is open.
 func (b *Balancer) Listen() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -3,7 +3,6 @@ package balancer
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -254,78 +252,5 @@ func TestRoundRobinSpreads(t *testing.T) {
 	}
 	if a.accepted.Load() != 5 || b.accepted.Load() != 5 {
 		t.Errorf("a took %d, b %d connections, want 5 each", a.accepted.Load(), b.accepted.Load())
-	}
-}
-
-func TestKilledServerIsIsolatedAndNobodyRefused(t *testing.T) {
-	a, b, c := newBackend(t, "a", nil), newBackend(t, "b", nil), newBackend(t, "c", nil)
-	for _, pick := range Picks() {
-		t.Run(pick, func(t *testing.T) {
-			cfg := config(a, b, c)
-			cfg.Pick = pick
-			r := newRig(t, cfg, nil)
-			held := map[string]*client{}
-			for len(held) < 3 {
-				cl := r.mustConnect()
-				held[cl.from] = cl
-			}
-			var refused, served atomic.Int64
-			stop := make(chan struct{})
-			var wg sync.WaitGroup
-			for range 4 {
-				wg.Go(func() {
-					for {
-						select {
-						case <-stop:
-							return
-						default:
-						}
-						cl, err := r.connect()
-						if err != nil {
-							// A connection that the dying server had taken is its own.
-							if !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
-								t.Errorf("refused: %v", err)
-							}
-							refused.Add(1)
-							continue
-						}
-						served.Add(1)
-						cl.Close()
-					}
-				})
-			}
-			eventually(t, "a stream", func() bool { return served.Load() > 100 })
-			a.kill()
-			eventually(t, "isolation of a", func() bool { return r.happened(EventIsolated, a.address) })
-			before, from := refused.Load(), served.Load()
-			eventually(t, "a stream after isolation", func() bool { return served.Load() > from+200 })
-			if n := refused.Load() - before; n != 0 {
-				t.Errorf("%d connections broken after the isolation, want 0", n)
-			}
-			close(stop)
-			wg.Wait()
-			if n := r.Status()[0].Counters.Refused; n != 0 {
-				t.Errorf("%d connections refused, want 0", n)
-			}
-			for name, cl := range held {
-				if err := cl.echo("still there"); (err == nil) != (name != "a") {
-					t.Errorf("established connection to %s: %v", name, err)
-				}
-			}
-			if got := r.server(a.address); got.State != health.Down || got.Failures < passiveFall {
-				t.Errorf("killed server: %+v", got)
-			}
-			eventually(t, "report of 2 healthy", func() bool { return r.lastReport().Healthy == 2 && r.lastReport().Total == 3 })
-			a.start()
-			eventually(t, "recovery of a", func() bool { return r.happened(EventRecovered, a.address) })
-			if s := r.server(a.address); s.SlowStart >= 1 || s.State == health.Down {
-				t.Errorf("recovered server is not in slow start: %+v", s)
-			}
-			eventually(t, "a connection to a", func() bool {
-				cl := r.mustConnect()
-				defer cl.Close()
-				return cl.from == "a"
-			})
-		})
 	}
 }

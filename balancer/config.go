@@ -17,7 +17,7 @@ type Config struct {
 	Site    string         `toml:"site"`   // the site this frontend serves; default: node.site
 	Listen  []string       `toml:"listen"` // host:port
 	Pick    string         `toml:"pick"`   // "round-robin" or "least-load" (default)
-	Check   string         `toml:"check"`  // a [check.NAME]; empty: passive health only
+	Check   string         `toml:"check"`  // a [check.NAME], made at each server's own address and port; empty: passive health only
 	Servers []ServerConfig `toml:"server"`
 	Spares  []ServerConfig `toml:"spare"`
 	// MinServers is how many healthy servers the frontend wants in service: below

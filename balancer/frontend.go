@@ -31,13 +31,11 @@ func (f *frontend) follow(cfg Config, rule *probe.Config) {
 // drain waits until the frontend has no connections, and resets those that are
 // left after most. Nothing is accepted for it any more.
 func (f *frontend) drain(most time.Duration) {
-	const look = 10 * time.Millisecond
-	for ; f.gate.inside() > 0; most -= look {
-		if most <= 0 {
+	for end := time.Now().Add(most); f.gate.inside() > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
 			f.cut()
 			return
 		}
-		time.Sleep(look)
 	}
 }
 

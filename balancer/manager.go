@@ -17,7 +17,7 @@ import (
 //	passive   2 connects in a row failed          the active check has been up for its rise
 //	                                              since; without one, a connect of the
 //	                                              manager's own succeeds (1 s after, then 2 s …)
-//	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that
+//	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that, 1 s after at the earliest
 //
 // passive and overload are guesses of this balancer alone. Together they
 // isolate at most half of the pool, and never the last available server.
@@ -33,6 +33,7 @@ const (
 	retryMost   = 30 * time.Second // each further try waits twice as long, up to this
 	stable      = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
 	hysteresis  = 0.8              // an overloaded server is back below this share of OverloadAt
+	fullLeast   = time.Second      // and after this long: short connections come and go faster than people read
 )
 
 // cause is why a server is isolated; several may hold at once.
@@ -55,6 +56,7 @@ type isolation struct {
 	trying    bool      // a try is under way
 	tried     bool      // and succeeded
 	returned  time.Time // when the last passive isolation ended
+	full      time.Time // when the overload cause began
 }
 
 func (i *isolation) has(c cause) bool { return i.causes&c != 0 }
@@ -74,7 +76,7 @@ func (p *pool) judge(s *server, now time.Time) {
 	i, before := &s.isolation, s.isolation.causes
 	p.judgeCheck(s)
 	p.judgePassive(s, now)
-	p.judgeOverload(s)
+	p.judgeOverload(s, now)
 	switch {
 	case before == 0 && i.causes != 0:
 		s.isolated++
@@ -137,14 +139,17 @@ func (p *pool) checkedAgain(s *server, now time.Time) bool {
 	return now.Sub(s.isolation.since) >= max(rise, s.isolation.wait)
 }
 
-func (p *pool) judgeOverload(s *server) {
+func (p *pool) judgeOverload(s *server, now time.Time) {
 	i, at := &s.isolation, p.cfg.OverloadAt
 	load := s.load()
 	switch {
-	case at == 0 || load < at*hysteresis:
-		i.causes &^= causeOverload
-	case load >= at && !i.has(causeOverload) && p.mayIsolate(s):
+	case i.has(causeOverload):
+		if at == 0 || load < at*hysteresis && now.Sub(i.full) >= fullLeast {
+			i.causes &^= causeOverload
+		}
+	case at > 0 && load >= at && p.mayIsolate(s):
 		i.causes |= causeOverload
+		i.full = now
 		if i.causes == causeOverload {
 			i.why = fmt.Sprintf("overload: %d connections are %.0f %% of its capacity of %g", s.open.Load(), 100*load, s.Capacity)
 		}

@@ -300,7 +300,7 @@ func TestOverload(t *testing.T) {
 	} {
 		b.server("a").open.Store(step.a)
 		b.server("b").open.Store(step.b)
-		b.pass(2 * tick)
+		b.pass(fullLeast + 2*tick)
 		if t.Run(fmt.Sprint(step), func(t *testing.T) { b.t = t; b.want(step.want) }); t.Failed() {
 			break
 		}

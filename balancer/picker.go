@@ -3,7 +3,6 @@ package balancer
 import (
 	"maps"
 	"slices"
-	"sort"
 	"sync"
 )
 
@@ -176,10 +175,17 @@ func (l leastLoad) leastOfAll(t *table) *server {
 
 // draw returns a candidate at random, in proportion to share.
 func (l leastLoad) draw(t *table) *candidate {
-	n := len(t.candidates)
-	at := unit(l.random()) * t.candidates[n-1].upto
-	i := sort.Search(n, func(i int) bool { return t.candidates[i].upto > at })
-	return &t.candidates[min(i, n-1)] // n: the product was rounded up to the sum
+	low, high := 0, len(t.candidates)-1
+	at := unit(l.random()) * t.candidates[high].upto
+	for low < high { // sort.Search would cost a call for each step
+		middle := int(uint(low+high) / 2)
+		if t.candidates[middle].upto > at {
+			high = middle
+		} else {
+			low = middle + 1
+		}
+	}
+	return &t.candidates[low]
 }
 
 // unit maps a random number to [0,1).

@@ -187,6 +187,7 @@ func (p *proxy) run(ctx context.Context) {
 // one more, if several do at once; that one waits here and no server sees it.)
 func (p *proxy) accept(l *listener) {
 	var pause time.Duration
+	var warned time.Time
 	for {
 		if !l.front.Load().gate.ready(l.done) {
 			return
@@ -211,7 +212,8 @@ func (p *proxy) accept(l *listener) {
 		default:
 			// Mostly EMFILE or ENFILE: descriptors come back as connections end.
 			f.counters.acceptErrors.Add(1)
-			if pause == 0 {
+			if time.Since(warned) > 10*time.Second {
+				warned = time.Now()
 				p.log.Warn("balancer: cannot accept; will go on trying", "frontend", f.name, "listen", l.Addr().String(), "error", err)
 			}
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
@@ -296,14 +298,18 @@ func (p *proxy) connect(f *frontend, cfg *Config) (*server, *net.TCPConn) {
 			return s, conn
 		}
 		s.open.Add(-1)
-		if ownFault(err) {
+		switch {
+		case !ownFault(err):
+			f.pool.failed(s, err)
+			tried = append(tried, s)
+		case errors.Is(err, syscall.EADDRNOTAVAIL): // no port is left here for this server; for others there may be
+			f.counters.localErrors.Add(1)
+			tried = append(tried, s)
+		default:
 			f.counters.localErrors.Add(1)
 			time.Sleep(pause)
 			pause *= 2
-			continue
 		}
-		f.pool.failed(s, err)
-		tried = append(tried, s)
 	}
 	return nil, nil
 }

@@ -118,10 +118,9 @@ func (r *relay) pass(dst *net.TCPConn) {
 
 // flush waits until the peer of conn has taken all that was written.
 func flush(conn *net.TCPConn, most time.Duration) {
-	for pause := time.Millisecond; most > 0 && unsent(conn) > 0; pause *= 2 {
-		pause = min(pause, most, 50*time.Millisecond)
+	end := time.Now().Add(most)
+	for pause := time.Millisecond; unsent(conn) > 0 && time.Now().Before(end); pause = min(2*pause, 50*time.Millisecond) {
 		time.Sleep(pause)
-		most -= pause
 	}
 }
 

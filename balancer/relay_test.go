@@ -127,6 +127,7 @@ func sha256of(data []byte) []byte {
 }
 
 func TestBulkThenTalk(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(c *Config) { c.CloseTimeout = 400 * time.Millisecond }, func(t *testing.T, p *pipe, from, to *net.TCPConn) {
 		block := string(make([]byte, 4<<20))
 		for range 3 { // into splicing and out of it again
@@ -193,6 +194,7 @@ func TestWriteToADeadEndStillDeliversTheRest(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
+	t.Parallel()
 	short := func(c *Config) { c.IdleTimeout = 200 * time.Millisecond }
 	eachWay(t, short, func(t *testing.T, p *pipe, from, to *net.TCPConn) {
 		for range 8 { // one direction is busy: the silent one does not count
@@ -213,6 +215,7 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 func TestIdleTimeoutWhileSplicing(t *testing.T) {
+	t.Parallel()
 	p := newPipe(t, func(c *Config) { c.IdleTimeout = 200 * time.Millisecond })
 	block := string(make([]byte, 4<<20))
 	go io.WriteString(p.server, block)
@@ -221,6 +224,7 @@ func TestIdleTimeoutWhileSplicing(t *testing.T) {
 }
 
 func TestCloseTimeoutIsApart(t *testing.T) {
+	t.Parallel()
 	eachWay(t, func(c *Config) { c.CloseTimeout = 100 * time.Millisecond }, func(t *testing.T, p *pipe, from, to *net.TCPConn) {
 		time.Sleep(150 * time.Millisecond) // open: only the idle time-out of 5 minutes counts
 		from.CloseWrite()
@@ -230,6 +234,7 @@ func TestCloseTimeoutIsApart(t *testing.T) {
 }
 
 func TestSlowReaderIsNotIdle(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
@@ -237,7 +242,7 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 	p.client.SetReadBuffer(4 << 10)
 	go io.Copy(p.server, zeros{}) // fills every buffer on the way, then moves now and then
 	buf := make([]byte, 16<<10)
-	for end := time.Now().Add(1500 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+	for end := time.Now().Add(1200 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
 		if _, err := io.ReadFull(p.client, buf); err != nil {
 			t.Fatalf("slow reader was cut off: %v", err)
 		}
@@ -249,6 +254,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestBackPressureIsBounded(t *testing.T) {
+	t.Parallel()
 	eachWay(t, nil, func(t *testing.T, p *pipe, from, to *net.TCPConn) {
 		var sent atomic.Int64
 		go func() {

@@ -29,7 +29,7 @@ func network(a netip.Addr) (key uint64, width uint8) {
 	return 0, 0
 }
 
-// phi is 2^64 divided by the phi ratio: its multiples, and those of its
+// phi is 2^64 divided by the golden ratio: its multiples, and those of its
 // upper half, are spread as evenly as multiples can be.
 const phi = 0x9E3779B97F4A7C15
 

@@ -30,7 +30,7 @@ const (
 // level is one attempt to find members that may be given.
 type level struct {
 	class      class
-	zero       bool // the members of weight zero; else those of any other
+	zero       bool // the members of weight zero; the level before has found none of any other
 	lastResort bool // in Plan.LastResort; else in Plan.Tiers
 	failOpen   bool
 	sheds      bool // Shed counts
@@ -79,7 +79,6 @@ const (
 	isDraining
 	isOrdered
 	isZero
-	isNotZero
 )
 
 // judge decides whether a member may be given at a level.
@@ -95,8 +94,6 @@ func (l *level) judge(m Member, s *standing) verdict {
 		return isDown
 	case !l.zero && m.Weight == 0:
 		return isZero
-	case l.zero && m.Weight != 0:
-		return isNotZero
 	}
 	return entitled
 }

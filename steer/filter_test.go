@@ -104,6 +104,9 @@ func TestLevelsInDraws(t *testing.T) {
 func TestChooseUnknownCohort(t *testing.T) {
 	c := compile(t, parsePolicy(t, "hash:all"), example)
 	early := c.Live(nil)
+	if early.States() != nil {
+		t.Error("made from no states, it has some")
+	}
 	late := c.Classify(inKT, inKTNetwork, nil)
 	ask := Ask{Client: aClient}
 	if got, want := early.Choose(1<<31, ask, nil), early.Choose(0, ask, nil); got != want {

@@ -26,9 +26,9 @@ func assignment(t *testing.T, sites []Site, s *health.States, n int) []string {
 // clients that move are those that move to it. Whether it goes by its health or out of
 // the configuration, and with equal weights or not.
 func TestHashMovesTheFewest(t *testing.T) {
-	const n = 20_000
+	const n = 8_000
 	r := rand.New(rand.NewPCG(5, 6))
-	for round := range 12 {
+	for round := range 8 {
 		sites := make([]Site, 2+r.IntN(8))
 		for i := range sites {
 			sites[i] = Site{Name: fmt.Sprint("site", i, round)}
@@ -78,12 +78,32 @@ func TestHashSpreadsTheRest(t *testing.T) {
 
 // A weight that grows draws clients in and pushes none about among the others.
 func TestHashWeightMovesTheFewest(t *testing.T) {
-	const n = 20_000
+	const n = 8_000
 	before := assignment(t, []Site{{Name: "a"}, {Name: "b"}, {Name: "c"}}, nil, n)
 	after := assignment(t, []Site{{Name: "a"}, {Name: "b", Weight: 2}, {Name: "c"}}, nil, n)
 	for i := range n {
 		if before[i] != after[i] && after[i] != "b" {
 			t.Fatalf("a client moved from %s to %s when b grew", before[i], after[i])
+		}
+	}
+}
+
+// Nodes of different versions serve side by side while a fleet is upgraded, so
+// who gets what must not change with the program. A change here is one that
+// operators must be told of.
+func TestChoicesArePinned(t *testing.T) {
+	for _, tc := range []struct{ tier, want string }{
+		{"hash:all", "lckuuclcuucluucklllullcllculcucl"},
+		{"hash:kt=1,lgu=2,cn=3,us=4", "lccuuclcuucluucullluluculculcucl"},
+		{"weighted:kt=1,lgu=2,cn=3,us=4", "llullcuukuuuuculukuccuululuucucc"},
+	} {
+		l := compile(t, policy(t, example, tc.tier), example).Live(nil)
+		got := ""
+		for i := range 32 {
+			got += l.Site(l.Choose(0, Ask{Client: client(i), Period: 7}, nil).Site).Name[:1]
+		}
+		if got != tc.want {
+			t.Errorf("%s: %s, want %s", tc.tier, got, tc.want)
 		}
 	}
 }

@@ -16,8 +16,8 @@ type Ask struct {
 	Period uint32
 	// Turn counts the answers of one name and query type: with one counter for
 	// A and AAAA together, clients that ask for both would have every A from one
-	// site and every AAAA from the other. Only RoundRobin advances it. Nil: always
-	// the first turn.
+	// site and every AAAA from the other. Only RoundRobin advances it, explained
+	// or not. Nil: always the first turn.
 	Turn *atomic.Uint32
 }
 

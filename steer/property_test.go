@@ -105,7 +105,7 @@ func member(tiers []Tier, c Choice) *Member {
 // fails open or to the last resort only when none is; with and without a trace it is
 // the same.
 func TestChoiceProperties(t *testing.T) {
-	for seed := range uint64(1500) {
+	for seed := range uint64(800) {
 		w := newWorld(rand.New(rand.NewPCG(seed, 1)))
 		c := compile(t, w.policy, w.sites)
 		places, cohorts := make([]geo.Place, 4), make([]uint32, 4)

@@ -37,7 +37,6 @@ func (f *filter) stage(t *Tier, sheds bool) (st stage, spill float64) {
 	default:
 		st = f.shared(t.Pick, 1-spill)
 	}
-	st.pick, st.spread = t.Pick, t.Spread
 	return st, spill
 }
 

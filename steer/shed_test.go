@@ -54,7 +54,7 @@ func TestShed(t *testing.T) {
 			c := compile(t, parsePolicy(t, tc.tiers), example)
 			cohort := c.Classify(inKT, inKTNetwork, nil)
 			l := c.Live(states(t, tc.states...))
-			near(t, countTurns(l, cohort, 40_000), tc.want, 0.009)
+			near(t, countTurns(l, cohort, 25_000), tc.want, 0.012)
 			near(t, traced(l, cohort), tc.want, 1e-6)
 		})
 	}
@@ -80,7 +80,7 @@ func TestShedInDraws(t *testing.T) {
 			t.Run(fmt.Sprint(pick, ":", tc.members, tc.states), func(t *testing.T) {
 				c := compile(t, parsePolicy(t, pick+":"+tc.members), example)
 				l := c.Live(states(t, tc.states...))
-				near(t, countTurns(l, 0, 40_000), tc.want, 0.009)
+				near(t, countTurns(l, 0, 25_000), tc.want, 0.012)
 				near(t, traced(l, 0), tc.want, 1e-6)
 			})
 		}
@@ -105,7 +105,7 @@ func TestShedHashIsSticky(t *testing.T) {
 		c := compile(t, policy(t, example, tier), example)
 		before, after := c.Live(nil), c.Live(states(t, "kt up 0.4"))
 		more := c.Live(states(t, "kt up 0.6"))
-		for i := range 20_000 {
+		for i := range 8_000 {
 			ask := Ask{Client: client(i)}
 			a, b := before.Choose(0, ask, nil), after.Choose(0, ask, nil)
 			if a.Site != b.Site && a.Site != 0 {

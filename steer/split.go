@@ -28,8 +28,6 @@ const (
 type stage struct {
 	kind     kind
 	tier     int8
-	pick     Pick // for the trace
-	spread   bool // for the trace
 	failOpen bool
 	last     bool // the last resort
 	shed     bool // who gets here was shed by an earlier stage

@@ -285,7 +285,7 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 		return "avoided, by an operator's order"
 	case isZero:
 		return "weight 0: only when nothing else is available"
-	case isNotZero, notAsked:
+	case notAsked:
 		return "not needed"
 	}
 	switch {

@@ -45,12 +45,12 @@ func newDialer(cfg Config, endpoint string, log *slog.Logger) (*dialer, error) {
 	if !secure {
 		return d, nil
 	}
-	for key, path := range map[string]string{"cert": cfg.Cert, "key": cfg.Key, "ca": cfg.CA} {
-		if path == "" {
+	for _, f := range [][2]string{{"cert", cfg.Cert}, {"key", cfg.Key}, {"ca", cfg.CA}} {
+		if f[1] == "" {
 			continue
 		}
-		if _, err := os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+		if _, err := os.ReadFile(f[1]); err != nil {
+			return nil, fmt.Errorf("%s: %w", f[0], err)
 		}
 	}
 	info := transport.TLSInfo{CertFile: cfg.Cert, KeyFile: cfg.Key, TrustedCAFile: cfg.CA}

@@ -102,6 +102,33 @@ func TestCluster(t *testing.T) {
 	await(t, views, "x=2 stale", has("w/x", "2", true))
 }
 
+// TestClusterAlone: a member whose others are away does not hold the node up,
+// new or not, and ends when told.
+func TestClusterAlone(t *testing.T) {
+	t.Parallel()
+	p := freePorts(t, 3)
+	cfg := Config{Name: "a", Listen: "127.0.0.1:0", Cluster: fmt.Sprintf("a=http://127.0.0.1:%d,b=http://127.0.0.1:%d,c=http://127.0.0.1:%d", p[0], p[1], p[2])}
+	dir := t.TempDir()
+	for _, life := range []string{"first", "second"} {
+		start := time.Now()
+		s, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
+		if err != nil {
+			t.Fatalf("%s life: %v", life, err)
+		}
+		if d := time.Since(start); d > 8*time.Second {
+			t.Errorf("%s life: Open took %v", life, d)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if _, err := s.Put(ctx, "x", nil); err == nil {
+			t.Errorf("%s life: put without a majority: no error", life)
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s life: %v", life, err)
+		}
+	}
+}
+
 // TestClusterTLS: with certificates, between members and for clients.
 func TestClusterTLS(t *testing.T) {
 	t.Parallel()

@@ -88,9 +88,9 @@ func (c Config) Validate(bad func(key, msg string)) {
 // validateMember checks what concerns the embedded member.
 func (c Config) validateMember(bad func(key, msg string)) {
 	if len(c.Endpoints) > 0 {
-		for key, val := range map[string]string{"listen": c.Listen, "peer_listen": c.PeerListen, "name": c.Name, "cluster": c.Cluster} {
-			if val != "" {
-				bad(key, fmt.Sprintf("%q: must only be given for an embedded member, not beside endpoints", val))
+		for _, f := range [][2]string{{"listen", c.Listen}, {"peer_listen", c.PeerListen}, {"name", c.Name}, {"cluster", c.Cluster}} {
+			if f[1] != "" {
+				bad(f[0], fmt.Sprintf("%q: must only be given for an embedded member, not beside endpoints", f[1]))
 			}
 		}
 		return

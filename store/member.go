@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/client/pkg/v3/types"
@@ -251,6 +252,11 @@ func (m *member) stop() error {
 		for _, s := range servers {
 			s.Stop()
 		}
+		select {
+		case <-m.etcd.Server.ReadyNotify():
+		default: // Close would wait for a member that is not ready to become so
+			m.etcd.Server.HardStop()
+		}
 		m.etcd.Close()
 	}()
 	late := time.NewTimer(closeMember)
@@ -302,7 +308,7 @@ func tryDir(dir string) error {
 	}
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 500 * time.Millisecond})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return fmt.Errorf("%s is in use by another process, maybe an etcd; stop it or change \"data_dir\"", path)
 	case err != nil:
 		return fmt.Errorf("%s can't be opened: %w; restore it, or remove %s to begin anew", path, err, dir)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 // TestMain checks that after all tests no goroutine of this package or of etcd is left.
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // these tests wait more than they work
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settles(before) {
@@ -160,6 +162,7 @@ func TestOpenFaults(t *testing.T) {
 }
 
 func TestOutsideNeedNotBeReachable(t *testing.T) {
+	t.Parallel()
 	for _, user := range []string{"", "root"} {
 		cfg := Config{Endpoints: []string{"http://127.0.0.1:1"}, User: user}
 		if user != "" {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 // TestMain checks that after all tests no goroutine is left.
 func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // these tests wait more than they work
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settles(before) {

@@ -90,14 +90,18 @@ func (e *evidence) tally() tally {
 //
 //	quorum                     down votes needed
 //	0, or not a number         more than half
-//	0 < quorum <= 1            at least that share, and at least one
-//	beyond                     as 1: all
+//	0 < quorum < 1             at least that share, and at least one
+//	1, and beyond              all
+//
+// A share is forgiven its third digit: who writes 0.67 means two of three.
 func (t tally) reaches(quorum float64) bool {
-	if !(quorum > 0) {
+	switch {
+	case !(quorum > 0):
 		return 2*t.down > t.count
+	case quorum >= 1:
+		return t.down == t.count
 	}
-	// The margin forgives the share its binary fraction: 0.6 of 5 is 3.
-	return t.down > 0 && float64(t.down) >= min(quorum, 1)*float64(t.count)-1e-9
+	return t.down > 0 && float64(t.down)/float64(t.count) >= quorum-0.005
 }
 
 func (t tally) words(n int, verdict string, v *Vote) string {

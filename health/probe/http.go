@@ -15,14 +15,13 @@ import (
 )
 
 const (
-	maxHeader  = 64 << 10 // bytes of header, interim responses included
-	maxBody    = 64 << 10 // bytes of body that are read; the rest is not waited for
+	maxRead    = 64 << 10 // bytes of a response; a body that is longer is not waited for
 	maxInterim = 8        // responses 1xx before the final one (RFC 9110 section 15.2)
 )
 
 // httpProber is healthy when a GET is answered with a wanted status and the body,
-// or its first 64 KiB, arrives in time: a server that dies half-way through its
-// health page is not healthy.
+// or as much of it as fits in 64 KiB, arrives in time: a server that dies half-way
+// through its health page is not healthy.
 //
 // It speaks HTTP/1.1 on the connection by itself. http.Transport would do the
 // same with three goroutines for each probe, and could not say in which phase a
@@ -94,13 +93,13 @@ func (p *httpProber) Probe(ctx context.Context) error {
 
 // receive reads the response and judges it.
 func (p *httpProber) receive(a *attempt, stream io.Reader) error {
-	bounded := &io.LimitedReader{R: stream, N: maxHeader}
+	bounded := &io.LimitedReader{R: stream, N: maxRead}
 	reader := bufio.NewReader(bounded)
 	a.phase = awaiting
 	response, err := readResponse(reader)
 	if err != nil {
 		if bounded.N <= 0 {
-			return fmt.Errorf("headers from %s: more than %d KiB", p.address, maxHeader>>10)
+			return fmt.Errorf("headers from %s: more than %d KiB", p.address, maxRead>>10)
 		}
 		return a.fault(err)
 	}
@@ -109,7 +108,6 @@ func (p *httpProber) receive(a *attempt, stream io.Reader) error {
 		return fmt.Errorf("http %d from %s%s, want %s", response.StatusCode, p.address, p.path, p.wanted())
 	}
 	a.phase = reading
-	bounded.N = maxBody
 	if _, err := io.Copy(io.Discard, response.Body); err != nil && bounded.N > 0 {
 		return a.fault(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -452,11 +453,11 @@ func TestRunnerEnd(t *testing.T) {
 		w := newWire()
 		w.delay["a:80"] = time.Second
 		r, tape := w.runner()
-		if err := r.Set([]Check{check("kt", "a:80", Config{Interval: time.Second, Timeout: time.Second})}); err != nil {
+		if err := r.Set([]Check{check("kt", "a:80", Config{Interval: time.Second, Timeout: time.Second, Fall: 1})}); err != nil {
 			t.Fatal(err)
 		}
 		stop := start(r, tape.on)
-		time.Sleep(1500 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 		if err := r.Run(t.Context(), tape.on); err == nil {
 			t.Error("ran twice at once")
 		}
@@ -464,6 +465,9 @@ func TestRunnerEnd(t *testing.T) {
 		stop()
 		if w.under != 0 {
 			t.Errorf("%d probes under way after Run", w.under)
+		}
+		if got := r.Results()[0]; got.State != health.Up {
+			t.Errorf("cut off: %+v", got)
 		}
 		n := len(w.probes("a:80"))
 		time.Sleep(5 * time.Second)
@@ -502,6 +506,50 @@ func TestRunnerRemoveUnderWay(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if got := tape.take(); got != "b up" {
 			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// TestRunnerLate: with more due than fits at once, all get their turn, the
+// longest due first, and the log says so once a minute.
+func TestRunnerLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWire()
+		r, tape := w.runner()
+		var out strings.Builder // written under r.mu
+		r.log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		r.AtOnce = 1
+		var checks []Check
+		for i := range 5 {
+			address := fmt.Sprintf("a%d:80", i)
+			w.delay[address] = time.Second
+			checks = append(checks, check("t", address, Config{Interval: time.Second, Timeout: time.Second}))
+		}
+		if err := r.Set(checks); err != nil {
+			t.Fatal(err)
+		}
+		stop := start(r, tape.on)
+		time.Sleep(101 * time.Second)
+		stop()
+		for _, c := range checks {
+			if n := len(w.probes(c.Target.Address)); n < 19 || n > 22 {
+				t.Errorf("%s: %d probes in 100 s, want a fifth of 100", c.Target.Address, n)
+			}
+		}
+		if w.most != 1 {
+			t.Errorf("%d probes at once", w.most)
+		}
+		if n := strings.Count(out.String(), "probes run late"); n != 2 {
+			t.Errorf("%d warnings in 100 s, want one a minute:\n%s", n, out.String())
+		}
+		out.Reset()
+		r.AtOnce = 5
+		time.Sleep(time.Hour) // what is due since before Run is not late
+		stop = start(r, tape.on)
+		time.Sleep(100 * time.Second)
+		stop()
+		if out.Len() > 0 {
+			t.Errorf("warned though nothing was late:\n%s", out.String())
 		}
 	})
 }

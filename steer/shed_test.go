@@ -6,6 +6,13 @@ import (
 	"testing"
 )
 
+// A share that is counted over so many draws is off by less than fiveSigma,
+// five standard deviations of the worst share, a half.
+const (
+	draws     = 25_000
+	fiveSigma = 5 * 0.5 / 158 // 158² is draws
+)
+
 // Who gets how much when sites shed. The client is nearest to kt, then lgu, cn, us.
 func TestShed(t *testing.T) {
 	for _, tc := range []struct {
@@ -54,7 +61,7 @@ func TestShed(t *testing.T) {
 			c := compile(t, parsePolicy(t, tc.tiers), example)
 			cohort := c.Classify(inKT, inKTNetwork, nil)
 			l := c.Live(states(t, tc.states...))
-			near(t, countTurns(l, cohort, 25_000), tc.want, 0.012)
+			near(t, countTurns(l, cohort, draws), tc.want, fiveSigma)
 			near(t, traced(l, cohort), tc.want, 1e-6)
 		})
 	}
@@ -80,7 +87,7 @@ func TestShedInDraws(t *testing.T) {
 			t.Run(fmt.Sprint(pick, ":", tc.members, tc.states), func(t *testing.T) {
 				c := compile(t, parsePolicy(t, pick+":"+tc.members), example)
 				l := c.Live(states(t, tc.states...))
-				near(t, countTurns(l, 0, 25_000), tc.want, 0.012)
+				near(t, countTurns(l, 0, draws), tc.want, fiveSigma)
 				near(t, traced(l, 0), tc.want, 1e-6)
 			})
 		}

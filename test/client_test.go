@@ -147,6 +147,7 @@ type status struct {
 			State     string `json:"state"`
 			Role      string `json:"role"`
 			InService bool   `json:"in_service"`
+			Isolated  bool   `json:"isolated"`
 		} `json:"servers"`
 	} `json:"frontends"`
 	Geo []struct {

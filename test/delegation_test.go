@@ -66,6 +66,7 @@ func TestDelegation(t *testing.T) {
 	startAuthority(t, ns,
 		"127.0.10.1:53=.="+write(t, tp.dir, "root.zone", rootZone),
 		"127.0.10.2:53=com.="+write(t, tp.dir, "com.zone", comZone))
+	tp.startPlainSites()
 	// The zone's own NS glue says 127.0.0.1, which is not where it is served here.
 	n := tp.startDNSNodeAt("127.0.10.3")
 	hints := write(t, tp.dir, "root.hints", rootHints)

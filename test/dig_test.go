@@ -18,6 +18,7 @@ func (n *node) dig(t testing.TB, args ...string) string {
 func TestDig(t *testing.T) {
 	needTool(t, "dig", "nslookup")
 	tp := newTopology(t)
+	tp.startPlainSites()
 	n := tp.startDNSNode()
 	tests := []struct {
 		args string
@@ -67,8 +68,8 @@ func TestDig(t *testing.T) {
 	})
 	t.Run("nslookup shows the canonical name", func(t *testing.T) {
 		host, port, _ := net.SplitHostPort(n.dns)
-		out := must(t, "nslookup", "-port="+port, "alias.abc.com", host)
-		if !strings.Contains(out, "canonical name = www.abc.com.") || !strings.Contains(out, ".www.abc.com.") {
+		out := must(t, "nslookup", "-port="+port, "www.abc.com", host)
+		if !strings.Contains(out, "www.abc.com\tcanonical name = ") {
 			t.Errorf("nslookup:\n%s", out)
 		}
 	})

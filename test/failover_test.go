@@ -24,6 +24,12 @@ func TestServerKilled(t *testing.T) {
 	killed := time.Now()
 	kt.waitService("kt-server2", "kt-spare")
 	isolated := time.Now()
+	kt.waitStatus(5*time.Second, func(st status) error {
+		if s := st.Frontends[0].Servers[0]; !s.Isolated {
+			return fmt.Errorf("status does not show %s as isolated: %+v", s.Address, s)
+		}
+		return nil
+	})
 	time.Sleep(time.Second) // and after
 	far := users.far()
 
@@ -59,7 +65,7 @@ func TestServerKilled(t *testing.T) {
 	}
 }
 
-// waitService waits until exactly these servers are in service at the site.
+// waitService waits until exactly these servers of the site are given new connections.
 func (s *siteNode) waitService(names ...string) {
 	s.t.Helper()
 	want := map[string]bool{}
@@ -77,7 +83,7 @@ func (s *siteNode) waitService(names ...string) {
 		}
 		for _, server := range st.Frontends[0].Servers {
 			name := addresses[server.Address]
-			if server.InService != want[name] || want[name] && server.State != "up" {
+			if serving := server.InService && server.State == "up"; serving != want[name] {
 				return fmt.Errorf("%s: in service %v, %s", name, server.InService, server.State)
 			}
 		}

@@ -110,7 +110,7 @@ sub        IN NS   ns.sub
 ns.sub     IN A    192.0.2.53
 _sip._tcp  IN SRV  0 5 5060 mail
 unknown    IN TYPE65400 \# 4 01020304
-$INCLUDE "abc.com.hosts"
+$INCLUDE abc.com.hosts
 $GENERATE 1-20 host$ A 192.0.2.$
 `
 
@@ -268,6 +268,7 @@ listen = %[3]q
 name = "www"
 listen = [%[4]q]
 check = "web"
+spare_hold = "1s"
   [[frontend.server]]
   address = %[5]q
   [[frontend.server]]
@@ -292,9 +293,14 @@ func (s *siteNode) KillAll() {
 }
 
 // startPlainSites starts sites without a balancer: a web server at the site's
-// own address. It gives a process for each.
+// own address. It gives a process for each. Without names it starts all.
 func (tp *topology) startPlainSites(names ...string) map[string]*process {
 	tp.t.Helper()
+	if len(names) == 0 {
+		for _, s := range sites {
+			names = append(names, s.name)
+		}
+	}
 	started := map[string]*process{}
 	for _, name := range names {
 		started[name] = startWeb(tp.t, name, net.JoinHostPort(siteNamed(tp.t, name).address, fmt.Sprint(tp.port)))

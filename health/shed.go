@@ -33,9 +33,9 @@ const (
 // never pushes while the load already moves the right way fast enough.
 //
 //	in service  telemetry            shed   utilization u (smoothed)    -> shed
+//	any         no live report       any    any                            kept: frozen on old telemetry
+//	any         no capacity known    any    any                            0: nothing to compare with
 //	no          any                  any    any                            kept: the load of a site that gets nobody says nothing
-//	yes         no live report       any    any                            kept: frozen on old telemetry
-//	yes         no capacity known    any    any                            0: nothing to compare with
 //	yes         no newer report      any    any                            kept: one step for each report
 //	yes         newer                0      u <= start                     0
 //	yes         newer                any    above target+band              raised, by the step limit at most

@@ -64,8 +64,10 @@ func explainQuery(r *http.Request) (name, client, qtype string, err error) {
 	if name == "" {
 		return "", "", "", fmt.Errorf("%w: parameter \"name\" is missing", ErrInvalid)
 	}
-	if _, ok := dns.IsDomainName(name); !ok || len(name) > 1024 {
-		return "", "", "", fmt.Errorf("%w: name %.300q: must be a domain name", ErrInvalid, name)
+	// Other octets have an escape (RFC 1035 section 5.1), other letters the form of IDNA.
+	_, ok := dns.IsDomainName(name)
+	if !ok || strings.ContainsFunc(name, func(c rune) bool { return c < '!' || c > '~' }) {
+		return "", "", "", fmt.Errorf("%w: name %.300q: must be a domain name in ASCII", ErrInvalid, name)
 	}
 	qtype = strings.ToUpper(strings.TrimSpace(q.Get("type")))
 	if qtype == "" {
@@ -79,6 +81,9 @@ func explainQuery(r *http.Request) (name, client, qtype string, err error) {
 		if addr, err = parseClient(c); err != nil {
 			return "", "", "", err
 		}
+	}
+	if !addr.IsValid() { // asked by something that has no address
+		return "", "", "", fmt.Errorf("%w: parameter \"client\" is missing", ErrInvalid)
 	}
 	return dns.CanonicalName(name), addr.String(), qtype, nil
 }

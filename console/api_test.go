@@ -102,6 +102,7 @@ func TestGetRefused(t *testing.T) {
 		{"GET", explain + "?name=a.com&name=b.com", 400, "2 times"},
 		{"GET", explain + "?name=a..b", 400, "domain name"},
 		{"GET", explain + "?name=" + strings.Repeat("a", 64), 400, "domain name"},
+		{"GET", explain + "?name=%ED%95%9C%EA%B8%80.kr", 400, "in ASCII"},
 		{"GET", explain + "?name=www.abc.com&client=here", 400, `"here"`},
 		{"GET", explain + "?name=www.abc.com&client=fe80::1%25eth0", 400, "IP address"},
 		{"GET", explain + "?name=www.abc.com&type=ADDR", 400, `"ADDR"`},

@@ -7,6 +7,17 @@
 // not know where anything comes from: a Backend, which cmd implements over the
 // rooms, gives it values and takes orders.
 //
+// What there is to ask for; errors are {"error": "…"} with the status that fits:
+//
+//	GET    /                         the page
+//	GET    /api/v1/status            Status
+//	GET    /api/v1/zones             ZoneList
+//	GET    /api/v1/explain           Explanation; ?name=www.abc.com&client=203.0.113.7&type=A
+//	POST   /api/v1/override          health.Override, or with "for": "30m" instead of until
+//	DELETE /api/v1/override/{site}   take it back
+//	GET    /metrics                  Prometheus
+//	GET    /livez, /readyz           200, or 503 and why
+//
 // Invariants:
 //   - Nothing here is on the path of a DNS query; a stuck browser or a scan of the
 //     port costs a bounded number of connections, requests and bytes.

@@ -68,7 +68,10 @@ func (g *guard) host(r *http.Request) *refusal {
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") || g.hosts[name] {
 		return nil
 	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+	if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") { // IPv6 without a port
+		host = host[1 : len(host)-1]
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
 	return refuse(http.StatusMisdirectedRequest,

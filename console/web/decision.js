@@ -90,7 +90,7 @@ function rules(t) {
 function tiers(t) {
   const all = (t.tiers || []).flatMap((tier) => tier.members || []);
   const far = all.some((m) => m.distance_km !== undefined && m.distance_km !== null);
-  const box = table(["Site", "State", far ? "#Distance" : "#Weight", "#Share", ""], []);
+  const box = table(["Site", "State", far ? "#Distance" : "#Weight", "#Share"], []);
   const list = box.firstChild;
   list.className = "members";
   list.tBodies[0].remove();
@@ -104,14 +104,15 @@ function tierRows(tier, far) {
   const list = tier.members || [];
   const head = el("th.group", el("b", tier.last_resort ? `Last resort ${tier.tier}` : `Tier ${tier.tier}`), ` ${tier.label} `,
     el("span.quiet", `by ${tier.pick}${tier.spread ? ", place unknown: spread by hash" : ""}`));
-  head.colSpan = 5;
+  head.colSpan = 4;
   head.scope = "rowgroup";
   return el(list.some((m) => m.share > 0 || m.chosen) ? "tbody" : "tbody.unused", el("tr", head), ...list.map((m) => {
-    const state = pill();
-    setPill(state, stateOf(m));
+    const state = pill(), look = stateOf(m);
+    setPill(state, look);
     attr(state, "title", m.why);
-    return el(m.chosen ? "tr.chosen" : "tr", el("td", m.site), el("td", state), el("td", far ? km(m) : String(m.weight)),
-      el("td", m.share > 0 ? percent(m.share) : "–"), el("td", el("span.quiet", m.verdict + (m.shed > 0 ? `, sheds ${percent(m.shed)}` : ""))));
+    const notes = [m.verdict !== look.word && m.verdict, m.shed > 0 && `sheds ${percent(m.shed)}`].filter(Boolean);
+    return el(m.chosen ? "tr.chosen" : "tr", el("td", m.site), el("td", state, el("span.quiet.small", notes.join(", "))),
+      el("td", far ? km(m) : String(m.weight)), el("td", m.share > 0 ? percent(m.share) : "–"));
   }));
 }
 

@@ -90,7 +90,7 @@ export function short(n) {
   return n.toFixed(1);
 }
 
-export const percent = (share) => `${Math.round(share * 100)}%`;
+export const percent = (share) => (share > 0 && share < 0.005 ? "<1%" : `${Math.round(share * 100)}%`);
 
 // stateOf gives the class and the word of a site's, server's or vote's state.
 export function stateOf(x) {

@@ -3,7 +3,7 @@ import { byId, el, svg, keyed, text, attr, bar, setBar, stateOf } from "./dom.js
 import { land, step, north } from "./world.js";
 
 const top = 80, bottom = -59; // degrees of latitude that are shown
-const roomy = { w: 158, h: 36 }, tight = { w: 74, h: 19 }; // of a card, in pixels
+const roomy = { w: 166, h: 36 }, tight = { w: 84, h: 19 }; // of a card, in pixels
 
 const box = byId("map"), picture = byId("map-svg"), cards = byId("map-cards");
 let sites = [], way = null, placed = "";
@@ -33,7 +33,7 @@ function backdrop() {
 // names, places and the width alone, so cards don't move when states change.
 function layout() {
   const width = box.clientWidth, height = box.clientHeight, scale = width / 360;
-  const small = width < 640 || sites.length > 14;
+  const small = width < 760 || sites.length > 14;
   const card = small ? tight : roomy;
   const signature = JSON.stringify([width, height, sites.map((s) => [s.site, s.location])]);
   if (signature === placed || !width) return;
@@ -95,7 +95,7 @@ export function drawMap(status) {
     attr(e, "class", "card " + cls + (way && way.site === s.site ? " chosen" : ""));
     attr(line, "class", "line " + cls);
     text(line.children[1], s.site);
-    text(line.children[2], word);
+    text(line.children[2], word.replace("forced ", ""));
     setBar(e.lastChild, s.load, s.capacity);
     attr(e, "title", `${s.site}: ${word}. ${s.why}`);
   });

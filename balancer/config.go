@@ -15,7 +15,7 @@ import (
 type Config struct {
 	Name    string         `toml:"name"`
 	Site    string         `toml:"site"`   // the site this frontend serves; default: node.site
-	Listen  []string       `toml:"listen"` // host:port
+	Listen  []string       `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
 	Pick    string         `toml:"pick"`   // "round-robin" or "least-load" (default)
 	Check   string         `toml:"check"`  // a [check.NAME], made at each server's own address and port; empty: passive health only
 	Servers []ServerConfig `toml:"server"`

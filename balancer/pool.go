@@ -128,29 +128,22 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 		old[s.address] = s
 	}
 	p.cfg, p.rule, p.servers, p.leaving = cfg, rule, nil, nil
-	add := func(c ServerConfig, role string) {
-		s, kept := old[c.Address]
-		delete(old, c.Address)
-		if !kept {
-			s = &server{address: c.Address}
+	for _, list := range []struct {
+		role    string
+		servers []ServerConfig
+	}{{roleServer, cfg.Servers}, {roleSpare, cfg.Spares}} {
+		for _, c := range list.servers {
+			s := old[c.Address]
+			delete(old, c.Address)
+			if joins := s == nil || s.leaving; joins {
+				s = p.join(s, c.Address, now)
+				if !first {
+					p.tell(now, s, EventAdded, "by a new configuration, as "+list.role)
+				}
+			}
+			s.enlist(c, list.role)
+			p.servers = append(p.servers, s)
 		}
-		if !first && (!kept || s.leaving) {
-			s.leaving, s.drain, s.rampFrom = false, drainState{}, now
-			s.carried.allow()
-			p.tell(now, s, EventAdded, "by a new configuration, as "+role)
-		}
-		s.ServerConfig = c
-		if role == roleServer || s.role == roleServer {
-			s.inService = role == roleServer
-		}
-		s.role = role
-		p.servers = append(p.servers, s)
-	}
-	for _, c := range cfg.Servers {
-		add(c, roleServer)
-	}
-	for _, c := range cfg.Spares {
-		add(c, roleSpare)
 	}
 	for _, s := range old {
 		if !s.leaving {
@@ -167,6 +160,25 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 		}
 		p.settleTable(now)
 	}
+}
+
+// join returns the server for an address that was not in the configuration; s
+// is the one that was removed earlier and still has connections, or nil.
+func (p *pool) join(s *server, address string, now time.Time) *server {
+	if s == nil {
+		s = &server{address: address}
+	}
+	s.leaving, s.drain, s.rampFrom = false, drainState{}, now
+	s.carried.allow()
+	return s
+}
+
+// enlist makes the server what the configuration says.
+func (s *server) enlist(c ServerConfig, role string) {
+	if role == roleServer || s.role == roleServer { // a spare that stays one stays in or out
+		s.inService = role == roleServer
+	}
+	s.ServerConfig, s.role = c, role
 }
 
 // drainServer takes the server at address out for new connections, or back in.

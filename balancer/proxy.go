@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -124,11 +125,25 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 func listen(address string) (*listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
 	lc.SetMultipathTCP(false)
-	l, err := lc.Listen(context.Background(), "tcp", address)
+	l, err := lc.Listen(context.Background(), network(address), address)
 	if err != nil {
 		return nil, err
 	}
 	return &listener{Listener: l, done: make(chan struct{})}, nil
+}
+
+// network returns the network to listen on. With plain "tcp", 0.0.0.0 and [::]
+// would both mean all addresses of both families, and could not stand side by side.
+func network(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 // close closes a listener. Under mu.

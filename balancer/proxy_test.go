@@ -238,3 +238,30 @@ func TestGate(t *testing.T) {
 		t.Error("let in over the bound")
 	}
 }
+
+func TestListenOnBothFamilies(t *testing.T) {
+	if l, err := net.Listen("tcp6", "[::1]:0"); err != nil {
+		t.Skipf("no IPv6 on loopback here: %v", err)
+	} else {
+		l.Close()
+	}
+	a := newBackend(t, "a", nil)
+	_, port, _ := net.SplitHostPort(deadAddress(t))
+	for name, listens := range map[string][]string{
+		"side by side": {"0.0.0.0:" + port, "[::]:" + port},
+		"no host":      {":" + port},
+	} {
+		cfg := config(a)
+		cfg.Listen = listens
+		r := newRig(t, cfg, nil)
+		for _, host := range []string{"127.0.0.1", "::1"} {
+			r.address = net.JoinHostPort(host, port)
+			if c := r.mustConnect(); c.from != "a" {
+				t.Errorf("%s, over %s: served by %q", name, host, c.from)
+			} else {
+				c.Close()
+			}
+		}
+		r.stop()
+	}
+}

@@ -109,7 +109,7 @@ func (p *pool) addTo(r *health.Report, plain *float64) {
 func (p *pool) line(s *server) health.Server {
 	return health.Server{
 		Frontend: p.frontend, Address: s.address, State: s.state(p.rule != nil), Role: s.role,
-		InService: s.inService, Draining: s.drain.on(), Connections: s.open.Load(), Detail: p.detail(s),
+		InService: s.inService && s.available(), Draining: s.drain.on(), Connections: s.open.Load(), Detail: p.detail(s),
 	}
 }
 

@@ -61,6 +61,9 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 	if err != nil {
 		return nil, err
 	}
+	if !onLoopback(cfg.Listen) && cfg.Cert == "" {
+		log.Warn("embedded etcd serves other machines without TLS: whoever reaches it can steer the fleet", "listen", cfg.Listen)
+	}
 	for try := 1; ; try++ {
 		m := &member{lock: lock}
 		err = m.start(ctx, cfg, dir, opts, log)
@@ -93,7 +96,7 @@ func (m *member) start(ctx context.Context, cfg Config, dir string, opts options
 			err = fmt.Errorf("%w: %s", err, msg)
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("%w: another program has the port; stop it or change \"listen\" (%s) or \"peer_listen\" (%s)", err, cfg.Listen, cfg.PeerListen)
+			return fmt.Errorf("%w: another program has the port; stop it or change \"listen\", which is %q, or \"peer_listen\", which is %q", err, cfg.Listen, cfg.PeerListen)
 		}
 		return err
 	}
@@ -329,6 +332,13 @@ func resolvePort(listen string) (string, error) {
 	host, _, _ := net.SplitHostPort(listen)
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return net.JoinHostPort(host, port), err
+}
+
+// onLoopback tells whether only this machine can reach an address.
+func onLoopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // anyPort tells whether the configuration leaves the port to us (":0").

@@ -48,15 +48,27 @@ type cursor interface {
 	next() run // must not be called after the last leaf
 }
 
-// level is a sorted array of leaves with a first-level index on the top bits.
-// K is as wide as the addresses are.
+// level is a sorted array of leaves with an index of two steps. K is as wide as
+// the addresses are.
+//
+//	address  | top n bits | next m bits |       rest      |
+//	         slots[top] ──> index[base + next] ──> leaves between this entry
+//	                                               and the one after it
+//
+// m differs from slot to slot with the number of leaves in it, so that few leaves
+// are left to search however unevenly they lie: nearly all of IPv6 is in a few /12.
 type level[K uint32 | uint64] struct {
 	starts []K // apart from leaves: the binary search touches only these
 	leaves []leaf
-	// index has 2^n+1 entries: index[x] is the leaf that holds the first
-	// address whose top n bits are x.
-	index []uint32
-	shift uint8 // width of K less n
+	slots  []slot   // 2^n
+	index  []uint32 // the leaf that holds the first address of each part of a slot; then the last leaf
+	bits   uint8    // n
+}
+
+// slot is the part of the addresses that begin with the same n bits.
+type slot struct {
+	base  uint32 // of its 2^m entries in the index
+	shift uint8  // width of K less m
 }
 
 func (l *level[K]) width() uint8 { return uint8(bits.Len64(uint64(^K(0)))) }
@@ -83,32 +95,47 @@ func (l *level[K]) push(start K, lf leaf) {
 	l.starts, l.leaves = append(l.starts, start), append(l.leaves, lf)
 }
 
-// maxIndexBits bounds the first-level index (4 MiB); it grows with the leaves
-// and takes at most a third of their memory.
-const maxIndexBits = 20
+// maxSlotBits bounds n: 32 KiB of slots, which stay in the processor's cache.
+const maxSlotBits = 12
 
 func (l *level[K]) seal() {
 	l.starts, l.leaves = exact(l.starts), exact(l.leaves)
-	n := min(bits.Len(uint(len(l.leaves)))-1, maxIndexBits)
-	l.shift = l.width() - uint8(n)
-	l.index = make([]uint32, 1<<n+1)
-	at := 0
-	for x := range 1 << n {
-		first := K(x) << l.shift
-		for at+1 < len(l.starts) && l.starts[at+1] <= first {
-			at++
+	l.bits = uint8(min(bits.Len(uint(len(l.leaves))/8), maxSlotBits))
+	l.slots = make([]slot, 1<<l.bits)
+	at := 0 // the leaf that holds the first address of the part in turn
+	for i := range l.slots {
+		first := K(0) // of the slot; a shift by the whole width is 0 in Go
+		if l.bits > 0 {
+			first = K(i) << (l.width() - l.bits)
 		}
-		l.index[x] = uint32(at)
+		m := l.partBits(at, first)
+		l.slots[i] = slot{base: uint32(len(l.index)), shift: l.width() - m}
+		for part := range 1 << m {
+			start := first | K(part)<<(l.width()-m)>>l.bits
+			for at+1 < len(l.starts) && l.starts[at+1] <= start {
+				at++
+			}
+			l.index = append(l.index, uint32(at))
+		}
 	}
-	l.index[1<<n] = uint32(len(l.leaves) - 1)
+	l.index = exact(append(l.index, uint32(len(l.leaves)-1)))
+}
+
+// partBits returns m for the slot that begins at first, in leaf at: about one
+// entry for every one or two leaves.
+func (l *level[K]) partBits(at int, first K) uint8 {
+	last := first | ^K(0)>>l.bits
+	n, _ := slices.BinarySearch(l.starts[at:], last)
+	return min(uint8(bits.Len(uint(n)/2)), l.width()-l.bits)
 }
 
 // find returns the leaf that holds a; of an empty level the zero leaf.
 func (l *level[K]) find(a K) leaf {
-	x := int(a >> l.shift)
-	if x+1 >= len(l.index) {
+	if len(l.slots) == 0 {
 		return leaf{}
 	}
+	s := l.slots[a>>(l.width()-l.bits)]
+	x := s.base + uint32(a<<l.bits>>s.shift)
 	lo, hi := l.index[x], l.index[x+1]
 	for lo < hi {
 		mid := (lo + hi + 1) / 2
@@ -121,10 +148,8 @@ func (l *level[K]) find(a K) leaf {
 	return l.leaves[lo]
 }
 
-const leafBytes = 8
-
 func (l *level[K]) bytes() int {
-	return len(l.starts)*int(l.width()/8) + len(l.leaves)*leafBytes + len(l.index)*4
+	return len(l.starts)*int(l.width()/8) + (len(l.leaves)+len(l.slots))*8 + len(l.index)*4
 }
 
 // partition4 is a partition of the IPv4 addresses.

@@ -217,7 +217,11 @@ func longest(cuts []netip.Prefix, a netip.Addr) (best netip.Prefix) {
 func checkPartition(t *testing.T, p partition) {
 	t.Helper()
 	at := key{}
-	seen := map[string]leaf{}
+	type network struct {
+		start key
+		bits  uint8
+	}
+	seen := map[network]leaf{}
 	for _, r := range allRuns(p) {
 		if r.start != at {
 			t.Fatalf("leaf %+v begins at the wrong place: want %+v", r, at)
@@ -228,11 +232,11 @@ func checkPartition(t *testing.T, p partition) {
 		if r.bits > 0 {
 			m, up := mask(r.bits), mask(r.bits-1)
 			bit := key{m.hi ^ up.hi, m.lo ^ up.lo}
-			id := fmt.Sprint(key{r.start.hi ^ bit.hi, r.start.lo ^ bit.lo}, r.bits)
-			if sibling, ok := seen[id]; ok && sibling == r.leaf {
+			other := network{key{r.start.hi ^ bit.hi, r.start.lo ^ bit.lo}, r.bits}
+			if sibling, ok := seen[other]; ok && sibling == r.leaf {
 				t.Fatalf("leaf %+v is not merged with its sibling", r)
 			}
-			seen[fmt.Sprint(r.start, r.bits)] = r.leaf
+			seen[network{r.start, r.bits}] = r.leaf
 		}
 		if got := p.find(r.start); got != r.leaf {
 			t.Fatalf("find says %+v of leaf %+v", got, r)

@@ -2,6 +2,7 @@ package geo
 
 import (
 	"fmt"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,38 +52,56 @@ func (c Config) Validate(bad func(key, msg string)) {
 }
 
 func (o Override) validate(bad func(key, msg string)) {
+	check := func(key string, err error) {
+		if err != nil {
+			bad(key, err.Error())
+		}
+	}
 	if len(o.Networks) == 0 {
 		bad("networks", `missing: must list at least one network, such as ["192.0.2.0/24"]`)
 	}
 	for i, n := range o.Networks {
-		if n.IsValid() && n != n.Masked() {
-			bad(fmt.Sprintf("networks[%d]", i), fmt.Sprintf("%q: has bits set beyond its length; the network is %q", n, n.Masked()))
+		if n.IsValid() { // config says so of what is no network at all
+			check(fmt.Sprintf("networks[%d]", i), CheckNetwork(n))
 		}
 	}
 	p := o.Place
 	if p.Continent+p.Country+p.Subdivision+p.City+p.ISP == "" && p.ASN == 0 && len(p.Location) == 0 {
 		bad("place", `missing: must state something, such as { country = "KR", isp = "KT" }`)
 	}
-	check := func(key string, err error) {
-		if err != nil {
-			bad("place."+key, err.Error())
-		}
-	}
 	if p.Continent != "" {
-		check("continent", CheckContinent(p.Continent))
+		check("place.continent", CheckContinent(p.Continent))
 	}
 	if p.Country != "" {
-		check("country", CheckCountry(p.Country))
+		check("place.country", CheckCountry(p.Country))
 	}
 	if c := continentOf(strings.ToUpper(p.Country)); c != "" && p.Continent != "" && !strings.EqualFold(c, p.Continent) {
 		bad("place.continent", fmt.Sprintf("%q: %s is in %s; leave the continent out, the country tells it", p.Continent, p.Country, c))
 	}
 	if p.Subdivision != "" {
-		check("subdivision", CheckSubdivision(p.Subdivision))
+		check("place.subdivision", CheckSubdivision(p.Subdivision))
 	}
 	if p.Location != nil {
-		check("location", CheckLocation(p.Location))
+		check("place.location", CheckLocation(p.Location))
 	}
+}
+
+// CheckNetwork tells whether addresses can be found in a network as written: it
+// has no host bits, and is not within the ranges of IPv6 that are looked up by the
+// IPv4 address within.
+func CheckNetwork(n netip.Prefix) error {
+	if n != n.Masked() {
+		return fmt.Errorf("%q: has bits set beyond its length; the network is %q", n, n.Masked())
+	}
+	if v4, ok := normalPrefix(n); ok && v4.Addr().Is4() && n.Addr().Is6() {
+		return fmt.Errorf("%q: must be written as an IPv4 network, %q", n, v4)
+	}
+	for _, r := range embeddedRanges {
+		if n.Bits() >= r.Bits() && r.Contains(n.Addr()) {
+			return fmt.Errorf("%q: lies in %s, where addresses are looked up by the IPv4 address within: must be the IPv4 network", n, r)
+		}
+	}
+	return nil
 }
 
 // CheckContinent tells whether code is one of MaxMind's seven, in either case.

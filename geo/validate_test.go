@@ -1,107 +1,66 @@
 package geo
 
 import (
-	"net/netip"
-	"strings"
+	"fmt"
+	"math"
+	"slices"
 	"testing"
 	"time"
 )
 
 func TestValidate(t *testing.T) {
-	nets := func(list ...string) []netip.Prefix {
-		var out []netip.Prefix
-		for _, s := range list {
-			out = append(out, netip.MustParsePrefix(s))
-		}
-		return out
+	with := func(p PlaceConfig, networks ...string) Config {
+		return Config{Overrides: []Override{{Networks: prefixes(networks...), Place: p}}}
 	}
 	kr := PlaceConfig{Country: "KR"}
-	override := func(n []netip.Prefix, p PlaceConfig) Config { return Config{Overrides: []Override{{n, p}}} }
-	one := nets("192.0.2.0/24")
+	n := "192.0.2.0/24"
 	tests := []struct {
 		name string
 		cfg  Config
-		want string // keys with faults
+		want []string // "key: message"
 	}{
-		{"nothing", Config{}, ""},
-		{"all", Config{
-			Databases: []string{"a.mmdb", "b.mmdb"}, Reload: time.Minute,
-			Overrides: []Override{{nets("192.0.2.0/24", "2001:db8::/32"), PlaceConfig{
-				Continent: "as", Country: "kr", Subdivision: "KR-11", City: "Seoul", Location: []float64{37.57, 126.98}, ASN: 4766, ISP: "KT",
-			}}},
-		}, ""},
-		{"reload", Config{Reload: time.Millisecond}, "reload"},
-		{"negative reload", Config{Reload: -time.Second}, "reload"},
-		{"databases", Config{Databases: []string{"a", "", "a"}}, "databases[1] databases[2]"},
-		{"no network", override(nil, kr), "override[0].networks"},
-		{"no place", override(one, PlaceConfig{}), "override[0].place"},
-		{"host bits", override(nets("192.0.2.1/24"), kr), "override[0].networks[0]"},
-		{"twice in one", override(nets("192.0.2.0/24", "192.0.2.0/24"), kr), "override[0].networks[1]"},
-		{"twice in two", Config{Overrides: []Override{{one, kr}, {one, kr}}}, "override[1].networks[0]"},
-		{"nested", Config{Overrides: []Override{{one, kr}, {nets("192.0.2.0/25"), kr}}}, ""},
-		{"codes", override(one, PlaceConfig{Continent: "XX", Country: "Korea", Subdivision: "Seoul"}), "override[0].place.continent override[0].place.country override[0].place.subdivision"},
-		{"country of another continent", override(one, PlaceConfig{Continent: "EU", Country: "KR"}), "override[0].place.continent"},
-		{"location", override(one, PlaceConfig{Location: []float64{91, 0}}), "override[0].place.location"},
-		{"empty location", override(one, PlaceConfig{City: "Seoul", Location: []float64{}}), "override[0].place.location"},
+		{"zero", Config{}, nil},
+		{"good", Config{Databases: []string{"a", "b"}, Reload: time.Second, Overrides: []Override{
+			{prefixes(n, "2001:db8::/32", "::/0"), PlaceConfig{Continent: "as", Country: "kr", Subdivision: "KR-11", City: "Seoul", Location: []float64{37.5, 127}, ASN: 1, ISP: "KT"}},
+			{prefixes("0.0.0.0/0"), PlaceConfig{Subdivision: "11"}},
+		}}, nil},
+		{"reload", Config{Reload: time.Millisecond}, []string{"reload: 1ms: must be at least 100ms"}},
+		{"negative", Config{Reload: -time.Second}, []string{"reload: -1s: must be at least 100ms"}},
+		{"databases", Config{Databases: []string{"", "a", "a"}}, []string{`databases[0]: "": must be the name of a MaxMind DB file`, `databases[2]: "a": listed twice`}},
+		{"no networks", with(kr), []string{`override[0].networks: missing: must list at least one network, such as ["192.0.2.0/24"]`}},
+		{"no place", with(PlaceConfig{}, n), []string{`override[0].place: missing: must state something, such as { country = "KR", isp = "KT" }`}},
+		{"host bits", with(kr, "192.0.2.7/24"), []string{`override[0].networks[0]: "192.0.2.7/24": has bits set beyond its length; the network is "192.0.2.0/24"`}},
+		{"twice", with(kr, n, n), []string{`override[0].networks[1]: "192.0.2.0/24": already in override[0]`}},
+		{"mapped", with(kr, "::ffff:192.0.2.0/120"), []string{`override[0].networks[0]: "::ffff:192.0.2.0/120": must be written as an IPv4 network, "192.0.2.0/24"`}},
+		{"6to4", with(kr, "2002:c000:200::/40"), []string{`override[0].networks[0]: "2002:c000:200::/40": lies in 2002::/16, where addresses are looked up by the IPv4 address within: must be the IPv4 network`}},
+		{"continent", with(PlaceConfig{Continent: "Asia"}, n), []string{`override[0].place.continent: "Asia": must be the continent's code, "AS"`}},
+		{"continent", with(PlaceConfig{Continent: "XX"}, n), []string{`override[0].place.continent: "XX": must be one of AF, AN, AS, EU, NA, OC, SA`}},
+		{"country", with(PlaceConfig{Country: "UK"}, n), []string{`override[0].place.country: "UK": the code of the United Kingdom is "GB"`}},
+		{"country", with(PlaceConfig{Country: "Korea"}, n), []string{`override[0].place.country: "Korea": must be a two-letter code of ISO 3166-1, such as "KR"`}},
+		{"subdivision", with(PlaceConfig{Subdivision: "Seoul"}, n), []string{`override[0].place.subdivision: "Seoul": must be a code of ISO 3166-2, such as "KR-11" or "11"`}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			var keys []string
-			tt.cfg.Validate(func(key, msg string) { keys = append(keys, key) })
-			if got := strings.Join(keys, " "); got != tt.want {
-				t.Errorf("faults at %q, want %q", got, tt.want)
-			}
-		})
-	}
-}
-
-func TestCheckCodes(t *testing.T) {
-	tests := []struct {
-		check func(string) error
-		code  string
-		hint  string // in the error; empty: none
-	}{
-		{CheckCountry, "KR", ""},
-		{CheckCountry, "us", ""},
-		{CheckCountry, "XK", ""},
-		{CheckCountry, "UK", `"GB"`},
-		{CheckCountry, "el", `"GR"`},
-		{CheckCountry, "EU", "continent"},
-		{CheckCountry, "ZZ", "no country"},
-		{CheckCountry, "KOR", "two-letter"},
-		{CheckCountry, "", "two-letter"},
-		{CheckContinent, "AS", ""},
-		{CheckContinent, "eu", ""},
-		{CheckContinent, "Asia", `"AS"`},
-		{CheckContinent, "North America", `"NA"`},
-		{CheckContinent, "", "AF, AN"},
-		{CheckSubdivision, "KR-11", ""},
-		{CheckSubdivision, "11", ""},
-		{CheckSubdivision, "GB-ENG", ""},
-		{CheckSubdivision, "eng", ""},
-		{CheckSubdivision, "KR-", "3166-2"},
-		{CheckSubdivision, "Seoul", "3166-2"},
-	}
-	for _, tt := range tests {
-		err := tt.check(tt.code)
-		if (err == nil) != (tt.hint == "") || err != nil && !strings.Contains(err.Error(), tt.hint) {
-			t.Errorf("%q: %v, want %q", tt.code, err, tt.hint)
+		var got []string
+		tt.cfg.Validate(func(key, msg string) { got = append(got, key+": "+msg) })
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s:\n got %q\nwant %q", tt.name, got, tt.want)
 		}
 	}
-}
-
-func TestCheckLocation(t *testing.T) {
-	for _, l := range [][]float64{{0, 0}, {-90, -180}, {90, 180}, {37.57, 126.98}} {
-		if err := CheckLocation(l); err != nil {
-			t.Errorf("%v: %v", l, err)
-		}
-	}
-	for _, l := range [][]float64{nil, {1}, {1, 2, 3}, {90.1, 0}, {0, 180.1}, {-91, -181}} {
+	for _, l := range [][]float64{{}, {1}, {126.98, 37.57}, {91, 200}, {0, 181}, {math.NaN(), 0}, {0, math.Inf(1)}} {
 		if CheckLocation(l) == nil {
-			t.Errorf("%v is taken", l)
+			t.Errorf("location %v passes", l)
 		}
 	}
-	if err := CheckLocation([]float64{126.98, 37.57}); err == nil || !strings.Contains(err.Error(), "turned round") {
-		t.Errorf("latitude and longitude turned round: %v", err)
+}
+
+func TestWithDefaults(t *testing.T) {
+	if got := (Config{}).WithDefaults().Reload; got != 5*time.Second {
+		t.Errorf("reload %v", got)
+	}
+	if got := (Config{Reload: time.Minute}).WithDefaults().Reload; got != time.Minute {
+		t.Errorf("reload %v", got)
+	}
+	if got := fmt.Sprint((Config{Reload: -1}).WithDefaults().Reload); got != "-1ns" { // for Validate to see
+		t.Errorf("reload %v", got)
 	}
 }

@@ -36,8 +36,17 @@ func parseEndpoint(s string) (e endpoint, ok bool) {
 	return e, err == nil
 }
 
-// overlaps tells whether both cannot be listened on at once. The families are
-// apart: "0.0.0.0:53" and "[::]:53" go together. Port 0 is any free one.
+// bothFamilies is the endpoint that all but the DNS server get: net.Listen takes
+// either unspecified address for all addresses of both families.
+func (e endpoint) bothFamilies() endpoint {
+	if e.addr.IsUnspecified() {
+		e.addr = netip.Addr{}
+	}
+	return e
+}
+
+// overlaps tells whether both cannot be listened on at once. Port 0 is any free
+// one.
 //
 //	              │ all        │ 0.0.0.0  │ ::       │ one address
 //	──────────────┼────────────┼──────────┼──────────┼────────────
@@ -62,10 +71,13 @@ func (e endpoint) overlaps(o endpoint) bool {
 // All of them use TCP, the DNS server UDP as well.
 func (c *Config) checkListens(r *report) {
 	var taken []listen
-	use := func(key, text string) {
+	use := func(key, text string, familiesApart bool) {
 		e, ok := parseEndpoint(text)
 		if !ok {
 			return
+		}
+		if !familiesApart {
+			e = e.bothFamilies()
 		}
 		l := listen{e, key, text}
 		for _, t := range taken {
@@ -78,22 +90,22 @@ func (c *Config) checkListens(r *report) {
 	}
 	if c.Node.HasRole(RoleDNS) {
 		for i, l := range c.DNS.Listen {
-			use(indexPath("dns.listen", i), l)
+			use(indexPath("dns.listen", i), l, true)
 		}
 	}
-	if c.API.Listen != "off" {
-		use("api.listen", c.API.Listen)
+	if !c.API.Off() {
+		use("api.listen", c.API.Listen, false)
 	}
 	if c.Node.HasRole(RoleBalancer) {
 		for i, f := range c.Frontends {
 			for j, l := range f.Listen {
-				use(indexPath(indexPath("frontend", i)+".listen", j), l)
+				use(indexPath(indexPath("frontend", i)+".listen", j), l, false)
 			}
 		}
 	}
 	if c.Etcd.Embedded {
-		use("etcd.listen", c.Etcd.Listen)
-		use("etcd.peer_listen", c.Etcd.PeerListen)
+		use("etcd.listen", c.Etcd.Listen, false)
+		use("etcd.peer_listen", c.Etcd.PeerListen, false)
 	}
 }
 

@@ -74,9 +74,7 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	g.DB.Lookup(q.Name, q.Type, &w.res)
 	ede := noError
 	if w.res.Outcome == zones.Tailored {
-		if g.States.Stale {
-			ede = staleAnswer
-		}
+		ede = g.caveat()
 		w.choose(g, src, tr)
 		p := g.answers[w.res.Steered.Index].get(q.Type, w.choice.Site)
 		if p != nil && len(out)+len(p.body)+w.reserve(ede) <= w.limit(tcp) {

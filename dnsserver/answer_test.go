@@ -44,6 +44,9 @@ x.new    A   192.0.2.96
 // (address form) and *.cdn (CNAME form), and a policy that splits 10.0.0.0/8.
 func server(t testing.TB, states *health.States) (*Server, *responder) {
 	t.Helper()
+	if states == nil {
+		states = &health.States{Revision: 1}
+	}
 	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader(testZone))
 	if err != nil {
 		t.Fatal(err)
@@ -256,7 +259,7 @@ func TestScope(t *testing.T) {
 	const kt, lgu = "a.www.abc.com.", "b.www.abc.com."
 	for _, c := range []struct{ name, ecs, site, want string }{
 		{"www.abc.com.", "10.1.2.0/24", lgu, "10.1.2.0/24/16"},
-		{"www.abc.com.", "10.2.3.0/24", kt, "10.2.3.0/24/15"},  // beside the exception: /15, not /8
+		{"www.abc.com.", "10.2.3.0/24", kt, "10.2.3.0/24/15"}, // beside the exception: /15, not /8
 		{"www.abc.com.", "10.128.0.0/9", kt, "10.128.0.0/9/9"},
 		{"www.abc.com.", "203.0.113.7/32", kt, "203.0.113.7/32/5"},
 		{"www.abc.com.", "198.51.100.128/30", lgu, "198.51.100.128/30/24"}, // finer than may be said
@@ -361,8 +364,13 @@ func TestFailover(t *testing.T) {
 }
 
 func TestStaleAnswer(t *testing.T) {
-	s, w := server(t, &health.States{Stale: true})
+	s, w := server(t, &health.States{})
 	m := answer(t, s, w, query(t, "www.abc.com.", dns.TypeA, edns(1232, false)), false)
+	if got := brief(m); !strings.Contains(got, "ede=Not Ready") {
+		t.Errorf("%s: want the extended error Not Ready before the first states", got)
+	}
+	s, w = server(t, &health.States{Revision: 7, Stale: true})
+	m = answer(t, s, w, query(t, "www.abc.com.", dns.TypeA, edns(1232, false)), false)
 	if got := brief(m); !strings.Contains(got, "ede=Stale Answer") {
 		t.Errorf("%s: want the extended error Stale Answer (RFC 8914)", got)
 	}

@@ -79,6 +79,18 @@ func (g *Generation) WithStates(states *health.States) *Generation {
 	return &next
 }
 
+// caveat is what clients are told about tailored answers (RFC 8914): that
+// nothing is known of the sites yet, or that what is known may be old.
+func (g *Generation) caveat() extendedError {
+	switch {
+	case g.States.Revision == 0:
+		return notReady
+	case g.States.Stale:
+		return staleAnswer
+	}
+	return noError
+}
+
 // WithPlaces gives the generation in which clients are classified anew. The
 // policies must be those of g, compiled again.
 func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {

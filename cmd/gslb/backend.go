@@ -161,6 +161,7 @@ func (n *node) Status() console.Status {
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))
 	}
+	st.Problems = append(st.Problems, serverProblems(st.Sites)...)
 	for _, f := range n.fleet.Nodes() {
 		st.Nodes = append(st.Nodes, console.FleetNode{Name: f.Name, Roles: f.Roles, Since: f.Since, Revision: f.Revision, Self: f.Name == cfg.Node.Name})
 	}
@@ -177,6 +178,21 @@ func (n *node) Status() console.Status {
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
 	return st
+}
+
+// serverProblems lists the servers that their sites' balancers have isolated.
+func serverProblems(sites []console.Site) []string {
+	var lines []string
+	for _, s := range sites {
+		for _, r := range s.Reports {
+			for _, v := range r.Servers {
+				if v.State == health.Down {
+					lines = append(lines, fmt.Sprintf("site %s: %s %s is isolated: %s", s.Site, v.Role, v.Address, v.Detail))
+				}
+			}
+		}
+	}
+	return lines
 }
 
 func siteStatus(s config.Site, states *health.States) console.Site {

@@ -39,7 +39,9 @@ type demoSite struct{ name, label, net string }
 func (s demoSite) address(port int) string { return net.JoinHostPort(s.net+".1", strconv.Itoa(port)) }
 
 // servers names the site's servers; the last one is the spare.
-func (s demoSite) servers() []string { return []string{s.name + "-1", s.name + "-2", s.name + "-spare"} }
+func (s demoSite) servers() []string {
+	return []string{s.name + "-1", s.name + "-2", s.name + "-spare"}
+}
 
 // demoPorts are where the demonstration listens.
 type demoPorts struct{ dns, api, sites int }

@@ -10,6 +10,8 @@ import (
 	"gslb/health"
 )
 
+// TestReconnectBreaker: when etcd comes back with votes that would take every
+// site out, they wait for the settling time.
 func TestReconnectBreaker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -7,6 +7,7 @@ import (
 	"gslb/health"
 )
 
+// TestReports: written when something changed, at a bounded rate.
 func TestReports(t *testing.T) {
 	t.Parallel()
 	etcd := openEtcd(t, t.TempDir(), "")
@@ -48,6 +49,7 @@ func TestReports(t *testing.T) {
 	poll(t, "the report is withdrawn with its site", func() bool { _, ok, _ := etcd.Get(t.Context(), key); return !ok })
 }
 
+// TestRepair: a vote that somebody removed is written again.
 func TestRepair(t *testing.T) {
 	t.Parallel()
 	etcd := openEtcd(t, t.TempDir(), "")
@@ -65,6 +67,7 @@ func TestRepair(t *testing.T) {
 	})
 }
 
+// TestVoteBeforeSite: a vote that comes before the topology knows the site counts later.
 func TestVoteBeforeSite(t *testing.T) {
 	t.Parallel()
 	etcd := openEtcd(t, t.TempDir(), "")

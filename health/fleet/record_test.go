@@ -8,11 +8,6 @@ import (
 )
 
 // TestGarbage: bad values are left out and named.
-// TestReports: written when something changed, at a bounded rate.
-// TestRepair: a vote that somebody removed is written again.
-// TestVoteBeforeSite: a vote that comes before the topology knows the site counts later.
-// TestReconnectBreaker: when etcd comes back with votes that would take every
-// site out, they wait for the settling time.
 func TestGarbage(t *testing.T) {
 	t.Parallel()
 	etcd := openEtcd(t, t.TempDir(), "")

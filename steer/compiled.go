@@ -29,12 +29,15 @@ type Compiled struct {
 type rule struct {
 	matcher
 	tiers []Target
+	// same is the index of the first rule with the same tiers: clients of both
+	// are treated alike, so they share cohorts, and networks merge across them.
+	same int
 }
 
 // Plan is what one cohort gets: the tiers of its rule, with their members in
 // the order that its clients prefer them.
 type Plan struct {
-	Rule       int // index in Policy.Rules; len(Policy.Rules) is the implicit last rule
+	Rule       int // the first rule with these tiers, in Policy.Rules; len(Policy.Rules) is the implicit last rule
 	Tiers      []Tier
 	LastResort []Tier
 }
@@ -79,12 +82,20 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 		}
 	}
 	c.rules = append(c.rules, rule{tiers: []Target{{Label: implicitLabel, Members: everySite(sites)}}})
+	for i := range c.rules {
+		c.rules[i].same = slices.IndexFunc(c.rules, func(r rule) bool { return sameTiers(r.tiers, c.rules[i].tiers) })
+	}
 	slices.SortFunc(c.cuts, netip.Prefix.Compare)
 	c.cuts = slices.Compact(c.cuts)
 	// Cohort 0 is the client about whom nothing is known, which makes it the
 	// safe answer to a cohort that does not exist.
 	c.Classify(geo.Place{}, netip.Prefix{}, nil)
 	return c, nil
+}
+
+// sameTiers compares what tiers do; how they were written does not matter.
+func sameTiers(a, b []Target) bool {
+	return slices.EqualFunc(a, b, func(x, y Target) bool { return (x.Pick == y.Pick || len(x.Members) == 1) && slices.Equal(x.Members, y.Members) })
 }
 
 func cloneTargets(targets []Target) []Target {
@@ -144,21 +155,21 @@ func (c *Compiled) Explain(p geo.Place, within netip.Prefix, tr *Trace) (uint32,
 	return cohort, ok
 }
 
-// classify finds the rule and ranks its tiers; the result is the rule's index
-// and s.
+// classify finds the rule and ranks its tiers; the result is the index of the
+// first rule with the same tiers, and s.
 func (c *Compiled) classify(p geo.Place, within netip.Prefix, tr *Trace, s *ranking) int {
 	if tr != nil {
 		*tr = Trace{Policy: c.name, Place: p, Within: within}
 	}
 	r := c.match(&p, within, tr)
-	s.reset(r)
+	s.reset(c.rules[r].same)
 	for i := range c.rules[r].tiers {
 		s.rank(&c.rules[r].tiers[i], c.sites, &p, tr, false)
 	}
 	for i := range c.lastResort {
 		s.rank(&c.lastResort[i], c.sites, &p, tr, true)
 	}
-	return r
+	return c.rules[r].same
 }
 
 // match is the index of the first rule that matches.

@@ -117,6 +117,35 @@ func TestCohorts(t *testing.T) {
 	}
 }
 
+// Two rules that send their clients to the same tiers make one cohort, so that
+// networks merge across them and the scope is no narrower than it need be.
+func TestRulesWithTheSameTiersShareCohorts(t *testing.T) {
+	sites := []Site{{Name: "a"}, {Name: "b"}}
+	only := func(site int, label string) []Target {
+		return []Target{{Label: label, Members: []Member{{Site: site, Weight: 1}}}}
+	}
+	network := netip.MustParsePrefix("10.0.0.0/8")
+	c, err := Compile(&Policy{Name: "n", Rules: []Rule{
+		{Match: Match{Networks: []netip.Prefix{network}}, Tiers: only(0, "a")},
+		{Match: Match{Country: []string{"KR"}}, Tiers: only(1, "b")},
+		{Tiers: only(0, "nearest:a")},
+	}}, sites)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := c.Classify(geo.Place{}, network, nil)
+	korea := c.Classify(geo.Place{Country: "KR"}, netip.Prefix{}, nil)
+	rest := c.Classify(geo.Place{}, netip.Prefix{}, nil)
+	if first != rest || first == korea {
+		t.Errorf("cohorts %d, %d and %d: want the first and the last alike", first, korea, rest)
+	}
+	var tr Trace
+	c.Explain(geo.Place{}, network, &tr)
+	if len(tr.Rules) != 1 || !tr.Rules[0].Matched {
+		t.Errorf("the trace names rules %+v: want the one that matched", tr.Rules)
+	}
+}
+
 func TestNearestOrder(t *testing.T) {
 	far, unlocated := site("far", london), Site{Name: "unlocated"}
 	for _, tc := range []struct {

@@ -9,7 +9,7 @@ type Config struct {
 	Port     int           `toml:"port"`     // of targets that state none; 0: 80 for http, 443 for https; tcp must state one
 	Interval time.Duration `toml:"interval"` // between the starts of two probes, at most; default 2s
 	Timeout  time.Duration `toml:"timeout"`  // of one probe, all of it; at most Interval; default 1s or Interval
-	Rise     int           `toml:"rise"`     // successes in a row until up; default 2
+	Rise     int           `toml:"rise"`     // successes in a row until up; default 4, so that fail-back is slower than failover
 	Fall     int           `toml:"fall"`     // failures in a row until down; default 3
 
 	// Of http and https:
@@ -32,7 +32,7 @@ func (c Config) WithDefaults() Config {
 		c.Timeout = min(time.Second, c.Interval)
 	}
 	if c.Rise == 0 {
-		c.Rise = 2
+		c.Rise = 4
 	}
 	if c.Fall == 0 {
 		c.Fall = 3

@@ -75,7 +75,7 @@ func TestValidate(t *testing.T) {
 
 func TestWithDefaults(t *testing.T) {
 	got := Config{Type: "https"}.WithDefaults()
-	if got.Port != 443 || got.Interval != 2*time.Second || got.Timeout != time.Second || got.Rise != 2 || got.Fall != 3 || got.Path != "/" {
+	if got.Port != 443 || got.Interval != 2*time.Second || got.Timeout != time.Second || got.Rise != 4 || got.Fall != 3 || got.Path != "/" {
 		t.Errorf("https: %+v", got)
 	}
 	if got := (Config{Type: "http", Interval: 500 * time.Millisecond}).WithDefaults(); got.Timeout != 500*time.Millisecond || got.Port != 80 {

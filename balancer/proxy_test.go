@@ -158,7 +158,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	if err == nil {
 		waiting.Close()
 	}
-	client, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	client, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

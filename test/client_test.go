@@ -150,10 +150,6 @@ type status struct {
 			Isolated  bool   `json:"isolated"`
 		} `json:"servers"`
 	} `json:"frontends"`
-	Geo []struct {
-		Path  string `json:"path"`
-		Error string `json:"error"`
-	} `json:"geo"`
 	Problems []string `json:"problems"`
 }
 

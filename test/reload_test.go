@@ -38,7 +38,9 @@ func (n *node) answers(name string, qtype uint16, want ...string) {
 func TestReload(t *testing.T) {
 	needLong(t)
 	tp := newTopology(t)
+	tp.startPlainSites()
 	n := tp.startDNSNode()
+	n.waitUp("kt", "lgu")
 	users := n.queries(5*time.Millisecond, clientKT)
 	zone, err := os.ReadFile(tp.zone)
 	if err != nil {
@@ -131,6 +133,7 @@ func TestDatabaseReplaced(t *testing.T) {
 	needLong(t)
 	const client = "100.0.5.5/24"
 	tp := newTopology(t)
+	tp.startPlainSites()
 	database := write(t, tp.dir, "city.mmdb", string(cityDatabase(t, map[string]string{"100.0.0.0/16": "CN"})))
 	tp.extra = fmt.Sprintf("[geo]\ndatabases = [%q]\nreload = \"200ms\"\n", database)
 	n := tp.startDNSNode()
@@ -146,12 +149,12 @@ func TestDatabaseReplaced(t *testing.T) {
 	said := len(n.log.String())
 	replace(t, database, []byte("this is no database"))
 	n.waitStatus(10*time.Second, func(s status) error {
-		for _, g := range s.Geo {
-			if g.Path == database && g.Error != "" {
+		for _, p := range s.Problems {
+			if strings.Contains(p, "city.mmdb") {
 				return nil
 			}
 		}
-		return fmt.Errorf("status does not tell of the bad file: %+v", s.Geo)
+		return fmt.Errorf("status does not tell of the bad file: problems %q", s.Problems)
 	})
 	if !strings.Contains(n.log.String()[said:], "city.mmdb") {
 		t.Error("the log does not name the bad file")

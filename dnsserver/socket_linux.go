@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// socketBuffer is the size of each UDP socket's buffers, in octets.
+const socketBuffer = 4 << 20
+
 // listenUDP binds a UDP socket. With reuse, several sockets may share the
 // address and the kernel spreads queries over them by the client's address.
 func listenUDP(ctx context.Context, network, addr string, wildcard, reuse bool) (*net.UDPConn, error) {
@@ -30,6 +33,13 @@ func udpOptions(fd int, six, wildcard, reuse bool) error {
 	if reuse {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return err
+		}
+	}
+	// Room for a burst of queries. What the system allows without the right to
+	// force it (net.core.rmem_max) will do where that right is missing.
+	for _, o := range []struct{ force, plain int }{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, socketBuffer) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, socketBuffer)
 		}
 	}
 	// No path MTU discovery for answers: a forged ICMP message must not make

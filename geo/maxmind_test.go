@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +108,8 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			begin := time.Now()
 			db, err := Open(Config{Databases: []string{file}})
 			if err == nil {
@@ -117,6 +120,10 @@ func TestOpenRefuses(t *testing.T) {
 			}
 			if took := time.Since(begin); took > 10*time.Second {
 				t.Errorf("took %v", took)
+			}
+			runtime.ReadMemStats(&after)
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 { // all files are below 100 KB
+				t.Errorf("allocated %d MB", grown>>20)
 			}
 		})
 	}

@@ -105,11 +105,13 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	} else {
 		scope = min(scope, w.limits.scope6)
 	}
-	w.scope = scope
 	e := &w.q.EDNS.ECS
 	if e.Present && !fromECS {
-		w.scope = 0
+		scope = 0
+	} else if e.Family == 2 && addr.Is4() {
+		scope += 96 // an IPv4-mapped address, given and echoed as IPv6
 	}
+	w.scope = scope
 	w.count.choice(w.choice)
 	g.picked.add(w.shard, s.Index, int(w.choice.Site))
 }

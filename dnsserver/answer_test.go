@@ -265,8 +265,9 @@ func TestScope(t *testing.T) {
 		{"www.abc.com.", "198.51.100.128/30", lgu, "198.51.100.128/30/24"}, // finer than may be said
 		{"www.abc.com.", "2001:db8:1::/48", lgu, "2001:db8:1::/48/48"},
 		{"www.abc.com.", "2001:db8:1:2::/64", lgu, "2001:db8:1:2::/64/48"},
-		{"www.abc.com.", "0.0.0.0/0", kt, "0.0.0.0/0/0"},           // privacy
-		{"www.abc.com.", "192.168.7.0/24", kt, "192.168.7.0/24/0"}, // private and not declared
+		{"www.abc.com.", "::ffff:10.1.2.0/120", lgu, "10.1.2.0/120/112"}, // IPv4-mapped
+		{"www.abc.com.", "0.0.0.0/0", kt, "0.0.0.0/0/0"},                 // privacy
+		{"www.abc.com.", "192.168.7.0/24", kt, "192.168.7.0/24/0"},       // private and not declared
 		{"www.abc.com.", "127.0.0.0/8", kt, "127.0.0.0/8/0"},
 		{"all.abc.com.", "203.0.113.0/24", "", "203.0.113.0/24/0"},     // a random pick consults nothing
 		{"sticky.abc.com.", "203.0.113.0/24", "", "203.0.113.0/24/24"}, // a hash pick consults the network

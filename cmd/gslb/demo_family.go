@@ -169,7 +169,7 @@ func (f *family) startNode() error {
 		return fmt.Errorf("gslb demo: %w", err)
 	}
 	f.node = n
-	f.api = n.apiLn.Addr().String()
+	f.api = n.apiAddr
 	f.wg.Go(func() {
 		defer logFile.Close()
 		_ = n.run(f.ctx) // it ends with f.ctx, and reports its faults itself

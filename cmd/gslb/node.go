@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,7 +43,8 @@ type node struct {
 	dns      *dnsserver.Server  // nil without the role
 	balancer *balancer.Balancer // nil without the role
 	api      *console.Server    // nil when switched off
-	apiLn    net.Listener
+	apiLn    net.Listener       // until it serves
+	apiAddr  string             // where it listens
 	registry *prometheus.Registry
 
 	mu      sync.Mutex // guards all below, and making generations
@@ -92,6 +94,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		if n.apiLn, err = net.Listen("tcp", cfg.API.Listen); err != nil {
 			return nil, fmt.Errorf("api.listen %s: %w", cfg.API.Listen, err)
 		}
+		n.apiAddr = n.apiLn.Addr().String()
 		n.api = console.New(cfg.API, n, n.registry, log)
 	}
 	if n.store, err = store.Open(ctx, cfg.Etcd, cfg.Node.DataDir, log); err != nil {
@@ -100,7 +103,11 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	n.fleet = fleet.New(fleetConfig(cfg), n.store, log)
 	n.runner = probe.NewRunner(log)
 	n.register()
-	return n, n.setChecks(cfg)
+	checks, err := siteChecks(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return n, n.runner.Set(checks)
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {
@@ -153,7 +160,7 @@ func (n *node) run(ctx context.Context) error {
 	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })
 	if n.api != nil {
 		part("api", n.serveAPI)
-		n.log.Info("serving the console", "url", "http://"+n.apiLn.Addr().String()+"/")
+		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")
 	}
 	wg.Go(func() { n.reloads(ctx) })
 	n.watchPlaces(ctx)
@@ -195,13 +202,26 @@ func guarded(ctx context.Context, f func(context.Context) error) (err error) {
 	return f(ctx)
 }
 
+// warnOfRestart says which changes a reload cannot put in force.
+func (n *node) warnOfRestart(cfg *config.Config) {
+	old := n.topo.cfg
+	for _, part := range []struct {
+		name     string
+		was, now any
+	}{{"[node]", old.Node, cfg.Node}, {"[dns]", old.DNS, cfg.DNS}, {"[etcd]", old.Etcd, cfg.Etcd}, {"[api]", old.API, cfg.API}} {
+		if !reflect.DeepEqual(part.was, part.now) {
+			n.log.Warn("the configuration's "+part.name+" has changed: that takes effect when the node is restarted", "file", n.path)
+		}
+	}
+}
+
 // serveAPI listens anew when it is run again.
 func (n *node) serveAPI(ctx context.Context) error {
 	ln := n.apiLn
 	n.apiLn = nil
 	if ln == nil {
 		var err error
-		if ln, err = net.Listen("tcp", n.topo.cfg.API.Listen); err != nil {
+		if ln, err = net.Listen("tcp", n.apiAddr); err != nil {
 			return err
 		}
 	}
@@ -241,18 +261,23 @@ func (n *node) fault(about, text string) {
 	n.faults[about] = text
 }
 
-// setChecks tells the checker what to probe.
-func (n *node) setChecks(cfg *config.Config) error {
+// siteChecks lists what to probe, and tells whether all of it can be.
+func siteChecks(cfg *config.Config) ([]probe.Check, error) {
 	var checks []probe.Check
+	var errs []error
 	for _, s := range cfg.Sites {
 		if s.Check == "" {
 			continue
 		}
 		for _, a := range probed(s) {
-			checks = append(checks, probe.Check{Target: probe.Target{Name: s.Name, Address: a}, Config: cfg.Checks[s.Check]})
+			c := probe.Check{Target: probe.Target{Name: s.Name, Address: a}, Config: cfg.Checks[s.Check]}
+			checks = append(checks, c)
+			if _, err := probe.New(c.Config, c.Target); err != nil {
+				errs = append(errs, fmt.Errorf("site %s, check %s: %w", s.Name, s.Check, err))
+			}
 		}
 	}
-	return n.runner.Set(checks)
+	return checks, errors.Join(errs...)
 }
 
 // probed lists the addresses at which a site is checked.
@@ -343,14 +368,19 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	checks, err := siteChecks(cfg)
+	if err != nil {
+		return err
+	}
 	if n.balancer != nil {
 		if err := n.balancer.Apply(cfg.Frontends, cfg.Checks); err != nil {
 			return err
 		}
 	}
-	if err := n.setChecks(cfg); err != nil {
+	if err := n.runner.Set(checks); err != nil {
 		return err
 	}
+	n.warnOfRestart(cfg)
 	fc := fleetConfig(cfg)
 	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
 	n.mu.Lock()

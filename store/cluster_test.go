@@ -68,14 +68,11 @@ func openCluster(t *testing.T, edit func(*Config)) map[string]*Store {
 	}
 	wg.Wait()
 	t.Cleanup(func() {
-		for _, s := range members {
-			wg.Go(func() {
-				if err := s.Close(); err != nil {
-					t.Error(err)
-				}
-			})
+		for _, s := range members { // one by one: leadership is handed over quickly as long as there is a majority
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-		wg.Wait()
 	})
 	if t.Failed() {
 		t.FailNow()
@@ -84,9 +81,9 @@ func openCluster(t *testing.T, edit func(*Config)) map[string]*Store {
 }
 
 // TestCluster: three members lose one and go on; they lose two, and a watch on
-// the last one says so.
+// the last one says so. (It runs apart from the others: many members at
+// once starve each other of the processor.)
 func TestCluster(t *testing.T) {
-	t.Parallel()
 	m := openCluster(t, func(*Config) {})
 	views, _ := watchTest(t, m["a"], "w", "w/")
 	putSoon(t, m["b"], "w/x", "1")
@@ -158,7 +155,7 @@ func TestClusterTLS(t *testing.T) {
 // putSoon puts as soon as the cluster has a leader.
 func putSoon(t *testing.T, s *Store, key, val string) {
 	t.Helper()
-	end := time.Now().Add(10 * time.Second)
+	end := time.Now().Add(20 * time.Second)
 	for {
 		_, err := s.Put(t.Context(), key, []byte(val))
 		if err == nil {

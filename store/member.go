@@ -144,7 +144,7 @@ func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) 
 	ec.EnableGRPCGateway = false
 	ec.UnsafeNoFsync = opts.noFsync
 	if opts.fastElection {
-		ec.TickMs, ec.ElectionMs = 20, 200
+		ec.TickMs, ec.ElectionMs = 50, 500
 	}
 	ec.ServiceRegister = func(s *grpc.Server) {
 		m.mu.Lock()

@@ -58,8 +58,8 @@ var production = timings{
 
 // impatient serves tests, which stop and start etcd on purpose.
 var impatient = timings{
-	list: time.Second, beat: 200 * time.Millisecond, silent: time.Second,
-	retry: 200 * time.Millisecond, save: 50 * time.Millisecond, call: 2 * time.Second,
+	list: time.Second, beat: 300 * time.Millisecond, silent: 3 * time.Second,
+	retry: 200 * time.Millisecond, save: 50 * time.Millisecond, call: 10 * time.Second,
 }
 
 type options struct {

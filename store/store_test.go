@@ -15,7 +15,7 @@ import (
 
 // TestMain checks that after all tests no goroutine of this package or of etcd is left.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "8") // these tests wait more than they work
+	flag.Set("test.parallel", "6") // these tests wait more than they work
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settles(before) {
@@ -79,7 +79,7 @@ func watchTest(t *testing.T, s *Store, name, prefix string) (views <-chan View, 
 // await reads views until one fits.
 func await(t *testing.T, views <-chan View, what string, fits func(View) bool) View {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(20 * time.Second)
 	var last View
 	for {
 		select {

@@ -19,7 +19,7 @@ import (
 
 // TestMain checks that after all tests no goroutine is left.
 func TestMain(m *testing.M) {
-	flag.Set("test.parallel", "8") // these tests wait more than they work
+	flag.Set("test.parallel", "6") // these tests wait more than they work
 	before := runtime.NumGoroutine()
 	code := m.Run()
 	if code == 0 && !settles(before) {
@@ -110,7 +110,7 @@ func startNodeIn(t *testing.T, dir, name, etcd string, edit func(*Config)) *node
 // await waits for a change that fits.
 func (n *node) await(t *testing.T, what string, fits func(*health.States) bool) *health.States {
 	t.Helper()
-	late := time.After(10 * time.Second)
+	late := time.After(20 * time.Second)
 	for {
 		select {
 		case s := <-n.states:
@@ -126,7 +126,7 @@ func (n *node) await(t *testing.T, what string, fits func(*health.States) bool) 
 // poll waits until a condition holds.
 func poll(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

@@ -63,7 +63,7 @@ func TestDelegation(t *testing.T) {
 	tp := newTopology(t)
 	tp.prefix = ns
 	tp.dns = "127.0.10.3:53"
-	startAuthority(t, ns,
+	tp.startAuthority(
 		"127.0.10.1:53=.="+write(t, tp.dir, "root.zone", rootZone),
 		"127.0.10.2:53=com.="+write(t, tp.dir, "com.zone", comZone))
 	tp.startPlainSites()

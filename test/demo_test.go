@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,23 +13,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// demo gives the command line of a demonstration on ports that nobody has.
-func demo(t *testing.T, args ...string) (argv []string, dnsAddress, apiAddress string) {
+// demonstration is gslb demo on ports that nobody has, with a folder of its own
+// for its files.
+type demonstration struct {
+	argv     []string
+	dns, api string
+	folder   string
+}
+
+func newDemonstration(t *testing.T, args ...string) demonstration {
 	t.Helper()
 	needLong(t)
 	needLinux(t)
-	dnsAddress, apiAddress = freeAddress(t), freeAddress(t)
+	d := demonstration{dns: freeAddress(t), api: freeAddress(t), folder: t.TempDir()}
 	port := func(address string) string { _, p, _ := net.SplitHostPort(address); return p }
-	argv = []string{binary(t), "demo", "--color", "never", "--dns-port", port(dnsAddress), "--api-port", port(apiAddress), "--port", strconv.Itoa(freePort(t))}
-	return append(argv, args...), dnsAddress, apiAddress
+	d.argv = []string{binary(t), "demo", "--color", "never", "--dns-port", port(d.dns), "--api-port", port(d.api), "--port", strconv.Itoa(freePort(t))}
+	d.argv = append(d.argv, args...)
+	t.Setenv("TMPDIR", d.folder)
+	return d
 }
 
 // TestDemoScript: the story that the demonstration tells comes true, and
 // leaves nothing behind.
 func TestDemoScript(t *testing.T) {
-	argv, _, _ := demo(t, "--script")
-	folders := demoFolders(t)
-	r := run(t, 3*time.Minute, argv...)
+	d := newDemonstration(t, "--script")
+	r := run(t, 3*time.Minute, d.argv...)
 	if r.code != 0 {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
 	}
@@ -46,16 +53,15 @@ func TestDemoScript(t *testing.T) {
 	if strings.Contains(r.out, "\x1b[") {
 		t.Error("colours with --color never")
 	}
-	nothingLeft(t, folders)
+	d.leavesNothing(t)
 }
 
 // TestDemo: the demonstration's own example lines work, and Ctrl-C ends it all.
 func TestDemo(t *testing.T) {
-	argv, address, api := demo(t)
-	folders := demoFolders(t)
-	p := start(t, "demo", nil, argv...)
+	d := newDemonstration(t)
+	p := start(t, "demo", nil, d.argv...)
 	p.says("Ctrl-C ends everything")
-	n := &node{process: p, dns: address, api: api}
+	n := &node{process: p, dns: d.dns, api: d.api}
 	for _, want := range []string{"dig @", "+subnet=", "nslookup ", " explain www.abc.com ", " status", "kill -9 "} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the guide has no line with %q:\n%s", want, p.log.String())
@@ -71,7 +77,7 @@ func TestDemo(t *testing.T) {
 		case len(words) == 0:
 		case words[0] == "dig" || words[0] == "nslookup" || words[0] == "curl":
 			tryLine(t, words)
-		case words[0] == argv[0] && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
+		case words[0] == d.argv[0] && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
 			must(t, words...)
 		}
 	}
@@ -84,7 +90,7 @@ func TestDemo(t *testing.T) {
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d after Ctrl-C", code)
 	}
-	nothingLeft(t, folders)
+	d.leavesNothing(t)
 }
 
 // tryLine runs a line that the demonstration told to paste.
@@ -101,9 +107,8 @@ func tryLine(t *testing.T, words []string) {
 
 // TestDemoKilled: even a demonstration that is killed takes its family with it.
 func TestDemoKilled(t *testing.T) {
-	argv, _, _ := demo(t)
-	folders := demoFolders(t)
-	p := start(t, "demo", nil, argv...)
+	d := newDemonstration(t)
+	p := start(t, "demo", nil, d.argv...)
 	p.says("Ctrl-C ends everything")
 	p.Kill()
 	until(t, 15*time.Second, func() error {
@@ -112,46 +117,35 @@ func TestDemoKilled(t *testing.T) {
 		}
 		return nil
 	})
-	for _, dir := range demoFolders(t) { // its files it cannot remove any more
-		if !slices.Contains(folders, dir) {
-			os.RemoveAll(dir)
-		}
-	}
 }
 
 // TestDemoPortTaken: which port it is, and which flag changes it.
 func TestDemoPortTaken(t *testing.T) {
-	argv, address, _ := demo(t)
-	l, err := net.Listen("tcp", address)
+	d := newDemonstration(t)
+	l, err := net.Listen("tcp", d.dns)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r := run(t, 30*time.Second, argv...)
-	if r.code != 1 || !strings.Contains(r.err, address) || !strings.Contains(r.err, "-dns-port") {
+	r := run(t, 30*time.Second, d.argv...)
+	if r.code != 1 || !strings.Contains(r.err, d.dns) || !strings.Contains(r.err, "-dns-port") {
 		t.Errorf("exit code %d: %s", r.code, tail(r.err, 20))
 	}
+	d.leavesNothing(t)
 }
 
-func demoFolders(t *testing.T) []string {
-	t.Helper()
-	all, err := filepath.Glob(filepath.Join(os.TempDir(), "gslb-demo-*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return all
-}
-
-// nothingLeft looks for processes of the binary and for new folders.
-func nothingLeft(t *testing.T, before []string) {
+// leavesNothing looks for processes of the binary and for files.
+func (d demonstration) leavesNothing(t *testing.T) {
 	t.Helper()
 	if left := processes(binary(t)); len(left) > 0 {
 		t.Errorf("processes are left behind: %v", left)
 	}
-	for _, dir := range demoFolders(t) {
-		if !slices.Contains(before, dir) {
-			t.Errorf("%s is left behind", dir)
-		}
+	left, err := os.ReadDir(d.folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range left {
+		t.Errorf("%s is left behind", f.Name())
 	}
 }
 

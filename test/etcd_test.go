@@ -3,7 +3,6 @@ package test
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,7 +14,7 @@ func TestEtcdLostAndBack(t *testing.T) {
 	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
-	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	etcd := tp.startEtcd()
 	tp.startPlainSites("kt", "lgu", "cn")
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu", "cn")
@@ -41,7 +40,7 @@ func TestEtcdLostAndBack(t *testing.T) {
 	}
 	time.Sleep(time.Second) // some more without it
 
-	startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	tp.startEtcd()
 	n.waitStatus(30*time.Second, func(s status) error {
 		if !s.Etcd.Connected || s.Stale {
 			return fmt.Errorf("connected %v, stale %v", s.Etcd.Connected, s.Stale)
@@ -63,7 +62,7 @@ func TestRestartWithoutEtcd(t *testing.T) {
 	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
-	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	etcd := tp.startEtcd()
 	tp.startPlainSites("kt", "lgu")
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu")
@@ -83,7 +82,7 @@ func TestRestartWithoutEtcd(t *testing.T) {
 		t.Errorf("stale %v, %v: want true", s.Stale, err)
 	}
 
-	startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	tp.startEtcd()
 	n.waitStatus(30*time.Second, func(s status) error {
 		if s.Stale {
 			return errors.New("still stale")
@@ -97,12 +96,10 @@ func TestRestartWithoutEtcd(t *testing.T) {
 // TestOwnProbesWithoutEtcd: when etcd stays away, health ages and the node's
 // own probes take over, so that a site that dies then is left as well.
 func TestOwnProbesWithoutEtcd(t *testing.T) {
-	if os.Getenv("GSLB_CI") != "1" {
-		t.Skip("takes most of a minute: only with GSLB_CI=1")
-	}
+	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
-	etcd := startEtcd(t, tp.path("etcd"), tp.etcd, tp.peer)
+	etcd := tp.startEtcd()
 	kt := tp.startPlainSites("kt", "lgu")["kt"]
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu")

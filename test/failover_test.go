@@ -33,7 +33,7 @@ func TestServerKilled(t *testing.T) {
 	time.Sleep(time.Second) // and after
 	far := users.far()
 
-	kt.servers[0] = startWeb(t, "kt-server1", kt.server(tp.port, 1))
+	kt.servers[0] = tp.startWeb("kt-server1", kt.server(tp.port, 1))
 	kt.waitService("kt-server1", "kt-server2")
 
 	served := map[string]int{}

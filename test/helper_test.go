@@ -57,9 +57,9 @@ func startHelper(t testing.TB, prefix []string, helper string, args ...string) *
 }
 
 // startWeb starts web servers, one process for all the addresses given.
-func startWeb(t testing.TB, name string, addresses ...string) *process {
-	t.Helper()
-	return startHelper(t, nil, "web", append([]string{name}, addresses...)...)
+func (tp *topology) startWeb(name string, addresses ...string) *process {
+	tp.t.Helper()
+	return startHelper(tp.t, tp.prefix, "web", append([]string{name}, addresses...)...)
 }
 
 // serveWeb answers /healthz with 200, and / with its name and the address that
@@ -97,10 +97,10 @@ func serveWeb(ctx context.Context, args []string) error {
 	}
 }
 
-// startEtcd starts an etcd of one member with its data in dir.
-func startEtcd(t testing.TB, dir string, client, peer string) *process {
-	t.Helper()
-	return startHelper(t, nil, "etcd", dir, "http://"+client, "http://"+peer)
+// startEtcd starts the fleet's etcd, of one member. Started again it has its data.
+func (tp *topology) startEtcd() *process {
+	tp.t.Helper()
+	return startHelper(tp.t, tp.prefix, "etcd", tp.path("etcd"), "http://"+tp.etcd, "http://"+tp.peer)
 }
 
 func serveEtcd(ctx context.Context, args []string) error {
@@ -137,11 +137,11 @@ func serveEtcd(ctx context.Context, args []string) error {
 	}
 }
 
-// startAuthority starts a plain authoritative server: args are
-// "address=origin=file" for each zone.
-func startAuthority(t testing.TB, prefix []string, zones ...string) *process {
-	t.Helper()
-	return startHelper(t, prefix, "authority", zones...)
+// startAuthority starts a plain authoritative server for some zones, each
+// "address=origin=file".
+func (tp *topology) startAuthority(zones ...string) *process {
+	tp.t.Helper()
+	return startHelper(tp.t, tp.prefix, "authority", zones...)
 }
 
 // serveAuthority answers from master files as far as the test needs it: the

@@ -35,9 +35,9 @@ type topology struct {
 
 	interval, timeout time.Duration // of the check
 	rise, fall        int
-	extra             string // more configuration of the DNS node
-	zone              string // path of abc.com's master file
-	prefix            []string
+	extra             string   // more configuration of the DNS node
+	zone              string   // path of abc.com's master file
+	prefix            []string // words before each command, such as those of a namespace
 }
 
 type site struct {
@@ -246,9 +246,9 @@ func (tp *topology) startSite(name string) *siteNode {
 	s := siteNamed(tp.t, name)
 	sn := &siteNode{site: s, frontend: net.JoinHostPort(s.address, fmt.Sprint(tp.port))}
 	for i := 1; i <= 2; i++ {
-		sn.servers = append(sn.servers, startWeb(tp.t, fmt.Sprintf("%s-server%d", name, i), s.server(tp.port, i)))
+		sn.servers = append(sn.servers, tp.startWeb(fmt.Sprintf("%s-server%d", name, i), s.server(tp.port, i)))
 	}
-	sn.spare = startWeb(tp.t, name+"-spare", s.server(tp.port, 3))
+	sn.spare = tp.startWeb(name+"-spare", s.server(tp.port, 3))
 
 	api := freeAddress(tp.t)
 	text := fmt.Sprintf(`[node]
@@ -303,7 +303,7 @@ func (tp *topology) startPlainSites(names ...string) map[string]*process {
 	}
 	started := map[string]*process{}
 	for _, name := range names {
-		started[name] = startWeb(tp.t, name, net.JoinHostPort(siteNamed(tp.t, name).address, fmt.Sprint(tp.port)))
+		started[name] = tp.startWeb(name, net.JoinHostPort(siteNamed(tp.t, name).address, fmt.Sprint(tp.port)))
 	}
 	return started
 }

@@ -134,9 +134,9 @@ type status struct {
 		Draining bool             `json:"draining"`
 		Why      string           `json:"why"`
 		Override *json.RawMessage `json:"override"`
-		Reports  []struct {
-			Healthy, Total int
-		} `json:"reports"`
+		Votes    []struct {
+			Vantage string `json:"vantage"`
+		} `json:"votes"`
 	} `json:"sites"`
 	Etcd struct {
 		Connected bool `json:"connected"`

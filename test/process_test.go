@@ -26,6 +26,8 @@ type process struct {
 	cmd  *exec.Cmd
 	log  *output
 	done chan struct{} // closed when it has ended
+	// killed: with SIGKILL, by this test. Otherwise it has to end with exit code 0.
+	killed bool
 }
 
 // start starts a program. env is added to this process's own environment.
@@ -49,6 +51,9 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 // end stops the process at the end of the test and looks at what it said.
 func (p *process) end() {
 	p.Stop()
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 && !p.killed {
+		p.t.Errorf("%s: exit code %d at its end (%v)", p.name, code, p.cmd.ProcessState)
+	}
 	log := p.log.String()
 	for _, bad := range []string{"WARNING: DATA RACE", "panic: ", "fatal error: "} {
 		if strings.Contains(log, bad) {
@@ -79,6 +84,7 @@ func (p *process) Stop() {
 // Kill ends the process with SIGKILL, as a crash or a power cut does.
 func (p *process) Kill() {
 	p.t.Helper()
+	p.killed = true
 	_ = p.cmd.Process.Kill()
 	<-p.done
 }

@@ -35,6 +35,7 @@ type topology struct {
 
 	interval, timeout time.Duration // of the check
 	rise, fall        int
+	capacity          float64  // of a web server, in connections
 	extra             string   // more configuration of the DNS node
 	zone              string   // path of abc.com's master file
 	prefix            []string // words before each command, such as those of a namespace
@@ -124,7 +125,7 @@ func newTopology(t testing.TB) *topology {
 		t: t, dir: t.TempDir(),
 		dns: freeAddress(t), api: freeAddress(t), etcd: freeAddress(t), peer: freeAddress(t),
 		port:     freePort(t),
-		interval: 200 * time.Millisecond, timeout: 200 * time.Millisecond, rise: 2, fall: 3,
+		interval: 200 * time.Millisecond, timeout: 200 * time.Millisecond, rise: 2, fall: 3, capacity: 1000,
 	}
 	tp.zone = write(t, tp.dir, "abc.com.zone", fmt.Sprintf(abcZone, strings.Repeat("x", 200)))
 	write(t, tp.dir, "abc.com.hosts", abcHosts)
@@ -171,29 +172,43 @@ type node struct {
 	tp               *topology
 }
 
-// writeDNSNode writes the configuration of the DNS node, which checks the
+// writeDNSNode writes the configuration of the first DNS node, which checks the
 // sites too and, unless tp.outside, has the fleet's etcd embedded.
 func (tp *topology) writeDNSNode() string {
+	tp.t.Helper()
 	etcd := fmt.Sprintf("embedded = true\nlisten = %q\npeer_listen = %q\n", tp.etcd, tp.peer)
 	if tp.outside {
 		etcd = fmt.Sprintf("endpoints = [\"http://%s\"]\n", tp.etcd)
 	}
-	text := fmt.Sprintf(`[node]
-name = "ns1"
-roles = ["dns", "checker"]
-data_dir = "ns1-data"
+	text := nodeConfiguration("ns1", `["dns", "checker"]`, etcd, tp.api) + fmt.Sprintf("[dns]\nlisten = [%q]\n\n", tp.dns)
+	return write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()+tp.extra)
+}
+
+// nodeConfiguration is what a node says of itself.
+func nodeConfiguration(name, roles, etcd, api string) string {
+	return fmt.Sprintf(`[node]
+name = %[1]q
+roles = %[2]s
+data_dir = "%[1]s-data"
 log_level = "debug"
 
-[dns]
-listen = [%q]
-
 [etcd]
-%s
-[api]
-listen = %q
+%[3]s
 
-`, tp.dns, etcd, tp.api)
-	return write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()+tp.extra)
+[api]
+listen = %[4]q
+
+`, name, roles, etcd, api)
+}
+
+// startMore starts a further DNS node and checker of the fleet. change may
+// alter what it is told about the sites.
+func (tp *topology) startMore(name string, change func(configuration string) string) *node {
+	tp.t.Helper()
+	dns, api := freeAddress(tp.t), freeAddress(tp.t)
+	text := nodeConfiguration(name, `["dns", "checker"]`, fmt.Sprintf("endpoints = [\"http://%s\"]", tp.etcd), api)
+	text += fmt.Sprintf("[dns]\nlisten = [%q]\n\n", dns) + change(tp.configuration()) + tp.extra
+	return tp.startNode(name, write(tp.t, tp.dir, name+".toml", text), dns, api)
 }
 
 // startDNSNode starts the DNS node and waits until it answers.
@@ -251,32 +266,24 @@ func (tp *topology) startSite(name string) *siteNode {
 	sn.spare = tp.startWeb(name+"-spare", s.server(tp.port, 3))
 
 	api := freeAddress(tp.t)
-	text := fmt.Sprintf(`[node]
-name = "lb1.%[1]s"
-roles = ["balancer"]
-site = %[1]q
-data_dir = "%[1]s-data"
-log_level = "debug"
-
-[etcd]
-endpoints = ["http://%[2]s"]
-
-[api]
-listen = %[3]q
-
-[[frontend]]
+	text := nodeConfiguration("lb1."+name, `["balancer"]`, fmt.Sprintf("endpoints = [\"http://%s\"]", tp.etcd), api)
+	text += fmt.Sprintf(`[[frontend]]
 name = "www"
-listen = [%[4]q]
+site = %q
+listen = [%q]
 check = "web"
 spare_hold = "1s"
   [[frontend.server]]
-  address = %[5]q
+  address = %q
+  capacity = %g
   [[frontend.server]]
-  address = %[6]q
+  address = %q
+  capacity = %[4]g
   [[frontend.spare]]
-  address = %[7]q
+  address = %[6]q
+  capacity = %[4]g
 
-`, name, tp.etcd, api, sn.frontend, s.server(tp.port, 1), s.server(tp.port, 2), s.server(tp.port, 3))
+`, name, sn.frontend, s.server(tp.port, 1), tp.capacity, s.server(tp.port, 2), s.server(tp.port, 3))
 	config := write(tp.t, tp.dir, name+".toml", text+tp.configuration())
 	sn.node = tp.startNode("lb1."+name, config, "", api)
 	return sn
@@ -284,10 +291,12 @@ spare_hold = "1s"
 
 // KillAll ends the whole site at once, as a power cut does.
 func (s *siteNode) KillAll() {
-	for _, p := range append([]*process{s.process, s.spare}, s.servers...) {
+	all := append([]*process{s.process, s.spare}, s.servers...)
+	for _, p := range all {
+		p.killed = true
 		_ = p.cmd.Process.Kill()
 	}
-	for _, p := range append([]*process{s.process, s.spare}, s.servers...) {
+	for _, p := range all {
 		<-p.done
 	}
 }

@@ -9,6 +9,9 @@ import (
 type Config struct {
 	Listen  []string `toml:"listen"`  // host:port, UDP and TCP; "0.0.0.0:53", "[::]:53"
 	Workers int      `toml:"workers"` // UDP sockets for each address; 0: one for each core
+	// Batch is how many UDP queries are taken from the system in one call where
+	// it can do that; 1: one at a time. Default 32.
+	Batch int `toml:"batch"`
 	// MaxUDPSize bounds UDP answers, in octets; default 1232 (DNS flag day 2020).
 	MaxUDPSize int `toml:"max_udp_size"`
 	// ECS false ignores EDNS Client Subnet (RFC 7871) as though it were unknown.

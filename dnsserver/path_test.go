@@ -14,7 +14,13 @@ import (
 // The whole way, sockets included, allocates nothing: counted over many
 // queries, so that what the runtime does in the background does not matter.
 func TestServingAllocatesNothing(t *testing.T) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, Workers: 1})
+	for name, batch := range modes {
+		t.Run(name, func(t *testing.T) { testServingAllocatesNothing(t, batch) })
+	}
+}
+
+func testServingAllocatesNothing(t *testing.T, batch int) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, Workers: 1, Batch: batch})
 	conn, err := net.Dial("udp4", s.Addrs()[0].String())
 	if err != nil {
 		t.Fatal(err)

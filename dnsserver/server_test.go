@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,8 +37,17 @@ func start(t *testing.T, cfg Config) *Server {
 	return s
 }
 
+// modes are the ways that UDP can be served; every test of it runs in each.
+var modes = map[string]int{"batched": 0, "singly": 1}
+
 func TestTransports(t *testing.T) {
-	cfg := Config{Listen: []string{"127.0.0.1:0"}}
+	for name, batch := range modes {
+		t.Run(name, func(t *testing.T) { testTransports(t, batch) })
+	}
+}
+
+func testTransports(t *testing.T, batch int) {
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Batch: batch}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		l.Close()
 		cfg.Listen = append(cfg.Listen, "[::1]:0", "[::]:0")
@@ -69,7 +79,13 @@ func TestTransports(t *testing.T) {
 // On a wildcard address the answer leaves from the address that was asked: a
 // connected socket takes no other.
 func TestWildcardKeepsAddress(t *testing.T) {
-	s := start(t, Config{Listen: []string{"0.0.0.0:0"}, Workers: 1})
+	for name, batch := range modes {
+		t.Run(name, func(t *testing.T) { testWildcard(t, batch) })
+	}
+}
+
+func testWildcard(t *testing.T, batch int) {
+	s := start(t, Config{Listen: []string{"0.0.0.0:0"}, Workers: 1, Batch: batch})
 	port := s.Addrs()[0].Port()
 	for _, ip := range []string{"127.0.0.1", "127.0.0.7", "127.9.9.9"} {
 		m := new(dns.Msg)
@@ -164,5 +180,54 @@ func TestListenErrors(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: error %v, want one with %q", c.addr, err, c.want)
 		}
+	}
+}
+
+// Many clients at once, all of whom get their own answer, in both modes.
+func TestManyAtOnce(t *testing.T) {
+	for name, batch := range modes {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, Config{Listen: []string{"127.0.0.1:0"}, Batch: batch})
+			var wg sync.WaitGroup
+			for c := range 20 {
+				wg.Go(func() {
+					conn, err := net.Dial("udp4", s.Addrs()[0].String())
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer conn.Close()
+					conn.SetDeadline(time.Now().Add(10 * time.Second))
+					const n = 50
+					for i := range n {
+						m := new(dns.Msg)
+						m.SetQuestion([]string{"static.abc.com.", "www.abc.com.", "none.abc.com."}[i%3], dns.TypeA)
+						m.Id = uint16(c*n + i)
+						out, _ := m.Pack()
+						conn.Write(out)
+					}
+					seen := make(map[uint16]bool)
+					buf := make([]byte, 1500)
+					for range n {
+						k, err := conn.Read(buf)
+						if err != nil {
+							t.Errorf("client %d after %d answers: %v", c, len(seen), err)
+							return
+						}
+						m := new(dns.Msg)
+						if err := m.Unpack(buf[:k]); err != nil || seen[m.Id] || int(m.Id)/n != c {
+							t.Errorf("client %d: %v %v", c, m, err)
+							return
+						}
+						want := []string{"static.abc.com.", "www.abc.com.", "none.abc.com."}[int(m.Id)%n%3]
+						if m.Question[0].Name != want {
+							t.Errorf("client %d: question %s, want %s", c, m.Question[0].Name, want)
+						}
+						seen[m.Id] = true
+					}
+				})
+			}
+			wg.Wait()
+		})
 	}
 }

@@ -19,6 +19,14 @@ const maxQuery = 4096
 
 // serve answers until the socket fails or ctx ends.
 func (l *udpListener) serve(ctx context.Context, s *Server, w *responder) error {
+	if n := s.cfg.Batch; canBatch && n > 1 {
+		return l.serveBatch(ctx, s, w, n)
+	}
+	return l.serveSingly(ctx, s, w)
+}
+
+// serveSingly takes one query at a time, which works on every system.
+func (l *udpListener) serveSingly(ctx context.Context, s *Server, w *responder) error {
 	in := make([]byte, maxQuery)
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	var oob []byte

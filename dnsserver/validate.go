@@ -22,6 +22,8 @@ const (
 	maxTCPIdle          = time.Hour
 	defaultTCPMax       = 1000
 	defaultTCPMaxClient = 100
+	defaultBatch        = 32
+	maxBatch            = 1024
 	maxWorkers          = 1024 // sockets for each address; more are a slip of the keyboard
 )
 
@@ -30,6 +32,9 @@ const (
 func (c Config) WithDefaults() Config {
 	if c.MaxUDPSize == 0 {
 		c.MaxUDPSize = defaultUDPSize
+	}
+	if c.Batch == 0 {
+		c.Batch = defaultBatch
 	}
 	if c.ECS == nil {
 		yes := true
@@ -70,6 +75,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		}
 	}
 	within("workers", c.Workers, 0, maxWorkers)
+	within("batch", c.Batch, 1, maxBatch)
 	within("max_udp_size", c.MaxUDPSize, leastUDPSize, mostUDPSize)
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
@@ -99,7 +105,7 @@ func listenFault(s string) string {
 		}
 		return fmt.Sprintf(`%q: must be address:port, such as "0.0.0.0:53" or "[::]:53"`, s)
 	}
-	if _, err := netip.ParseAddr(host); err != nil && host != "" && host != "localhost" {
+	if _, err := netip.ParseAddr(host); err != nil {
 		return fmt.Sprintf(`%q: %q must be an IP address, such as 0.0.0.0 or [::]`, s, host)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {

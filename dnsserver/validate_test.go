@@ -15,7 +15,9 @@ func TestValidate(t *testing.T) {
 		want string // keys with faults
 	}{
 		{"listen only", Config{Listen: listen}, ""},
-		{"all ways to listen", Config{Listen: []string{":53", "127.0.0.1:0", "localhost:5353", "[2001:db8::1]:53"}}, ""},
+		{"all ways to listen", Config{Listen: []string{"127.0.0.1:0", "[2001:db8::1]:53", "[fe80::1%lo]:53"}}, ""},
+		{"no one address", Config{Listen: []string{":53", "localhost:5353"}}, "listen[0] listen[1]"},
+		{"batches", Config{Listen: listen, Batch: 1025}, "batch"},
 		{"nothing", Config{}, "listen"},
 		{"no port", Config{Listen: []string{"0.0.0.0", "[::]"}}, "listen[0] listen[1]"},
 		{"no address", Config{Listen: []string{"ns1.abc.com:53"}}, "listen[0]"},

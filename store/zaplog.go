@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"log/slog"
+	"net"
+	"strings"
 	"sync"
 
 	"go.uber.org/zap"
@@ -76,6 +78,9 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	}
 	for _, f := range fields {
 		f.AddTo(enc)
+	}
+	if text, _ := enc.Fields["error"].(string); strings.Contains(text, net.ErrClosed.Error()) {
+		return nil // how its listeners end when this program ends them
 	}
 	if e.Level >= zapcore.DPanicLevel {
 		msg := e.Message

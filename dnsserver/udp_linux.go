@@ -1,0 +1,197 @@
+package dnsserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// canBatch tells whether this system can take several queries in one call.
+const canBatch = true
+
+const (
+	// batchOut is the room for one UDP answer: the largest that configuration
+	// allows, and what the encoder may write before it sees that it is too much.
+	batchOut = 2*mostUDPSize + maxRecordHead + 512
+	batchOOB = 64 // octets of control messages: one IP_PKTINFO or IPV6_PKTINFO
+)
+
+// mmsghdr is struct mmsghdr of recvmmsg(2).
+type mmsghdr struct {
+	hdr unix.Msghdr
+	len uint32
+	_   [4]byte
+}
+
+// batch is the memory of a goroutine that takes queries and sends answers many
+// at a time (recvmmsg(2), sendmmsg(2)). Slot i of in and out belong together.
+type batch struct {
+	l   *udpListener
+	s   *Server
+	w   *responder
+	err error
+
+	in, out  []mmsghdr
+	inIOV    []unix.Iovec
+	outIOV   []unix.Iovec
+	names    []unix.RawSockaddrInet6 // large enough for both families
+	queries  []byte
+	answers  []byte
+	control  []byte
+	wildcard bool
+}
+
+func newBatch(l *udpListener, s *Server, w *responder, n int) *batch {
+	b := &batch{
+		l: l, s: s, w: w, wildcard: l.wildcard,
+		in: make([]mmsghdr, n), out: make([]mmsghdr, n),
+		inIOV: make([]unix.Iovec, n), outIOV: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n),
+		queries: make([]byte, n*maxQuery), answers: make([]byte, n*batchOut), control: make([]byte, n*batchOOB),
+	}
+	for i := range b.in {
+		b.inIOV[i].Base = &b.queries[i*maxQuery]
+		b.inIOV[i].SetLen(maxQuery)
+		h := &b.in[i].hdr
+		h.Iov, h.Name = &b.inIOV[i], (*byte)(unsafe.Pointer(&b.names[i]))
+		h.SetIovlen(1)
+		if b.wildcard {
+			h.Control = &b.control[i*batchOOB]
+		}
+	}
+	return b
+}
+
+// serveBatch answers until the socket fails or ctx ends. The runtime's poller
+// waits for the socket; between waits only raw, non-blocking calls are made.
+func (l *udpListener) serveBatch(ctx context.Context, s *Server, w *responder, n int) error {
+	raw, err := l.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	b := newBatch(l, s, w, n)
+	drain := b.drain // made once: a method value allocates
+	for failures := 0; ; {
+		b.err = nil
+		if err := raw.Read(drain); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		// An ICMP error for an earlier answer shows up here: go on, but not for ever.
+		if failures++; errors.Is(b.err, unix.EBADF) || failures > 1000 {
+			return fmt.Errorf("receive: %w", b.err)
+		}
+	}
+}
+
+// drain takes and answers what is there, and tells the poller to wait for more
+// by returning false.
+func (b *batch) drain(fd uintptr) bool {
+	for {
+		n, errno := b.receive(fd)
+		switch errno {
+		case 0:
+		case unix.EAGAIN:
+			return false
+		case unix.EINTR:
+			continue
+		default:
+			b.err = errno
+			return true
+		}
+		b.count().Add(uint64(n))
+		b.send(fd, b.answer(n))
+	}
+}
+
+func (b *batch) count() *atomic.Uint64 {
+	if b.l.six {
+		return &b.w.count.queries[udp6]
+	}
+	return &b.w.count.queries[udp4]
+}
+
+func (b *batch) receive(fd uintptr) (int, syscall.Errno) {
+	for i := range b.in {
+		h := &b.in[i].hdr
+		h.Namelen = uint32(unsafe.Sizeof(b.names[0]))
+		h.Flags = 0
+		if b.wildcard {
+			h.SetControllen(batchOOB)
+		}
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), uintptr(len(b.in)), unix.MSG_DONTWAIT, 0, 0)
+	return int(n), errno
+}
+
+// answer answers the first n queries and returns how many answers there are.
+func (b *batch) answer(n int) int {
+	k := 0
+	for i := range n {
+		m := &b.in[i]
+		src := b.source(i)
+		if m.hdr.Flags&unix.MSG_TRUNC != 0 || !src.IsValid() || src.Port() == 0 {
+			b.w.count.dropped.Add(1) // longer than any query, or nowhere to answer to
+			continue
+		}
+		at := i * batchOut
+		query := b.queries[i*maxQuery : i*maxQuery+int(m.len)]
+		reply := b.s.answer(b.w, query, src, false, b.answers[at:at:at+batchOut])
+		if len(reply) == 0 {
+			continue
+		}
+		b.outIOV[k].Base = &reply[0]
+		b.outIOV[k].SetLen(len(reply))
+		h := &b.out[k].hdr
+		h.Name, h.Namelen = m.hdr.Name, m.hdr.Namelen
+		h.Iov = &b.outIOV[k]
+		h.SetIovlen(1)
+		h.Control = nil
+		h.SetControllen(0)
+		if b.wildcard {
+			if oob := replyFrom(b.control[i*batchOOB:i*batchOOB+int(m.hdr.Controllen)], b.l.six); oob != nil {
+				h.Control = &oob[0]
+				h.SetControllen(len(oob))
+			}
+		}
+		k++
+	}
+	return k
+}
+
+// source is where query i came from.
+func (b *batch) source(i int) netip.AddrPort {
+	sa := &b.names[i]
+	port := sa.Port>>8 | sa.Port<<8 // network byte order
+	if sa.Family == unix.AF_INET {
+		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr), port)
+	}
+	if sa.Family != unix.AF_INET6 {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), port)
+}
+
+// send sends the first n answers. One that the system refuses is counted and
+// left out, the others go on; while the send buffer is full they are dropped,
+// as the network would.
+func (b *batch) send(fd uintptr, n int) {
+	for at := 0; at < n; {
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[at])), uintptr(n-at), unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case 0:
+			at += int(sent)
+		case unix.EINTR:
+		default:
+			b.w.count.sendFail.Add(1)
+			at++
+		}
+	}
+}

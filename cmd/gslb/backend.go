@@ -187,7 +187,7 @@ func serverProblems(sites []console.Site) []string {
 		for _, r := range s.Reports {
 			for _, v := range r.Servers {
 				if v.State == health.Down {
-					lines = append(lines, fmt.Sprintf("site %s: %s %s is isolated: %s", s.Site, v.Role, v.Address, v.Detail))
+					lines = append(lines, fmt.Sprintf("site %s: %s %s is down: %s", s.Site, v.Role, v.Address, v.Detail))
 				}
 			}
 		}

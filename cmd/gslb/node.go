@@ -6,12 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"os/signal"
-	"reflect"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -202,19 +198,6 @@ func guarded(ctx context.Context, f func(context.Context) error) (err error) {
 	return f(ctx)
 }
 
-// warnOfRestart says which changes a reload cannot put in force.
-func (n *node) warnOfRestart(cfg *config.Config) {
-	old := n.topo.cfg
-	for _, part := range []struct {
-		name     string
-		was, now any
-	}{{"[node]", old.Node, cfg.Node}, {"[dns]", old.DNS, cfg.DNS}, {"[etcd]", old.Etcd, cfg.Etcd}, {"[api]", old.API, cfg.API}} {
-		if !reflect.DeepEqual(part.was, part.now) {
-			n.log.Warn("the configuration's "+part.name+" has changed: that takes effect when the node is restarted", "file", n.path)
-		}
-	}
-}
-
 // serveAPI listens anew when it is run again.
 func (n *node) serveAPI(ctx context.Context) error {
 	ln := n.apiLn
@@ -290,112 +273,4 @@ func probed(s config.Site) []string {
 		all = append(all, a.String())
 	}
 	return all
-}
-
-// watchPlaces looks for replaced databases until ctx ends or it is called again.
-func (n *node) watchPlaces(ctx context.Context) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.stop != nil {
-		n.stop()
-	}
-	ctx, n.stop = context.WithCancel(ctx)
-	w := geo.NewWatcher(n.topo.cfg.Geo, n.places, n.log)
-	n.watch = w
-	go n.keep(ctx, "geo", func(ctx context.Context) error { return w.Run(ctx, n.replaced) })
-}
-
-// replaced classifies all clients anew with databases that were just read.
-func (n *node) replaced(places *geo.DB) {
-	n.mu.Lock()
-	sources, sites := n.topo.sources, n.topo.cfg.SteerSites()
-	n.mu.Unlock()
-	begin := time.Now()
-	policies, err := classify(sources, sites, places)
-	if err != nil {
-		n.log.Error("replaced databases are not used", "error", err)
-		return
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(sources) != len(n.topo.sources) || len(sources) > 0 && &sources[0] != &n.topo.sources[0] {
-		return // the configuration was reloaded meanwhile, with these databases or newer ones
-	}
-	n.places = places
-	t := *n.topo
-	t.policies = policies
-	n.topo = &t
-	if n.dns != nil {
-		n.dns.Swap(n.dns.Generation().WithPlaces(places, policies))
-	}
-	n.log.Info("replaced databases are in use", "took", time.Since(begin).Round(time.Millisecond))
-}
-
-// reloads reads everything again at each SIGHUP.
-func (n *node) reloads(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-hup:
-			err := n.reload(ctx)
-			if err != nil {
-				n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
-				n.log.Error("reload failed; what was served before is still served", "error", err)
-				continue
-			}
-			n.fault("reload", "")
-		}
-	}
-}
-
-// reload puts the configuration file and the zones as they are now in force,
-// all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles.
-func (n *node) reload(ctx context.Context) error {
-	begin := time.Now()
-	cfg, err := config.Load(n.path)
-	if err != nil {
-		return err
-	}
-	places, err := geo.Open(cfg.Geo)
-	if err != nil {
-		return err
-	}
-	topo, err := compile(cfg, places)
-	if err != nil {
-		return err
-	}
-	checks, err := siteChecks(cfg)
-	if err != nil {
-		return err
-	}
-	if n.balancer != nil {
-		if err := n.balancer.Apply(cfg.Frontends, cfg.Checks); err != nil {
-			return err
-		}
-	}
-	if err := n.runner.Set(checks); err != nil {
-		return err
-	}
-	n.warnOfRestart(cfg)
-	fc := fleetConfig(cfg)
-	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
-	n.mu.Lock()
-	n.topo, n.places = topo, places
-	if n.dns != nil {
-		n.dns.Swap(n.generation(n.fleet.States()))
-	}
-	n.mu.Unlock()
-	n.watchPlaces(ctx)
-	for _, w := range cfg.Warnings {
-		n.log.Warn("configuration: " + w.Error())
-	}
-	for _, w := range topo.db.Warnings() {
-		n.log.Warn(w)
-	}
-	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
-	return nil
 }

@@ -172,10 +172,9 @@ func TestListensOnIPv6(t *testing.T) {
 	if err != nil {
 		t.Skipf("no IPv6 on loopback: %v", err)
 	}
-	address := c.LocalAddr().String()
 	c.Close()
 	tp := newTopology(t)
-	tp.dns = address
+	tp.dns = fmt.Sprintf("[::1]:%d", freePort(t, "::1"))
 	n := tp.startDNSNode()
 	for _, network := range []string{"udp", "tcp"} {
 		m, err := exchange(network, n.dns, question("www.abc.com.", dns.TypeAAAA, "2001:db8:1::/48"))

@@ -27,7 +27,7 @@ func newDemonstration(t *testing.T, args ...string) demonstration {
 	needLinux(t)
 	d := demonstration{dns: freeAddress(t), api: freeAddress(t), folder: t.TempDir()}
 	port := func(address string) string { _, p, _ := net.SplitHostPort(address); return p }
-	d.argv = []string{binary(t), "demo", "--color", "never", "--dns-port", port(d.dns), "--api-port", port(d.api), "--port", strconv.Itoa(freePort(t))}
+	d.argv = []string{binary(t), "demo", "--color", "never", "--dns-port", port(d.dns), "--api-port", port(d.api), "--port", strconv.Itoa(freeSitePort(t))}
 	d.argv = append(d.argv, args...)
 	t.Setenv("TMPDIR", d.folder)
 	return d

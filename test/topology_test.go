@@ -2,10 +2,12 @@ package test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
-	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -124,7 +126,7 @@ func newTopology(t testing.TB) *topology {
 	tp := &topology{
 		t: t, dir: t.TempDir(),
 		dns: freeAddress(t), api: freeAddress(t), etcd: freeAddress(t), peer: freeAddress(t),
-		port:     freePort(t),
+		port:     freeSitePort(t),
 		interval: 200 * time.Millisecond, timeout: 200 * time.Millisecond, rise: 2, fall: 3, capacity: 1000,
 	}
 	tp.zone = write(t, tp.dir, "abc.com.zone", fmt.Sprintf(abcZone, strings.Repeat("x", 200)))
@@ -249,17 +251,21 @@ type siteNode struct {
 	spare    *process
 }
 
-// Addresses of a site's web servers.
+// host is the address of a site's frontend (0), its servers (1, 2) or its spare (3).
+func (s site) host(number int) string {
+	return fmt.Sprintf("%s.%d", strings.TrimSuffix(s.address, ".10"), 10+number)
+}
+
+// server is the host with a port.
 func (s site) server(port, number int) string {
-	host := strings.TrimSuffix(s.address, ".10")
-	return fmt.Sprintf("%s.%d:%d", host, 10+number, port)
+	return net.JoinHostPort(s.host(number), strconv.Itoa(port))
 }
 
 // startSite starts a site's web servers and its balancer.
 func (tp *topology) startSite(name string) *siteNode {
 	tp.t.Helper()
 	s := siteNamed(tp.t, name)
-	sn := &siteNode{site: s, frontend: net.JoinHostPort(s.address, fmt.Sprint(tp.port))}
+	sn := &siteNode{site: s, frontend: net.JoinHostPort(s.address, strconv.Itoa(tp.port))}
 	for i := 1; i <= 2; i++ {
 		sn.servers = append(sn.servers, tp.startWeb(fmt.Sprintf("%s-server%d", name, i), s.server(tp.port, i)))
 	}
@@ -312,7 +318,7 @@ func (tp *topology) startPlainSites(names ...string) map[string]*process {
 	}
 	started := map[string]*process{}
 	for _, name := range names {
-		started[name] = tp.startWeb(name, net.JoinHostPort(siteNamed(tp.t, name).address, fmt.Sprint(tp.port)))
+		started[name] = tp.startWeb(name, net.JoinHostPort(siteNamed(tp.t, name).address, strconv.Itoa(tp.port)))
 	}
 	return started
 }
@@ -324,46 +330,59 @@ func (tp *topology) detection() time.Duration {
 
 func (tp *topology) path(name string) string { return filepath.Join(tp.dir, name) }
 
+// Ports are taken from below the range that systems use for port 0 and for
+// outgoing connections, so that nobody gets one between the moment it is found
+// free and the moment a process listens on it; and each only once in a run.
+const (
+	firstPort = 12000
+	lastPort  = 31000
+)
+
+var given sync.Map // port -> true
+
 // freeAddress gives 127.0.0.1 with a port that nobody has, for UDP and TCP.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		p, err := net.ListenPacket("udp", address)
-		l.Close()
-		if err == nil {
-			p.Close()
-			return address
-		}
-	}
-	t.Fatal("no free port")
-	return ""
+	return fmt.Sprintf("127.0.0.1:%d", freePort(t, "127.0.0.1"))
 }
 
-// freePort gives a port that is free on the addresses of all sites.
-func freePort(t testing.TB) int {
+// freeSitePort gives a port that is free on the addresses of all sites.
+func freeSitePort(t testing.TB) int {
 	t.Helper()
-	free := func(port int) bool {
-		for _, s := range sites {
-			for number := range 4 {
-				l, err := net.Listen("tcp", s.server(port, number))
-				if err != nil {
-					return false
-				}
-				l.Close()
-			}
+	var hosts []string
+	for _, s := range sites {
+		for number := range 4 {
+			hosts = append(hosts, s.host(number))
 		}
-		return true
 	}
-	for range 100 {
-		if port := int(netip.MustParseAddrPort(freeAddress(t)).Port()); free(port) {
+	return freePort(t, hosts...)
+}
+
+func freePort(t testing.TB, hosts ...string) int {
+	t.Helper()
+	for range 1000 {
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		if _, twice := given.LoadOrStore(port, true); !twice && isFree(port, hosts) {
 			return port
 		}
 	}
-	t.Fatal("no port is free on the addresses of all sites")
+	t.Fatalf("no port is free on %v", hosts)
 	return 0
+}
+
+func isFree(port int, hosts []string) bool {
+	for _, host := range hosts {
+		address := net.JoinHostPort(host, strconv.Itoa(port))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return false
+		}
+		l.Close()
+		p, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return false
+		}
+		p.Close()
+	}
+	return true
 }

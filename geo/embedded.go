@@ -40,6 +40,22 @@ func embedded(k key) (a uint32, before uint8, ok bool) {
 	return 0, 0, false
 }
 
+// Inner returns the IPv4 address by which a 6to4, NAT64 or Teredo address is
+// looked up, and the number of bits before it. Any other address is its own, with
+// none before it; an IPv4-mapped one becomes IPv4.
+//
+// Where the bits after a client's prefix are zero, and the prefix is too short
+// to hold the IPv4 address, what is returned is not one that anybody has.
+func Inner(a netip.Addr) (inner netip.Addr, before uint8) {
+	if a = a.Unmap(); !a.Is6() {
+		return a, 0
+	}
+	if v4, before, ok := embedded(keyOf(a)); ok {
+		return addr4(v4), before
+	}
+	return a, 0
+}
+
 // addr4 is the address in the form embedded returns it.
 func addr4(a uint32) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a)))

@@ -95,7 +95,9 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 
 // sameTiers compares what tiers do; how they were written does not matter.
 func sameTiers(a, b []Target) bool {
-	return slices.EqualFunc(a, b, func(x, y Target) bool { return (x.Pick == y.Pick || len(x.Members) == 1) && slices.Equal(x.Members, y.Members) })
+	return slices.EqualFunc(a, b, func(x, y Target) bool {
+		return (x.Pick == y.Pick || len(x.Members) == 1) && slices.Equal(x.Members, y.Members)
+	})
 }
 
 func cloneTargets(targets []Target) []Target {

@@ -125,7 +125,7 @@ func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
 func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	tiers := l.tiers(p)
 	first := -1
-	stages := chain{at: at}
+	stages := chain{first: at, at: at}
 	for i := range tiers {
 		st, spill, ok := f.tier(&tiers[i], i, l, tr)
 		if !ok {
@@ -204,6 +204,7 @@ func (f *filter) entitle(t *Tier, tier int, l *level, tr *Trace) bool {
 // chain links the stages of one plan: the first at the plan's own place, the
 // others behind all plans.
 type chain struct {
+	first   uint32 // the plan's own place
 	at      uint32 // where the next stage goes, or after which it is linked
 	linked  bool   // at is taken
 	spilled bool   // an earlier stage let users go
@@ -218,9 +219,13 @@ func (c *chain) add(f *filter, st stage, spill float64) {
 	if !c.linked {
 		f.stages[c.at] = st
 		c.linked = true
-		return
+	} else {
+		f.stages[c.at].next = uint32(len(f.stages))
+		c.at = uint32(len(f.stages))
+		f.stages = append(f.stages, st)
 	}
-	f.stages[c.at].next = uint32(len(f.stages))
-	c.at = uint32(len(f.stages))
-	f.stages = append(f.stages, st)
+	switch st.kind {
+	case hashed, hashedByWeight, hashedShedding:
+		f.stages[c.first].sticky = true
+	}
 }

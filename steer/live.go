@@ -25,9 +25,9 @@ type Ask struct {
 type Choice struct {
 	Site int32 // index in the sites given to Compile
 	// Bits is how much of the client's address the pick itself consulted: 24 or
-	// 56 where it hashed the client's network for a sticky choice, else 0. The draws
-	// of Weighted, Load and shedding do not count: they are meant to be shared by
-	// all who share a cache, for one TTL.
+	// 56 where it hashed the client's network for a sticky choice, or would have
+	// for others of the cohort, else 0. The draws of Weighted, Load and shedding do
+	// not count: they are meant to be shared by all who share a cache, for one TTL.
 	Bits       uint8
 	Tier       int8 // index in Plan.Tiers, or in Plan.LastResort
 	FailOpen   bool // nothing was available: chosen as though all were up

@@ -103,7 +103,7 @@ func member(tiers []Tier, c Choice) *Member {
 // Whatever the policy and the states: the choice is a member of the tier it
 // names; while a member of the rule's tiers is in service, the one given is too; it
 // fails open or to the last resort only when none is; with and without a trace it is
-// the same.
+// the same; and all clients of a cohort have one width of the address consulted.
 func TestChoiceProperties(t *testing.T) {
 	for seed := range uint64(800) {
 		w := newWorld(rand.New(rand.NewPCG(seed, 1)))
@@ -115,6 +115,7 @@ func TestChoiceProperties(t *testing.T) {
 		}
 		l := c.Live(w.states)
 		for i, cohort := range cohorts {
+			bits := l.Choose(cohort, Ask{Client: client(0)}, nil).Bits
 			for j := range 8 {
 				var one, two atomic.Uint32
 				one.Store(uint32(j))
@@ -127,6 +128,9 @@ func TestChoiceProperties(t *testing.T) {
 				got, traced := l.Choose(cohort, a, nil), l.Choose(cohort, b, &tr)
 				if err := w.check(c.Plan(cohort), got); err != nil || got != traced {
 					t.Fatalf("seed %d: %v; choice %+v, with a trace %+v\n%s", seed, err, got, traced, &tr)
+				}
+				if got.Bits != bits { // the scopes of neighbours would overlap
+					t.Fatalf("seed %d: %d bits for one client of the cohort, %d for another", seed, got.Bits, bits)
 				}
 				if err := checkShares(&tr); err != nil {
 					t.Fatalf("seed %d: %v\n%s", seed, err, &tr)

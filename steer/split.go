@@ -31,6 +31,7 @@ type stage struct {
 	failOpen bool
 	last     bool // the last resort
 	shed     bool // who gets here was shed by an earlier stage
+	sticky   bool // of a plan's first stage: it, or one that users spill into, hashes
 	site     int32
 	from, n  uint32 // entries or nodes
 	spill    uint32 // share of users that goes on to next, of 2^32
@@ -93,7 +94,12 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 	key, width := network(ask.Client)
 	sticky := mix(key + phi)
 	draw := mix(sticky ^ mix(seed+uint64(ask.Period)*phi))
+	// Where some of a cohort are hashed, the network counts for all of them: else
+	// neighbours, one shed and one not, had answers of overlapping scopes.
 	consulted := uint8(0)
+	if st.sticky {
+		consulted = width
+	}
 	for {
 		// The upper half of x decides whether the user stays, the lower which site it is.
 		x := mix(draw + uint64(st.tier)*phi)
@@ -103,7 +109,6 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 			x = mix(uint64(turn))&^math.MaxUint32 | uint64(turn)
 		case hashed, hashedByWeight, hashedShedding:
 			x = mix(sticky + uint64(st.tier)*phi)
-			consulted = width
 		}
 		if tr != nil {
 			tr.drew(st, x, ask)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"gslb/geo"
 	"gslb/steer"
 	"gslb/zones"
 )
@@ -55,6 +56,11 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	case notImplemented:
 		return w.bare(msg, out, dns.RcodeNotImplemented)
 	case formErr:
+		if q.EDNS.Present && q.question != nil { // RFC 6891, section 6.1.1: an OPT is answered with one
+			q.EDNS.ECS = ECS{}
+			out = w.start(msg, out)
+			return w.finish(out, out, counts{}, dns.RcodeFormatError, false, false, noError)
+		}
 		return w.bare(msg, out, dns.RcodeFormatError)
 	case badVersion:
 		q.EDNS.ECS = ECS{}
@@ -91,24 +97,30 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	s := w.res.Steered
 	p := &g.policies[s.Policy]
-	addr, fromECS := w.whom(g, src)
+	addr, fromECS, silent := w.whom(g, src)
 	w.client = addr
-	cohort, bits := p.Table.Lookup(addr)
+	// Behind a transition mechanism it is the IPv4 address within that counts,
+	// for the place, for draws, and for how much of it may be told.
+	inner, before := geo.Inner(addr)
+	cohort, bits := p.Table.Lookup(inner)
 	if tr != nil {
 		g.explain(p, addr, cohort, tr)
 	}
-	ask := steer.Ask{Client: addr, Period: w.seconds() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
+	ask := steer.Ask{Client: inner, Period: w.seconds() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
 	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
 	scope := max(bits, w.choice.Bits)
-	if addr.Is4() {
-		scope = min(scope, w.limits.scope4)
+	if inner.Is4() {
+		scope = before + min(scope, w.limits.scope4)
 	} else {
 		scope = min(scope, w.limits.scope6)
 	}
 	e := &w.q.EDNS.ECS
-	if e.Present && !fromECS {
-		scope = 0
-	} else if e.Family == 2 && addr.Is4() {
+	if e.Present && !fromECS && scope > 0 {
+		// It holds for all of whom this server knows as little, not for everyone:
+		// scope 0 would give the answer for one resolver's network to all clients.
+		scope = silent
+	}
+	if e.Family == 2 && e.Addr.Is4() && (fromECS || scope > 0) {
 		scope += 96 // an IPv4-mapped address, given and echoed as IPv6
 	}
 	w.scope = scope
@@ -116,23 +128,52 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	g.picked.add(w.shard, s.Index, int(w.choice.Site))
 }
 
-// whom tells whose place decides, and whether the Client Subnet said so.
+// whom tells whose place decides, and whether the Client Subnet said so. Where
+// the subnet says nothing, it tells how wide the network around it is in which
+// that is so, in bits.
 //
 //	no Client Subnet                           the source address
 //	source prefix length 0                     the source address: the client wants privacy
-//	private or loopback, not declared          the source address: it says nothing here
+//	private, loopback …, not declared          the source address: it says nothing here
 //	else                                       the Client Subnet
-func (w *responder) whom(g *Generation, src netip.AddrPort) (addr netip.Addr, fromECS bool) {
+func (w *responder) whom(g *Generation, src netip.AddrPort) (addr netip.Addr, fromECS bool, silent uint8) {
 	a := w.q.EDNS.ECS.Addr
 	if !a.IsValid() {
-		return src.Addr().Unmap(), false
+		return src.Addr().Unmap(), false, 0
 	}
-	if a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsUnspecified() {
-		if v, _ := g.declared.Lookup(a); v == 0 {
-			return src.Addr().Unmap(), false
+	inner, before := geo.Inner(a)
+	if block := reserved(inner); block > 0 {
+		if v, bits := g.declared.Lookup(a); v == 0 {
+			return src.Addr().Unmap(), false, max(before+block, bits)
 		}
 	}
-	return a, true
+	return a, true, 0
+}
+
+// reserved is the width of the block (RFC 6890) that an address lies in by
+// which nobody can be found; 0 for all others. What is left of an address behind a
+// transition mechanism when its prefix is cut short is among them.
+func reserved(a netip.Addr) uint8 {
+	four := a.Is4()
+	switch {
+	case a.IsPrivate() && !four:
+		return 7
+	case a.IsPrivate() && a.As4()[0] == 10:
+		return 8
+	case a.IsPrivate() && a.As4()[0] == 172:
+		return 12
+	case a.IsPrivate(), four && a.IsLinkLocalUnicast():
+		return 16
+	case a.IsLoopback() && four, a.IsUnspecified() && four:
+		return 8
+	case a.IsLinkLocalUnicast():
+		return 10
+	case a.IsLoopback(), a.IsUnspecified():
+		return 128
+	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return 32
+	}
+	return 0
 }
 
 func contains(list []netip.Prefix, a netip.Addr) bool {

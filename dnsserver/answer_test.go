@@ -230,7 +230,7 @@ func TestAnswers(t *testing.T) {
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Question = nil }}, "FORMERR"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Response = true }}, "none"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, false), func(m *dns.Msg) { m.IsEdns0().SetVersion(1) }}, "BADVERS opt"},
-		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, false), func(m *dns.Msg) { m.Extra = append(m.Extra, m.Extra[0]) }}, "FORMERR"},
+		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, false), func(m *dns.Msg) { m.Extra = append(m.Extra, m.Extra[0]) }}, "FORMERR opt"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, false), func(m *dns.Msg) {
 			m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: 65001, Data: []byte("x")})
 		}}, "NOERROR aa static.abc.com./A/192.0.2.99 opt"},
@@ -267,8 +267,13 @@ func TestScope(t *testing.T) {
 		{"www.abc.com.", "2001:db8:1:2::/64", lgu, "2001:db8:1:2::/64/48"},
 		{"www.abc.com.", "::ffff:10.1.2.0/120", lgu, "10.1.2.0/120/112"}, // IPv4-mapped
 		{"www.abc.com.", "0.0.0.0/0", kt, "0.0.0.0/0/0"},                 // privacy
-		{"www.abc.com.", "192.168.7.0/24", kt, "192.168.7.0/24/0"},       // private and not declared
-		{"www.abc.com.", "127.0.0.0/8", kt, "127.0.0.0/8/0"},
+		{"www.abc.com.", "192.168.7.0/24", kt, "192.168.7.0/24/16"},      // private and not declared: the source's answer, for those alone
+		{"www.abc.com.", "127.0.0.0/8", kt, "127.0.0.0/8/8"},
+		{"www.abc.com.", "172.30.0.0/16", kt, "172.30.0.0/16/12"},
+		{"www.abc.com.", "169.254.7.0/24", kt, "169.254.7.0/24/16"},
+		{"www.abc.com.", "fd00:1::/48", kt, "fd00:1::/48/7"},
+		{"www.abc.com.", "::ffff:192.168.7.0/120", kt, "192.168.7.0/120/112"},
+		{"all.abc.com.", "192.168.7.0/24", "", "192.168.7.0/24/0"},     // the same for everyone
 		{"all.abc.com.", "203.0.113.0/24", "", "203.0.113.0/24/0"},     // a random pick consults nothing
 		{"sticky.abc.com.", "203.0.113.0/24", "", "203.0.113.0/24/24"}, // a hash pick consults the network
 		{"sticky.abc.com.", "2001:db8::/48", "", "2001:db8::/48/56"},

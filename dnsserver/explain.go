@@ -66,7 +66,8 @@ func (g *Generation) explain(p *Policy, client netip.Addr, cohort uint32, tr *st
 	if g.places != nil {
 		place, _ = g.places.Lookup(client)
 	}
-	within := innermost(p.Compiled.Cuts(), client)
+	inner, _ := geo.Inner(client)
+	within := innermost(p.Compiled.Cuts(), inner)
 	again, ok := p.Compiled.Explain(place, within, tr)
 	tr.Client = client
 	tr.Place = place

@@ -74,8 +74,8 @@ type child struct {
 }
 
 // startFamily starts everything and waits until every site is up.
-func startFamily(ctx context.Context, ports demoPorts) (f *family, err error) {
-	f = &family{ports: ports, children: make(map[string]*child)}
+func startFamily(ctx context.Context, ports demoPorts) (_ *family, err error) {
+	f := &family{ports: ports, children: make(map[string]*child)}
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	defer func() {
 		if err != nil {
@@ -316,11 +316,12 @@ func (f *family) stop() {
 	}
 	all := f.children
 	f.mu.Unlock()
-	deadline := time.After(5 * time.Second)
+	bounded, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
 	for _, c := range all {
 		select {
 		case <-c.gone:
-		case <-deadline:
+		case <-bounded.Done():
 			_ = c.cmd.Process.Kill()
 			<-c.gone
 		}

@@ -55,8 +55,8 @@ type node struct {
 
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
-func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (n *node, err error) {
-	n = &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry()}
+func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
+	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			n.close()

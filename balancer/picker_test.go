@@ -96,6 +96,32 @@ func TestLeastLoadTakesTheLessLoaded(t *testing.T) {
 	}
 }
 
+// Of many servers the one that looks idle to everybody gets no more than the
+// share of draws that it is in: several balancers, each of which sees the same, do
+// not all run to it. The least loaded of two is still mostly the better one.
+func TestLeastLoadDoesNotHerd(t *testing.T) {
+	const n, picks = 10, 20000
+	sizes := make([]float64, n)
+	for i := range sizes {
+		sizes[i] = 1
+	}
+	table := testTable(LeastLoad, seeded(), sizes...)
+	for i := range table.candidates {
+		table.candidates[i].open.Store(int64(10 * i)) // 0 is idle, 9 the most loaded
+	}
+	took := map[string]float64{}
+	for range picks {
+		took[table.pick().address] += 1. / picks
+	}
+	// Two draws out of ten, a third where they are the same.
+	if took["0"] < 0.15 || took["0"] > 0.25 {
+		t.Errorf("the idle one of %d took %.3f of the connections, want about a fifth", n, took["0"])
+	}
+	if took["9"] > 0.02 || took["1"] < took["8"] {
+		t.Errorf("the loaded ones took too many: %v", took)
+	}
+}
+
 func TestReturningServerDoesNotTakeEveryConnection(t *testing.T) {
 	for _, n := range []int{2, 3, 4, 10} {
 		for _, ramp := range []float64{0.01, 0.1, 0.5} {

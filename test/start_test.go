@@ -1,0 +1,44 @@
+package test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// TestStartBeforeEtcd: a node that starts for the first time while etcd is away
+// has nothing to go by. It waits for a bounded time until it says that it is
+// ready, answers meanwhile as though all sites were up, saying that it does not
+// know (RFC 8914, code 14), and its own probes make it leave a dead one.
+func TestStartBeforeEtcd(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	tp.outside = true
+	tp.startPlainSites("lgu") // kt is dead
+	began := time.Now()
+	n := tp.startDNSNode() // waits for /readyz
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("ready after %v: the gate is 5 s", took)
+	}
+	m := n.ask("www.abc.com.", dns.TypeA, clientLGU)
+	if m.Rcode != dns.RcodeSuccess || siteOf(m) != "lgu" {
+		t.Errorf("%v", m)
+	}
+	if code := extendedError(m); code != int(dns.ExtendedErrorCodeNotReady) {
+		t.Errorf("extended error %d, want 14 (Not Ready)", code)
+	}
+	n.sentTo(30*time.Second, clientKT, "lgu")
+}
+
+// extendedError is the info-code of an answer, -1 for none.
+func extendedError(m *dns.Msg) int {
+	if o := m.IsEdns0(); o != nil {
+		for _, opt := range o.Option {
+			if e, ok := opt.(*dns.EDNS0_EDE); ok {
+				return int(e.InfoCode)
+			}
+		}
+	}
+	return -1
+}

@@ -83,8 +83,9 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		ede = g.caveat()
 		w.choose(g, src, tr)
 		p := g.answers[w.res.Steered.Index].get(q.Type, w.choice.Site)
-		if p != nil && len(out)+len(p.body)+w.reserve(ede) <= w.limit(tcp) {
+		if p != nil && len(out)+len(p.body)+w.reserve() <= w.limit(tcp) {
 			body := p.appendTo(out, len(q.Name))
+			ede = w.afford(ede, len(body), tcp)
 			return w.finish(out, body, counts{int(p.an), int(p.ns), int(p.ar)}, int(p.rcode), true, false, ede)
 		}
 		g.DB.Tailor(&w.res, q.Type, int(w.choice.Site))
@@ -197,17 +198,21 @@ func (w *responder) limit(tcp bool) int {
 	return min(max(int(w.q.EDNS.UDPSize), minUDPSize), w.limits.udpSize)
 }
 
-// reserve is what the OPT record will take. Extended errors never cause
-// truncation, but a few octets are always there for one.
-func (w *responder) reserve(ede extendedError) int {
+// reserve is what the OPT record will take, but for an extended error.
+func (w *responder) reserve() int {
 	if !w.q.EDNS.Present {
 		return 0
 	}
-	n := optLen + w.q.EDNS.ECS.size()
-	if ede != noError {
-		n += edeLen
+	return optLen + w.q.EDNS.ECS.size()
+}
+
+// afford leaves an extended error out of a message of size octets that has no
+// room for it: it never causes truncation.
+func (w *responder) afford(ede extendedError, size int, tcp bool) extendedError {
+	if size+w.reserve()+edeLen > w.limit(tcp) {
+		return noError
 	}
-	return n
+	return ede
 }
 
 // counts are the numbers of records by section.
@@ -216,10 +221,11 @@ type counts struct{ an, ns, ar int }
 // encode writes the records that the look-up found.
 func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
 	r := &w.res
-	w.enc.begin(out, w.q.Name, w.limit(tcp)-w.reserve(ede), 0)
+	w.enc.begin(out, w.q.Name, w.limit(tcp)-w.reserve(), 0)
 	c, whole := w.enc.sections(r)
 	// Glue that a referral needs and that does not fit sets TC (RFC 9471, section 3).
 	truncated := !whole || c.extra < r.Required
+	ede = w.afford(ede, len(w.enc.buf), tcp)
 	return w.finish(out, w.enc.buf, c.counts, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
 }
 

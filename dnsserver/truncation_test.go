@@ -2,11 +2,16 @@ package dnsserver
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
+	"gslb/geo"
+	"gslb/health"
+	"gslb/steer"
 	"gslb/zones"
 )
 
@@ -103,5 +108,60 @@ func TestGlueThatDoesNotFit(t *testing.T) {
 	}
 	if partly["in"] == 0 || partly["by"] == 0 {
 		t.Errorf("a part of the addresses fits in %v sizes: the test does not test it", partly)
+	}
+}
+
+// An extended error (RFC 8914) is left out where there is no room for it, rather
+// than any record.
+func TestExtendedErrorNeverTruncates(t *testing.T) {
+	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader("$TTL 60\n@ SOA ns h 1 2 3 4 5\n@ NS ns.other.\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := zones.Site{Name: "kt"}
+	for i := range 40 {
+		site.Addresses = append(site.Addresses, netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}))
+	}
+	db, err := zones.Build([]*zones.Zone{z}, []zones.SteeredConfig{{Name: "app.abc.com.", Form: zones.Address, TTL: time.Second, Sites: []int{0}}}, []zones.Site{site})
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := &steer.Policy{TTL: time.Second, Rules: []steer.Rule{{Tiers: []steer.Target{tier(steer.Nearest, 0)}}}}
+	c, err := steer.Compile(policy, []steer.Site{{Name: "kt"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := geo.Build(nil, nil, func(p geo.Place, w netip.Prefix) uint32 { return c.Classify(p, w, nil) })
+	g := NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: 1, States: &health.States{Revision: 1}})
+	s := New(Config{}, discard())
+	w := s.responder(0)
+	for _, prepared := range []bool{true, false} {
+		if !prepared {
+			plain := *g
+			plain.answers = make([]siteAnswers, 1)
+			g = &plain
+		}
+		without := 0
+		for size := 600; size <= 800; size++ {
+			msg := query(t, "app.abc.com.", dns.TypeA, edns(uint16(size), false))
+			s.Swap(g)
+			fresh := answer(t, s, w, msg, false)
+			s.Swap(g.WithStates(&health.States{Revision: 1, Stale: true}))
+			out := s.answer(w, msg, source, false, make([]byte, 0, maxMessage+maxRecordHead))
+			stale := new(dns.Msg)
+			if err := stale.Unpack(out); err != nil {
+				t.Fatal(err)
+			}
+			if len(out) > size || stale.Truncated != fresh.Truncated || len(stale.Answer) != len(fresh.Answer) {
+				t.Fatalf("size %d: TC %v and %d records in %d octets, without the error TC %v and %d records",
+					size, stale.Truncated, len(stale.Answer), len(out), fresh.Truncated, len(fresh.Answer))
+			}
+			if len(stale.IsEdns0().Option) == 0 {
+				without++
+			}
+		}
+		if without == 0 || without > edeLen {
+			t.Errorf("prepared %v: the error is left out at %d sizes, want at most %d", prepared, without, edeLen)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -91,6 +92,12 @@ func (z *Zone) steer(cfg SteeredConfig, sites []Site) (*Steered, error) {
 		errs = append(errs, err)
 		s.sites[i] = set
 	}
+	for _, set := range n.sets {
+		if hinted(set) {
+			z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses",
+				z.Name, z.File, FormatName(n.owner), dns.Type(set.Type)))
+		}
+	}
 	n.steered = s
 	z.steered = append(z.steered, s)
 	return s, errors.Join(errs...)
@@ -114,6 +121,30 @@ func (s *Steered) checkPlace(n *node) error {
 	}
 	return nil
 }
+
+// hinted tells whether an SVCB or HTTPS RRset holds ipv4hint or ipv6hint (RFC
+// 9460, section 7.3), which would send clients elsewhere than the chosen site.
+func hinted(set *RRset) bool {
+	if set.Type != dns.TypeSVCB && set.Type != dns.TypeHTTPS {
+		return false
+	}
+	for _, d := range set.Rdata {
+		d = after(d, 2) // the priority; then the target's name
+		for len(d) > 0 && d[0] != 0 {
+			d = after(d, 1+int(d[0]))
+		}
+		for d = after(d, 1); len(d) >= 4; d = after(d, 4+int(binary.BigEndian.Uint16(d[2:]))) {
+			switch dns.SVCBKey(binary.BigEndian.Uint16(d)) {
+			case dns.SVCB_IPV4HINT, dns.SVCB_IPV6HINT:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// after is what of d follows its first n octets.
+func after(d []byte, n int) []byte { return d[min(n, len(d)):] }
 
 func (s *Steered) siteSets(site Site) (siteSets, error) {
 	var out siteSets

@@ -37,6 +37,7 @@ sub      NS  ns.sub
          NS  ns1
 ns.sub   A   192.0.2.54
 below.sub TXT "occluded"
+*.sub    A   192.0.2.55
 old      DNAME new
 x.new    A   192.0.2.96
 raw      TYPE65280 \# 3 abcdef
@@ -309,6 +310,35 @@ func TestWarnings(t *testing.T) {
 	for _, want := range []string{"name server ns1.abc.com. of abc.com. has no address", "delegation of sub.abc.com. has no glue for ns.sub.abc.com.", "abc.com.zone:6: x.abc.com. A has TTLs 60 and 90"} {
 		if !strings.Contains(all, want) {
 			t.Errorf("warnings %q\nwant %q among them", all, want)
+		}
+	}
+}
+
+// Hints would send clients of a steered name elsewhere than its addresses do.
+func TestHintsOfSteeredNames(t *testing.T) {
+	z := read(t, "abc.com.", `$TTL 60
+@     SOA n h 1 2 3 4 5
+@     NS  n.other.
+app   HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1
+svc   SVCB  1 x.other. port=53 ipv6hint=2001:db8::1
+plain HTTPS 1 . alpn=h2,h3 port=8443
+alias HTTPS 0 x.other.
+short TYPE65 \# 3 000100
+not   HTTPS 1 . ipv4hint=192.0.2.1
+`)
+	sites := []Site{{Name: "kt", Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.10")}}}
+	var steered []SteeredConfig
+	for _, n := range []string{"app", "svc", "plain", "alias", "short"} {
+		steered = append(steered, SteeredConfig{Name: n + ".abc.com.", Form: Address, TTL: time.Second, Sites: []int{0}})
+	}
+	db, err := Build([]*Zone{z}, steered, sites)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := strings.Join(db.Warnings(), "\n")
+	for name, want := range map[string]bool{"app": true, "svc": true, "plain": false, "alias": false, "short": false, "not": false} {
+		if got := strings.Contains(all, name+".abc.com. is steered"); got != want {
+			t.Errorf("warned of %s: %v, want %v\n%s", name, got, want, all)
 		}
 	}
 }

@@ -30,7 +30,7 @@ const (
 // need is rise at first. A machine that falls again before it has settled (20
 // times need successes in a row) is flapping: each such fall doubles need, up to
 // 16 times rise, so that the hold-down grows with the flaps. Settled, need is
-// rise again.
+// rise again. After Recall need is 1 until fall failures in a row.
 //
 // The counts know no clock: the hold-down is in results, thus in intervals of
 // the check. A Machine is not safe for concurrent use. The zero Machine has a
@@ -46,6 +46,8 @@ type Machine struct {
 	streak  int  // results in a row that were ok
 	fallen  bool // has been Down and not settled since
 	penalty int  // need is rise << penalty
+	// recalled: Down comes from before a restart and no result has borne it out.
+	recalled bool
 }
 
 // NewMachine returns a Machine in state Unknown that comes up after rise
@@ -73,6 +75,8 @@ func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, c
 		m.fallen = true
 		m.enter(Down, now)
 		return m.state, true
+	case !ok && m.streak >= max(m.fall, 1):
+		m.recalled = false
 	case ok && m.state != Down && m.streak >= settleFactor*m.need():
 		m.fallen, m.penalty = false, 0
 		m.streak = settleFactor * m.need() // a bound: the count need not grow for years
@@ -85,7 +89,15 @@ func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, c
 // target was down. The next results are counted from zero.
 func (m *Machine) Restore(state State, since time.Time, detail string) {
 	m.state, m.since, m.detail = state, since, detail
-	m.streak, m.penalty, m.fallen = 0, 0, state == Down
+	m.streak, m.penalty, m.fallen, m.recalled = 0, 0, state == Down, false
+}
+
+// Recall sets the verdict to Down, as it was before a restart: better than
+// Unknown, which would send users to a dead target until fall failures, yet no more
+// than a start. As there, the first success is enough for Up.
+func (m *Machine) Recall(since time.Time, detail string) {
+	m.Restore(Down, since, detail)
+	m.fallen, m.recalled = false, true
 }
 
 // State is the verdict so far.
@@ -98,6 +110,11 @@ func (m *Machine) Since() time.Time { return m.since }
 func (m *Machine) Detail() string { return m.detail }
 
 // need is how many successes in a row bring the machine up from Down.
-func (m *Machine) need() int { return max(m.rise, 1) << m.penalty }
+func (m *Machine) need() int {
+	if m.recalled {
+		return 1
+	}
+	return max(m.rise, 1) << m.penalty
+}
 
-func (m *Machine) enter(s State, now time.Time) { m.state, m.since = s, now }
+func (m *Machine) enter(s State, now time.Time) { m.state, m.since, m.recalled = s, now, false }

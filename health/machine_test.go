@@ -87,6 +87,33 @@ func TestMachineRestore(t *testing.T) {
 	}
 }
 
+// TestMachineRecall: a target that was down before a restart is down, and up by
+// the first success, unless fall failures have borne the verdict out.
+func TestMachineRecall(t *testing.T) {
+	for _, test := range []struct{ results, want string }{
+		{"+", "U"},
+		{"--+", "DDU"},
+		{"---+", "DDDD"},
+		{"---++", "DDDDU"},
+		{"+---+", "UUUDD"},
+	} {
+		then := time.Unix(500, 0)
+		m := NewMachine(2, 3)
+		m.Recall(then, "refused")
+		if m.State() != Down || !m.Since().Equal(then) || m.Detail() != "refused" {
+			t.Fatalf("recalled %v since %v: %s", m.State(), m.Since(), m.Detail())
+		}
+		got := ""
+		for _, r := range test.results {
+			s, _ := m.Observe(r == '+', "", then.Add(time.Second))
+			got += map[State]string{Unknown: "?", Up: "U", Down: "D"}[s]
+		}
+		if got != test.want {
+			t.Errorf("results %s: %s, want %s", test.results, got, test.want)
+		}
+	}
+}
+
 // FuzzMachine: no sequence breaks what the table at Machine says.
 func FuzzMachine(f *testing.F) {
 	f.Add(2, 3, []byte{1, 0, 0, 0, 1, 1})

@@ -31,6 +31,29 @@ func TestStartBeforeEtcd(t *testing.T) {
 	n.sentTo(30*time.Second, clientKT, "lgu")
 }
 
+// TestVerdictKeptOverRestart: a node that starts again does not send users to a
+// site that it knew to be down, not even until its own probes have failed again.
+func TestVerdictKeptOverRestart(t *testing.T) {
+	needLong(t)
+	tp := newTopology(t)
+	tp.startPlainSites("lgu") // kt is dead
+	n := tp.startDNSNode()
+	n.waitUp("lgu")
+	n.sentTo(10*time.Second, clientKT, "lgu")
+	for _, end := range []func(){n.Stop, func() { n.Kill() }} {
+		time.Sleep(1500 * time.Millisecond) // what it knows is written once a second
+		end()
+		n = tp.startDNSNode()
+		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(5 * time.Millisecond) {
+			if got := n.www(clientKT); got != "lgu" {
+				t.Fatalf("%v after a restart sent to %s, which is dead", time.Since(began), got)
+			}
+		}
+	}
+	tp.startPlainSites("kt")
+	n.sentTo(20*time.Second, clientKT, "kt")
+}
+
 // extendedError is the info-code of an answer, -1 for none.
 func extendedError(m *dns.Msg) int {
 	if o := m.IsEdns0(); o != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +99,9 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	n.fleet = fleet.New(fleetConfig(cfg), n.store, log)
 	n.runner = probe.NewRunner(log)
+	if err := n.runner.Remember(filepath.Join(cfg.Node.DataDir, "verdicts.json")); err != nil {
+		log.Warn("starting without the verdicts of before", "error", err)
+	}
 	n.register()
 	checks, err := siteChecks(cfg)
 	if err != nil {

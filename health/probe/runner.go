@@ -69,6 +69,7 @@ type Runner struct {
 	entries map[Target]*entry
 	queue   queue    // units that wait, the next one due first
 	news    []*entry // whose verdict may be another than the one told
+	memory  *memory  // nil: none
 	running bool
 	under   int // probes under way
 	warned  time.Time
@@ -226,6 +227,8 @@ func (r *Runner) join(target Target, u *unit) {
 		if old != nil {
 			u.machine.Restore(old.machine.State(), old.machine.Since(), old.detail)
 			u.detail = old.detail
+		} else {
+			r.recall(target, u)
 		}
 	}
 	e.leave()

@@ -26,8 +26,8 @@ const (
 //
 // A target that this machine could not probe for fall times in a row becomes Unknown.
 //
-// Goroutines: Run's own calls on; one, the scheduler, starts what is due; and
-// at most AtOnce make one probe each. All have ended when Run returns.
+// Goroutines: Run's own calls on; one, the scheduler, starts what is due; one
+// writes the memory, if there is one; and at most AtOnce make one probe each. All have ended when Run returns.
 func (r *Runner) Run(ctx context.Context, on func(Transition)) error {
 	if err := r.begin(); err != nil {
 		return err
@@ -37,12 +37,26 @@ func (r *Runner) Run(ctx context.Context, on func(Transition)) error {
 		defer close(done)
 		r.schedule(ctx)
 	}()
+	kept := make(chan struct{})
+	go func() {
+		defer close(kept)
+		if m := r.remembering(); m != nil {
+			r.keep(ctx, m)
+		}
+	}()
 	r.notify(ctx, on)
 	<-done
+	<-kept
 	r.mu.Lock()
 	r.running = false
 	r.mu.Unlock()
 	return nil
+}
+
+func (r *Runner) remembering() *memory {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.memory
 }
 
 // begin marks r as running, and spreads what came due before there was anybody
@@ -164,6 +178,9 @@ func (r *Runner) book(u *unit, began time.Time, err error) {
 		_, changed = u.machine.Observe(true, u.detail, now)
 	}
 	if changed {
+		if r.memory != nil {
+			poke(r.memory.dirty)
+		}
 		for _, e := range u.entries {
 			r.announce(e)
 		}

@@ -126,19 +126,29 @@ func (db *DB) addExtra(z *Zone) {
 						z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the delegation of %s has no glue for %s",
 							z.Name, z.File, FormatName(n.owner), FormatName(d[off:])))
 					}
-					required = append(required, found...) // RFC 9471, section 2.1
+					required = add(required, found) // RFC 9471, section 2.1
 					continue
 				}
 				if set.Type == dns.TypeNS && len(found) == 0 && isSub(target, z.apex) && !glue {
 					z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the name server %s of %s has no address in the zone",
 						z.Name, z.File, FormatName(d[off:]), FormatName(n.owner)))
 				}
-				others = append(others, found...)
+				others = add(others, found)
 			}
 			set.extra, set.required = append(required, others...), len(required)
 		}
 	}
 	slices.Sort(z.Warnings)
+}
+
+// add appends the records that are not there yet.
+func add(list, more []Record) []Record {
+	for _, r := range more {
+		if !slices.ContainsFunc(list, func(o Record) bool { return o.Set == r.Set }) {
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 // addresses finds the A and AAAA sets of a name: authoritative ones of any

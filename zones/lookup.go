@@ -24,7 +24,7 @@ func (o Outcome) String() string {
 
 // MaxChain bounds how many CNAMEs and DNAMEs one answer follows; a resolver
 // asks on from where the chain ends.
-const MaxChain = 8
+const MaxChain = 16
 
 // Result is what a look-up found, by section. It can be used again and again;
 // its slices point into itself, so it must not be copied.
@@ -40,10 +40,12 @@ type Result struct {
 	// Required counts the additional records that a referral needs as glue.
 	Required int
 
-	answer    [2*MaxChain + 2]Record
+	// Each alias adds at most a DNAME and the CNAME that it implies.
+	answer    [2*MaxChain + 1]Record
 	authority [1]Record
 	synth     [MaxChain]synthesis
 	nsynth    int
+	hops      int // aliases followed
 	folded    [maxName]byte
 }
 
@@ -57,7 +59,7 @@ type synthesis struct {
 func (r *Result) reset() {
 	r.Outcome, r.Zone, r.Steered, r.Authoritative = Refused, nil, nil, false
 	r.Answer, r.Authority, r.Additional = r.answer[:0], r.authority[:0], nil
-	r.Required, r.nsynth = 0, 0
+	r.Required, r.nsynth, r.hops = 0, 0, 0
 }
 
 // hinfo answers queries for ANY (RFC 8482, section 4.2).
@@ -74,6 +76,7 @@ func (db *DB) Lookup(name []byte, qtype uint16, r *Result) {
 func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 	s := r.Steered
 	r.Answer, r.Authority, r.Additional, r.Required = r.answer[:0], r.authority[:0], nil, 0
+	r.nsynth, r.hops = 0, 0
 	if uint(site) >= uint(len(s.sites)) {
 		r.negative(NoData)
 		return
@@ -109,7 +112,7 @@ func (r *Result) fold(k string) []byte { return r.folded[:copy(r.folded[:], k)] 
 // find gives the zone to ask about a name: the one with the longest apex, but
 // for DS the parent's side of a cut (RFC 4035, section 3.1.4.1).
 func (db *DB) find(name []byte, qtype uint16) *Zone {
-	var off [maxName / 2]uint8
+	var off [maxName/2 + 1]uint8 // a name has at most 127 labels, and then the root
 	n := 0
 	for i := 0; name[i] != 0; i += 1 + int(name[i]) {
 		off[n] = uint8(i)
@@ -121,15 +124,25 @@ func (db *DB) find(name []byte, qtype uint16) *Zone {
 		if db.depths[depth>>6]&(1<<(depth&63)) == 0 {
 			continue
 		}
-		if z := db.zones[string(name[off[n-depth]:])]; z != nil {
-			if qtype == dns.TypeDS && depth == n {
-				atApex = z
-				continue
-			}
+		z := db.zones[string(name[off[n-depth]:])]
+		switch {
+		case z == nil:
+		case qtype == dns.TypeDS && depth == n:
+			atApex = z
+		case atApex != nil && !z.parents(name):
+			return atApex // the parent is another server's
+		default:
 			return z
 		}
 	}
 	return atApex
+}
+
+// parents tells whether the name is a zone cut of z itself, not one below
+// something that z delegates away.
+func (z *Zone) parents(name []byte) bool {
+	n, ce := z.at(name)
+	return ce.cut == nil || n != nil && n.cut == n
 }
 
 // at finds the node of a name, or its closest encloser (RFC 4592, section 3.3.1).
@@ -160,8 +173,12 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 		}
 		n, ce := z.at(name)
 		if ce.cut != nil && !(n == ce.cut && qtype == dns.TypeDS) {
-			if !chained {
-				r.referral(ce.cut)
+			switch {
+			case !chained:
+				r.Outcome, r.Authoritative = Referral, false
+				r.Required = r.refer(ce.cut)
+			case z == r.Zone: // RFC 1034, section 4.3.2, step 3b, after an alias
+				r.refer(ce.cut)
 			}
 			return
 		}
@@ -170,7 +187,7 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 			if owner, name, ok = r.substitute(ce, owner, name); !ok {
 				return
 			}
-			if qtype == dns.TypeCNAME || qtype == dns.TypeANY || r.full() {
+			if qtype == dns.TypeCNAME || qtype == dns.TypeANY || !r.next() {
 				return
 			}
 			continue
@@ -208,7 +225,7 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 			r.Additional = set.extra
 			return
 		}
-		if r.full() {
+		if !r.next() {
 			return
 		}
 		owner, name = set.Rdata[0], r.fold(set.target)
@@ -224,7 +241,11 @@ func (r *Result) has(set *RRset) bool {
 	return false
 }
 
-func (r *Result) full() bool { return len(r.Answer) >= cap(r.answer[:])-1 || r.nsynth >= MaxChain }
+// next counts an alias and tells whether it may be followed.
+func (r *Result) next() bool {
+	r.hops++
+	return r.hops < MaxChain
+}
 
 // pick gives the RRset of a node that answers a type, or nil.
 func (n *node) pick(qtype uint16) *RRset {
@@ -244,7 +265,9 @@ func (n *node) pick(qtype uint16) *RRset {
 // CNAME that it implies go into the answer; the new name is looked up next.
 func (r *Result) substitute(at *node, owner, name []byte) (newOwner, newName []byte, ok bool) {
 	d := at.dname
-	r.Answer = append(r.Answer, Record{Owner: at.owner, Set: d})
+	if !r.has(d) {
+		r.Answer = append(r.Answer, Record{Owner: at.owner, Set: d})
+	}
 	r.Outcome = Answer
 	prefix := len(name) - len(at.owner)
 	if prefix+len(d.Rdata[0]) > maxName {
@@ -260,6 +283,11 @@ func (r *Result) substitute(at *node, owner, name []byte) (newOwner, newName []b
 	k := copy(s.name[:], from[:prefix])
 	k += copy(s.name[k:], d.Rdata[0])
 	s.data[0] = s.name[:k]
+	for i := range r.nsynth - 1 {
+		if sameName(r.synth[i].data[0], s.data[0]) {
+			return nil, nil, false // a loop of aliases
+		}
+	}
 	s.set = RRset{Type: dns.TypeCNAME, TTL: d.TTL, Rdata: s.data[:]}
 	r.Answer = append(r.Answer, Record{Owner: owner, Set: &s.set})
 	return s.data[0], lower(r.folded[:copy(r.folded[:], s.name[:k])]), true
@@ -274,10 +302,11 @@ func (r *Result) negative(o Outcome) {
 	r.Authority = append(r.authority[:0], Record{Owner: r.Zone.negSOA.Owner, Set: r.Zone.negSOA})
 }
 
-// referral points to the servers of a delegated zone.
-func (r *Result) referral(cut *node) {
+// refer points to the servers of a delegated zone, and tells how many RRsets of
+// glue that takes.
+func (r *Result) refer(cut *node) (glue int) {
 	ns := cut.set(dns.TypeNS)
-	r.Outcome, r.Authoritative = Referral, false
 	r.Authority = append(r.authority[:0], Record{Owner: cut.owner, Set: ns})
-	r.Additional, r.Required = ns.extra, ns.required
+	r.Additional = ns.extra
+	return ns.required
 }

@@ -121,7 +121,7 @@ func (m *master) add(rr dns.RR) error {
 		set = &RRset{Owner: n.owner, Type: h.Rrtype, TTL: h.Ttl}
 		n.sets = append(n.sets, set)
 	}
-	if slices.ContainsFunc(set.Rdata, func(d []byte) bool { return bytes.Equal(d, data) }) {
+	if slices.ContainsFunc(set.Rdata, func(d []byte) bool { return sameData(h.Rrtype, d, data) }) {
 		return nil // RFC 2181, section 5: a set has no duplicates
 	}
 	if h.Ttl != set.TTL { // RFC 2181, section 5.2

@@ -39,9 +39,7 @@ func key(wire []byte) string { return string(lower(append([]byte(nil), wire...))
 // never in the range of letters.
 func lower(wire []byte) []byte {
 	for i, c := range wire {
-		if 'A' <= c && c <= 'Z' {
-			wire[i] = c + 'a' - 'A'
-		}
+		wire[i] = lowerByte(c)
 	}
 	return wire
 }
@@ -70,4 +68,24 @@ func labels(k string) int {
 		n++
 	}
 	return n
+}
+
+// sameName compares names in wire form without regard to case (RFC 4343).
+func sameName(a, b []byte) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if lowerByte(a[i]) != lowerByte(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
 }

@@ -1,11 +1,6 @@
 package zones
 
-import (
-	"encoding/binary"
-	"fmt"
-
-	"github.com/miekg/dns"
-)
+import "github.com/miekg/dns"
 
 // RRset is all the records of one owner name and type (RFC 2181, section 5), in wire form.
 type RRset struct {
@@ -27,31 +22,6 @@ type RRset struct {
 type Record struct {
 	Owner []byte
 	Set   *RRset
-}
-
-// rdata packs the data of rr without compression.
-func rdata(rr dns.RR) ([]byte, error) {
-	buf := make([]byte, dns.Len(rr)+maxName)
-	for {
-		n, err := dns.PackRR(rr, buf, 0, nil, false)
-		if err != nil {
-			if len(buf) < 1<<17 {
-				buf = make([]byte, 2*len(buf))
-				continue
-			}
-			return nil, fmt.Errorf("cannot be packed: %w", err)
-		}
-		off := 0
-		for buf[off] != 0 {
-			off += 1 + int(buf[off])
-		}
-		off += 1 + 8 // root label, type, class, TTL
-		size := int(binary.BigEndian.Uint16(buf[off:]))
-		if off+2+size != n {
-			return nil, fmt.Errorf("data of %d octets is too long: at most 65535", n-off-2)
-		}
-		return append([]byte(nil), buf[off+2:n]...), nil
-	}
 }
 
 // NameOffsets tells where compressible names stand in data of the type: the

@@ -135,6 +135,9 @@ func (z *Zone) checkNode(k string, n *node) []error {
 	if n.dname != nil && len(n.dname.Rdata) > 1 {
 		errs = append(errs, fmt.Errorf("%s has %d DNAME records: a name has at most one (RFC 6672, section 2.4)", name, len(n.dname.Rdata)))
 	}
+	if len(k) > 2 && k[:2] == "\x01*" && n.set(dns.TypeNS) != nil {
+		errs = append(errs, fmt.Errorf("%s has NS records: a wildcard cannot be delegated (RFC 4592, section 4.2)", name))
+	}
 	if k != z.apex && n.set(dns.TypeSOA) != nil {
 		errs = append(errs, fmt.Errorf("%s has an SOA record below the apex %s", name, z.Name))
 	}

@@ -266,6 +266,14 @@ func TestBadZones(t *testing.T) {
 		{"below DNAME", head + "d DNAME e\nx.d A 192.0.2.1\n", "x.d.abc.com. stands below the DNAME at d.abc.com."},
 		{"include", head + "$INCLUDE nothere\n", "nothere"},
 		{"long label", head + strings.Repeat("a", 64) + " A 192.0.2.1\n", "line: 4"},
+		{"short A", head + "x A \\# 0\n", "z:4: x.abc.com. A has data that is not one of its type"},
+		{"short MX", head + "x TYPE15 \\# 2 000a\n", "z:4: x.abc.com. MX has data"},
+		{"empty CNAME", head + "x TYPE5 \\# 0\n", "z:4: x.abc.com. CNAME has data"},
+		{"short MINFO", head + "x MINFO \\# 1 00\n", "MINFO has data"},
+		{"empty NS", head + "x TYPE2 \\# 0\n", "NS has data"},
+		{"meta type", head + "x TYPE255 \\# 0\n", "cannot stand in a zone"},
+		{"OPT", head + "x TYPE41 \\# 0\n", "cannot stand in a zone"},
+		{"wildcard NS", head + "*.x NS n.other.\n", "*.x.abc.com. has NS records: a wildcard cannot be delegated"},
 		{"unclosed", head + "x TXT ( \"a\"\n", "line"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -415,5 +423,89 @@ func BenchmarkLookup(b *testing.B) {
 				db.Lookup(wire, dns.TypeA, &r)
 			}
 		})
+	}
+}
+
+// A name of 127 labels is the longest in labels that 255 octets hold.
+func TestManyLabels(t *testing.T) {
+	deep := strings.Repeat("a.", 123)
+	z := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS n.other.\n*.wild A 192.0.2.1\nto CNAME "+deep+"abc.com.\n")
+	db, err := Build([]*Zone{z}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	for name, want := range map[string]string{
+		strings.Repeat("a.", 127):                   "refused",
+		deep + "abc.com.":                           "nxdomain ns:abc.com./SOA/1",
+		strings.Repeat("a.", 120) + "wild.abc.com.": "answer @/A/1",
+		"to.abc.com.":                               "nxdomain @/CNAME/1 ns:abc.com./SOA/1",
+	} {
+		if got := lookup(t, db, name, "A", &r); got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
+	}
+}
+
+// What a set and an answer hold, they hold once.
+func TestNothingTwice(t *testing.T) {
+	z := read(t, "abc.com.", `$TTL 60
+@ SOA n h 1 2 3 4 5
+@ NS n.other.
+sub NS ns.sub
+sub NS NS.SUB
+ns.sub A 192.0.2.1
+mail A 192.0.2.2
+x MX 10 mail
+x MX 20 mail
+dn DNAME target
+back.target CNAME www.dn
+www.target A 192.0.2.3
+l1 DNAME l2
+l2 DNAME l1
+`)
+	db, err := Build([]*Zone{z}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	for _, c := range []struct{ name, qtype, want string }{
+		{"sub.abc.com.", "A", "referral ns:sub.abc.com./NS/1 ar:ns.sub.abc.com./A/1"},
+		{"x.abc.com.", "MX", "answer @/MX/2 ar:mail.abc.com./A/1"},
+		{"back.dn.abc.com.", "A", "answer dn.abc.com./DNAME/1 @/CNAME/1 back.target.abc.com./CNAME/1 www.dn.abc.com./CNAME/1 www.target.abc.com./A/1"},
+		{"x.l1.abc.com.", "A", "answer l1.abc.com./DNAME/1 @/CNAME/1 l2.abc.com./DNAME/1 x.l2.abc.com./CNAME/1"},
+	} {
+		if got := lookup(t, db, c.name, c.qtype, &r); got != c.want {
+			t.Errorf("%s %s:\ngot  %s\nwant %s", c.name, c.qtype, got, c.want)
+		}
+	}
+}
+
+// A chain of aliases that ends at a delegation points there: RFC 1034, section 4.3.2, step 3b.
+func TestChainToDelegation(t *testing.T) {
+	z := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS n.other.\nto CNAME x.sub\nsub NS ns.sub\nns.sub A 192.0.2.1\n")
+	db, err := Build([]*Zone{z}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	got := lookup(t, db, "to.abc.com.", "A", &r)
+	if want := "answer @/CNAME/1 ns:sub.abc.com./NS/1 ar:ns.sub.abc.com./A/1"; got != want || !r.Authoritative || r.Required != 0 {
+		t.Errorf("%s (authoritative %v, required %d), want %s", got, r.Authoritative, r.Required, want)
+	}
+}
+
+// DS at an apex whose parent is delegated to others is answered by the child:
+// RFC 4035, section 3.1.4.1.
+func TestDSBelowForeignCut(t *testing.T) {
+	top := read(t, "example.", "@ 60 SOA n h 1 2 3 4 5\n@ 60 NS n.other.\ngp 60 NS n.other.\n")
+	child := read(t, "g.gp.example.", "@ 60 SOA n h 1 2 3 4 5\n@ 60 NS n.other.\n")
+	db, err := Build([]*Zone{top, child}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r Result
+	if got := lookup(t, db, "g.gp.example.", "DS", &r); got != "no data ns:g.gp.example./SOA/1" {
+		t.Error(got)
 	}
 }

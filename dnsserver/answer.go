@@ -54,18 +54,13 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		w.count.dropped.Add(1)
 		return out[:0]
 	case notImplemented:
-		return w.bare(msg, out, dns.RcodeNotImplemented)
+		return w.reject(msg, out, dns.RcodeNotImplemented)
 	case formErr:
-		if q.EDNS.Present && q.question != nil { // RFC 6891, section 6.1.1: an OPT is answered with one
-			q.EDNS.ECS = ECS{}
-			out = w.start(msg, out)
-			return w.finish(out, out, counts{}, dns.RcodeFormatError, false, false, noError)
-		}
-		return w.bare(msg, out, dns.RcodeFormatError)
+		return w.reject(msg, out, dns.RcodeFormatError)
 	case badVersion:
-		q.EDNS.ECS = ECS{}
-		out = w.start(msg, out)
-		return w.finish(out, out, counts{}, dns.RcodeBadVers, false, false, noError)
+		return w.reject(msg, out, dns.RcodeBadVers)
+	case signed:
+		return w.reject(msg, out, dns.RcodeNotAuth)
 	}
 	if !w.limits.ecs || len(w.limits.ecsFrom) > 0 && !contains(w.limits.ecsFrom, src.Addr()) {
 		q.EDNS.ECS = ECS{}
@@ -291,7 +286,7 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 		c.ar++
 	}
 	flags := uint16(1<<15) | uint16(w.q.Opcode)<<11 | uint16(rcode&0xf)
-	if authoritative {
+	if authoritative && w.q.Class != dns.ClassANY { // RFC 1035, section 6.2
 		flags |= 1 << 10
 	}
 	if truncated {
@@ -321,10 +316,17 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 	return out
 }
 
-// bare answers with a header alone, for messages of which no more was understood.
+// reject answers a message that is not looked up: with its question and an OPT
+// where it had them and they could be read. A Client Subnet is not echoed.
+func (w *responder) reject(msg, out []byte, rcode int) []byte {
+	w.q.EDNS.ECS = ECS{}
+	out = w.start(msg, out)
+	return w.finish(out, out, counts{}, rcode, false, false, noError)
+}
+
+// bare answers with a header alone, for messages that nothing else is to be read from.
 func (w *responder) bare(msg, out []byte, rcode int) []byte {
 	w.q.EDNS = EDNS{}
 	w.q.question = nil
-	out = append(out[:0], msg[:headerLen]...)
-	return w.finish(out, out, counts{}, rcode, false, false, noError)
+	return w.reject(msg, out, rcode)
 }

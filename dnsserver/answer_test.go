@@ -101,7 +101,7 @@ func server(t testing.TB, states *health.States) (*Server, *responder) {
 	}
 	s := New(Config{}, discard())
 	s.Swap(NewGeneration(Inputs{DB: db, Policies: compiled, Sites: 2, Declared: declared, States: states}))
-	return s, s.responder(0)
+	return s, s.responder(0, s.newCounters())
 }
 
 // query makes a message in wire form; options change it before it is packed.
@@ -226,6 +226,10 @@ func TestAnswers(t *testing.T) {
 		{"static.abc.com.", dns.TypeAXFR, nil, "REFUSED"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS }}, "REFUSED"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }}, "NOTIMP"},
+		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, true), func(m *dns.Msg) { m.Question = nil }}, "FORMERR opt"},
+		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassANY }}, "NOERROR static.abc.com./A/192.0.2.99"},
+		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){edns(1232, false), func(m *dns.Msg) { m.Ns, m.Extra = m.Extra, nil }}, "FORMERR"},
+		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.SetTsig("key.", dns.HmacSHA256, 300, 1) }}, "NOTAUTH"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) }}, "FORMERR"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Question = nil }}, "FORMERR"},
 		{"static.abc.com.", dns.TypeA, []func(*dns.Msg){func(m *dns.Msg) { m.Response = true }}, "none"},
@@ -332,7 +336,7 @@ func TestSubnetSwitchedOff(t *testing.T) {
 	for _, cfg := range []Config{{ECS: &off}, {ECSFrom: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}} {
 		s2 := New(cfg, discard())
 		s2.Swap(s.Generation())
-		m := answer(t, s2, s2.responder(0), query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24")), false)
+		m := answer(t, s2, s2.responder(0, s2.newCounters()), query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24")), false)
 		if got, want := brief(m), "NOERROR aa www.abc.com./CNAME/a.www.abc.com. a.www.abc.com./A/192.0.2.10 opt"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

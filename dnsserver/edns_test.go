@@ -78,7 +78,7 @@ func TestEDNS(t *testing.T) {
 }
 
 // Opcodes other than QUERY (RFC 1035, section 4.1.1), those that nobody has
-// defined among them: nothing of the message is taken for a question.
+// defined among them. An OPT is answered with one (RFC 6891, section 6.1.1).
 func TestOpcodes(t *testing.T) {
 	s, w := server(t, nil)
 	for opcode := 1; opcode < 16; opcode++ {
@@ -90,7 +90,7 @@ func TestOpcodes(t *testing.T) {
 			if err := m.Unpack(out); err != nil {
 				t.Fatal(err)
 			}
-			if m.Rcode != dns.RcodeNotImplemented || m.Opcode != opcode || !m.Response || m.Id != binary.BigEndian.Uint16(msg) || len(m.Question) != 0 {
+			if m.Rcode != dns.RcodeNotImplemented || m.Opcode != opcode || !m.Response || m.Id != binary.BigEndian.Uint16(msg) || (m.IsEdns0() != nil) != (len(msg) > headerLen) {
 				t.Errorf("opcode %d: %s", opcode, m)
 			}
 		}

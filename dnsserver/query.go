@@ -33,16 +33,22 @@ const (
 	formErr                       // malformed: RFC 1035, section 4.1.1
 	notImplemented                // an opcode that is not served
 	badVersion                    // RFC 6891, section 6.1.3
+	signed                        // a TSIG (RFC 8945), whose key is not known here
 )
 
-// parse reads a message into q.
+// parse reads a message into q. The first line that applies decides:
 //
-//	shorter than a header, or QR set        drop
-//	opcode other than QUERY                 notImplemented
-//	QDCOUNT other than 1                    formErr
-//	name, record or EDNS option malformed   formErr
-//	octets left over                        formErr
-//	EDNS version above 0                    badVersion
+//	shorter than a header, or QR set            drop
+//	opcode other than QUERY                     notImplemented
+//	QDCOUNT other than 1                        formErr
+//	name, record or EDNS option malformed       formErr
+//	an OPT outside the additional section       formErr
+//	octets left over                            formErr
+//	EDNS version above 0                        badVersion
+//	a TSIG                                      signed
+//
+// The rest is read all the same, as far as it goes, since an OPT is answered
+// with one whatever else is wrong (RFC 6891, section 6.1.1).
 func (q *Query) parse(msg []byte) verdict {
 	q.question, q.Name, q.EDNS = nil, nil, EDNS{}
 	if len(msg) < headerLen || msg[2]&0x80 != 0 {
@@ -51,21 +57,36 @@ func (q *Query) parse(msg []byte) verdict {
 	q.ID = binary.BigEndian.Uint16(msg)
 	q.Opcode = msg[2] >> 3 & 0xf
 	q.RD, q.CD = msg[2]&1 != 0, msg[3]&0x10 != 0
-	if q.Opcode != dns.OpcodeQuery {
-		return notImplemented
+	questions := binary.BigEndian.Uint16(msg[4:])
+	v := ask
+	switch {
+	case q.Opcode != dns.OpcodeQuery:
+		v = notImplemented
+	case questions != 1:
+		v = formErr
 	}
-	if binary.BigEndian.Uint16(msg[4:]) != 1 {
+	if rest := q.parseSections(msg, questions); v == ask {
+		return rest
+	}
+	return v
+}
+
+func (q *Query) parseSections(msg []byte, questions uint16) verdict {
+	off := headerLen
+	if questions > 1 {
 		return formErr
 	}
-	off := q.parseQuestion(msg)
-	if off < 0 {
-		return formErr
-	}
-	plain := int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:]))
-	for range plain {
-		if off = skipRecord(msg, off); off < 0 {
+	if questions == 1 {
+		if off = q.parseQuestion(msg); off < 0 {
 			return formErr
 		}
+	}
+	for range int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) {
+		rrtype, end := skipRecord(msg, off)
+		if end < 0 || rrtype == dns.TypeOPT {
+			return formErr
+		}
+		off = end
 	}
 	return q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
 }
@@ -107,18 +128,17 @@ func (q *Query) parseQuestion(msg []byte) int {
 func (q *Query) parseAdditional(msg []byte, off, count int) verdict {
 	result := ask
 	for range count {
-		isOPT := off+3 <= len(msg) && msg[off] == 0 && binary.BigEndian.Uint16(msg[off+1:]) == dns.TypeOPT
-		end := skipRecord(msg, off)
-		if end < 0 {
+		rrtype, end := skipRecord(msg, off)
+		switch {
+		case end < 0:
 			return formErr
-		}
-		if isOPT {
-			if q.EDNS.Present { // RFC 6891, section 6.1.1
-				return formErr
-			}
-			if v := q.EDNS.parse(msg[off:end]); v != ask {
-				result = v
-			}
+		case rrtype == dns.TypeTSIG:
+			result = worse(result, signed)
+		case rrtype != dns.TypeOPT:
+		case msg[off] != 0 || q.EDNS.Present: // RFC 6891, sections 6.1.2 and 6.1.1
+			return formErr
+		default:
+			result = worse(result, q.EDNS.parse(msg[off:end]))
 		}
 		off = end
 	}
@@ -128,32 +148,51 @@ func (q *Query) parseAdditional(msg []byte, off, count int) verdict {
 	return result
 }
 
-// skipRecord returns where the record at off ends, or -1.
-func skipRecord(msg []byte, off int) int {
+// worse gives the verdict that decides: those of form come before others.
+func worse(a, b verdict) verdict {
+	switch {
+	case a == formErr || b == ask:
+		return a
+	case b == formErr || a == ask:
+		return b
+	}
+	return min(a, b)
+}
+
+// skipRecord gives the type of the record at off, and where it ends, or -1.
+func skipRecord(msg []byte, off int) (rrtype uint16, end int) {
+	start := off
 	for {
 		if off >= len(msg) {
-			return -1
+			return 0, -1
 		}
 		c := int(msg[off])
 		switch {
 		case c == 0:
 			off++
 		case c >= 0xc0:
+			if off+2 > len(msg) {
+				return 0, -1
+			}
+			// A pointer leads back, to what was there before this name.
+			if to := int(binary.BigEndian.Uint16(msg[off:]) & 0x3fff); to < headerLen || to >= start {
+				return 0, -1
+			}
 			off += 2
 		case c <= 63:
 			off += 1 + c
 			continue
 		default:
-			return -1
+			return 0, -1
 		}
 		break
 	}
 	if off+10 > len(msg) {
-		return -1
+		return 0, -1
 	}
-	off += 10 + int(binary.BigEndian.Uint16(msg[off+8:]))
-	if off > len(msg) {
-		return -1
+	end = off + 10 + int(binary.BigEndian.Uint16(msg[off+8:]))
+	if end > len(msg) {
+		return 0, -1
 	}
-	return off
+	return binary.BigEndian.Uint16(msg[off:]), end
 }

@@ -40,6 +40,9 @@ type Server struct {
 func New(cfg Config, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg.WithDefaults(), log: log}
 	s.tcp.perClient = make(map[netip.Addr]int)
+	for i := range s.tcp.counters {
+		s.counters = append(s.counters, &s.tcp.counters[i])
+	}
 	s.seconds.Store(uint32(time.Now().Unix()))
 	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB)}))
 	return s
@@ -113,7 +116,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	var wg sync.WaitGroup
 	for i, l := range s.udp {
-		w := s.responder(i)
+		w := s.responder(i, s.newCounters())
 		wg.Go(func() { s.keep(ctx, "udp", l.conn.LocalAddr(), func() error { return l.serve(ctx, s, w) }) })
 	}
 	for _, l := range s.tcpl {
@@ -164,12 +167,17 @@ func (s *Server) close() {
 	}
 }
 
-// responder makes one with counters of its own.
-func (s *Server) responder(shard int) *responder {
+// newCounters makes counters that Stats reads.
+func (s *Server) newCounters() *counters {
 	c := new(counters)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.counters = append(s.counters, c)
-	s.mu.Unlock()
+	return c
+}
+
+// responder makes one that counts in c.
+func (s *Server) responder(shard int, c *counters) *responder {
 	return &responder{
 		limits: limits{
 			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS, ecsFrom: s.cfg.ECSFrom,

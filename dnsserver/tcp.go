@@ -23,6 +23,8 @@ type tcpListener struct {
 type tcpLimits struct {
 	open      atomic.Int64
 	refused   atomic.Uint64
+	made      atomic.Uint64 // buffers
+	counters  [tcpShards]counters
 	mu        sync.Mutex
 	perClient map[netip.Addr]int // guarded by mu
 }
@@ -59,15 +61,16 @@ type tcpBuffers struct {
 	out []byte
 }
 
+// tcpShards is how many sets of counters all TCP connections share.
+const tcpShards = pickShards
+
 func (s *Server) tcpBuffers() *tcpBuffers {
 	if b, ok := s.pool.Get().(*tcpBuffers); ok {
 		return b
 	}
-	s.mu.Lock()
-	shard := len(s.counters)
-	s.mu.Unlock()
+	shard := int(s.tcp.made.Add(1) % tcpShards)
 	return &tcpBuffers{
-		w: s.responder(shard), r: bufio.NewReaderSize(nil, 4096), wr: bufio.NewWriterSize(nil, 16384),
+		w: s.responder(shard, &s.tcp.counters[shard]), r: bufio.NewReaderSize(nil, 4096), wr: bufio.NewWriterSize(nil, 16384),
 		in: make([]byte, 0, 1024), out: make([]byte, 0, maxMessage+maxRecordHead),
 	}
 }
@@ -102,24 +105,31 @@ func (l *tcpListener) serve(ctx context.Context, s *Server, wg *sync.WaitGroup) 
 			defer c.Close()
 			stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
 			defer stop()
-			s.converse(c, src, l.six)
+			s.converse(ctx, c, src, l.six)
 		})
 	}
 }
 
-// converse answers the queries of one connection in the order they come, as
-// many as are sent at once (RFC 7766, section 6.2.1.1).
-func (s *Server) converse(c net.Conn, src netip.AddrPort, six bool) {
+// converse answers the queries of one connection in the order they come. It
+// sends what it has before it waits for more (RFC 7766, section 6.2.1.1).
+func (s *Server) converse(ctx context.Context, c net.Conn, src netip.AddrPort, six bool) {
 	b := s.tcpBuffers()
 	defer s.pool.Put(b)
 	b.r.Reset(c)
 	b.wr.Reset(c)
+	defer func() {
+		c.SetWriteDeadline(time.Now().Add(lastWrite)) // the one that is set may be over
+		b.wr.Flush()
+	}()
 	transport := &b.w.count.queries[tcp4]
 	if six {
 		transport = &b.w.count.queries[tcp6]
 	}
 	for {
 		c.SetDeadline(time.Now().Add(s.cfg.TCPIdle))
+		if ctx.Err() != nil { // after setting the deadline: the end sets one too
+			return
+		}
 		msg, err := b.read()
 		if err != nil {
 			return
@@ -133,12 +143,23 @@ func (s *Server) converse(c net.Conn, src netip.AddrPort, six bool) {
 		binary.BigEndian.PutUint16(head[:], uint16(len(reply)))
 		b.wr.Write(head[:])
 		b.wr.Write(reply)
-		if b.r.Buffered() == 0 {
-			if b.wr.Flush() != nil {
-				return
-			}
+		if !b.more() && b.wr.Flush() != nil {
+			return
 		}
 	}
+}
+
+// lastWrite bounds how long the answers of a connection that ends may take.
+const lastWrite = time.Second
+
+// more tells whether the next message is there already, whole.
+func (b *tcpBuffers) more() bool {
+	n := b.r.Buffered()
+	if n < 2 {
+		return false
+	}
+	head, err := b.r.Peek(2)
+	return err == nil && n >= 2+int(binary.BigEndian.Uint16(head))
 }
 
 // read gives the next message, with its length before it (RFC 1035, section 4.2.2).

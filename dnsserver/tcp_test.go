@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"context"
 	"io"
 	"net"
 	"testing"
@@ -96,5 +97,82 @@ func TestTCPPieces(t *testing.T) {
 	}
 	if _, err := io.ReadFull(c, make([]byte, 1)); err == nil {
 		t.Error("three octets were answered")
+	}
+}
+
+// Answers that are ready are sent, whatever comes or does not come behind
+// their queries (RFC 7766, section 7).
+func TestTCPAnswersAtOnce(t *testing.T) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: 2 * time.Second})
+	one := query(t, "static.abc.com.", dns.TypeA)
+	framed := append([]byte{0, byte(len(one))}, one...)
+	response := append([]byte(nil), framed...)
+	response[4] |= 0x80
+	for _, c := range []struct {
+		what string
+		send []byte
+		end  bool
+	}{
+		{"a query and the first octet of the next", append(append([]byte(nil), framed...), 0), false},
+		{"a query and half of the next, and the end", append(append([]byte(nil), framed...), framed[:len(framed)/2]...), true},
+		{"a query and a message of no octets", append(append([]byte(nil), framed...), 0, 0), false},
+		{"a query and a response", append(append([]byte(nil), framed...), response...), false},
+	} {
+		conn := dial(t, s)
+		if _, err := conn.Write(c.send); err != nil {
+			t.Fatal(err)
+		}
+		if c.end {
+			conn.(*net.TCPConn).CloseWrite()
+		}
+		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		m, err := (&dns.Conn{Conn: conn}).ReadMsg()
+		if err != nil || len(m.Answer) != 1 {
+			t.Errorf("%s: %v %v", c.what, m, err)
+		}
+		conn.Close()
+	}
+}
+
+// A client that never stops asking does not keep the server from ending.
+func TestTCPEnds(t *testing.T) {
+	base, _ := server(t, nil)
+	s := New(Config{Listen: []string{"127.0.0.1:0"}}, discard())
+	s.Swap(base.Generation())
+	if err := s.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	conn := dial(t, s)
+	go io.Copy(io.Discard, conn)
+	one := query(t, "static.abc.com.", dns.TypeA)
+	framed := append([]byte{0, byte(len(one))}, one...)
+	go func() {
+		for {
+			if _, err := conn.Write(framed); err != nil {
+				return
+			}
+		}
+	}()
+	waitFor(t, func() bool { return s.Stats().Queries["tcp4"] > 100 })
+	cancel()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("still serving 10s after its end")
+	}
+}
+
+// What is counted does not grow with the connections that come and go.
+func TestTCPCountersAreBounded(t *testing.T) {
+	s, _ := server(t, nil)
+	before := len(s.counters)
+	for range 100 {
+		s.tcpBuffers()
+	}
+	if len(s.counters) != before {
+		t.Errorf("%d sets of counters, %d before", len(s.counters), before)
 	}
 }

@@ -28,7 +28,7 @@ func serving(t testing.TB, text string) (*Server, *responder) {
 	}
 	s := New(Config{}, discard())
 	s.Swap(NewGeneration(Inputs{DB: db}))
-	return s, s.responder(0)
+	return s, s.responder(0, s.newCounters())
 }
 
 // UDP answers are as long as both sides allow, at least 512 and at most 1232
@@ -134,7 +134,7 @@ func TestExtendedErrorNeverTruncates(t *testing.T) {
 	table := geo.Build(nil, nil, func(p geo.Place, w netip.Prefix) uint32 { return c.Classify(p, w, nil) })
 	g := NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: 1, States: &health.States{Revision: 1}})
 	s := New(Config{}, discard())
-	w := s.responder(0)
+	w := s.responder(0, s.newCounters())
 	for _, prepared := range []bool{true, false} {
 		if !prepared {
 			plain := *g

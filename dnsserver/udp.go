@@ -14,8 +14,9 @@ type udpListener struct {
 	wildcard bool // answers must leave from the address that was asked
 }
 
-// maxQuery is the largest UDP query that is read: one with every EDNS option fits.
-const maxQuery = 4096
+// maxQuery is the largest UDP query that is read. Few are near it, but padding
+// and options of clients to come may make them long.
+const maxQuery = maxMessage
 
 // serve answers until the socket fails or ctx ends.
 func (l *udpListener) serve(ctx context.Context, s *Server, w *responder) error {

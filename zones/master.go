@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -83,13 +83,19 @@ func (m *master) read(origin string) {
 	}
 }
 
-// readable drops the library's prefix from a syntax error, which names file, line and column.
+// syntaxError is how the library words a fault: [FILE: ]dns: WHAT: "TOKEN" at line: LINE:COLUMN.
+var syntaxError = regexp.MustCompile(`^(?:(.*?): )?dns: (.*) at line: (\d+:\d+)$`)
+
+// readable puts the place of a syntax error in front, as in all other messages.
 func readable(err error, file string) error {
-	s := strings.ReplaceAll(err.Error(), "dns: ", "")
-	if !strings.Contains(s, filepath.Base(file)) {
-		s = file + ": " + s
+	m := syntaxError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "dns: "))
 	}
-	return errors.New(s)
+	if m[1] != "" {
+		file = m[1] // an included one
+	}
+	return fmt.Errorf("%s:%s: %s", file, m[3], strings.Replace(m[2], ", not this...: ", ", not ", 1))
 }
 
 func (m *master) fail(line int, err error) {
@@ -100,6 +106,9 @@ func (m *master) add(rr dns.RR) error {
 	h := rr.Header()
 	if h.Class != dns.ClassINET {
 		return fmt.Errorf("%s %s has class %s: only IN is served", h.Name, dns.Type(h.Rrtype), dns.Class(h.Class))
+	}
+	if h.Name == "" {
+		return fmt.Errorf("%s record without an owner name: only those behind one with a name can leave theirs out", dns.Type(h.Rrtype))
 	}
 	owner, err := ParseName(h.Name)
 	if err != nil {

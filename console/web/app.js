@@ -139,7 +139,8 @@ function drawNames(s) {
   const share = (name) => {
     const all = Object.entries(s.counters.choices[name] || {}).sort((a, b) => b[1] - a[1]);
     const sum = all.reduce((n, [, v]) => n + v, 0);
-    return all.slice(0, 6).map(([site, n]) => `${site} ${percent(n / sum)}`).join(", ") || "–";
+    if (!sum) return "–"; // nothing was asked yet
+    return all.slice(0, 6).map(([site, n]) => `${site} ${percent(n / sum)}`).join(", ");
   };
   once(box, s.steered.map((n) => [n, share(n.name)]), () => s.steered.length
     ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))

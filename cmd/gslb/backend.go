@@ -14,8 +14,8 @@ import (
 	"gslb/config"
 	"gslb/console"
 	"gslb/dnsserver"
+	"gslb/geo"
 	"gslb/health"
-	"gslb/health/fleet"
 )
 
 // The node is the console's Backend.
@@ -147,7 +147,7 @@ func (n *node) Status() console.Status {
 	cfg := topo.cfg
 	st := console.Status{
 		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
-		Now:  time.Now(), Problems: append(problems, problemLines(n.fleet.Problems())...),
+		Now:  time.Now(), Problems: append(problems, storeValues(n.fleet.Problems())...),
 	}
 	if states != nil {
 		st.Revision, st.Stale = states.Revision, states.Stale
@@ -161,38 +161,21 @@ func (n *node) Status() console.Status {
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))
 	}
-	st.Problems = append(st.Problems, serverProblems(st.Sites)...)
 	for _, f := range n.fleet.Nodes() {
 		st.Nodes = append(st.Nodes, console.FleetNode{Name: f.Name, Roles: f.Roles, Since: f.Since, Revision: f.Revision, Self: f.Name == cfg.Node.Name})
 	}
 	es := n.store.Status()
 	st.Etcd = console.Etcd{Embedded: es.Embedded, Connected: es.Connected, Since: es.Since, Endpoints: es.Endpoints, Revision: es.Revision, Error: es.LastError}
-	for _, s := range places.Sources() {
-		st.Geo = append(st.Geo, console.Database{Path: s.Path, Type: s.Type, Built: s.Built})
-	}
+	var ws geo.WatchStatus
 	if watch != nil {
-		if ws := watch.Status(); ws.Fault != "" {
-			st.Problems = append(st.Problems, "geo databases: "+ws.Fault)
-		}
+		ws = watch.Status()
 	}
+	var other []string
+	st.Geo, other = databases(places.Sources(), ws)
+	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
 	return st
-}
-
-// serverProblems lists the servers that their sites' balancers have isolated.
-func serverProblems(sites []console.Site) []string {
-	var lines []string
-	for _, s := range sites {
-		for _, r := range s.Reports {
-			for _, v := range r.Servers {
-				if v.State == health.Down {
-					lines = append(lines, fmt.Sprintf("site %s: %s %s is down: %s", s.Site, v.Role, v.Address, v.Detail))
-				}
-			}
-		}
-	}
-	return lines
 }
 
 func siteStatus(s config.Site, states *health.States) console.Site {
@@ -250,12 +233,4 @@ func (n *node) counters(st *console.Status, sites []string) {
 	if s.Panics > 0 {
 		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
 	}
-}
-
-func problemLines(all []fleet.Problem) []string {
-	var lines []string
-	for _, p := range all {
-		lines = append(lines, fmt.Sprintf("store key %s: %s", p.Key, p.Message))
-	}
-	return lines
 }

@@ -176,7 +176,9 @@ func (n *node) run(ctx context.Context) error {
 // keep runs a part of the node and, when it fails, says so and runs it again.
 func (n *node) keep(ctx context.Context, name string, f func(context.Context) error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 10*time.Second) {
+		recovered := time.AfterFunc(time.Minute, func() { n.fault(name, "") })
 		err := guarded(ctx, f)
+		recovered.Stop()
 		if ctx.Err() != nil {
 			return
 		}

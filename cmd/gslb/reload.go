@@ -101,7 +101,7 @@ func (n *node) reload(ctx context.Context) error {
 	if err := n.runner.Set(checks); err != nil {
 		return err
 	}
-	n.warnOfRestart(cfg)
+	n.keepBound(cfg)
 	fc := fleetConfig(cfg)
 	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
 	n.mu.Lock()
@@ -121,15 +121,20 @@ func (n *node) reload(ctx context.Context) error {
 	return nil
 }
 
-// warnOfRestart says which changes a reload cannot put in force.
-func (n *node) warnOfRestart(cfg *config.Config) {
-	old := n.topo.cfg
+// keepBound records which changes a reload cannot put in force, for the log and
+// the status, and gives cfg the values that go on being in force.
+func (n *node) keepBound(cfg *config.Config) {
+	inForce := n.topo.cfg
 	for _, part := range []struct {
 		name     string
 		was, now any
-	}{{"[node]", old.Node, cfg.Node}, {"[dns]", old.DNS, cfg.DNS}, {"[etcd]", old.Etcd, cfg.Etcd}, {"[api]", old.API, cfg.API}} {
+	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", inForce.DNS, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}} {
+		text := ""
 		if !reflect.DeepEqual(part.was, part.now) {
-			n.log.Warn("the configuration's "+part.name+" has changed: that takes effect when the node is restarted", "file", n.path)
+			text = part.name + " has changed: takes effect after a restart"
+			n.log.Warn("configuration: "+text, "file", n.path)
 		}
+		n.fault("restart "+part.name, text)
 	}
+	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API = inForce.Node, inForce.DNS, inForce.Etcd, inForce.API
 }

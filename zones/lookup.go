@@ -216,7 +216,7 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 			r.negative(NoData)
 			return
 		}
-		if r.has(set) {
+		if r.has(owner, set) {
 			return // a loop of aliases
 		}
 		r.Outcome = Answer
@@ -232,9 +232,10 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 	}
 }
 
-func (r *Result) has(set *RRset) bool {
+// has tells whether the answer holds the RRset under that owner name.
+func (r *Result) has(owner []byte, set *RRset) bool {
 	for i := range r.Answer {
-		if r.Answer[i].Set == set {
+		if r.Answer[i].Set == set && sameName(r.Answer[i].Owner, owner) {
 			return true
 		}
 	}
@@ -265,7 +266,7 @@ func (n *node) pick(qtype uint16) *RRset {
 // CNAME that it implies go into the answer; the new name is looked up next.
 func (r *Result) substitute(at *node, owner, name []byte) (newOwner, newName []byte, ok bool) {
 	d := at.dname
-	if !r.has(d) {
+	if !r.has(at.owner, d) {
 		r.Answer = append(r.Answer, Record{Owner: at.owner, Set: d})
 	}
 	r.Outcome = Answer

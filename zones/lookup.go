@@ -45,7 +45,8 @@ type Result struct {
 	authority [1]Record
 	synth     [MaxChain]synthesis
 	nsynth    int
-	hops      int // aliases followed
+	hops      int    // aliases followed
+	name      []byte // asked for
 	folded    [maxName]byte
 }
 
@@ -69,6 +70,7 @@ var hinfo = &RRset{Type: dns.TypeHINFO, TTL: 3600, Rdata: [][]byte{[]byte("\x07R
 // and fills r. The name is in wire form, lower case.
 func (db *DB) Lookup(name []byte, qtype uint16, r *Result) {
 	r.reset()
+	r.name = name
 	db.follow(nil, name, qtype, r)
 }
 
@@ -216,7 +218,7 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 			r.negative(NoData)
 			return
 		}
-		if r.has(owner, set) {
+		if r.has(name, set) {
 			return // a loop of aliases
 		}
 		r.Outcome = Answer
@@ -235,7 +237,11 @@ func (db *DB) follow(owner, name []byte, qtype uint16, r *Result) {
 // has tells whether the answer holds the RRset under that owner name.
 func (r *Result) has(owner []byte, set *RRset) bool {
 	for i := range r.Answer {
-		if r.Answer[i].Set == set && sameName(r.Answer[i].Owner, owner) {
+		at := r.Answer[i].Owner
+		if at == nil {
+			at = r.name
+		}
+		if r.Answer[i].Set == set && sameName(at, owner) {
 			return true
 		}
 	}

@@ -8,9 +8,12 @@
 //
 //	fleet/votes/SITE/NODE     health.Vote      under the voter's lease
 //	fleet/reports/SITE/NODE   health.Report    under the balancer's lease
-//	fleet/nodes/NODE          Node             under the node's lease
+//	fleet/nodes/NODE/INSTANCE Node             under the node's lease
 //	fleet/overrides/SITE      health.Override  stays until cleared or expired
 //
+// INSTANCE is random and new for each process. Two processes that were given one
+// name by mistake thus don't overwrite each other's record, and both see it;
+// their votes and reports share keys, and the one that spoke last counts.
 // Values are JSON. One prefix holds them all, so that each States belongs to one
 // revision and one last-known-good copy. Names are path-escaped.
 //

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"maps"
 	"slices"
@@ -97,7 +98,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		votes:   map[string]health.Vote{},
 		reports: map[string]*ownReport{},
 		out:     map[string]*outbox{},
-		self:    Node{Name: cfg.Node, Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
+		self:    Node{Name: cfg.Node, Instance: rand.Text(), Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
 		renewed: make(chan struct{}),
 	}
 	f.SetSites(cfg.Sites, cfg.Capacity, cfg.Quorum)
@@ -141,16 +142,19 @@ func (f *Fleet) Serving(revision int64) {
 	defer f.mu.Unlock()
 	if f.self.Revision != revision {
 		f.self.Revision = revision
-		f.offer(keyOf(kindNode, f.cfg.Node), f.self, loadGap, f.now())
+		f.offer(f.selfKey(), f.self, loadGap, f.now())
 		f.wake()
 	}
 }
+
+func (f *Fleet) selfKey() string { return keyOf(kindNode, f.self.Name, f.self.Instance) }
 
 // States is the newest evaluation. Before the first one every site is Unknown,
 // Revision is 0 and Stale is true. It is immutable.
 func (f *Fleet) States() *health.States { return f.published.Load() }
 
-// Nodes are the live nodes by name, as far as this one knows.
+// Nodes are the live nodes by name, as far as this one knows: each name once,
+// with the process that started last.
 func (f *Fleet) Nodes() []Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -177,7 +181,7 @@ func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
 	started := f.now()
 	f.mu.Lock()
 	f.running = true
-	f.offer(keyOf(kindNode, f.cfg.Node), f.self, 0, started)
+	f.offer(f.selfKey(), f.self, 0, started)
 	f.mu.Unlock()
 	defer f.stopped()
 
@@ -190,7 +194,7 @@ func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
 	expired := make(chan map[string]int64)
 	wg.Go(func() { f.sweep(ctx, expired) })
 
-	l := &loop{f: f, started: started, changed: changed, expired: expired, known: map[Problem]time.Time{}}
+	l := &loop{f: f, started: started, changed: changed, expired: expired, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
 	l.run(ctx)
 	cancel()
 	wg.Wait()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -290,4 +291,58 @@ func TestRestartWithoutEtcd(t *testing.T) {
 	if !s.Stale || s.Site("kt").State != health.Unknown || s.Revision != 0 {
 		t.Errorf("states without a copy: %+v", s)
 	}
+}
+
+// TestNamesakes: two processes with one name tell of each other, and write no
+// more for it; the trace of a process that crashed is no namesake.
+func TestNamesakes(t *testing.T) {
+	t.Parallel()
+	etcd := openEtcd(t, t.TempDir(), "")
+	addr := address(etcd)
+	crashed := startNode(t, "ns1", addr, nil)
+	poll(t, "it is seen", func() bool { return len(crashed.Nodes()) == 1 })
+	crashed.kill()
+	a := startNode(t, "ns1", addr, nil)
+	poll(t, "the crashed one's record is gone", func() bool { return slices.Equal(a.instances(), []string{a.self.Instance}) })
+	if p := a.Problems(); len(p) != 0 {
+		t.Errorf("problems after a restart: %+v", p)
+	}
+	b := startNode(t, "ns1", addr, nil)
+	for _, n := range []*node{a, b} {
+		n.Vote(vote("kt", health.Up))
+		poll(t, "the namesake is told", func() bool {
+			p := n.Problems()
+			return len(p) == 1 && strings.Contains(p[0].Message, "another process also calls itself ns1 (started ")
+		})
+		if nodes := n.Nodes(); len(nodes) != 1 || nodes[0].Instance != b.self.Instance {
+			t.Errorf("nodes %+v, want the one that started last", nodes)
+		}
+	}
+	before, err := etcd.Put(t.Context(), "probe", []byte("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(2 * time.Second) // one TTL in which they could fight
+	after, err := etcd.Put(t.Context(), "probe", []byte("2"))
+	if err != nil || after != before+1 {
+		t.Errorf("%d writes by two processes with one name, want none (%v)", after-before-1, err)
+	}
+	b.stop()
+	poll(t, "the problem is over", func() bool { return len(a.Problems()) == 0 })
+	poll(t, "the vote is there again", func() bool {
+		_, ok, err := etcd.Get(t.Context(), "fleet/votes/kt/ns1")
+		return err == nil && ok
+	})
+}
+
+// instances are the processes that etcd knows by this node's name.
+func (n *node) instances() (found []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for key := range n.view.KV {
+		if kind, names, err := splitKey(key); err == nil && kind == kindNode && names[0] == n.cfg.Node {
+			found = append(found, names[1])
+		}
+	}
+	return found
 }

@@ -18,7 +18,7 @@ const (
 )
 
 // subjects is how many names follow each kind.
-var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 1, kindOverride: 1}
+var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1}
 
 // keyOf builds a key. Names may hold anything, a slash too.
 func keyOf(kind string, names ...string) string {

@@ -24,6 +24,7 @@ type loop struct {
 	called   bool                  // changed has been called
 	held     []string              // the sites that the breaker held, for the log
 	known    map[Problem]time.Time // problems without Since -> since when
+	twins    map[string]time.Time  // other instances of this node's name -> since when they are seen
 }
 
 func (l *loop) run(ctx context.Context) {
@@ -122,8 +123,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 		publish = l.guard(states)
 		next = sooner(next, in.settled)
 	}
-	l.publish(publish, rec, now)
-	return next
+	return sooner(next, l.publish(publish, rec, now))
 }
 
 // evidence tells whether this node itself knows something of a site.
@@ -159,19 +159,20 @@ func (l *loop) guard(states *health.States) *health.States {
 	return publish
 }
 
-// publish makes the states this node's own, and tells changed if it matters.
-func (l *loop) publish(states *health.States, rec records, now time.Time) {
+// publish makes the states this node's own, and tells changed if it matters. It
+// returns when there may be one problem more though nothing comes in.
+func (l *loop) publish(states *health.States, rec records, now time.Time) (next time.Time) {
 	f := l.f
 	before := f.published.Load()
 	f.published.Store(states)
-	problems := l.problems(rec, states, now)
+	problems, next := l.problems(rec, states, now)
 	f.mu.Lock()
-	f.nodes, f.problems = rec.nodes, problems
+	f.nodes, f.problems = slices.CompactFunc(slices.Clone(rec.nodes), func(a, b Node) bool { return a.Name == b.Name }), problems
 	close(f.renewed)
 	f.renewed = make(chan struct{})
 	f.mu.Unlock()
 	if l.called && !matters(before, states) {
-		return
+		return next
 	}
 	l.called = true
 	for name, st := range states.Sites {
@@ -180,45 +181,56 @@ func (l *loop) publish(states *health.States, rec records, now time.Time) {
 		}
 	}
 	l.changed(states)
+	return next
 }
 
 // problems dates this view's problems and logs the new ones.
-func (l *loop) problems(rec records, states *health.States, now time.Time) []Problem {
-	all := rec.problems
+func (l *loop) problems(rec records, states *health.States, now time.Time) (all []Problem, next time.Time) {
+	all = rec.problems
 	for _, o := range rec.overrides {
 		if _, ok := states.Sites[o.Site]; !ok {
 			all = append(all, Problem{Key: keyOf(kindOverride, o.Site), Message: fmt.Sprintf("override for site %q, which is not configured here", o.Site)})
 		}
 	}
-	if p, ok := l.impostor(rec.nodes, states, now); ok {
-		all = append(all, p)
-	}
+	twins, next := l.namesakes(rec.nodes, states.Stale, now)
+	all = append(all, twins...)
 	known := make(map[Problem]time.Time, len(all))
 	for i, p := range all {
 		since, old := l.known[p]
 		if !old {
 			since = now
-			l.f.log.Warn("bad value in etcd", "key", p.Key, "problem", p.Message)
+			l.f.log.Warn("problem in the store", "key", p.Key, "problem", p.Message)
 		}
 		known[p] = since
 		all[i].Since = since
 	}
 	l.known = known
-	return all
+	return all, next
 }
 
-// impostor finds another node with this one's name. The record of this node's
-// life before lasts for a TTL.
-func (l *loop) impostor(nodes []Node, states *health.States, now time.Time) (Problem, bool) {
-	if states.Stale || now.Sub(l.started) < 2*l.f.cfg.TTL {
-		return Problem{}, false
-	}
+// namesakes finds other processes with this one's name. The record of this
+// node's life before lasts for a TTL, so it takes longer to be sure; next is when.
+func (l *loop) namesakes(nodes []Node, stale bool, now time.Time) (found []Problem, next time.Time) {
+	self := &l.f.self // its Name and Instance never change
+	seen := map[string]time.Time{}
 	for _, n := range nodes {
-		if n.Name == l.f.cfg.Node && !n.Since.Equal(l.f.self.Since) {
-			return Problem{Key: keyOf(kindNode, n.Name), Message: fmt.Sprintf("another node has this one's name; it started at %s", n.Since.Format(time.RFC3339))}, true
+		if stale || n.Name != self.Name || n.Instance == self.Instance {
+			continue
+		}
+		since, old := l.twins[n.Instance]
+		if !old {
+			since = now
+		}
+		seen[n.Instance] = since
+		if sure := since.Add(2 * l.f.cfg.TTL); now.Before(sure) {
+			next = sooner(next, sure)
+		} else {
+			found = append(found, Problem{Key: keyOf(kindNode, n.Name, n.Instance), Message: fmt.Sprintf(
+				"another process also calls itself %s (started %s): give each node its own name", n.Name, n.Since.UTC().Format(time.RFC3339))})
 		}
 	}
-	return Problem{}, false
+	l.twins = seen
+	return found, next
 }
 
 // matters tells whether two States differ in what decides where users go, or in

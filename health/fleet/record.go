@@ -23,6 +23,7 @@ type Problem struct {
 // Node is a member of the fleet as it announces itself.
 type Node struct {
 	Name     string    `json:"name"`
+	Instance string    `json:"instance"` // random, of this process
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since"`             // when it started, by its own clock
 	Version  string    `json:"version,omitempty"` // of the program
@@ -34,7 +35,7 @@ type records struct {
 	votes     []health.Vote
 	reports   []health.Report
 	overrides []health.Override
-	nodes     []Node
+	nodes     []Node    // sorted by name, then the newest first; of one name there may be several
 	problems  []Problem // sorted by key; Since is not set
 }
 
@@ -78,7 +79,9 @@ func (r *reader) read(v store.View) records {
 		}
 	}
 	r.known = now
-	slices.SortFunc(out.nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out.nodes, func(a, b Node) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), b.Since.Compare(a.Since), strings.Compare(a.Instance, b.Instance))
+	})
 	slices.SortFunc(out.problems, func(a, b Problem) int { return cmp.Compare(a.Key, b.Key) })
 	return out
 }
@@ -107,7 +110,7 @@ func parse(key string, raw []byte) parsed {
 				return agree(names, o.Site)
 			})
 		case kindNode:
-			p.node, err = into(raw, func(n *Node) error { return agree(names, n.Name) })
+			p.node, err = into(raw, func(n *Node) error { return agree(names, n.Name, n.Instance) })
 		}
 	}
 	if err != nil {

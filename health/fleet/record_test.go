@@ -19,7 +19,7 @@ func TestGarbage(t *testing.T) {
 		"fleet/reports/kt/x":    `{"site":"kt","node":"x","load":-1}`,
 		"fleet/overrides/lgu":   `{"site":"lgu","kind":"explode"}`,
 		"fleet/overrides/gone":  `{"site":"gone","kind":"drain","why":"x"}`,
-		"fleet/nodes/n":         `[]`,
+		"fleet/nodes/n/i":       `[]`,
 		"fleet/misc/x":          `{}`,
 		"fleet/votes/kt":        `{}`,
 		"fleet/votes/%zz/x":     `{}`,
@@ -69,7 +69,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("fleet/votes/kt/a", []byte(`{"vantage":"a","site":"kt","state":"down","since":"2025-01-01T00:00:00Z"}`))
 	f.Add("fleet/reports/kt/a", []byte(`{"site":"kt","node":"a","healthy":1,"total":2,"load":1e300}`))
 	f.Add("fleet/overrides/k%2Ft", []byte(`{"site":"k/t","kind":"drain"}`))
-	f.Add("fleet/nodes/a", []byte(`{"name":"a","roles":null}`))
+	f.Add("fleet/nodes/a/b", []byte(`{"name":"a","instance":"b","roles":null}`))
 	f.Add("fleet/x", []byte(`{`))
 	f.Add("", []byte(nil))
 	f.Fuzz(func(t *testing.T, key string, raw []byte) {

@@ -20,7 +20,7 @@ func checkCommand() *cli.Command {
 			configFlag(),
 			&cli.BoolFlag{Name: "strict", Usage: "count warnings as faults"},
 		},
-		ArgsUsage: " ",
+		UsageText: "gslb check [options] [FILE]",
 		Action: func(_ context.Context, c *cli.Command) error {
 			path := c.String("config")
 			if c.Args().Len() == 1 && !c.IsSet("config") {
@@ -36,22 +36,23 @@ func check(c *cli.Command, path string) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
-	warnings := len(cfg.Warnings)
-	for _, w := range cfg.Warnings {
-		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w.Error())
-	}
 	places, err := geo.Open(cfg.Geo)
-	if err != nil {
+	t, compileErr := compile(cfg, places) // without databases if they are bad: all faults are to be seen at once
+	if err := errors.Join(err, compileErr, checkProbes(cfg)); err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
-	t, err := compile(cfg, places)
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, summary(err))
+	var warned []string
+	for _, w := range cfg.Warnings {
+		warned = append(warned, w.Error())
 	}
-	for _, w := range t.db.Warnings() {
-		warnings++
+	for _, w := range placeWarnings(cfg, places) {
+		warned = append(warned, path+": "+w)
+	}
+	warned = append(warned, t.db.Warnings()...)
+	for _, w := range warned {
 		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w)
 	}
+	warnings := len(warned)
 	names, cohorts := 0, 0
 	for _, z := range t.db.Zones() {
 		names += z.Names()

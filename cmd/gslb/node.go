@@ -69,6 +69,10 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.topo, err = compile(cfg, n.places); err != nil {
 		return nil, err
 	}
+	checks, err := siteChecks(cfg)
+	if err != nil {
+		return nil, err
+	}
 	for _, w := range n.topo.db.Warnings() {
 		log.Warn(w)
 	}
@@ -103,10 +107,6 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		log.Warn("starting without the verdicts of before", "error", err)
 	}
 	n.register()
-	checks, err := siteChecks(cfg)
-	if err != nil {
-		return nil, err
-	}
 	return n, n.runner.Set(checks)
 }
 
@@ -258,13 +258,15 @@ func siteChecks(cfg *config.Config) ([]probe.Check, error) {
 		if s.Check == "" {
 			continue
 		}
+		var fault error
 		for _, a := range probed(s) {
 			c := probe.Check{Target: probe.Target{Name: s.Name, Address: a}, Config: cfg.Checks[s.Check]}
 			checks = append(checks, c)
-			if _, err := probe.New(c.Config, c.Target); err != nil {
-				errs = append(errs, fmt.Errorf("site %s, check %s: %w", s.Name, s.Check, err))
+			if _, err := probe.New(c.Config, c.Target); err != nil && fault == nil {
+				fault = fmt.Errorf("site %s, check %s: %w", s.Name, s.Check, err) // mostly that of all addresses
 			}
 		}
+		errs = append(errs, fault)
 	}
 	return checks, errors.Join(errs...)
 }

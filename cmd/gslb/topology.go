@@ -45,8 +45,13 @@ func compile(cfg *config.Config, places *geo.DB) (*topology, error) {
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places); err != nil {
 		return nil, err
 	}
-	t.db, err = zones.Load(cfg.Zones, steeredConfigs(cfg, all, index), zoneSites(cfg))
-	return t, err
+	if t.db, err = zones.Load(cfg.Zones, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
+		return nil, err
+	}
+	if err := checkTargets(cfg, t.db); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // samePolicy tells whether two steered names can share one compiled policy.

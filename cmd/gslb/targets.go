@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"gslb/balancer"
+	"gslb/config"
+	"gslb/health/probe"
+	"gslb/zones"
+)
+
+// checkTargets sees that each site's canonical name has an address, if it lies in
+// a zone served here: users sent to a name without one would be sent nowhere.
+// What is delegated or elsewhere is for others to say.
+func checkTargets(cfg *config.Config, db *zones.DB) error {
+	var errs []error
+	for _, s := range cfg.Sites {
+		if s.CNAME == "" {
+			continue
+		}
+		if z := withoutAddress(db, s.CNAME); z != nil {
+			errs = append(errs, fmt.Errorf("site %s: cname %s: the zone %s, file %s, has neither A nor AAAA for it: add one, or correct the cname",
+				s.Name, s.CNAME, z.Name, z.File))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withoutAddress gives the zone that says that a name has no address, or nil.
+func withoutAddress(db *zones.DB, name string) *zones.Zone {
+	wire, err := zones.ParseName(name)
+	if err != nil {
+		return nil // config has refused it
+	}
+	var r zones.Result
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
+		db.Lookup(wire, qtype, &r)
+		// The chain of aliases ends in "no such name" or "no such type" exactly
+		// when the zone's SOA stands in the authority section.
+		if len(r.Authority) == 0 || r.Authority[0].Set.Type != dns.TypeSOA {
+			return nil
+		}
+	}
+	return r.Zone
+}
+
+// checkProbes makes the probes of all checks that are in use, without probing:
+// what they need from files, such as a CA, is read.
+func checkProbes(cfg *config.Config) error {
+	_, err := siteChecks(cfg)
+	errs := []error{err}
+	for _, f := range cfg.Frontends {
+		if f.Check == "" {
+			continue
+		}
+		for _, s := range slices.Concat(f.Servers, f.Spares) {
+			if _, err := serverProbe(cfg, f, s); err != nil {
+				errs = append(errs, fmt.Errorf("frontend %s, check %s: %w", f.Name, f.Check, err))
+				break // the others use the same check
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func serverProbe(cfg *config.Config, f balancer.Config, s balancer.ServerConfig) (probe.Prober, error) {
+	return probe.New(cfg.Checks[f.Check], probe.Target{Name: f.Name, Address: s.Address})
+}

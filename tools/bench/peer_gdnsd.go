@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var gdnsd = peer{
+	name: "gdnsd", title: "gdnsd", binary: "gdnsd",
+	version: []string{"-h"}, number: regexp.MustCompile(`gdnsd version (\S+)`),
+	can: abilities{steer: true, ecs: true},
+	configure: func(s *setup) ([]string, error) {
+		files := map[string]string{
+			"config":              gdnsdConfig(s),
+			"zones/bench.example": staticZoneText(s.data.names), // gdnsd names zones after their files
+			"run/.keep":           "",
+			"state/.keep":         "",
+		}
+		if s.steer {
+			files["zones/steered.example"] = steeredZoneText(fmt.Sprintf("%d DYNA geoip!www", ttl))
+		}
+		return []string{"-c", s.dir, "start"}, s.write(files)
+	},
+}
+
+func gdnsdConfig(s *setup) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `options => {
+  listen => [ 127.0.0.1:%d ],
+  udp_threads => 1,
+  tcp_threads => 1,
+  run_dir => %s/run,
+  state_dir => %s/state,
+}
+`, s.port, s.dir, s.dir)
+	if !s.steer {
+		return b.String()
+	}
+	var datacenters, addresses []string
+	continents := map[string][]string{}
+	for _, site := range sites {
+		datacenters = append(datacenters, site.name)
+		addresses = append(addresses, fmt.Sprintf("%s => %s", site.name, site.address))
+		for _, p := range site.places {
+			continents[p.continent] = append(continents[p.continent], fmt.Sprintf("%s => [%s]", p.country, site.name))
+		}
+	}
+	var countries []string
+	for name, list := range continents {
+		countries = append(countries, fmt.Sprintf("        %s => { %s },\n", name, strings.Join(list, ", ")))
+	}
+	slices.Sort(countries)
+	fmt.Fprintf(&b, `plugins => { geoip => {
+  maps => {
+    country => {
+      geoip2_db => %s,
+      datacenters => [%s],
+      map => {
+        default => [%s],
+%s      }
+    }
+  }
+  resources => {
+    www => { map => country, service_types => up, dcmap => { %s } }
+  }
+}}
+`, s.data.database, strings.Join(datacenters, ", "), sites[0].name, strings.Join(countries, ""), strings.Join(addresses, ", "))
+	return b.String()
+}

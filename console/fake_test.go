@@ -180,7 +180,7 @@ func demoStatus() Status {
 			{
 				Status: health.Status{
 					Site: "tokyo", State: health.Up, Draining: true, Since: at(5 * time.Minute), Load: 310, Capacity: 8000,
-					Why:      "drained by kim",
+					Why:      "draining by kim (kernel upgrade, see change 1182) until 2026-11-22T03:29:05Z; 2 of 2 vantage points say up",
 					Votes:    []health.Vote{vote("ns1.seoul", "tokyo", health.Up, 90*time.Hour, ok), vote("ns1.tokyo", "tokyo", health.Up, 90*time.Hour, ok)},
 					Override: &health.Override{Site: "tokyo", Kind: health.Drain, Who: "kim", Why: "kernel upgrade, see change 1182", Since: at(5 * time.Minute), Until: fakeNow.Add(25 * time.Minute)},
 				},
@@ -217,7 +217,7 @@ func demoStatus() Status {
 		Etcd: Etcd{Embedded: true, Connected: true, Since: at(76 * time.Hour), Endpoints: []string{"http://127.0.0.1:2379"}, Revision: 4711},
 		Geo: []Database{
 			{Path: "/var/lib/gslb/GeoLite2-City.mmdb", Type: "GeoLite2-City", Built: time.Date(2026, 11, 17, 0, 0, 0, 0, time.UTC)},
-			{Path: "/var/lib/gslb/GeoLite2-ASN.mmdb", Type: "GeoLite2-ASN", Built: time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC), Error: "search tree ends early"},
+			{Path: "/var/lib/gslb/GeoLite2-ASN.mmdb", Type: "GeoLite2-ASN", Built: time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC), Error: "search tree ends early", Since: at(7 * time.Minute)},
 		},
 		Problems: []string{
 			"site kt is down for 2m10s: 2 of 3 vantage points say down",

@@ -32,6 +32,9 @@ func TestPage(t *testing.T) {
 		{"fits a phone", testPageFits},
 		{"says when the node is gone", testPageLost},
 		{"starts empty", testPageEmpty},
+		{"shows a long reason whole", testPageReason},
+		{"marks what is old", testPageStale},
+		{"never says nothing when a site is down", testPageAttention},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b.t = t
@@ -65,11 +68,11 @@ func testPageShows(t *testing.T, b *browser) {
 	b.wait(`document.querySelector("#fact-rate").textContent.endsWith("/s")`) // the second poll
 	wantText(t, b, "header", "ns1.seoul", "1.2.3", "1 of 5 sites down", "/s", "4711", "embedded")
 	wantText(t, b, "#map-cards", "kt down", "lgu up", "tokyo draining", "virginia degraded", "frankfurt unknown")
-	wantText(t, b, "#problems", "site kt is down", "search tree ends early")
+	wantText(t, b, "#problems", "site kt is down", "search tree ends early", "site virginia is degraded")
 	wantText(t, b, "#sites", "2 of 3 vantage points say down", "9600 of 10k · 96%", "sheds 25%", "2 down, 1 up", "1 degraded, 1 up", "no vote",
 		"Drained by kim, for another 2", "kernel upgrade, see change 1182", "61%", "not reported")
 	wantText(t, b, "#frontends", "lgu / www", "10.0.2.11:443 in service", "10.0.2.13:443 isolated", "spare in service", "kt / www", "connection refused")
-	wantText(t, b, "main", "api.abc.com.", "2026112201", "ns1.virginia", "GeoLite2-City", "old one in use")
+	wantText(t, b, "main", "api.abc.com.", "2026112201", "ns1.virginia", "GeoLite2-City", "new file refused 7m", "the one read before stays: search tree ends early")
 	labels := b.eval(`[...document.querySelectorAll("#sites button")].map(b => b.getAttribute("aria-label")).join()`)
 	if labels != "Drain kt,Drain lgu,Undrain tokyo,Drain virginia,Drain frankfurt" {
 		t.Errorf("buttons: %s", labels)
@@ -190,22 +193,25 @@ func testPageStands(t *testing.T, b *browser) {
 	srv := start(t, Config{}, f)
 	b.open(srv.URL + decision)
 	b.wait(`document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`)
-	b.eval(`window.shift = 0; window.moved = []; new PerformanceObserver(l => l.getEntries().forEach(e => {
-		shift += e.value; moved.push(...e.sources.map(s => s.node && [s.node.className, s.previousRect.y, s.currentRect.y, s.previousRect.height, s.currentRect.height, s.previousRect.x, s.currentRect.x].join(" ")));
+	// The list of changes moves by its nature: the newest stands first.
+	b.eval(`window.moved = []; new PerformanceObserver(l => l.getEntries().forEach(e => {
+		moved.push(...e.sources.filter(s => s.node && !s.node.parentElement?.closest(".changes")).map(s => [s.node.className, s.previousRect.y, s.currentRect.y, s.previousRect.height, s.currentRect.height, s.previousRect.x, s.currentRect.x].join(" ")));
 	})).observe({type: "layout-shift"})`)
 	f.mu.Lock()
 	f.status.Problems = nil
 	for i := range f.status.Sites {
 		x := &f.status.Sites[i]
-		x.State, x.Draining, x.Why, x.Shed = health.Down, false, strings.Repeat("all vantage points say down ", 12), 0.5
-		x.Override = &health.Override{Kind: health.ForceDown, Who: "lee", Why: strings.Repeat("maintenance ", 20)}
+		x.State, x.Draining, x.Why, x.Shed = health.Down, false, strings.Repeat("all vantage points say down ", 5), 0.5
+		if i%2 == 1 {
+			x.Override = &health.Override{Kind: health.ForceDown, Who: "lee", Why: strings.Repeat("maintenance ", 9)}
+		}
 	}
 	f.mu.Unlock()
 	b.wait(`document.querySelector("#verdict").textContent === "Every site is down"`)
 	wantText(t, b, "#changes", "lgu: up → forced down")
 	b.eval(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))`) // until it is laid out
-	if got := b.eval(`shift`); got != "0" {
-		t.Errorf("layout shift %s of %s", got, b.eval(`moved.join()`))
+	if got := b.eval(`moved.join()`); got != "" {
+		t.Errorf("layout shift of %s", got)
 	}
 }
 
@@ -234,6 +240,45 @@ func testPageEmpty(t *testing.T, b *browser) {
 	srv := start(t, Config{}, &fake{})
 	b.open(srv.URL)
 	wantText(t, b, "body", "No sites configured", "Nothing needs you.", "no balancer reports any")
+}
+
+func testPageReason(t *testing.T, b *browser) {
+	st := demoStatus()
+	reason := strings.Repeat("before the kernel is upgraded, ", 12) + "END"
+	st.Sites[2].Why = "draining by kim (" + reason + ")"
+	st.Sites[2].Override.Why = reason
+	srv := start(t, Config{}, &fake{status: st})
+	for _, width := range []int{1440, 390} {
+		b.size(width, 900)
+		b.open(srv.URL)
+		if n := b.eval(`document.querySelector("#sites").innerText.split("END").length - 1`); n != "1" {
+			t.Errorf("%d wide: the reason is shown %s times, want once", width, n)
+		}
+		if cut := b.eval(`(e => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight)(document.querySelector(".order").parentElement)`); cut != "false" {
+			t.Errorf("%d wide: the reason is cut off", width)
+		}
+	}
+}
+
+func testPageStale(t *testing.T, b *browser) {
+	st := demoStatus()
+	st.Stale, st.Etcd.Connected = true, false
+	srv := start(t, Config{}, &fake{status: st})
+	b.open(srv.URL)
+	wantText(t, b, "#nodes", "ns1.seoul (this one) dns, checker, balancer 3d4h", "ns1.virginia dns, checker last known")
+	wantText(t, b, "#frontends", "kt / www last known", "lgu / www 9600 connections") // its own ones are as they are
+	wantText(t, b, "#problems", "what other nodes said is the last known")
+}
+
+func testPageAttention(t *testing.T, b *browser) {
+	st := demoStatus()
+	st.Problems = nil
+	st.Counters = Counters{Choices: map[string]map[string]uint64{"www.abc.com.": {"kt": 0}}} // nothing was asked yet
+	srv := start(t, Config{}, &fake{status: st})
+	b.open(srv.URL)
+	wantText(t, b, ".attention", "Attention 4", "site kt is down: 2 of 3", "site lgu sheds 25%", "site virginia is degraded", "GeoLite2-ASN.mmdb: search tree ends early",
+		"GeoLite2-ASN.mmdb: new file refused", "tokyo: draining")
+	wantText(t, b, "#steered", "www.abc.com. cname 30s 6 –")
 }
 
 // TestScreenshots writes pictures of the page for people to look at, to the

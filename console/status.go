@@ -25,8 +25,10 @@ type Status struct {
 	Frontends []Frontend  `json:"frontends"` // of this node's own balancer
 	Etcd      Etcd        `json:"etcd"`
 	Geo       []Database  `json:"geo"`
-	Problems  []string    `json:"problems"` // what a person should look at, one sentence each
-	Counters  Counters    `json:"counters"`
+	// Problems are what a person should look at, one sentence each. The console
+	// adds those of Attention.
+	Problems []string `json:"problems"`
+	Counters Counters `json:"counters"`
 }
 
 // Node is the node that answers.
@@ -75,7 +77,7 @@ type FleetNode struct {
 	Name     string    `json:"name"`
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since,omitzero"`
-	Revision int64     `json:"revision"` // the health revision it serves; 0: not told
+	Revision int64     `json:"revision"` // of the topology it serves; 0: not told. Not shown while there is none
 	Self     bool      `json:"self,omitempty"`
 }
 
@@ -119,7 +121,8 @@ type Database struct {
 	Path  string    `json:"path"`
 	Type  string    `json:"type"`
 	Built time.Time `json:"built,omitzero"`
-	Error string    `json:"error,omitempty"` // why a newer file isn't used
+	Error string    `json:"error,omitempty"` // why a newer file isn't used; the one opened before stays
+	Since time.Time `json:"since,omitzero"`  // when Error was first seen; zero: not known
 }
 
 // Counters count since the node started.
@@ -147,7 +150,7 @@ func (s Status) complete(now time.Time) Status {
 	s.Sites = sites
 	s.Node.Roles = list(s.Node.Roles)
 	s.Zones, s.Steered, s.Nodes = list(s.Zones), list(s.Steered), list(s.Nodes)
-	s.Frontends, s.Geo, s.Problems = list(s.Frontends), list(s.Geo), list(s.Problems)
+	s.Frontends, s.Geo, s.Problems = list(s.Frontends), list(s.Geo), list(s.Attention())
 	s.Etcd.Endpoints = list(s.Etcd.Endpoints)
 	if s.Counters.Answers == nil {
 		s.Counters.Answers = map[string]uint64{}

@@ -37,9 +37,9 @@ func writeHead(w io.Writer, s Status) error {
 	if s.Stale {
 		b.WriteString("STALE: the store can't be reached; everything below is the last that was known\n")
 	}
-	if len(s.Problems) > 0 {
-		fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(s.Problems))
-		for _, p := range s.Problems {
+	if all := s.Attention(); len(all) > 0 {
+		fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(all))
+		for _, p := range all {
 			fmt.Fprintf(&b, "  ! %s\n", clean(p))
 		}
 	} else {
@@ -177,11 +177,19 @@ func serverTable(s Status) *table {
 				if r.Node == s.Node.Name && own[key{x.Site, v.Frontend}] {
 					continue
 				}
-				t.add(x.Site, v.Frontend, v.Address, serverText(reported(v)), strconv.FormatInt(v.Connections, 10), or(v.Detail, "-"))
+				t.add(x.Site, v.Frontend, v.Address, lastKnown(serverText(reported(v)), s.Stale && r.Node != s.Node.Name), strconv.FormatInt(v.Connections, 10), or(v.Detail, "-"))
 			}
 		}
 	}
 	return t
+}
+
+// lastKnown marks what can't be known to be so still.
+func lastKnown(text string, stale bool) string {
+	if stale {
+		return text + " (last known)"
+	}
+	return text
 }
 
 // reported is a server of another node's report in the form of our own.
@@ -222,17 +230,16 @@ func serverText(v FrontendServer) string {
 }
 
 func nodeTable(s Status) *table {
-	t := newTable("NODES", "NAME", "ROLES", "ALIVE FOR", "SERVES REVISION")
+	t := newTable("NODES", "NAME", "ROLES", "ALIVE FOR")
 	for _, n := range s.Nodes {
-		name := n.Name
+		name, alive := n.Name, sinceText(n.Since, s.Now)
+		if s.Stale && !n.Self {
+			alive = "last known" // nobody knows whether it lives
+		}
 		if n.Self {
 			name += " (this node)"
 		}
-		revision := "-"
-		if n.Revision > 0 {
-			revision = strconv.FormatInt(n.Revision, 10)
-		}
-		t.add(name, or(strings.Join(n.Roles, " + "), "-"), sinceText(n.Since, s.Now), revision)
+		t.add(name, or(strings.Join(n.Roles, " + "), "-"), alive)
 	}
 	return t
 }
@@ -270,7 +277,11 @@ func geoTable(s Status) *table {
 		}
 		state := "in use"
 		if d.Error != "" {
-			state = "OLD ONE IN USE: " + d.Error
+			state = "NEW FILE REFUSED"
+			if !d.Since.IsZero() {
+				state += " for " + sinceText(d.Since, s.Now)
+			}
+			state += ", the one read before stays: " + d.Error
 		}
 		t.add(d.Path, d.Type, built, state)
 	}

@@ -7,7 +7,7 @@ import { setupTry, fillNames } from "./decision.js";
 
 const every = 1000; // milliseconds between polls
 const patience = 5000; // until a poll is given up
-let last = null, lastAt = 0, rates = null, changes = [];
+let last = null, lastAt = 0, rates = null, changes = null;
 
 async function poll() {
   try {
@@ -69,11 +69,27 @@ function rate(before, now) {
   return per;
 }
 
+// clock tells when something was: the time, or the date when that is long ago.
+function clock(then, now) {
+  const at = new Date(then);
+  return Date.parse(now) - at < 12 * 3600e3 ? at.toLocaleTimeString([], { hour12: false }) : at.toLocaleDateString([], { month: "short", day: "numeric" });
+}
+
+// past is what the first poll tells of the time before: since when all is as it is.
+function past(now) {
+  const known = (t) => t && !t.startsWith("0001-");
+  const all = now.sites.map((s) => [s.draining && s.override ? s.override.since : s.since, `${s.site}: ${stateOf(s).word}`, stateOf(s).cls]);
+  all.push(...now.nodes.map((n) => [n.since, `node ${n.name} started`, "s-unknown"]));
+  all.push(...now.geo.filter((d) => d.error).map((d) => [d.since, `${fileOf(d)}: new file refused`, "s-degraded"]));
+  return all.filter(([at]) => known(at)).sort((a, b) => Date.parse(b[0]) - Date.parse(a[0]))
+    .map(([at, what, cls]) => ({ key: `${at} ${what}`, at: clock(at, now.now), what, cls })).slice(0, 100);
+}
+
 // note keeps what changed between two polls, the newest first.
 function note(before, now) {
+  changes = changes || past(now);
   if (!before) return;
-  const at = new Date(now.now).toLocaleTimeString([], { hour12: false });
-  const add = (what, cls) => changes.unshift({ key: `${now.now} ${what}`, at, what, cls });
+  const add = (what, cls) => changes.unshift({ key: `${now.now} ${what}`, at: clock(now.now, now.now), what, cls });
   const old = new Map(before.sites.map((s) => [s.site, s]));
   for (const s of now.sites) {
     const was = old.get(s.site);
@@ -111,8 +127,9 @@ function drawHead(s) {
   text(byId("node"), s.node.name);
   text(byId("node-about"), `${s.node.version} · ${s.node.roles.join(", ")} · up ${ago(s.node.started, s.now)}`);
   document.title = `${s.sites.filter((x) => x.state === "down").length ? "✗ " : ""}${s.node.name} – gslb`;
-  text(byId("fact-rate"), rates ? `${short(rates.queries)}/s` : short(s.counters.queries));
-  attr(byId("fact-rate"), "title", `${s.counters.queries} since the start: ` +
+  text(byId("fact-rate"), rates ? `${short(rates.queries)}/s` : "–");
+  text(byId("fact-total"), `${short(s.counters.queries)} in all`);
+  attr(byId("fact-rate").parentElement, "title", `${s.counters.queries} since the start: ` +
     Object.entries(s.counters.answers).map(([code, n]) => `${code} ${n}`).join(", "));
   text(byId("fact-revision"), s.revision);
   const e = s.etcd;
@@ -150,13 +167,18 @@ function drawNames(s) {
     : el("p.quiet", "This node serves none."));
 }
 
+const fileOf = (database) => database.path.split("/").pop();
+
 function drawNodes(s) {
-  const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), ago(n.since, s.now), n.revision ? String(n.revision) : "–"]);
-  once(byId("nodes"), rows, () => rows.length ? table(["Name", "Roles", "Alive for", "#Revision"], rows) : el("p.quiet", "None is known."));
-  once(byId("geo"), s.geo, () => s.geo.length
+  // Without the store nobody knows whether another node lives.
+  const alive = (n) => (s.stale && !n.self ? "last known" : ago(n.since, s.now));
+  const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), alive(n)]);
+  once(byId("nodes"), rows, () => rows.length ? table(["Name", "Roles", "Alive for"], rows) : el("p.quiet", "None is known."));
+  const refused = (d) => `new file refused${(d.since || "0001-").startsWith("0001-") ? "" : ` ${ago(d.since, s.now)} ago`}, the one read before stays: ${d.error}`;
+  once(byId("geo"), s.geo.map((d) => [d, d.error && refused(d)]), () => s.geo.length
     ? table(["Database", "Type", "Built", "State"], s.geo.map((d) => [
-      d.path.split("/").pop(), d.type, (d.built || "").startsWith("0001-") ? "–" : (d.built || "–").slice(0, 10),
-      el(d.error ? "span.error" : "span", d.error ? `old one in use: ${d.error}` : "in use")]))
+      fileOf(d), d.type, (d.built || "").startsWith("0001-") ? "–" : (d.built || "–").slice(0, 10),
+      el(d.error ? "span.error" : "span", d.error ? refused(d) : "in use")]))
     : el("p.quiet", "No database: places come from the configuration alone."));
 }
 

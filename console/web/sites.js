@@ -16,7 +16,7 @@ function makeRow() {
   const tr = el("tr",
     el("td.c-site", el("b"), el("div.quiet.small")),
     el("td.c-state", pill(), el("div.quiet.small")),
-    el("td.c-why", el("span.why"), el("span.order.small")),
+    el("td.c-why", el("span")),
     el("td.c-load", el("div"), bar(), el("div.quiet.small")),
     el("td.c-votes", el("div.votes"), el("div.quiet.small")),
     el("td.c-rate", el("div"), el("div.quiet.small")),
@@ -33,10 +33,10 @@ function updateRow(tr, s, now, rates) {
   text(name.children[1], s.cname || (s.addresses || []).join(" ") || " ");
   setPill(state.children[0], look);
   text(state.children[1], `for ${ago(s.since, now)}`);
-  text(why.children[0], s.why);
-  attr(why.children[0], "title", s.why);
-  text(why.children[1], s.override ? overrideText(s.override, now) : "");
-  attr(why.children[1], "title", s.override && why.children[1].textContent);
+  // An order is told once: s.why would repeat it, and the rest of it stands in the other columns.
+  text(why.children[0], s.override ? overrideText(s.override, now) : s.why);
+  attr(why.children[0], "class", s.override ? "order" : null);
+  attr(why, "title", s.override && s.why);
   setLoad(load, s);
   setVotes(votes, s, now);
   text(rate.children[0], rates ? `${short(rates.get(s.site) || 0)}/s` : "–");
@@ -104,8 +104,11 @@ export function drawServers(status) {
   const list = groups(status);
   const box = byId("frontends");
   once(box.parentElement.firstElementChild, list.length === 0, () => "Servers" + (list.length ? "" : ": no balancer reports any"));
-  keyed(box, list, (f) => f.key, () => el("div.frontend", el("h3"), el("p.quiet.small"), el("ul")), (e, f) => {
-    text(e.children[0], `${f.site} / ${f.name}`);
+  keyed(box, list, (f) => f.key, () => el("div.frontend", el("h3", el("span"), " ", el("span.known.quiet.small")), el("p.quiet.small"), el("ul")), (e, f) => {
+    text(e.children[0].children[0], `${f.site} / ${f.name}`);
+    const old = status.stale && f.node !== status.node.name; // what another node said before the store was lost
+    text(e.children[0].children[1], old ? "last known" : "");
+    e.classList.toggle("old", old);
     const open = f.connections ?? f.servers.reduce((n, v) => n + v.connections, 0);
     const what = [`${short(open)} connections`, f.pick, (f.listen || []).join(" ") || `by ${f.node}`];
     if (f.failed) what.push(`${short(f.failed)} failed`);

@@ -76,7 +76,7 @@ func (f *family) guide(p *printer) {
 	for _, u := range demoUsers {
 		p.command("dig @127.0.0.1 -p %d www.abc.com +subnet=%s", fmt.Sprintf("# %s", u.label), dns, u.network)
 	}
-	p.command("dig @127.0.0.1 -p %d app.abc.com AAAA +subnet=%s", "# the same as addresses, not as a CNAME", dns, demoUsers[0].network)
+	p.command("dig @127.0.0.1 -p %d app.abc.com A +subnet=%s", "# the same as addresses, not as a CNAME", dns, demoUsers[0].network)
 	p.command("nslookup -port=%d www.abc.com 127.0.0.1", "# this machine counts as a customer of KT", dns)
 	p.head("See why")
 	p.command("%s explain www.abc.com --client %s%s", "", gslbCommand(), demoUsers[1].address, f.apiFlag())
@@ -84,10 +84,11 @@ func (f *family) guide(p *printer) {
 	p.say("  http://%s/", f.api)
 	p.head("Break something, and look again")
 	kt := demoSites[0]
-	p.command("curl http://%s/", "# a user of site kt, through its balancer", kt.address(f.ports.sites))
+	p.command("curl http://%s/", "# a user of site kt, through its balancer; a few times", kt.address(f.ports.sites))
 	p.command("kill -9 %d", "# a server of site kt: its spare comes in, no user notices", f.pid(kt.servers()[0]))
 	p.command("kill -9 %d", "# the balancer of site kt: its users go to the next site", f.pid("lb-"+kt.name))
-	p.command("%s drain lgu --why \"new switch\"%s", "# and: undrain lgu", gslbCommand(), f.apiFlag())
+	p.command("%s drain lgu --why \"new switch\"%s", "# and then:", gslbCommand(), f.apiFlag())
+	p.command("%s undrain lgu%s", "", gslbCommand(), f.apiFlag())
 	p.say("\nWhat happens is shown below. Ctrl-C ends everything.\n")
 }
 

@@ -273,7 +273,7 @@ func chapterSite(ctx context.Context, p *printer, f *family) error {
 }
 
 // demoFailover is fall × interval + timeout + 1s of the demonstration's checks.
-const demoFailover = 2*500*time.Millisecond + 500*time.Millisecond + time.Second
+const demoFailover = 2*time.Second + time.Second + time.Second
 
 // leaves asks until a user is sent to another site.
 func (f *family) leaves(ctx context.Context, user demoUser, site string) (a answer, err error) {
@@ -311,7 +311,7 @@ func chapterRecovery(ctx context.Context, p *printer, f *family) error {
 
 func chapterDrain(ctx context.Context, p *printer, f *family) error {
 	site, user := demoSites[1], demoUsers[1]
-	p.command("%s drain %s --why \"new switch\"", "", gslbCommand(), site.name)
+	p.command("%s drain %s --why \"new switch\"%s", "", gslbCommand(), site.name, f.apiFlag())
 	begin := time.Now()
 	o := health.Override{Site: site.name, Kind: health.Drain, Who: operator(), Why: "new switch", Since: begin}
 	if err := f.node.SetOverride(ctx, o); err != nil {
@@ -326,7 +326,7 @@ func chapterDrain(ctx context.Context, p *printer, f *family) error {
 		return fmt.Errorf("a drained site must go on serving those it has: %w", err)
 	}
 	p.good("new users go elsewhere after %s; the site itself goes on serving those it has", short(time.Since(begin)))
-	p.command("%s undrain %s", "", gslbCommand(), site.name)
+	p.command("%s undrain %s%s", "", gslbCommand(), site.name, f.apiFlag())
 	if err := f.node.ClearOverride(ctx, site.name); err != nil {
 		return err
 	}

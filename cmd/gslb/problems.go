@@ -73,7 +73,7 @@ func siteProblems(s console.Site, now time.Time) []string {
 	}
 	o := s.Override
 	if s.State == health.Down && (o == nil || o.Kind != health.ForceDown) {
-		add("down since %s: %s", moment(s.Since), s.Why)
+		lines = append(lines, fmt.Sprintf("site %s is down since %s: %s", s.Site, moment(s.Since), s.Why))
 	}
 	if o != nil && o.Until.IsZero() && now.Sub(o.Since) > longOverride {
 		add("%s, by %s, since %s and without an end: %s (gslb undrain %s takes it back)", orders[o.Kind], o.Who, moment(o.Since), o.Why, s.Site)

@@ -32,7 +32,7 @@ func TestStatusProblems(t *testing.T) {
 		{"all is well", func(*console.Status) {}, nil},
 		{"a site is down", func(s *console.Status) {
 			s.Sites[0] = site(health.Status{State: health.Down, Why: "2 of 2 say down"})
-		}, []string{"site a: down since"}},
+		}, []string{"site a is down since"}},
 		{"a site is forced down", func(s *console.Status) {
 			s.Sites[0] = site(health.Status{State: health.Down, Override: order(health.ForceDown, time.Hour, 0)})
 		}, nil},

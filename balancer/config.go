@@ -31,6 +31,10 @@ type Config struct {
 	// sending (a half-closed connection). Default: 1m, or IdleTimeout if that is less.
 	CloseTimeout time.Duration `toml:"close_timeout"`
 	DrainTimeout time.Duration `toml:"drain_timeout"` // default 30s
+	// OnIsolate is what becomes of the open connections of a server whose check
+	// fails: "keep" (default) leaves them alone, as the check may be wrong;
+	// "reset" resets them 2 s later, unless no server is available.
+	OnIsolate string `toml:"on_isolate"`
 	// SlowStart is the time over which a server that comes back gets its share of
 	// new connections again, linearly. Default 10s.
 	SlowStart time.Duration `toml:"slow_start"`
@@ -51,6 +55,12 @@ type ServerConfig struct {
 	Capacity float64 `toml:"capacity"` // connections it can take well; 0: not stated
 }
 
+// What OnIsolate may be.
+const (
+	KeepIsolated  = "keep"
+	ResetIsolated = "reset"
+)
+
 // minTimeout is the shortest time-out that is not surely a mistake (a bare
 // number in TOML is nanoseconds).
 const minTimeout = 10 * time.Millisecond
@@ -67,6 +77,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.IdleTimeout, 5*time.Minute)
 	setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
 	setDefault(&c.DrainTimeout, 30*time.Second)
+	setDefault(&c.OnIsolate, KeepIsolated)
 	setDefault(&c.SlowStart, 10*time.Second)
 	setDefault(&c.SpareHold, 10*time.Second)
 	if c.statesCapacity() {
@@ -121,6 +132,14 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	if most := len(c.Servers) + len(c.Spares); c.MinServers < 0 || c.MinServers > most {
 		bad("min_servers", fmt.Sprintf("%d: must be 0 (the number of servers) to %d (servers and spares together)", c.MinServers, most))
+	}
+	switch c.OnIsolate {
+	case "", KeepIsolated, ResetIsolated:
+	default:
+		bad("on_isolate", fmt.Sprintf("%q: must be %s or %s", c.OnIsolate, KeepIsolated, ResetIsolated))
+	}
+	if c.OnIsolate == ResetIsolated && c.Check == "" {
+		bad("on_isolate", `"reset": needs a check, which tells that a server is down`)
 	}
 	if c.MaxConnections < 0 {
 		bad("max_connections", fmt.Sprintf("%d: must be 0 (no bound) or more", c.MaxConnections))

@@ -47,6 +47,8 @@ func TestValidate(t *testing.T) {
 		{"short timeouts", func(c *Config) { c.ConnectTimeout, c.IdleTimeout = 2, -time.Second }, []string{"connect_timeout: 2ns: must be at least 10ms", "idle_timeout: -1s"}},
 		{"more short timeouts", func(c *Config) { c.CloseTimeout, c.DrainTimeout, c.SlowStart, c.SpareHold = 1, 1, 1, 1 },
 			[]string{"close_timeout: 1ns", "drain_timeout: 1ns", "slow_start: 1ns", "spare_hold: 1ns"}},
+		{"reset without a check", func(c *Config) { c.OnIsolate, c.Check = ResetIsolated, "" }, []string{`on_isolate: "reset": needs a check`}},
+		{"unknown order on isolation", func(c *Config) { c.OnIsolate = "cut" }, []string{`on_isolate: "cut": must be keep or reset`}},
 		{"too many wanted", func(c *Config) { c.MinServers = 4 }, []string{"min_servers: 4: must be 0 (the number of servers) to 3"}},
 		{"negative bound", func(c *Config) { c.MaxConnections = -1 }, []string{"max_connections: -1"}},
 		{"overload without capacity", func(c *Config) { c.OverloadAt = 1.5 }, []string{"overload_at: 1.5: needs the capacity"}},

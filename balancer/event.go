@@ -16,7 +16,7 @@ const (
 	EventDraining  = "draining"   // by order: no new connections for the server
 	EventDrained   = "drained"    // the last connection of a draining or removed server is gone
 	EventUndrained = "undrained"  // by order: the server takes connections again
-	EventCut       = "cut"        // connections that outlived the drain time-out were reset
+	EventCut       = "cut"        // connections that outlived the drain time-out, or their server's health, were reset
 	EventAdded     = "added"      // a new configuration has this server
 	EventRemoved   = "removed"    // a new configuration lacks this server; its connections drain
 	EventPanic     = "panic"      // no server is healthy: all are tried

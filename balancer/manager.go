@@ -32,6 +32,7 @@ const (
 	retryFirst  = time.Second      // from a passive isolation to the first try
 	retryMost   = 30 * time.Second // each further try waits twice as long, up to this
 	stable      = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
+	resetAfter  = 2 * time.Second  // from a failed check to the end of the server's connections, with OnIsolate reset
 	hysteresis  = 0.8              // an overloaded server is back below this share of OverloadAt
 	fullLeast   = time.Second      // and after this long: short connections come and go faster than people read
 )
@@ -307,7 +308,22 @@ func (p *pool) tickAt(now time.Time) (try []*server) {
 	clear(p.leaving[len(left):])
 	p.leaving = left
 	p.settle(now)
+	for _, s := range p.servers {
+		p.settleReset(s, now)
+	}
 	return try
+}
+
+// settleReset resets the connections of a server that a check isolated, if that
+// is wanted: to a machine that is frozen they would hang until they are idle for
+// too long. While nothing is available the checks are not believed.
+func (p *pool) settleReset(s *server, now time.Time) {
+	if p.cfg.OnIsolate != ResetIsolated || !s.isolation.has(causeCheck) || p.panic || now.Sub(s.check.since) < resetAfter {
+		return
+	}
+	if n := s.carried.reset(); n > 0 {
+		p.tell(now, s, EventCut, fmt.Sprintf("%d connections were open %v after its check failed", n, resetAfter))
+	}
 }
 
 // settleDrain tells when a draining server is empty, and resets what outlives

@@ -383,6 +383,42 @@ func TestDrainTimeoutCuts(t *testing.T) {
 	}
 }
 
+// TestOnIsolate: what becomes of connections to a server whose check fails.
+func TestOnIsolate(t *testing.T) {
+	for _, tt := range []struct {
+		name, order string
+		down        string // the servers whose check fails
+		lasts       time.Duration
+		want        int // times that the connection to a is aborted
+	}{
+		{"keep", KeepIsolated, "a", time.Minute, 0},
+		{"reset", ResetIsolated, "a", 3 * time.Second, 1},
+		{"not yet", ResetIsolated, "a", time.Second, 0},
+		{"another server", ResetIsolated, "b", time.Minute, 0},
+		{"none available", ResetIsolated, "ab", time.Minute, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := named("ab", "")
+			cfg.OnIsolate = tt.order
+			b := newBench(t, cfg, everySecond)
+			b.check("a", health.Up)
+			b.check("b", health.Up)
+			conn := new(fakeConn)
+			b.server("a").carried.add(conn)
+			for _, name := range tt.down {
+				b.check(string(name), health.Down)
+			}
+			b.pass(tt.lasts)
+			if conn.aborted != tt.want {
+				t.Errorf("aborted %d times, want %d", conn.aborted, tt.want)
+			}
+			if !b.server("a").carried.add(new(fakeConn)) {
+				t.Error("takes no connection any more, though it may come back")
+			}
+		})
+	}
+}
+
 type fakeConn struct{ aborted int }
 
 func (c *fakeConn) abort() { c.aborted++ }

@@ -83,10 +83,24 @@ func (c *carried) cut() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.severed = true
+	return c.abort()
+}
+
+// reset aborts all connections, too, but lets others follow.
+func (c *carried) reset() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.abort()
+}
+
+// abort does so under mu. A connection that was aborted counts no more.
+func (c *carried) abort() int {
+	n := len(c.conns)
 	for conn := range c.conns {
 		conn.abort()
 	}
-	return len(c.conns)
+	clear(c.conns)
+	return n
 }
 
 // allow takes connections again after cut.

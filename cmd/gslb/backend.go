@@ -16,6 +16,7 @@ import (
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/zones"
 )
 
 // The node is the console's Backend.
@@ -71,11 +72,11 @@ func (n *node) Explain(name, client, qtype string) (*console.Explanation, error)
 			Places: places, Declared: topo.declared(), States: n.fleet.States(),
 		})
 	}
-	return explain(g, topo.cfg, name, client, qtype)
+	return explain(g, topo.cfg, topo.db.Steered(), name, client, qtype)
 }
 
 // explain asks a generation and puts its answer into the console's words.
-func explain(g *dnsserver.Generation, cfg *config.Config, name, client, qtype string) (*console.Explanation, error) {
+func explain(g *dnsserver.Generation, cfg *config.Config, steered []*zones.Steered, name, client, qtype string) (*console.Explanation, error) {
 	typ, ok := dns.StringToType[strings.ToUpper(qtype)]
 	if !ok {
 		return nil, fmt.Errorf("%w: %q is not a record type; A and AAAA are the usual ones", console.ErrInvalid, qtype)
@@ -89,7 +90,7 @@ func explain(g *dnsserver.Generation, cfg *config.Config, name, client, qtype st
 		return nil, fmt.Errorf("%w: %w", console.ErrInvalid, err)
 	}
 	if e.Message.Rcode == dns.RcodeRefused {
-		return nil, fmt.Errorf("%w: %s is in none of the zones served here", console.ErrNotFound, dns.Fqdn(name))
+		return nil, fmt.Errorf("%w: %s: in none of the zones served here: DNS answers REFUSED", console.ErrNotFound, dns.Fqdn(name))
 	}
 	out := &console.Explanation{Name: dns.Fqdn(strings.ToLower(name)), Type: dns.Type(typ).String(), Client: addr.String()}
 	for _, rr := range e.Message.Answer {
@@ -99,7 +100,7 @@ func explain(g *dnsserver.Generation, cfg *config.Config, name, client, qtype st
 		out.Trace = e.Trace
 		out.Scope = e.Scope.String()
 	}
-	out.Text = explanationText(e, out)
+	out.Text = explanationText(e, out, steeredNext(e.Message.Answer, typ, steered))
 	return out, nil
 }
 
@@ -115,17 +116,45 @@ func clientAddr(s string) (netip.Addr, error) {
 	return a.WithZone(""), nil
 }
 
-func explanationText(e *dnsserver.Explanation, out *console.Explanation) string {
+// steeredNext is the steered name that the chain of aliases ends at, if any. A
+// resolver asks for it in a query of its own.
+func steeredNext(answer []dns.RR, qtype uint16, steered []*zones.Steered) string {
+	if len(answer) == 0 {
+		return ""
+	}
+	end, ok := answer[len(answer)-1].(*dns.CNAME)
+	if !ok || qtype == dns.TypeCNAME {
+		return ""
+	}
+	for _, s := range steered {
+		if strings.EqualFold(s.Name, end.Target) {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// explanationText is for a terminal. next is a steered name to ask for next, or "".
+func explanationText(e *dnsserver.Explanation, out *console.Explanation, next string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s for %s: %s\n", out.Name, out.Type, out.Client, dns.RcodeToString[e.Message.Rcode])
 	for _, rr := range out.Answer {
 		fmt.Fprintf(&b, "  %s\n", strings.ReplaceAll(rr, "\t", "  "))
 	}
-	if len(out.Answer) == 0 {
+	switch {
+	case e.Message.Rcode == dns.RcodeNameError:
+		fmt.Fprintf(&b, "  (the name does not exist)\n")
+	case len(out.Answer) > 0:
+	case !e.Message.Authoritative && len(e.Message.Ns) > 0:
+		fmt.Fprintf(&b, "  (delegated to other servers, at %s)\n", e.Message.Ns[0].Header().Name)
+	default:
 		fmt.Fprintf(&b, "  (no records of that type)\n")
 	}
 	if e.Trace == nil {
 		fmt.Fprintf(&b, "The same for every client: the name is not steered.\n")
+		if next != "" {
+			fmt.Fprintf(&b, "It is an alias of %s, which is steered: a resolver asks for that next. See: gslb explain %s --client %s\n", next, next, out.Client)
+		}
 		return b.String()
 	}
 	fmt.Fprintf(&b, "Holds for %s (EDNS Client Subnet scope /%d)\n\n", e.Scope, e.Scope.Bits())

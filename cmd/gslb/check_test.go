@@ -10,7 +10,7 @@ import (
 )
 
 const checkedZone = "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n NS ns1\nns1 A 192.0.2.53\na.www A 192.0.2.10\n" +
-	"txt TXT x\nalias CNAME txt\ngood CNAME a.www\nsub NS ns.elsewhere.example.\nout CNAME www.elsewhere.example.\n*.wild AAAA 2001:db8::1\n"
+	"txt TXT x\nalias CNAME txt\ngood CNAME a.www\nsub NS ns.elsewhere.example.\nout CNAME www.elsewhere.example.\nshop CNAME www\n*.wild AAAA 2001:db8::1\n"
 
 const checkedConfig = `
 [node]
@@ -42,6 +42,21 @@ answer = "cname"
 // runCheck runs gslb check on the configuration with words replaced.
 func runCheck(t *testing.T, words ...string) (out, warnings string, err error) {
 	t.Helper()
+	return runGSLB("check", checkedFile(t, words...))
+}
+
+// runGSLB runs a command in this process.
+func runGSLB(args ...string) (out, faults string, err error) {
+	var stdout, stderr bytes.Buffer
+	c := root()
+	c.Writer, c.ErrWriter = &stdout, &stderr
+	err = c.Run(context.Background(), append([]string{"gslb"}, args...))
+	return stdout.String(), stderr.String(), err
+}
+
+// checkedFile writes the configuration with words replaced, and all it refers to.
+func checkedFile(t *testing.T, words ...string) string {
+	t.Helper()
 	dir := t.TempDir()
 	for from, to := range map[string]string{"demo/geo/demo-city.mmdb": "city.mmdb", "demo/geo/demo-isp.mmdb": "isp.mmdb"} {
 		data, err := os.ReadFile(from)
@@ -55,11 +70,7 @@ func runCheck(t *testing.T, words ...string) (out, warnings string, err error) {
 	words = append(words, "CNAME", "a.www.abc.com.", "MATCH", `isp = ["KT"]`, "CHECK", "type = \"tcp\"\nport = 80")
 	path := filepath.Join(dir, "gslb.toml")
 	write(t, path, strings.NewReplacer(words...).Replace(checkedConfig))
-	var stdout, stderr bytes.Buffer
-	c := root()
-	c.Writer, c.ErrWriter = &stdout, &stderr
-	err = c.Run(context.Background(), []string{"gslb", "check", path})
-	return stdout.String(), stderr.String(), err
+	return path
 }
 
 func TestCheckTargets(t *testing.T) {

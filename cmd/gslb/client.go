@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/user"
 	"time"
@@ -32,10 +34,21 @@ func statusCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "status",
 		Usage: "show sites, vantage points, servers and what is wrong, as a running node sees them",
-		Flags: append(apiFlags(), &cli.DurationFlag{Name: "watch", Usage: "show it again every `INTERVAL`"}),
+		Flags: append(apiFlags(),
+			&cli.DurationFlag{Name: "watch", Usage: "show it again every `INTERVAL`", HideDefault: true},
+			&cli.BoolFlag{Name: "json", Usage: "print it as JSON, as the API gives it"},
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
 				return usagef("gslb status: %q is not expected", c.Args().First())
+			}
+			every := c.Duration("watch")
+			if c.IsSet("watch") && every <= 0 {
+				return usagef("gslb status: -watch %v: want a time above 0, such as 2s", every)
+			}
+			show := console.WriteStatus
+			if c.Bool("json") {
+				show = writeJSON
 			}
 			cl := client(c)
 			defer cl.Close()
@@ -44,10 +57,9 @@ func statusCommand() *cli.Command {
 				if err != nil {
 					return err
 				}
-				if err := console.WriteStatus(c.Root().Writer, st); err != nil {
+				if err := show(c.Root().Writer, st); err != nil {
 					return err
 				}
-				every := c.Duration("watch")
 				if every <= 0 {
 					return nil
 				}
@@ -62,11 +74,17 @@ func statusCommand() *cli.Command {
 	}
 }
 
+func writeJSON(w io.Writer, st console.Status) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(st)
+}
+
 func explainCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "explain",
 		Usage:     "say what a client would be answered, and why",
-		ArgsUsage: "NAME",
+		ArgsUsage: "NAME [TYPE]",
 		Description: "Asks a running node over its API. With -config it decides offline instead, from the\n" +
 			"configuration, as though the health of all sites were unknown (-down SITE says otherwise).",
 		Flags: append(apiFlags(),
@@ -76,8 +94,8 @@ func explainCommand() *cli.Command {
 			&cli.StringSliceFlag{Name: "down", Usage: "with -config: take this `SITE` for down"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Len() != 1 {
-				return usagef("gslb explain: want one NAME, such as: gslb explain www.abc.com --client 203.0.113.7")
+			if n := c.Args().Len(); n != 1 && (n != 2 || c.IsSet("type")) {
+				return usagef("gslb explain: want one NAME, and a TYPE once if any, such as: gslb explain www.abc.com --client 203.0.113.7")
 			}
 			e, err := explanation(ctx, c)
 			if err != nil {
@@ -90,14 +108,17 @@ func explainCommand() *cli.Command {
 }
 
 func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, error) {
-	name := c.Args().First()
+	name, qtype := c.Args().First(), c.String("type")
+	if typ := c.Args().Get(1); typ != "" {
+		qtype = typ
+	}
 	if !c.IsSet("config") {
 		if len(c.StringSlice("down")) > 0 {
 			return nil, usagef("gslb explain: -down goes with -config: it does not change a running node")
 		}
 		cl := client(c)
 		defer cl.Close()
-		return cl.Explain(ctx, name, c.String("client"), c.String("type"))
+		return cl.Explain(ctx, name, c.String("client"), qtype)
 	}
 	cfg, err := config.Load(c.String("config"))
 	if err != nil {
@@ -124,7 +145,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 	g := dnsserver.NewGeneration(dnsserver.Inputs{
 		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
 	})
-	return explain(g, cfg, name, c.String("client"), c.String("type"))
+	return explain(g, cfg, t.db.Steered(), name, c.String("client"), qtype)
 }
 
 func drainCommand() *cli.Command {
@@ -136,6 +157,9 @@ func drainCommand() *cli.Command {
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 1 {
 				return usagef("gslb drain: want one SITE")
+			}
+			if c.String("why") == "" {
+				return usagef("gslb drain: say why with --why: whoever finds it at night will want to know")
 			}
 			return setOverride(ctx, c, c.Args().First(), health.Drain)
 		},
@@ -184,7 +208,7 @@ func forceCommand() *cli.Command {
 }
 
 func forFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain"}
+	return &cli.DurationFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain", HideDefault: true}
 }
 
 func whyFlag() cli.Flag {
@@ -193,11 +217,8 @@ func whyFlag() cli.Flag {
 
 func setOverride(ctx context.Context, c *cli.Command, site string, kind health.OverrideKind) error {
 	o := health.Override{Site: site, Kind: kind, Who: operator(), Why: c.String("why"), Since: time.Now()}
-	if o.Why == "" {
-		o.Why = "no reason given"
-	}
-	if d := c.Duration("for"); d < 0 {
-		return usagef("gslb: --for %v: want a time that is not past", d)
+	if d := c.Duration("for"); c.IsSet("for") && d <= 0 {
+		return usagef("gslb %s: --for %v: want a time above 0, such as 30m", c.Name, d)
 	} else if d > 0 {
 		o.Until = o.Since.Add(d)
 	}

@@ -36,33 +36,44 @@ func main() {
 	}
 }
 
-// usageError is a command line that cannot be understood.
-type usageError struct{ error }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 func root() *cli.Command {
-	return &cli.Command{
+	c := &cli.Command{
 		Name:                  "gslb",
 		Usage:                 "authoritative DNS that sends every user to the nearest healthy site",
 		Version:               versionString(),
 		EnableShellCompletion: true,
 		Suggest:               true,
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints it, once
-		OnUsageError: func(_ context.Context, _ *cli.Command, err error, _ bool) error {
-			return usagef("%w (gslb help lists the commands)", err)
-		},
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(),
 			drainCommand(), undrainCommand(), forceCommand(),
-			demoServerCommand(),
+			versionCommand(), demoServerCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
 			if name := c.Args().First(); name != "" {
-				return usagef("gslb: there is no command %q (gslb help lists them)", name)
+				return usagef("gslb: there is no command %q%s (gslb help lists them)", name, similarCommand(c, name))
 			}
 			return cli.ShowRootCommandHelp(c)
+		},
+	}
+	c.OnUsageError = misused
+	for _, sub := range c.Commands {
+		sub.OnUsageError = misused
+	}
+	return c
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "version",
+		Usage: "print the version",
+		Action: func(_ context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb version: %q is not expected", c.Args().First())
+			}
+			_, err := fmt.Fprintln(c.Root().Writer, "gslb version "+versionString())
+			return err
 		},
 	}
 }

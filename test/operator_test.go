@@ -91,7 +91,8 @@ func TestOperator(t *testing.T) {
 			want string
 		}{
 			{"drain", 2, "want one SITE"},
-			{"drain nowhere", 1, "nowhere"},
+			{"drain kt", 2, "--why"},
+			{"drain nowhere --why x", 1, "nowhere"},
 			{"force kt sideways --why x", 2, "up or down"},
 			{"force kt down", 2, "--why"},
 			{"serv", 2, "serv"},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
@@ -38,6 +40,10 @@ var (
 	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
 	descSiteCap    = prometheus.NewDesc("gslb_site_capacity", "Capacity of the site, in the units of its load; 0: not known.", []string{"site"}, nil)
 	descSiteVotes  = prometheus.NewDesc("gslb_site_votes", "Live vantage points by what they say of the site.", []string{"site", "state"}, nil)
+	descHealthy    = prometheus.NewDesc("gslb_site_servers_healthy", "Healthy servers in service that the site's balancers report.", []string{"site"}, nil)
+	descServers    = prometheus.NewDesc("gslb_site_servers", "Servers that the site's balancers report, spares not counted.", []string{"site"}, nil)
+	descSerial     = prometheus.NewDesc("gslb_zone_serial", "Serial number of the zone as it is served.", []string{"zone"}, nil)
+	descGeoBuilt   = prometheus.NewDesc("gslb_geo_database_build_timestamp_seconds", "When the geo database in use was built, as it says itself.", []string{"database", "type"}, nil)
 	descStale      = prometheus.NewDesc("gslb_states_stale", "1 while the store cannot be reached and the last known states are served.", nil, nil)
 	descRevision   = prometheus.NewDesc("gslb_states_revision", "Store revision that the served states come from.", nil, nil)
 	descEtcd       = prometheus.NewDesc("gslb_etcd_connected", "1 while the store answers.", nil, nil)
@@ -53,7 +59,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descSerial, descGeoBuilt, descStale,
 		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
 		ch <- d
 	}
@@ -78,11 +84,30 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descSiteShed, s.Shed, s.Site)
 		gauge(descSiteLoad, s.Load, s.Site)
 		gauge(descSiteCap, s.Capacity, s.Site)
+		if len(s.Reports) > 0 {
+			healthy, total := 0, 0
+			for _, r := range s.Reports {
+				healthy, total = healthy+r.Healthy, total+r.Total
+			}
+			gauge(descHealthy, float64(healthy), s.Site)
+			gauge(descServers, float64(total), s.Site)
+		}
+	}
+	for _, z := range st.Zones {
+		gauge(descSerial, float64(z.Serial), z.Name)
+	}
+	named := make(map[string]bool) // two files of one name and type would be one series twice
+	for _, d := range st.Geo {
+		name := filepath.Base(d.Path)
+		if !d.Built.IsZero() && !named[name+"\x00"+d.Type] {
+			named[name+"\x00"+d.Type] = true
+			gauge(descGeoBuilt, float64(d.Built.Unix()), name, d.Type)
+		}
 	}
 	gauge(descStale, truth(st.Stale))
 	gauge(descRevision, float64(st.Revision))
 	gauge(descEtcd, truth(st.Etcd.Connected))
-	gauge(descProblems, float64(len(st.Problems)))
+	gauge(descProblems, float64(len(st.Attention())))
 	c.frontends(ch)
 }
 

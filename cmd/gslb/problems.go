@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ func statusProblems(st console.Status) []string {
 	}
 	for _, d := range st.Geo {
 		if d.Error != "" {
-			lines = append(lines, fmt.Sprintf("geo database %s: %s; the one opened before stays in use", d.Path, d.Error))
+			lines = append(lines, fmt.Sprintf("geo database %s: since %s: %s; the one opened before stays in use", d.Path, moment(d.Since), d.Error))
 		}
 	}
 	return lines
@@ -125,16 +124,15 @@ func databases(sources []geo.Source, ws geo.WatchStatus) (out []console.Database
 	if ws.Fault == "" {
 		return out, nil
 	}
-	since := ", since " + moment(ws.Since)
 next:
 	for _, line := range strings.Split(ws.Fault, "\n") {
 		for i := range out {
 			if reason, ok := strings.CutPrefix(line, "geo database "+out[i].Path+": "); ok {
-				out[i].Error = reason + since
+				out[i].Error, out[i].Since = reason, ws.Since
 				continue next
 			}
 		}
-		other = append(other, line+since)
+		other = append(other, line+", since "+moment(ws.Since))
 	}
 	return out, other
 }
@@ -147,9 +145,6 @@ func storeValues(all []fleet.Problem) []string {
 	}
 	return lines
 }
-
-// label is what a database is called where its path would be too long.
-func label(d console.Database) string { return filepath.Base(d.Path) }
 
 func because(reason string) string {
 	if reason == "" {

@@ -140,6 +140,7 @@ func (c *comparison) method() string {
   nothing, so by source address everyone gets the default site.
 - Nothing is signed. NSD and BIND have no steering by client subnet. Response rate limiting is off everywhere. Other settings are the server's defaults, PowerDNS's caches among them.
 - *Memory* is the proportional set size of the process group: pages shared by several processes count once. gslb's includes its embedded etcd.
-- The row *echo* sends each query back with recvmmsg and sendmmsg, in Go: what a server that does nothing would cost.
+- The row *echo* sends each query back with recvmmsg and sendmmsg, in Go with the runtime's poller: what a server in Go that does nothing would cost. It is no
+  lower bound for others: a C program that waits in recvmmsg itself saves some of the system calls, and can cost less while it does more.
 `, c.options.ServerCPU, c.options.LoadCPU, c.options.Seconds, c.options.Repeat, c.options.Names, len(sites), database)
 }

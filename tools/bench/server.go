@@ -108,7 +108,7 @@ func contestants(ctx context.Context, o *options, tools string) (found []*contes
 	if err != nil {
 		return nil, nil, err
 	}
-	found = append(found, &contestant{title: "echo", version: "the limit: no DNS at all", path: self, can: abilities{steer: true, ecs: true}, faults: map[string]string{}})
+	found = append(found, &contestant{title: "echo", version: "the limit in Go: no DNS at all", path: self, can: abilities{steer: true, ecs: true}, faults: map[string]string{}})
 	for _, name := range o.Servers {
 		for i := range peers {
 			p := &peers[i]

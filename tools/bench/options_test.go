@@ -1,0 +1,48 @@
+package main
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestOptionErrors(t *testing.T) {
+	for _, test := range []struct{ args, want string }{
+		{"", "the first argument must be"},
+		{"http", "the first argument must be"},
+		{"dns x", `unexpected argument "x"`},
+		{"dns -servers gslb,bnd", `-servers "bnd": must be of gslb, knot`},
+		{"dns -workloads all", `-workloads "all"`},
+		{"dns -seconds 0", "-seconds 0: must be"},
+		{"dns -seconds NaN", "-seconds NaN: must be"},
+		{"dns -repeat 0", "-repeat 0: must be"},
+		{"dns -names 1", "-names 1: must be"},
+		{"dns -networks 0", "-networks 0: must be"},
+		{"dns -server-cpu -2", "-server-cpu -2"},
+	} {
+		_, err := parseOptions(strings.Fields(test.args), io.Discard)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%q: %v, must contain %q", test.args, err, test.want)
+		}
+		if code := run(context.Background(), strings.Fields(test.args), io.Discard); code != 2 {
+			t.Errorf("%q: exit code %d, must be 2", test.args, code)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"-h", "dns -h"} {
+		var out strings.Builder
+		if code := run(context.Background(), strings.Fields(args), &out); code != 0 || !strings.Contains(out.String(), "-servers") {
+			t.Errorf("%q: exit code %d and %q", args, code, out.String())
+		}
+	}
+}
+
+func TestOptions(t *testing.T) {
+	o, err := parseOptions(strings.Fields("dns -servers nsd,gslb,nsd -seconds 0.5"), io.Discard)
+	if err != nil || strings.Join(o.Servers, " ") != "nsd gslb" || o.duration().Milliseconds() != 500 || len(o.Workloads) != len(workloads) {
+		t.Errorf("%+v, %v", o, err)
+	}
+}

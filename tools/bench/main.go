@@ -37,6 +37,10 @@ import (
 func init() { runtime.LockOSThread() }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == echoCommand { // before signals are caught: they end it
+		fmt.Fprintf(os.Stderr, "bench: %v\n", serveEcho(os.Args[2]))
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stderr)
 	stop()
@@ -46,10 +50,6 @@ func main() {
 // run is the whole program; it gives the exit code: 0, 1 for a failure, 2 for a
 // bad command line.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	if len(args) == 2 && args[0] == echoCommand {
-		fmt.Fprintf(stderr, "bench: %v\n", serveEcho(args[1]))
-		return 1
-	}
 	o, err := parseOptions(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 // The test's binary is the echo as well: contestants starts os.Executable.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == echoCommand {
-		os.Exit(run(context.Background(), os.Args[1:], os.Stderr))
+		fmt.Fprintln(os.Stderr, serveEcho(os.Args[2]))
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

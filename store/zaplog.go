@@ -79,7 +79,7 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range fields {
 		f.AddTo(enc)
 	}
-	if text, _ := enc.Fields["error"].(string); strings.Contains(text, net.ErrClosed.Error()) {
+	if text, _ := enc.Fields["error"].(string); strings.Contains(text, net.ErrClosed.Error()) || strings.Contains(text, "mux: server closed") {
 		return nil // how its listeners end when this program ends them
 	}
 	if e.Level >= zapcore.DPanicLevel {

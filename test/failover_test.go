@@ -30,7 +30,15 @@ func TestServerKilled(t *testing.T) {
 		}
 		return nil
 	})
-	time.Sleep(time.Second) // and after
+	// And after: the spare is given its share slowly.
+	until(t, 20*time.Second, func() error {
+		for _, e := range users.far() {
+			if e.err == nil && e.got == "kt-spare" && e.at.After(isolated) {
+				return nil
+			}
+		}
+		return fmt.Errorf("the spare has served nobody")
+	})
 	far := users.far()
 
 	kt.servers[0] = tp.startWeb("kt-server1", kt.server(tp.port, 1))

@@ -74,7 +74,7 @@ func (b binder) bindTable(dst reflect.Value, src any, path string, outer *table)
 			b.bind(field, tree[key], at, t)
 		} else {
 			b.badHint(at, t.hint(key), "unknown key")
-			if near := nearest(key, t.names()); near != "" {
+			if near := Nearest(key, t.names()); near != "" {
 				b.errors.take(joinPath(path, near)) // that it is missing goes without saying
 			}
 		}
@@ -94,7 +94,7 @@ func (b binder) wrongTable(src any, path string) {
 // further out has mostly been written below a header by mistake, as TOML has no
 // end of a table.
 func (t *table) hint(key string) string {
-	if near := nearest(key, t.names()); near != "" {
+	if near := Nearest(key, t.names()); near != "" {
 		return `did you mean "` + near + `"?`
 	}
 	for o := t.outer; o != nil; o = o.outer {

@@ -122,7 +122,7 @@ func (c *Config) checkRoles(r *report) {
 func oneOf(r *report, key, value string, known ...string) {
 	if !slices.Contains(known, value) {
 		hint := ""
-		if near := nearest(value, known); near != "" {
+		if near := Nearest(value, known); near != "" {
 			hint = didYouMean(value, known)
 		}
 		r.badHint(key, hint, "%q: must be one of %s", value, orList(known))
@@ -198,7 +198,7 @@ func (c *Config) checkSiteName(r *report, key, name string) {
 	for i, s := range c.Sites {
 		all[i] = s.Name
 	}
-	if slices.Contains(all, name) || r.unread("site") && nearest(name, all) == "" {
+	if slices.Contains(all, name) || r.unread("site") && Nearest(name, all) == "" {
 		return // in the second case it may be a site that could not be read
 	}
 	r.badHint(key, didYouMean(name, all), "%q: no [[site]] has this name", name)
@@ -207,7 +207,7 @@ func (c *Config) checkSiteName(r *report, key, name string) {
 // checkCheckName reports a reference to a check that is not there; "" refers to none.
 func (c *Config) checkCheckName(r *report, key, name string) {
 	all := slices.Collect(maps.Keys(c.Checks))
-	if slices.Contains(all, name) || !r.at.has(key) || r.unread("check") && nearest(name, all) == "" {
+	if slices.Contains(all, name) || !r.at.has(key) || r.unread("check") && Nearest(name, all) == "" {
 		return
 	}
 	r.badHint(key, didYouMean(name, all), "%q: there is no [check.%s]", name, name)

@@ -178,7 +178,7 @@ func (c *Config) badTarget(r *report, key, text string, err error) {
 		r.bad(key, "%q: %v", text, err)
 		return
 	}
-	if unknown.What != "pick" && (r.unread("site") || r.unread("group")) && nearest(unknown.Name, unknown.Known) == "" {
+	if unknown.What != "pick" && (r.unread("site") || r.unread("group")) && Nearest(unknown.Name, unknown.Known) == "" {
 		return // it may be the name of a site that could not be read
 	}
 	if unknown.Name == text {

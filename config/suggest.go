@@ -8,7 +8,7 @@ import (
 // didYouMean returns the hint that names the candidate nearest to what was
 // written, or, with few candidates, all of them. It is empty when neither helps.
 func didYouMean(written string, candidates []string) string {
-	if near := nearest(written, candidates); near != "" {
+	if near := Nearest(written, candidates); near != "" {
 		return `did you mean "` + near + `"?`
 	}
 	return known(candidates)
@@ -23,9 +23,9 @@ func known(candidates []string) string {
 	return "known: " + strings.Join(sorted, ", ")
 }
 
-// nearest returns the candidate with the least edit distance to word, or ""
+// Nearest returns the candidate with the least edit distance to word, or ""
 // when all are too far to have been meant. Case does not count.
-func nearest(word string, candidates []string) string {
+func Nearest(word string, candidates []string) string {
 	best, bound := "", max(1, (len(word)+1)/3)+1
 	lower := strings.ToLower(word)
 	for _, c := range slices.Sorted(slices.Values(candidates)) {

@@ -21,7 +21,7 @@ func TestNearest(t *testing.T) {
 		{strings.Repeat("x", 1000), ""},
 	}
 	for _, tt := range tests {
-		if got := nearest(tt.word, known); got != tt.want {
+		if got := Nearest(tt.word, known); got != tt.want {
 			t.Errorf("%.20q is taken for %q, want %q", tt.word, got, tt.want)
 		}
 	}

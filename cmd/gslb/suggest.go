@@ -2,8 +2,12 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+
+	"gslb/config"
 )
 
 // nameSet is a set of names, by their form in lower case.
@@ -30,40 +34,14 @@ func (n nameSet) similar(written string) string {
 	if _, err := strconv.Atoi(word); err == nil {
 		return "" // numbers that look alike have nothing in common
 	}
-	best, bound, holds := "", max(1, (len(word)+1)/3)+1, ""
+	if near := config.Nearest(word, slices.Collect(maps.Keys(n))); near != "" {
+		return n[near]
+	}
+	holds := ""
 	for key, name := range n {
-		if len(key) < len(word)+bound && len(word) < len(key)+bound {
-			if d := editDistance(word, key); d < bound || d == bound && best != "" && name < best {
-				best, bound = name, d
-			}
-		}
 		if len(word) >= 3 && strings.Contains(key, word) && (holds == "" || len(name) < len(holds) || len(name) == len(holds) && name < holds) {
 			holds = name
 		}
 	}
-	if best == "" {
-		best = holds
-	}
-	return best
-}
-
-// editDistance counts the letters to insert, delete or replace to make b of a.
-func editDistance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	row := make([]int, len(y)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range x {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range y {
-			cost := 1
-			if x[i] == y[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(y)]
+	return holds
 }

@@ -100,19 +100,11 @@ func (e *encoder) data(data []byte, nameOff, nameCount int) {
 	e.buf = append(e.buf, data[:nameOff]...)
 	data = data[nameOff:]
 	for range nameCount {
-		n := nameLen(data)
+		n := zones.NameLen(data)
 		e.name(data[:n])
 		data = data[n:]
 	}
 	e.buf = append(e.buf, data...)
-}
-
-func nameLen(b []byte) int {
-	n := 0
-	for b[n] != 0 {
-		n += 1 + int(b[n])
-	}
-	return n + 1
 }
 
 // name appends a name, its longest known tail as a pointer.
@@ -163,17 +155,10 @@ func (e *encoder) equal(off int, name []byte) bool {
 			return false
 		}
 		for i := 1; i < n; i++ {
-			if fold(e.buf[off+i]) != fold(name[i]) {
+			if zones.LowerByte(e.buf[off+i]) != zones.LowerByte(name[i]) {
 				return false
 			}
 		}
 		off, name = off+n, name[n:]
 	}
-}
-
-func fold(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
+
+	"gslb/zones"
 )
 
 const headerLen = 12 // octets, RFC 1035, section 4.1.1
@@ -104,10 +106,7 @@ func (q *Query) parseQuestion(msg []byte) int {
 		}
 		q.folded[n] = byte(c)
 		for i, b := range msg[off+1 : off+1+c] {
-			if 'A' <= b && b <= 'Z' {
-				b += 'a' - 'A'
-			}
-			q.folded[n+1+i] = b
+			q.folded[n+1+i] = zones.LowerByte(b)
 		}
 		off, n = off+1+c, n+1+c
 		if c == 0 {

@@ -39,7 +39,7 @@ func key(wire []byte) string { return string(lower(append([]byte(nil), wire...))
 // never in the range of letters.
 func lower(wire []byte) []byte {
 	for i, c := range wire {
-		wire[i] = lowerByte(c)
+		wire[i] = LowerByte(c)
 	}
 	return wire
 }
@@ -76,14 +76,15 @@ func sameName(a, b []byte) bool {
 		return false
 	}
 	for i := range a {
-		if lowerByte(a[i]) != lowerByte(b[i]) {
+		if LowerByte(a[i]) != LowerByte(b[i]) {
 			return false
 		}
 	}
 	return true
 }
 
-func lowerByte(c byte) byte {
+// LowerByte folds an ASCII letter of a name to lower case (RFC 4343).
+func LowerByte(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
 	}

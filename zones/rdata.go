@@ -79,7 +79,7 @@ func (s dataShape) fits(data []byte) bool {
 	}
 	data = data[s.before:]
 	for range s.names {
-		n := nameLen(data)
+		n := NameLen(data)
 		if n < 0 {
 			return false
 		}
@@ -88,8 +88,9 @@ func (s dataShape) fits(data []byte) bool {
 	return len(data) == s.after
 }
 
-// nameLen is the length of the uncompressed name that b begins with; -1: there is none.
-func nameLen(b []byte) int {
+// NameLen is the length of the uncompressed name in wire form that b begins
+// with; -1: there is none.
+func NameLen(b []byte) int {
 	for n := 0; n < len(b); n += 1 + int(b[n]) {
 		switch {
 		case b[n] == 0:

@@ -20,6 +20,10 @@ type DB struct {
 // A Config without databases is fine: then only the overrides say anything.
 func Open(cfg Config) (*DB, error) { return open(cfg, nil) }
 
+// Reopen is Open for a Config that replaces db's. It takes over what db, which
+// may be nil, has read from files that are still the same.
+func (db *DB) Reopen(cfg Config) (*DB, error) { return open(cfg, db) }
+
 // open takes over from an earlier DB what it read from files that are still the same.
 func open(cfg Config, earlier *DB) (*DB, error) {
 	db := &DB{overrides: newOverrides(cfg.Overrides), holes: holes()}

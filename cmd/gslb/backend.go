@@ -67,10 +67,7 @@ func (n *node) Explain(name, client, qtype string) (*console.Explanation, error)
 	if n.dns != nil {
 		g = n.dns.Generation()
 	} else {
-		g = dnsserver.NewGeneration(dnsserver.Inputs{
-			DB: topo.db, Policies: topo.policies, Sites: len(topo.sites),
-			Places: places, Declared: topo.declared(), States: n.fleet.States(),
-		})
+		g = topo.generation(places, n.fleet.States())
 	}
 	return explain(g, topo.cfg, topo.db.Steered(), name, client, qtype)
 }

@@ -13,7 +13,6 @@ import (
 
 	"gslb/config"
 	"gslb/console"
-	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
 )
@@ -142,9 +141,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 		}
 		states.Sites[s] = health.Status{Site: s, State: health.Down, Why: "taken for down with -down"}
 	}
-	g := dnsserver.NewGeneration(dnsserver.Inputs{
-		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
-	})
+	g := t.generation(places, states)
 	return explain(g, cfg, t.db.Steered(), name, c.String("client"), qtype)
 }
 

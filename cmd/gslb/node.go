@@ -78,7 +78,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.dns = dnsserver.New(cfg.DNS, log)
-		n.dns.Swap(n.generation(nil))
+		n.dns.Swap(n.topo.generation(n.places, nil))
 		if err := n.dns.Listen(ctx); err != nil {
 			return nil, err
 		}
@@ -117,15 +117,6 @@ func fleetConfig(cfg *config.Config) fleet.Config {
 		f.Capacity[s.Name] = s.Capacity
 	}
 	return f
-}
-
-// generation makes the DNS server's next one from the current topology. The
-// caller holds n.mu, or is alone.
-func (n *node) generation(states *health.States) *dnsserver.Generation {
-	return dnsserver.NewGeneration(dnsserver.Inputs{
-		DB: n.topo.db, Policies: n.topo.policies, Sites: len(n.topo.sites),
-		Places: n.places, Declared: n.topo.declared(), States: states,
-	})
 }
 
 func (n *node) close() {
@@ -220,10 +211,8 @@ func (n *node) serveAPI(ctx context.Context) error {
 // vote publishes this node's view of the site that a transition is about.
 func (n *node) vote(t probe.Transition) {
 	var findings []health.Finding
-	for _, r := range n.runner.Results() {
-		if r.Target.Name == t.Target.Name {
-			findings = append(findings, health.Finding{Address: r.Target.Address, State: r.State, Detail: r.Detail})
-		}
+	for _, r := range n.runner.ResultsOf(t.Target.Name) {
+		findings = append(findings, health.Finding{Address: r.Target.Address, State: r.State, Detail: r.Detail})
 	}
 	state, detail := health.Combine(findings)
 	n.fleet.Vote(health.Vote{Site: t.Target.Name, State: state, Since: t.At, Detail: detail})

@@ -81,7 +81,10 @@ func (n *node) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	places, err := geo.Open(cfg.Geo)
+	n.mu.Lock()
+	read := n.places
+	n.mu.Unlock()
+	places, err := read.Reopen(cfg.Geo)
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func (n *node) reload(ctx context.Context) error {
 	n.mu.Lock()
 	n.topo, n.places = topo, places
 	if n.dns != nil {
-		n.dns.Swap(n.generation(n.fleet.States()))
+		n.dns.Swap(topo.generation(places, n.fleet.States()))
 	}
 	n.mu.Unlock()
 	n.watchPlaces(ctx)

@@ -9,6 +9,7 @@ import (
 	"gslb/config"
 	"gslb/dnsserver"
 	"gslb/geo"
+	"gslb/health"
 	"gslb/steer"
 	"gslb/zones"
 )
@@ -129,4 +130,11 @@ func (t *topology) declared() []netip.Prefix {
 		all = append(all, p.Compiled.Cuts()...)
 	}
 	return all
+}
+
+// generation makes what the DNS server answers from.
+func (t *topology) generation(places *geo.DB, states *health.States) *dnsserver.Generation {
+	return dnsserver.NewGeneration(dnsserver.Inputs{
+		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
+	})
 }

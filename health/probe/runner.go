@@ -262,9 +262,21 @@ func (r *Runner) sweep() {
 
 // Results returns how every target stands, sorted by name and address.
 func (r *Runner) Results() []Result {
+	return r.results(func(Target) bool { return true })
+}
+
+// ResultsOf returns how the targets of one name stand, sorted by address.
+func (r *Runner) ResultsOf(name string) []Result {
+	return r.results(func(t Target) bool { return t.Name == name })
+}
+
+func (r *Runner) results(wanted func(Target) bool) []Result {
 	r.mu.Lock()
-	out := make([]Result, 0, len(r.entries))
+	out := []Result{}
 	for _, e := range r.entries {
+		if !wanted(e.target) {
+			continue
+		}
 		u := e.unit
 		out = append(out, Result{
 			Target: e.target, State: u.machine.State(), Since: u.machine.Since(),

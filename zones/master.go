@@ -39,7 +39,7 @@ func Read(cfg Config, r io.Reader) (*Zone, error) {
 	z := &Zone{File: cfg.File, apex: key(origin), nodes: make(map[string]*node)}
 	z.Name = FormatName([]byte(z.apex))
 	z.labels = labels(z.apex)
-	m := master{zone: z, lines: &lineReader{r: bufio.NewReaderSize(r, 1<<16), line: 1}}
+	m := master{zone: z, build: &builder{zone: z}, lines: &lineReader{r: bufio.NewReaderSize(r, 1<<16), line: 1}}
 	m.read(dns.Fqdn(cfg.Name))
 	if len(m.errs) == 0 {
 		for _, e := range z.finish() {
@@ -60,6 +60,7 @@ func Read(cfg Config, r io.Reader) (*Zone, error) {
 // master is the state of reading one master file.
 type master struct {
 	zone  *Zone
+	build *builder
 	lines *lineReader
 	errs  []error
 }
@@ -102,11 +103,9 @@ func (m *master) fail(line int, err error) {
 	m.errs = append(m.errs, fmt.Errorf("zone %s: %s:%d: %w", m.zone.Name, m.zone.File, line, err))
 }
 
+// add gives a record to the builder in wire form.
 func (m *master) add(rr dns.RR) error {
 	h := rr.Header()
-	if h.Class != dns.ClassINET {
-		return fmt.Errorf("%s %s has class %s: only IN is served", h.Name, dns.Type(h.Rrtype), dns.Class(h.Class))
-	}
 	if h.Name == "" {
 		return fmt.Errorf("%s record without an owner name: only those behind one with a name can leave theirs out", dns.Type(h.Rrtype))
 	}
@@ -114,36 +113,11 @@ func (m *master) add(rr dns.RR) error {
 	if err != nil {
 		return err
 	}
-	if !isSub(key(owner), m.zone.apex) {
-		return fmt.Errorf("%s is not in the zone %s", h.Name, m.zone.Name)
-	}
 	data, err := rdata(rr)
 	if err != nil {
 		return fmt.Errorf("%s %s %w", h.Name, dns.Type(h.Rrtype), err)
 	}
-	if h.Ttl > 1<<31-1 { // RFC 2181, section 8
-		return fmt.Errorf("%s %s has TTL %d: at most 2147483647", h.Name, dns.Type(h.Rrtype), h.Ttl)
-	}
-	n := m.zone.insert(owner)
-	set := n.set(h.Rrtype)
-	if set == nil {
-		set = &RRset{Owner: n.owner, Type: h.Rrtype, TTL: h.Ttl}
-		n.sets = append(n.sets, set)
-	}
-	if slices.ContainsFunc(set.Rdata, func(d []byte) bool { return sameData(h.Rrtype, d, data) }) {
-		return nil // RFC 2181, section 5: a set has no duplicates
-	}
-	if h.Ttl != set.TTL { // RFC 2181, section 5.2
-		m.zone.Warnings = append(m.zone.Warnings, fmt.Sprintf("zone %s: %s:%d: %s %s has TTLs %d and %d: the smaller is used",
-			m.zone.Name, m.zone.File, m.lines.last(), h.Name, dns.Type(h.Rrtype), set.TTL, h.Ttl))
-		set.TTL = min(set.TTL, h.Ttl)
-	}
-	set.Rdata = append(set.Rdata, data)
-	switch h.Rrtype {
-	case dns.TypeCNAME, dns.TypeDNAME:
-		set.target = key(data)
-	}
-	return nil
+	return m.build.add(record{owner: owner, rrtype: h.Rrtype, class: h.Class, ttl: h.Ttl, data: data, file: m.zone.File, line: m.lines.last()})
 }
 
 func sortErrors(errs []error) {

@@ -3,6 +3,7 @@ package zones
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/miekg/dns"
@@ -21,8 +22,13 @@ type record struct {
 
 // builder makes a zone of the records of its master file.
 type builder struct {
-	zone *Zone
+	zone  *Zone
+	files []stamp
 }
+
+// opened notes a file that records come from, as it was when it was opened. The
+// reader calls it for the master file and for each that it includes.
+func (b *builder) opened(path string, info fs.FileInfo) { b.files = append(b.files, stampOf(path, info)) }
 
 // add puts a record into the zone. An error tells what is wrong with it; the
 // caller says where, and may go on.

@@ -28,7 +28,9 @@ type builder struct {
 
 // opened notes a file that records come from, as it was when it was opened. The
 // reader calls it for the master file and for each that it includes.
-func (b *builder) opened(path string, info fs.FileInfo) { b.files = append(b.files, stampOf(path, info)) }
+func (b *builder) opened(path string, info fs.FileInfo) {
+	b.files = append(b.files, stampOf(path, info))
+}
 
 // add puts a record into the zone. An error tells what is wrong with it; the
 // caller says where, and may go on.

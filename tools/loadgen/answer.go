@@ -15,7 +15,7 @@ const (
 	answerMalformed
 	answerQuestion // the question differs from the one asked, letter case included
 	answerRcode
-	answerCount // fewer answer records than wanted
+	answerCount // fewer answer or authority records than wanted
 	answerECS   // the client subnet option is missing, or its family, source or address differs (RFC 7871 section 7.2.1)
 	answerMatch // no answer record matches the wanted expression
 	verdicts
@@ -33,16 +33,16 @@ const (
 // checker judges answers. It does not allocate, unless it has an expression to
 // match. The zero checker looks at the header only.
 type checker struct {
-	full    bool // everything below counts
-	rcode   int
-	answers int
-	match   interface{ MatchString(string) bool } // nil: any
-	scopes  [129]uint64                           // ECS scope prefix lengths seen
+	full      bool // everything below counts
+	answers   int  // of a NOERROR answer
+	authority int
+	match     interface{ MatchString(string) bool } // nil: any
+	scopes    [129]uint64                           // ECS scope prefix lengths seen
 }
 
-// check judges an answer to the query; questionEnd is where the query's
-// question section ends. The caller has compared the ids.
-func (c *checker) check(query []byte, questionEnd int, answer []byte) verdict {
+// check judges an answer to the query, which should have the rcode; questionEnd is
+// where the query's question section ends. The caller has compared the ids.
+func (c *checker) check(query []byte, questionEnd int, rcode uint8, answer []byte) verdict {
 	if len(answer) < headerSize || answer[2]&flagQR == 0 {
 		return answerMalformed
 	}
@@ -53,10 +53,10 @@ func (c *checker) check(query []byte, questionEnd int, answer []byte) verdict {
 		!bytes.Equal(query[headerSize:questionEnd], answer[headerSize:questionEnd]) {
 		return answerQuestion
 	}
-	if int(answer[3]&0x0f) != c.rcode {
+	if answer[3]&0x0f != rcode {
 		return answerRcode
 	}
-	if int(binary.BigEndian.Uint16(answer[6:])) < c.answers {
+	if rcode == dns.RcodeSuccess && int(binary.BigEndian.Uint16(answer[6:])) < c.answers || int(binary.BigEndian.Uint16(answer[8:])) < c.authority {
 		return answerCount
 	}
 	got, ok := findECS(answer, questionEnd)

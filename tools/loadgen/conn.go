@@ -23,7 +23,8 @@ type conn interface {
 }
 
 const (
-	batch       = 64   // messages of one system call
+	batch       = 64 // messages of one system call
+	dialTimeout = 5 * time.Second
 	maxDatagram = 4096 // octets; a longer answer is cut, and counted as malformed
 )
 
@@ -32,7 +33,7 @@ func dial(o *options) (conn, error) {
 	if o.TCP {
 		network = "tcp"
 	}
-	c, err := net.DialTimeout(network, o.Server, 5*time.Second)
+	c, err := net.DialTimeout(network, o.Server, dialTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +60,17 @@ type tcpConn struct {
 func newTCP(c net.Conn, timeout time.Duration) *tcpConn {
 	const frame = 2 + 65535
 	return &tcpConn{Conn: c, timeout: timeout, out: make([]byte, 0, batch*(2+maxQuery)), in: make([]byte, 2*frame)}
+}
+
+// redial closes the connection for a new one. What was not answered is lost.
+func (c *tcpConn) redial() error {
+	_ = c.Close() // of its failure the new one will tell
+	next, err := net.DialTimeout("tcp", c.RemoteAddr().String(), dialTimeout)
+	if err != nil {
+		return err
+	}
+	c.Conn, c.start, c.end = next, 0, 0
+	return nil
 }
 
 func (c *tcpConn) Send(msgs [][]byte) (int, error) {

@@ -33,14 +33,16 @@ type lane struct {
 
 	next, step int // index of the next template, and how far on the one after it is
 
-	slots  []slot // a power of two, at least the window
-	window int
-	free   []uint16 // a ring of free slots: the one free for longest is used next
-	taken  int      // outstanding
-	head   int      // of free
-	oldest int32    // list of outstanding slots, linked through slot.older and slot.newer; none: -1
-	newest int32
-	now    time.Duration // after started; when the present round of run began
+	slots   []slot // a power of two, at least the window
+	window  int
+	perConn int      // queries of one connection; 0: no end
+	left    int      // of them, on this connection
+	free    []uint16 // a ring of free slots: the one free for longest is used next
+	taken   int      // outstanding
+	head    int      // of free
+	oldest  int32    // list of outstanding slots, linked through slot.older and slot.newer; none: -1
+	newest  int32
+	now     time.Duration // after started; when the present round of run began
 
 	msgs  [batch][]byte // of the present batch to send
 	picks [batch]uint16
@@ -55,6 +57,7 @@ type slot struct {
 	outstanding  bool
 	size         uint16
 	questionEnd  uint16
+	rcode        uint8
 	query        [maxQuery]byte
 }
 
@@ -77,7 +80,7 @@ func newLane(o *options, c conn, all []template, number int) *lane {
 	size := 1 << bits.Len(uint(o.Inflight-1))
 	l := &lane{
 		conn:      c,
-		check:     checker{full: o.Check, rcode: o.Rcode, answers: o.Answers},
+		check:     checker{full: o.Check, answers: o.Answers, authority: o.Authority},
 		templates: all,
 		rng:       rand.New(rand.NewPCG(o.Seed, uint64(number))),
 		rate:      o.Rate / float64(o.Sockets),
@@ -87,6 +90,8 @@ func newLane(o *options, c conn, all []template, number int) *lane {
 		step:      o.Sockets % len(all),
 		slots:     make([]slot, size),
 		window:    o.Inflight,
+		perConn:   o.PerConn,
+		left:      o.PerConn,
 		free:      make([]uint16, size),
 		oldest:    -1,
 		newest:    -1,
@@ -135,6 +140,19 @@ func (l *lane) send() error {
 	}
 	for due > 0 && l.taken < l.window {
 		n := min(due, l.window-l.taken, batch)
+		if l.perConn > 0 {
+			if l.left == 0 {
+				if l.taken > 0 {
+					return nil // for their answers the connection stays
+				}
+				if err := l.conn.(*tcpConn).redial(); err != nil {
+					return err
+				}
+				l.left = l.perConn
+			}
+			n = min(n, l.left)
+			l.left -= n
+		}
 		for i := range n {
 			l.picks[i] = l.take()
 			s := &l.slots[l.picks[i]]
@@ -204,7 +222,7 @@ func (l *lane) receive(msg []byte, at time.Time) {
 	if msg[2]&flagTC != 0 {
 		l.stats.Truncated++
 	}
-	l.stats.Verdicts[l.check.check(s.query[:s.size], int(s.questionEnd), msg)]++
+	l.stats.Verdicts[l.check.check(s.query[:s.size], int(s.questionEnd), s.rcode, msg)]++
 	l.release(index)
 }
 
@@ -228,7 +246,7 @@ func (l *lane) take() uint16 {
 		l.next -= len(l.templates)
 	}
 	s.size = uint16(t.fill(s.query[:], s.id, l.rng))
-	s.questionEnd = uint16(t.questionEnd)
+	s.questionEnd, s.rcode = uint16(t.questionEnd), t.rcode
 	return index
 }
 

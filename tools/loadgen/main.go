@@ -70,7 +70,7 @@ func generate(ctx context.Context, o *options, all []template) (report, error) {
 		if err != nil {
 			return report{}, err
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }() // of the last connection, if there were several
 		lanes[i] = newLane(o, c, all, i)
 	}
 	var running sync.WaitGroup

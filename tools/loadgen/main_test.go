@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -99,6 +100,12 @@ func TestGoodAnswers(t *testing.T) {
 	if err := os.WriteFile(names, []byte("# comment\nwww.abc.com A\n\nWwW.aBc.CoM\nother.abc.com TYPE65\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	subnets4, subnets6 := filepath.Join(t.TempDir(), "subnets4"), filepath.Join(t.TempDir(), "subnets6")
+	for file, text := range map[string]string{subnets4: "198.51.100.0/24\n203.0.113.0/24\n", subnets6: "2001:db8::/56\n2001:db8:1:ff00::/56\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	tests := []struct {
 		name   string
 		args   []string
@@ -112,9 +119,13 @@ func TestGoodAnswers(t *testing.T) {
 		{"one subnet", []string{"-ecs", "203.0.113.0/24", "-answers", "1", "-match", `\sA\s+192\.0\.2\.10$`}, "NOERROR", true},
 		{"odd subnet", []string{"-ecs", "203.0.112.0/21"}, "NOERROR", true},
 		{"empty subnet", []string{"-ecs", "0.0.0.0/0"}, "NOERROR", true},
+		{"IPv4 subnets of a file", []string{"-ecs", "@" + subnets4}, "NOERROR", true},
+		{"IPv6 subnets of a file", []string{"-ecs", "@" + subnets6}, "NOERROR", true},
 		{"random names", []string{"-names", "random-nx", "-name", "nx.abc.com", "-ecs", "random4"}, "NXDOMAIN", true},
 		{"names of a file", []string{"-names", names}, "NOERROR", false},
 		{"tcp", []string{"-tcp", "-ecs", "random4"}, "NOERROR", true},
+		{"a connection for each query", []string{"-tcp", "-per-connection", "1", "-inflight", "1"}, "NOERROR", false},
+		{"a connection for ten queries", []string{"-tcp", "-per-connection", "10", "-inflight", "4"}, "NOERROR", false},
 		{"small odd window", []string{"-inflight", "3", "-sockets", "1"}, "NOERROR", false},
 		{"window of one", []string{"-inflight", "1", "-sockets", "5"}, "NOERROR", false},
 	}
@@ -167,15 +178,17 @@ func TestWrongAnswers(t *testing.T) {
 		{"ecs", func(m *dns.Msg) { m.IsEdns0().Option[0].(*dns.EDNS0_SUBNET).Address = net.IPv4(203, 0, 112, 0) }},
 		{"ecs", func(m *dns.Msg) { m.IsEdns0().Option[0].(*dns.EDNS0_SUBNET).SourceNetmask = 23 }},
 		{"malformed", func(m *dns.Msg) { m.Response = false }},
+		{"answers", func(m *dns.Msg) { m.Ns = nil }},
 	}
 	for _, test := range tests {
 		t.Run(test.reason, func(t *testing.T) {
 			addr := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
 				m := answer(q)
+				m.Ns = []dns.RR{&dns.NS{Hdr: dns.RR_Header{Name: "abc.com.", Rrtype: dns.TypeNS, Class: dns.ClassINET, Ttl: 30}, Ns: "ns.abc.com."}}
 				test.spoil(m)
 				w.WriteMsg(m)
 			})
-			r, code, _ := loadgen(t, "-server", addr, "-ecs", "203.0.113.0/24", "-check", "-answers", "1", "-match", `192\.0\.2\.10$`, "-duration", "20ms")
+			r, code, _ := loadgen(t, "-server", addr, "-ecs", "203.0.113.0/24", "-check", "-answers", "1", "-authority", "1", "-match", `192\.0\.2\.10$`, "-duration", "20ms")
 			if code != 1 || r.Mismatches == 0 || r.Reasons[test.reason] != r.Received {
 				t.Errorf("code %d, %d answers, mismatches %v; want all for %q", code, r.Received, r.Reasons, test.reason)
 			}
@@ -238,6 +251,54 @@ func TestNobodyListens(t *testing.T) {
 	}
 	if _, code, stderr = loadgen(t, "-server", addr, "-tcp", "-duration", "20ms"); code != 1 || !strings.Contains(stderr, "refused") {
 		t.Errorf("tcp: code %d: %s", code, stderr)
+	}
+}
+
+// Names of a file may say what becomes of them.
+func TestRcodesOfAFile(t *testing.T) {
+	addr := serve(t, func(w dns.ResponseWriter, q *dns.Msg) { w.WriteMsg(answer(q)) })
+	names := filepath.Join(t.TempDir(), "names")
+	for text, want := range map[string]int{
+		"www.abc.com A\na.nx.abc.com A NXDOMAIN\n": 0,
+		"www.abc.com A NXDOMAIN\n":                 1,
+		"a.nx.abc.com A\n":                         1,
+	} {
+		if err := os.WriteFile(names, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, code, stderr := loadgen(t, "-server", addr, "-names", names, "-check", "-answers", "1", "-duration", "20ms", "-inflight", "10", "-timeout", "5s")
+		if code != want || want == 1 && r.Reasons["rcode"] != r.Received {
+			t.Errorf("%q: code %d, mismatches %v: %s", text, code, r.Reasons, stderr)
+		}
+	}
+}
+
+// Each connection carries the queries that it should, and no more.
+func TestQueriesOfAConnection(t *testing.T) {
+	var mu sync.Mutex
+	counts := map[string]int{}
+	addr := serve(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		mu.Lock()
+		counts[w.RemoteAddr().String()]++
+		mu.Unlock()
+		w.WriteMsg(answer(q))
+	})
+	r, code, stderr := loadgen(t, "-server", addr, "-tcp", "-per-connection", "3", "-inflight", "2", "-sockets", "1", "-duration", "100ms", "-timeout", "5s", "-check")
+	if code != 0 {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	short := 0
+	for from, n := range counts {
+		if n > 3 {
+			t.Errorf("%s: %d queries on one connection, must be 3", from, n)
+		} else if n < 3 {
+			short++
+		}
+	}
+	if len(counts) < 2 || short > 1 {
+		t.Errorf("%d connections for %d queries, %d of them with fewer than 3", len(counts), r.Received, short)
 	}
 }
 

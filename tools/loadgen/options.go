@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/netip"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -24,21 +25,24 @@ type options struct {
 	Rate     float64 // queries per second over all sockets; 0: as fast as the windows allow
 	Inflight int     // outstanding queries of one socket
 	Sockets  int
+	PerConn  int // queries of one TCP connection, before it is closed for a new one; 0: no end
 	Seed     uint64
 
 	Name     string
 	Type     uint16
 	Names    string // "", "random-nx", or a file of "name type" lines
 	ECS      ecsMode
-	Subnet   netip.Prefix // with ecsFixed
-	EDNSSize uint16       // 0: no OPT record, unless ECS or DO needs one
+	Subnet   netip.Prefix   // with ecsFixed; with ecsFile the first of Subnets
+	Subnets  []netip.Prefix // with ecsFile: one of them at random for each query
+	EDNSSize uint16         // 0: no OPT record, unless ECS or DO needs one
 	DO       bool
 
-	Check   bool
-	Rcode   int // expected with Check
-	Answers int // least number of answer records with Check
-	Match   *regexp.Regexp
-	MaxLoss float64 // share, above which the exit code is 1
+	Check     bool
+	Rcode     int // expected with Check
+	Answers   int // least number of answer records with Check; answers other than NOERROR need none
+	Authority int // least number of authority records with Check
+	Match     *regexp.Regexp
+	MaxLoss   float64 // share, above which the exit code is 1
 
 	JSON bool
 }
@@ -51,6 +55,7 @@ const (
 	ecsFixed           // the same prefix every time
 	ecsRandom4         // a random IPv4 /24
 	ecsRandom6         // a random IPv6 /56 out of 2000::/3
+	ecsFile            // a random one of a file's prefixes
 )
 
 // maxInflight keeps an id from being used again while a late answer to its last
@@ -70,18 +75,20 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	rate := fs.String("rate", "max", "queries per second over all sockets, a `number` or max")
 	fs.IntVar(&o.Inflight, "inflight", 100, "outstanding queries for each socket")
 	fs.IntVar(&o.Sockets, "sockets", 2, "sockets (TCP: connections), each with its own source port")
+	fs.IntVar(&o.PerConn, "per-connection", 0, "with -tcp: `queries` of one connection, before it is closed and a new one made; 0: one connection for all")
 	fs.Uint64Var(&o.Seed, "seed", 1, "of the random subnets and names: the same seed asks the same questions")
 
 	fs.StringVar(&o.Name, "name", "www.abc.com", "owner `name` to ask for")
 	qtype := fs.String("type", "A", "record `type` to ask for")
-	fs.StringVar(&o.Names, "names", "", "random-nx asks for random names below -name; anything else is a `file` of \"name type\" lines, asked in turn")
-	ecs := fs.String("ecs", "none", "client subnet: none, random4, random6 or a `prefix` such as 203.0.113.0/24")
+	fs.StringVar(&o.Names, "names", "", "random-nx asks for random names below -name; anything else is a `file` of \"name type\" lines, asked in turn; with a third word, the rcode to expect")
+	ecs := fs.String("ecs", "none", "client subnet: none, random4, random6, a `prefix` such as 203.0.113.0/24, or @file: a random one of the file's prefixes, which have one length")
 	size := fs.Uint("edns", 1232, "EDNS payload `size`; 0 sends no OPT record unless -ecs or -do needs one")
 	fs.BoolVar(&o.DO, "do", false, "set the DO flag (DNSSEC answers)")
 
 	fs.BoolVar(&o.Check, "check", false, "verify question, rcode, number of answers and client subnet of every answer; exit code 1 when one differs")
 	rcode := fs.String("rcode", "", "with -check: `rcode` to expect (default NOERROR; NXDOMAIN with -names random-nx)")
-	fs.IntVar(&o.Answers, "answers", 0, "with -check: least `number` of records in the answer section")
+	fs.IntVar(&o.Answers, "answers", 0, "with -check: least `number` of records in the answer section of a NOERROR answer")
+	fs.IntVar(&o.Authority, "authority", 0, "with -check: least `number` of records in the authority section")
 	match := fs.String("match", "", "with -check: `regexp` that some answer record in presentation form must match (slower)")
 	fs.Float64Var(&o.MaxLoss, "max-loss", 1, "exit code 1 when more than this `share` of the queries (0 to 1) got no answer")
 	fs.BoolVar(&o.JSON, "json", false, "print the report as JSON")
@@ -128,12 +135,41 @@ func (o *options) setECS(s string) error {
 	case "random6":
 		o.ECS = ecsRandom6
 	default:
+		if file, ok := strings.CutPrefix(s, "@"); ok {
+			return o.readSubnets(file)
+		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return fmt.Errorf("-ecs %q: must be none, random4, random6 or a prefix such as 203.0.113.0/24", s)
+			return fmt.Errorf("-ecs %q: must be none, random4, random6, a prefix such as 203.0.113.0/24, or @file", s)
 		}
 		o.ECS, o.Subnet = ecsFixed, p.Masked()
 	}
+	return nil
+}
+
+// readSubnets reads prefixes, one a line, which must have one family and length:
+// then they fit into one prepared query.
+func (o *options) readSubnets(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("-ecs: %w", err)
+	}
+	line := 0
+	for field := range strings.Lines(string(text)) {
+		line++
+		p, err := netip.ParsePrefix(strings.TrimSpace(field))
+		if err != nil {
+			return fmt.Errorf("-ecs: %s:%d: %q: must be a prefix such as 203.0.113.0/24", file, line, strings.TrimSpace(field))
+		}
+		if len(o.Subnets) > 0 && (p.Bits() != o.Subnets[0].Bits() || p.Addr().Is4() != o.Subnets[0].Addr().Is4()) {
+			return fmt.Errorf("-ecs: %s:%d: %s: must be of the same family and length as %s", file, line, p, o.Subnets[0])
+		}
+		o.Subnets = append(o.Subnets, p.Masked())
+	}
+	if len(o.Subnets) == 0 {
+		return fmt.Errorf("-ecs: %s: holds no prefixes", file)
+	}
+	o.ECS, o.Subnet = ecsFile, o.Subnets[0]
 	return nil
 }
 
@@ -145,8 +181,8 @@ func (o *options) setRcode(s string) error {
 		}
 		return nil
 	}
-	rcode, ok := dns.StringToRcode[s]
-	if !ok || rcode > 15 {
+	rcode, ok := parseRcode(s)
+	if !ok {
 		return fmt.Errorf("-rcode %q: must be one such as NOERROR, NXDOMAIN or REFUSED", s)
 	}
 	o.Rcode = rcode
@@ -182,10 +218,19 @@ func (o *options) checkRanges() error {
 	if !(o.MaxLoss >= 0 && o.MaxLoss <= 1) {
 		errs = append(errs, fmt.Errorf("-max-loss %v: must be 0 to 1", o.MaxLoss))
 	}
-	if !o.Check && (o.Match != nil || o.Answers != 0) {
-		errs = append(errs, errors.New("-match and -answers: need -check"))
+	if !o.Check && (o.Match != nil || o.Answers != 0 || o.Authority != 0) {
+		errs = append(errs, errors.New("-match, -answers and -authority: need -check"))
+	}
+	if o.PerConn < 0 || o.PerConn > 0 && !o.TCP {
+		errs = append(errs, fmt.Errorf("-per-connection %d: must be 0 or more, and needs -tcp", o.PerConn))
 	}
 	return errors.Join(errs...)
+}
+
+// parseRcode reads an rcode that fits into the header (RFC 1035 section 4.1.1).
+func parseRcode(s string) (int, bool) {
+	rcode, ok := dns.StringToRcode[s]
+	return rcode, ok && rcode <= 15
 }
 
 // parseType reads a record type, also in the form TYPE123 (RFC 3597).

@@ -18,6 +18,14 @@ func TestBadCommandLines(t *testing.T) {
 	if err := os.WriteFile(empty, []byte("# nothing\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	unequal := filepath.Join(t.TempDir(), "unequal")
+	if err := os.WriteFile(unequal, []byte("10.0.0.0/24\n10.0.0.0/16\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	odd := filepath.Join(t.TempDir(), "odd")
+	if err := os.WriteFile(odd, []byte("a.example. A BADCODE\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		args string
 		want string
@@ -28,12 +36,19 @@ func TestBadCommandLines(t *testing.T) {
 		{"-rate Inf", `-rate "Inf": must be`},
 		{"-type B", `-type "B": not a record type`},
 		{"-type TYPE65536", `-type "TYPE65536": not a record type`},
-		{"-ecs random5", `-ecs "random5": must be none, random4, random6 or a prefix`},
+		{"-ecs random5", `-ecs "random5": must be none, random4, random6, a prefix`},
 		{"-ecs 10.0.0.0/33", `-ecs "10.0.0.0/33": must be`},
 		{"-rcode NOPE", `-rcode "NOPE": must be one such as`},
 		{"-match [ -check", `-match "[": error parsing regexp`},
-		{"-match x", `-match and -answers: need -check`},
-		{"-answers 1", `-match and -answers: need -check`},
+		{"-match x", `-match, -answers and -authority: need -check`},
+		{"-answers 1", `-match, -answers and -authority: need -check`},
+		{"-authority 1", `-match, -answers and -authority: need -check`},
+		{"-per-connection 1", `-per-connection 1: must be 0 or more, and needs -tcp`},
+		{"-tcp -per-connection -1", `-per-connection -1: must be`},
+		{"-ecs @/does/not/exist", `-ecs: open /does/not/exist`},
+		{"-ecs @" + bad, `-ecs: ` + bad + `:1: "a.example. NOTATYPE": must be a prefix`},
+		{"-ecs @" + unequal, `-ecs: ` + unequal + `:2: 10.0.0.0/16: must be of the same family and length as 10.0.0.0/24`},
+		{"-names " + odd, odd + `:1: "BADCODE" is not an rcode`},
 		{"-inflight 0", `-inflight 0: must be 1 to 16384`},
 		{"-inflight 16385", `-inflight 16385: must be 1 to 16384`},
 		{"-sockets 0", `-sockets 0: must be 1 to 1000`},

@@ -26,10 +26,12 @@ const (
 // to query: the id, a random first label, a random client subnet.
 type template struct {
 	wire        []byte
-	questionEnd int // offset behind the question section
-	label       int // offset of the random label's first character; 0: none
-	subnet      int // offset of the random subnet's first octet; 0: none
-	subnetSize  int // octets of it that are random
+	questionEnd int            // offset behind the question section
+	label       int            // offset of the random label's first character; 0: none
+	subnet      int            // offset of the random subnet's first octet; 0: none
+	subnetSize  int            // octets of it that are random
+	subnets     []netip.Prefix // to choose from; nil: at random
+	rcode       uint8          // to expect
 }
 
 // templates prepares the questions that o asks for.
@@ -47,8 +49,8 @@ func templates(o *options) ([]template, error) {
 	return readTemplates(o, f, o.Names)
 }
 
-// readTemplates reads "name type" lines; "#" and ";" start a comment line, the
-// type defaults to that of o. Errors of all lines come at once.
+// readTemplates reads "name type rcode" lines; "#" and ";" start a comment line, the
+// type and the rcode default to those of o. Errors of all lines come at once.
 func readTemplates(o *options, r io.Reader, file string) ([]template, error) {
 	var all []template
 	var errs []error
@@ -66,7 +68,16 @@ func readTemplates(o *options, r io.Reader, file string) ([]template, error) {
 				continue
 			}
 		}
+		rcode := o.Rcode
+		if len(fields) > 2 {
+			var ok bool
+			if rcode, ok = parseRcode(fields[2]); !ok {
+				errs = append(errs, fmt.Errorf("%s:%d: %q is not an rcode such as NOERROR or NXDOMAIN", file, line, fields[2]))
+				continue
+			}
+		}
 		t, err := newTemplate(o, fields[0], qtype)
+		t.rcode = uint8(rcode)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s:%d: %w", file, line, err))
 			continue
@@ -84,7 +95,7 @@ func readTemplates(o *options, r io.Reader, file string) ([]template, error) {
 
 func newTemplate(o *options, name string, qtype uint16) (template, error) {
 	name = dns.Fqdn(name)
-	var t template
+	t := template{rcode: uint8(o.Rcode)}
 	if o.Names == randomNX {
 		name = strings.Repeat("0", labelSize) + "." + name
 		t.label = headerSize + 1
@@ -113,6 +124,8 @@ func newTemplate(o *options, name string, qtype uint16) (template, error) {
 		t.subnetSize = 3
 	case ecsRandom6:
 		t.subnetSize = 7
+	case ecsFile:
+		t.subnetSize, t.subnets = (o.Subnet.Bits()+7)/8, o.Subnets
 	}
 	if t.subnetSize > 0 {
 		t.subnet = len(wire) - t.subnetSize
@@ -138,6 +151,12 @@ func (o *options) opt() *dns.OPT {
 		subnet = netip.MustParsePrefix("255.255.255.0/24") // every octet is set, so that none is left out
 	case ecsRandom6:
 		subnet = netip.MustParsePrefix("ffff:ffff:ffff:ff00::/56")
+	case ecsFile: // likewise
+		full := netip.MustParseAddr("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff")
+		if subnet.Addr().Is4() {
+			full = netip.MustParseAddr("255.255.255.255")
+		}
+		subnet = netip.PrefixFrom(full, subnet.Bits()).Masked()
 	}
 	ecs := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(subnet.Bits()), Address: subnet.Addr().AsSlice()}
 	if subnet.Addr().Is6() {
@@ -158,6 +177,10 @@ func (t *template) fill(buf []byte, id uint16, rng *rand.Rand) int {
 			buf[t.label+i] = labelDigits[bits>>(5*i)&31]
 		}
 	}
+	if t.subnets != nil {
+		fillSubnet(buf[t.subnet:n], t.subnets[rng.IntN(len(t.subnets))].Addr())
+		return n
+	}
 	switch t.subnetSize {
 	case 3: // 1.0.0.0 to 223.255.255.0, without 10.0.0.0/8 and 127.0.0.0/8, which a server must not use (RFC 7871 section 11)
 		network := 1<<16 + rng.Uint32N(223<<16)
@@ -172,6 +195,17 @@ func (t *template) fill(buf []byte, id uint16, rng *rand.Rand) int {
 		buf[t.subnet+6] = byte(bits)
 	}
 	return n
+}
+
+// fillSubnet writes the leading octets of an address.
+func fillSubnet(to []byte, a netip.Addr) {
+	if a.Is4() {
+		octets := a.As4()
+		copy(to, octets[:])
+		return
+	}
+	octets := a.As16()
+	copy(to, octets[:])
 }
 
 // questionSize is the length of the question at the start of b: a name without

@@ -156,8 +156,8 @@ func FuzzCheck(f *testing.F) {
 	f.Add(right[:headerSize])
 	f.Add(right[:len(right)-1])
 	f.Fuzz(func(t *testing.T, msg []byte) {
-		c := checker{full: true, rcode: dns.RcodeSuccess, answers: 1}
-		if c.check(query, all[0].questionEnd, msg) != answerGood {
+		c := checker{full: true, answers: 1}
+		if c.check(query, all[0].questionEnd, dns.RcodeSuccess, msg) != answerGood {
 			return
 		}
 		// What passes has the question asked and a good subnet, whoever reads it.

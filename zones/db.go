@@ -22,16 +22,7 @@ type DB struct {
 
 // Load reads the zones and builds the DB. All faults come as one error.
 func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
-	var zs []*Zone
-	var errs []error
-	for _, c := range cfgs {
-		z, err := ReadFile(c)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		zs = append(zs, z)
-	}
+	zs, errs := readAll(cfgs)
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}

@@ -1,37 +1,63 @@
 package zones
 
 import (
-	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"regexp"
+	"runtime"
 	"slices"
 	"strings"
-
-	"github.com/miekg/dns"
+	"sync"
+	"sync/atomic"
 )
 
-// maxErrors bounds how many faults of one master file are listed.
-const maxErrors = 20
-
 // ReadFile reads a zone from a master file; see Read.
-func ReadFile(cfg Config) (*Zone, error) {
+func ReadFile(cfg Config) (*Zone, error) { return new(master).readFile(cfg) }
+
+// Read reads a zone in master file format (RFC 1035, section 5), with $TTL,
+// $ORIGIN, $INCLUDE (relative to the file it stands in) and $GENERATE. All
+// faults that are found, up to 20, come as one error, each with file, line and
+// column, or the line alone where it is the record as a whole that is at fault.
+func Read(cfg Config, r io.Reader) (*Zone, error) { return new(master).readZone(cfg, r) }
+
+// readAll reads many zones, as many at a time as there are processors. The
+// zones and the errors are in the order of cfgs, those of others left out.
+func readAll(cfgs []Config) (zones []*Zone, errs []error) {
+	zones, errs = make([]*Zone, len(cfgs)), make([]error, len(cfgs))
+	var next atomic.Int64
+	var readers sync.WaitGroup
+	var crash atomic.Pointer[any]
+	for range min(runtime.GOMAXPROCS(0), len(cfgs)) {
+		readers.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					crash.Store(&p)
+				}
+			}()
+			var m master
+			for i := next.Add(1) - 1; i < int64(len(cfgs)); i = next.Add(1) - 1 {
+				zones[i], errs[i] = m.readFile(cfgs[i])
+			}
+		})
+	}
+	readers.Wait()
+	if p := crash.Load(); p != nil {
+		panic(*p) // where the caller can recover from it
+	}
+	return slices.DeleteFunc(zones, func(z *Zone) bool { return z == nil }), slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+}
+
+func (m *master) readFile(cfg Config) (*Zone, error) {
 	f, err := os.Open(cfg.File)
 	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", cfg.Name, err)
 	}
 	defer f.Close()
-	return Read(cfg, f)
+	return m.readZone(cfg, f)
 }
 
-// Read reads a zone in master file format (RFC 1035, section 5), with $TTL,
-// $ORIGIN, $INCLUDE (relative to the file it stands in) and $GENERATE. All
-// faults that are found come as one error, each with the file and, as near as
-// the format lets it be known, the line.
-func Read(cfg Config, r io.Reader) (*Zone, error) {
+func (m *master) readZone(cfg Config, r io.Reader) (*Zone, error) {
 	origin, err := ParseName(cfg.Name)
 	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", cfg.Name, err)
@@ -39,126 +65,24 @@ func Read(cfg Config, r io.Reader) (*Zone, error) {
 	z := &Zone{File: cfg.File, apex: key(origin), nodes: make(map[string]*node)}
 	z.Name = FormatName([]byte(z.apex))
 	z.labels = labels(z.apex)
-	m := master{zone: z, build: &builder{zone: z}, lines: &lineReader{r: bufio.NewReaderSize(r, 1<<16), line: 1}}
-	m.read(dns.Fqdn(cfg.Name))
-	if len(m.errs) == 0 {
+	warnings, errs := m.read(z.Name, cfg.File, origin, r, &builder{zone: z})
+	z.Warnings = append(z.Warnings, warnings...)
+	if len(errs) == 0 {
 		for _, e := range z.finish() {
-			m.errs = append(m.errs, fmt.Errorf("zone %s: %s: %w", z.Name, cfg.File, e))
+			errs = append(errs, fmt.Errorf("zone %s: %s: %w", z.Name, cfg.File, e))
 		}
-		sortErrors(m.errs)
+		sortErrors(errs)
+		if len(errs) > maxFaults {
+			errs = append(errs[:maxFaults], fmt.Errorf("zone %s: %s: and %d more", z.Name, cfg.File, len(errs)-maxFaults))
+		}
 	}
-	if len(m.errs) > maxErrors {
-		m.errs = append(m.errs[:maxErrors], fmt.Errorf("zone %s: %s: and %d more", z.Name, cfg.File, len(m.errs)-maxErrors))
-	}
-	if len(m.errs) > 0 {
-		return nil, errors.Join(m.errs...)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
 	slices.Sort(z.Warnings)
 	return z, nil
 }
 
-// master is the state of reading one master file.
-type master struct {
-	zone  *Zone
-	build *builder
-	lines *lineReader
-	errs  []error
-}
-
-func (m *master) read(origin string) {
-	zp := dns.NewZoneParser(m.lines, origin, m.zone.File)
-	zp.SetIncludeAllowed(true)
-	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
-		if err := m.add(rr); err != nil {
-			m.fail(m.lines.last(), err)
-			if len(m.errs) >= maxErrors {
-				return
-			}
-		}
-	}
-	if err := zp.Err(); err != nil {
-		m.errs = append(m.errs, fmt.Errorf("zone %s: %w", m.zone.Name, readable(err, m.zone.File)))
-	}
-	if m.lines.err != nil {
-		m.errs = append(m.errs, fmt.Errorf("zone %s: %s: %w", m.zone.Name, m.zone.File, m.lines.err))
-	}
-}
-
-// syntaxError is how the library words a fault: [FILE: ]dns: WHAT: "TOKEN" at line: LINE:COLUMN.
-var syntaxError = regexp.MustCompile(`^(?:(.*?): )?dns: (.*) at line: (\d+:\d+)$`)
-
-// readable puts the place of a syntax error in front, as in all other messages.
-func readable(err error, file string) error {
-	m := syntaxError.FindStringSubmatch(err.Error())
-	if m == nil {
-		return fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "dns: "))
-	}
-	if m[1] != "" {
-		file = m[1] // an included one
-	}
-	return fmt.Errorf("%s:%s: %s", file, m[3], strings.Replace(m[2], ", not this...: ", ", not ", 1))
-}
-
-func (m *master) fail(line int, err error) {
-	m.errs = append(m.errs, fmt.Errorf("zone %s: %s:%d: %w", m.zone.Name, m.zone.File, line, err))
-}
-
-// add gives a record to the builder in wire form.
-func (m *master) add(rr dns.RR) error {
-	h := rr.Header()
-	if h.Name == "" {
-		return fmt.Errorf("%s record without an owner name: only those behind one with a name can leave theirs out", dns.Type(h.Rrtype))
-	}
-	owner, err := ParseName(h.Name)
-	if err != nil {
-		return err
-	}
-	data, err := rdata(rr)
-	if err != nil {
-		return fmt.Errorf("%s %s %w", h.Name, dns.Type(h.Rrtype), err)
-	}
-	return m.build.add(record{owner: owner, rrtype: h.Rrtype, class: h.Class, ttl: h.Ttl, data: data, file: m.zone.File, line: m.lines.last()})
-}
-
 func sortErrors(errs []error) {
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-}
-
-// lineReader counts lines as the parser takes bytes. The parser reads byte by
-// byte from an io.ByteReader, so the count is that of the record it returns.
-type lineReader struct {
-	r    *bufio.Reader
-	line int
-	nl   bool // the last byte ended a line
-	err  error
-}
-
-func (l *lineReader) ReadByte() (byte, error) {
-	c, err := l.r.ReadByte()
-	if err != nil {
-		if err != io.EOF {
-			l.err = err
-		}
-		return c, err
-	}
-	l.nl = c == '\n'
-	if l.nl {
-		l.line++
-	}
-	return c, nil
-}
-
-// Read is there for io.Reader; the parser uses ReadByte.
-func (l *lineReader) Read(p []byte) (int, error) {
-	n, err := l.r.Read(p)
-	l.line += bytes.Count(p[:n], []byte{'\n'})
-	return n, err
-}
-
-// last is the line of the record that was read last.
-func (l *lineReader) last() int {
-	if l.nl {
-		return l.line - 1
-	}
-	return l.line
 }

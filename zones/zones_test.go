@@ -262,7 +262,7 @@ func TestBadZones(t *testing.T) {
 		{"two CNAMEs", head + "x CNAME y\nx CNAME z\n", "x.abc.com. has 2 CNAME records"},
 		{"outside", head + "x.other. A 192.0.2.1\n", "z:4: x.other. is not in the zone abc.com."},
 		{"class", head + "x CH TXT a\n", "class"},
-		{"syntax", head + "x A 192.0.2.300\n", "z:4:15: bad A A: \"192.0.2.300\""},
+		{"syntax", head + "x A 192.0.2.300\n", `z:4:5: x.abc.com. A: address "192.0.2.300" is not an IPv4 address`},
 		{"type", head + "x WHAT 1\n", "z:4:"},
 		{"below DNAME", head + "d DNAME e\nx.d A 192.0.2.1\n", "x.d.abc.com. stands below the DNAME at d.abc.com."},
 		{"include", head + "$INCLUDE nothere\n", "nothere"},

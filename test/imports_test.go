@@ -15,20 +15,21 @@ import (
 //
 //	5  cmd/gslb      wires everything
 //	4  console -> steer zones health balancer store      config -> the rooms' Config types
-//	3  dnsserver -> zones steer geo health
+//	3  dnsserver -> zones steer geo health afxdp
 //	2  zones -> steer geo          balancer -> health health/probe store
 //	1  steer -> geo health         health/probe -> health         health/fleet -> health store
-//	0  geo   health   store
+//	0  geo   health   store   afxdp
 var rooms = map[string][]string{
 	"geo":          {},
 	"health":       {},
 	"store":        {},
+	"afxdp":        {},
 	"steer":        {"geo", "health"},
 	"health/probe": {"health"},
 	"health/fleet": {"health", "store"},
 	"zones":        {"steer", "geo"},
 	"balancer":     {"health", "health/probe", "store"},
-	"dnsserver":    {"zones", "steer", "geo", "health"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "balancer", "console"},
 	"cmd":          {"geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
@@ -47,6 +48,7 @@ var unreachable = map[string][]string{
 	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer"},
 	"balancer":  {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
 	"store":     {"github.com/miekg/dns"},
+	"afxdp":     {"go.etcd.io/", "github.com/miekg/dns"},
 }
 
 // vague names say nothing about what lives there.

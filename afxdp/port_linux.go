@@ -90,6 +90,11 @@ func (p *Port) problem(text string) {
 // session opens the interface, serves it while it stays the same, and closes it
 // again. It tells why it ended. serving is called once it serves.
 func (p *Port) session(ctx context.Context, serving func()) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
 	facts, err := readLink(p.cfg.Interface)
 	if err != nil {
 		return err

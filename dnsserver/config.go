@@ -12,6 +12,9 @@ type Config struct {
 	// Batch is how many UDP queries are taken from the system in one call where
 	// it can do that; 1: one at a time. Default 32.
 	Batch int `toml:"batch"`
+	// XDP names the interfaces whose driver is asked for queries (AF_XDP); empty:
+	// none. The ordinary sockets take what is left.
+	XDP []string `toml:"xdp"`
 	// MaxUDPSize bounds UDP answers, in octets; default 1232 (DNS flag day 2020).
 	MaxUDPSize int `toml:"max_udp_size"`
 	// ECS false ignores EDNS Client Subnet (RFC 7871) as though it were unknown.

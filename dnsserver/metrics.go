@@ -39,6 +39,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 		descPanics, descSendFail, descTCPOpen, descTCPRefuse, descPicked} {
 		ch <- d
 	}
+	describeXDP(ch)
 }
 
 // Collect is part of prometheus.Collector.
@@ -71,6 +72,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descSendFail, st.SendFail)
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)
+	c.s.collectXDP(ch)
 	names := c.sites()
 	for name, by := range st.Picked {
 		for i, n := range by {

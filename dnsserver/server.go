@@ -15,6 +15,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"gslb/afxdp"
 	"gslb/zones"
 )
 
@@ -31,6 +32,7 @@ type Server struct {
 	counters []*counters
 	udp      []*udpListener
 	tcpl     []*tcpListener
+	xdp      []*afxdp.Port // of cfg.XDP, since Listen
 	tcp      tcpLimits
 	pool     sync.Pool // of *tcpBuffers
 	lastBug  atomic.Int64
@@ -62,6 +64,7 @@ func (s *Server) Listen(ctx context.Context) error {
 			return err
 		}
 	}
+	s.xdp = s.xdpPorts()
 	return nil
 }
 
@@ -122,6 +125,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.tcpl {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
 	}
+	s.serveXDP(ctx, &wg)
 	wg.Go(func() { s.tick(ctx) })
 	<-ctx.Done()
 	s.close()

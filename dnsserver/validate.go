@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -24,6 +26,7 @@ const (
 	defaultTCPMaxClient = 100
 	defaultBatch        = 32
 	maxBatch            = 1024
+	maxInterface        = 15   // octets of an interface's name (IFNAMSIZ)
 	maxWorkers          = 1024 // sockets for each address; more are a slip of the keyboard
 )
 
@@ -69,6 +72,11 @@ func (c Config) Validate(bad func(key, msg string)) {
 			bad(fmt.Sprintf("listen[%d]", i), msg)
 		}
 	}
+	for i, name := range c.XDP {
+		if msg := interfaceFault(name, c.XDP[:i]); msg != "" {
+			bad(fmt.Sprintf("xdp[%d]", i), msg)
+		}
+	}
 	within := func(key string, n, low, high int) {
 		if n < low || n > high {
 			bad(key, fmt.Sprintf("%d: must be %d to %d", n, low, high))
@@ -93,6 +101,20 @@ func (c Config) Validate(bad func(key, msg string)) {
 	if c.TCPMaxClient < 1 || c.TCPMaxClient > max(1, c.TCPMax) {
 		bad("tcp_max_client", fmt.Sprintf("%d: must be 1 to tcp_max, %d", c.TCPMaxClient, c.TCPMax))
 	}
+}
+
+// interfaceFault tells what is wrong with the name of an interface, given those
+// before it; "" for nothing. Whether it is there can change and is not asked.
+func interfaceFault(name string, before []string) string {
+	switch {
+	case name == "" || len(name) > maxInterface || strings.ContainsAny(name, "/ \t:") || name == "." || name == "..":
+		return fmt.Sprintf("%q: must be the name of a network interface, such as \"eth0\"", name)
+	case name == "lo":
+		return "\"lo\": AF_XDP does not work on the loopback interface"
+	case slices.Contains(before, name):
+		return fmt.Sprintf("%q: stands there twice", name)
+	}
+	return ""
 }
 
 // listenFault tells what is wrong with an address to listen on; "" for nothing.

@@ -26,6 +26,8 @@ func TestValidate(t *testing.T) {
 		{"above the bounds", Config{Listen: listen, Workers: 5000, MaxUDPSize: 4097, ECSMaxV4: 33, ECSMaxV6: 129, TCPIdle: 2 * time.Hour, TCPMax: 10, TCPMaxClient: 11}, "workers max_udp_size ecs_max_v4 ecs_max_v6 tcp_idle tcp_max_client"},
 		{"at the bounds", Config{Listen: listen, Workers: 1024, MaxUDPSize: 4096, ECSMaxV4: 32, ECSMaxV6: 128, TCPIdle: time.Hour, TCPMax: 10, TCPMaxClient: 10}, ""},
 		{"few connections", Config{Listen: listen, TCPMax: 10}, ""},
+		{"interfaces", Config{Listen: listen, XDP: []string{"eth0", "enp3s0f1np1"}}, ""},
+		{"no interfaces", Config{Listen: listen, XDP: []string{"", "lo", "eth0", "eth0", "../eth1", "sixteen-letters-"}}, "xdp[0] xdp[1] xdp[3] xdp[4] xdp[5]"},
 		{"host bits", Config{Listen: listen, ECSFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/8")}}, "ecs_from[1]"},
 	}
 	for _, tt := range tests {

@@ -240,6 +240,11 @@ func (n *node) counters(st *console.Status, sites []string) {
 	if n.dns == nil {
 		return
 	}
+	for _, x := range n.dns.XDP() {
+		if x.Problem != "" {
+			st.Problems = append(st.Problems, fmt.Sprintf("AF_XDP on %s: %s; the ordinary sockets take all queries", x.Interface, x.Problem))
+		}
+	}
 	s := n.dns.Stats()
 	for _, q := range s.Queries {
 		st.Counters.Queries += q

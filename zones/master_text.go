@@ -12,8 +12,8 @@ const (
 	textChunk = 64 << 10
 	// maxEntry bounds one entry, in octets, so that a forgotten parenthesis
 	// does not hold a whole file: the largest data, 65535 octets as \DDD, take
-	// a quarter of a mebibyte.
-	maxEntry = 4 << 20
+	// a quarter of that.
+	maxEntry = 1 << 20
 )
 
 // token is one field of an entry: where it stands in text.buf, without quotes,

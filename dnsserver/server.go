@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -61,6 +60,7 @@ func (s *Server) Listen(ctx context.Context) error {
 	for _, addr := range s.cfg.Listen {
 		if err := s.listen(ctx, addr); err != nil {
 			s.close()
+			s.free()
 			return err
 		}
 	}
@@ -86,14 +86,20 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	s.tcpl = append(s.tcpl, &tcpListener{ln: tcp, six: family == "6"})
 	workers := s.cfg.Workers
 	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+		workers = cores()
 	}
 	for range workers {
-		conn, err := listenUDP(ctx, "udp"+family, bound.String(), bound.Addr().IsUnspecified(), workers > 1)
-		if err != nil {
+		l := &udpListener{addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}
+		if l.conn, err = listenUDP(ctx, "udp"+family, bound.String(), l.wildcard, workers > 1); err != nil {
 			return bindError(err, "udp", addr)
 		}
-		s.udp = append(s.udp, &udpListener{conn: conn, six: family == "6", wildcard: bound.Addr().IsUnspecified()})
+		if canBatch && s.cfg.Batch > 1 {
+			if l.sock, err = newBatchSocket(l.conn); err != nil {
+				return bindError(err, "udp", addr)
+			}
+			l.conn = nil
+		}
+		s.udp = append(s.udp, l)
 	}
 	return nil
 }
@@ -117,10 +123,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	if len(s.udp) == 0 {
 		return errors.New("dnsserver: Serve without Listen")
 	}
+	spareP()
 	var wg sync.WaitGroup
 	for i, l := range s.udp {
 		w := s.responder(i, s.newCounters())
-		wg.Go(func() { s.keep(ctx, "udp", l.conn.LocalAddr(), func() error { return l.serve(ctx, s, w) }) })
+		wg.Go(func() {
+			s.keep(ctx, "udp", net.UDPAddrFromAddrPort(l.addr), func() error { return l.serve(ctx, s, w) })
+		})
 	}
 	for _, l := range s.tcpl {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
@@ -130,6 +139,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	<-ctx.Done()
 	s.close()
 	wg.Wait()
+	s.free()
 	return nil
 }
 
@@ -164,10 +174,17 @@ func (s *Server) tick(ctx context.Context) {
 
 func (s *Server) close() {
 	for _, l := range s.udp {
-		l.conn.Close()
+		l.stop()
 	}
 	for _, l := range s.tcpl {
 		l.ln.Close()
+	}
+}
+
+// free gives back what serving goroutines used until their end.
+func (s *Server) free() {
+	for _, l := range s.udp {
+		l.free()
 	}
 }
 

@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 )
 
 // udpListener is one UDP socket; several share an address (SO_REUSEPORT), one
 // for each serving goroutine.
 type udpListener struct {
-	conn     *net.UDPConn
+	addr     netip.AddrPort
 	six      bool
-	wildcard bool // answers must leave from the address that was asked
+	wildcard bool         // answers must leave from the address that was asked
+	cpu      int          // to serve on; -1: any
+	conn     *net.UDPConn // nil when it is served in batches
+	sock     *batchSocket // nil when it is not
 }
 
 // maxQuery is the largest UDP query that is read. Few are near it, but padding
@@ -20,10 +24,32 @@ const maxQuery = maxMessage
 
 // serve answers until the socket fails or ctx ends.
 func (l *udpListener) serve(ctx context.Context, s *Server, w *responder) error {
-	if n := s.cfg.Batch; canBatch && n > 1 {
-		return l.serveBatch(ctx, s, w, n)
+	if l.cpu >= 0 {
+		// The thread ends with the goroutine: nobody else is to inherit its CPU.
+		if err := pinThread(l.cpu); err != nil {
+			s.log.Warn("cannot keep a DNS worker on its CPU; it goes on without", "cpu", l.cpu, "error", err)
+		}
+	}
+	if l.sock != nil {
+		return l.serveBatch(s, w, s.cfg.Batch)
 	}
 	return l.serveSingly(ctx, s, w)
+}
+
+// stop makes serve end soon.
+func (l *udpListener) stop() {
+	if l.sock != nil {
+		l.sock.stop()
+		return
+	}
+	l.conn.Close()
+}
+
+// free gives back what stop must leave to a serve that still runs.
+func (l *udpListener) free() {
+	if l.sock != nil {
+		l.sock.free()
+	}
 }
 
 // serveSingly takes one query at a time, which works on every system.

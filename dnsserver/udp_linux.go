@@ -1,12 +1,9 @@
 package dnsserver
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +16,9 @@ const (
 	// batchOut is the room for one UDP answer: the largest that configuration
 	// allows, and what the encoder may write before it sees that it is too much.
 	batchOut = 2*mostUDPSize + maxRecordHead + 512
+	// batchIn keeps queries apart: at a power of two all would want the same sets
+	// of the cache. Memory that no query was long enough for is never touched.
+	batchIn  = 64<<10 + 3*64
 	batchOOB = 64 // octets of control messages: one IP_PKTINFO or IPV6_PKTINFO
 )
 
@@ -32,10 +32,10 @@ type mmsghdr struct {
 // batch is the memory of a goroutine that takes queries and sends answers many
 // at a time (recvmmsg(2), sendmmsg(2)). Slot i of in and out belong together.
 type batch struct {
-	l   *udpListener
-	s   *Server
-	w   *responder
-	err error
+	l         *udpListener
+	s         *Server
+	w         *responder
+	transport *atomic.Uint64 // counts queries
 
 	in, out  []mmsghdr
 	inIOV    []unix.Iovec
@@ -49,13 +49,16 @@ type batch struct {
 
 func newBatch(l *udpListener, s *Server, w *responder, n int) *batch {
 	b := &batch{
-		l: l, s: s, w: w, wildcard: l.wildcard,
+		l: l, s: s, w: w, wildcard: l.wildcard, transport: &w.count.queries[udp4],
 		in: make([]mmsghdr, n), out: make([]mmsghdr, n),
 		inIOV: make([]unix.Iovec, n), outIOV: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n),
-		queries: make([]byte, n*maxQuery), answers: make([]byte, n*batchOut), control: make([]byte, n*batchOOB),
+		queries: make([]byte, n*batchIn), answers: make([]byte, n*batchOut), control: make([]byte, n*batchOOB),
+	}
+	if l.six {
+		b.transport = &w.count.queries[udp6]
 	}
 	for i := range b.in {
-		b.inIOV[i].Base = &b.queries[i*maxQuery]
+		b.inIOV[i].Base = &b.queries[i*batchIn]
 		b.inIOV[i].SetLen(maxQuery)
 		h := &b.in[i].hdr
 		h.Iov, h.Name = &b.inIOV[i], (*byte)(unsafe.Pointer(&b.names[i]))
@@ -64,71 +67,45 @@ func newBatch(l *udpListener, s *Server, w *responder, n int) *batch {
 			h.Control = &b.control[i*batchOOB]
 		}
 	}
+	b.reset(n)
 	return b
 }
 
-// serveBatch answers until the socket fails or ctx ends. The runtime's poller
-// waits for the socket; between waits only raw, non-blocking calls are made.
-func (l *udpListener) serveBatch(ctx context.Context, s *Server, w *responder, n int) error {
-	raw, err := l.conn.SyscallConn()
-	if err != nil {
-		return err
-	}
+// serveBatch answers until the socket fails or is stopped. All calls of a busy
+// worker go around the scheduler (RawSyscall): none of them waits for long.
+func (l *udpListener) serveBatch(s *Server, w *responder, n int) error {
 	b := newBatch(l, s, w, n)
-	drain := b.drain // made once: a method value allocates
-	for failures := 0; ; {
-		b.err = nil
-		if err := raw.Read(drain); err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		// An ICMP error for an earlier answer shows up here: go on, but not for ever.
-		if failures++; errors.Is(b.err, unix.EBADF) || failures > 1000 {
-			return fmt.Errorf("receive: %w", b.err)
-		}
-	}
-}
-
-// drain takes and answers what is there, and tells the poller to wait for more
-// by returning false.
-func (b *batch) drain(fd uintptr) bool {
-	for {
-		n, errno := b.receive(fd)
+	defer l.sock.release()
+	for failures := 0; !l.sock.stopped.Load(); {
+		n, errno := l.sock.receive(b.in)
 		switch errno {
 		case 0:
+			failures = 0
+			b.transport.Add(uint64(n))
+			b.send(b.answer(n))
+			b.reset(n)
 		case unix.EAGAIN:
-			return false
-		case unix.EINTR:
-			continue
+			l.sock.wait()
+		case unix.EINTR: // a signal of the runtime, for one
 		default:
-			b.err = errno
-			return true
+			// An ICMP error for an earlier answer shows up here: go on, but not for ever.
+			if failures++; failures > 1000 {
+				return fmt.Errorf("receive: %w", errno)
+			}
 		}
-		b.count().Add(uint64(n))
-		b.send(fd, b.answer(n))
 	}
+	return nil
 }
 
-func (b *batch) count() *atomic.Uint64 {
-	if b.l.six {
-		return &b.w.count.queries[udp6]
-	}
-	return &b.w.count.queries[udp4]
-}
-
-func (b *batch) receive(fd uintptr) (int, syscall.Errno) {
-	for i := range b.in {
+// reset makes room again in the first n headers, whose lengths recvmmsg wrote.
+func (b *batch) reset(n int) {
+	for i := range b.in[:n] {
 		h := &b.in[i].hdr
 		h.Namelen = uint32(unsafe.Sizeof(b.names[0]))
-		h.Flags = 0
 		if b.wildcard {
 			h.SetControllen(batchOOB)
 		}
 	}
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.in[0])), uintptr(len(b.in)), unix.MSG_DONTWAIT, 0, 0)
-	return int(n), errno
 }
 
 // answer answers the first n queries and returns how many answers there are.
@@ -142,7 +119,7 @@ func (b *batch) answer(n int) int {
 			continue
 		}
 		at := i * batchOut
-		query := b.queries[i*maxQuery : i*maxQuery+int(m.len)]
+		query := b.queries[i*batchIn : i*batchIn+int(m.len)]
 		reply := b.s.answer(b.w, query, src, false, b.answers[at:at:at+batchOut])
 		if len(reply) == 0 {
 			continue
@@ -182,9 +159,9 @@ func (b *batch) source(i int) netip.AddrPort {
 // send sends the first n answers. One that the system refuses is counted and
 // left out, the others go on; while the send buffer is full they are dropped,
 // as the network would.
-func (b *batch) send(fd uintptr, n int) {
+func (b *batch) send(n int) {
 	for at := 0; at < n; {
-		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.out[at])), uintptr(n-at), unix.MSG_DONTWAIT, 0, 0)
+		sent, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(b.l.sock.fd), uintptr(unsafe.Pointer(&b.out[at])), uintptr(n-at), unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			at += int(sent)

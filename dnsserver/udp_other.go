@@ -2,11 +2,27 @@
 
 package dnsserver
 
-import "context"
+import (
+	"errors"
+	"net"
+	"runtime"
+)
 
 // canBatch tells whether this system can take several queries in one call.
 const canBatch = false
 
-func (l *udpListener) serveBatch(ctx context.Context, s *Server, w *responder, _ int) error {
-	return l.serveSingly(ctx, s, w)
-}
+// batchSocket is a socket that is served in batches, which this system cannot.
+type batchSocket struct{}
+
+func newBatchSocket(*net.UDPConn) (*batchSocket, error) { return nil, errors.ErrUnsupported }
+
+func (*batchSocket) stop() {}
+func (*batchSocket) free() {}
+
+func (l *udpListener) serveBatch(*Server, *responder, int) error { return errors.ErrUnsupported }
+
+func cores() int { return runtime.GOMAXPROCS(0) }
+
+func spareP() {}
+
+func pinThread(int) error { return errors.ErrUnsupported }

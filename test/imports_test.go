@@ -48,6 +48,7 @@ var unreachable = map[string][]string{
 	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer"},
 	"balancer":  {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
 	"store":     {"github.com/miekg/dns"},
+	"dnssec":    {"go.etcd.io/", "net/http"},
 	"afxdp":     {"go.etcd.io/", "github.com/miekg/dns"},
 }
 

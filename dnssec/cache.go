@@ -1,0 +1,92 @@
+package dnssec
+
+import (
+	"crypto/sha256"
+)
+
+// Cache holds the signatures of a zone as it was last signed, by key and by
+// what they sign. It makes signing anew cheap: what is unchanged and not due is
+// looked up by its digest. It never changes once SignZone has returned it; only
+// what that signing used is in it.
+//
+// It needs about 100 octets for each signature of 64.
+type Cache struct {
+	keys map[[8]byte]*signatures // by Key.id
+}
+
+// blockLen is about how many octets of signatures are kept in one piece.
+const blockLen = 1 << 16
+
+// signatures are those of one key. All are of one length.
+type signatures struct {
+	length   int
+	perBlock int
+	index    map[digest]uint32
+	blocks   [][]byte
+}
+
+// digest tells what is signed: half of a SHA-256 is enough to tell a zone's
+// own records apart.
+type digest [16]byte
+
+func digestOf(signed []byte) digest {
+	sum := sha256.Sum256(signed)
+	return digest(sum[:16])
+}
+
+// get finds a signature, or nil.
+func (c *Cache) get(k *Key, d digest) []byte {
+	if c == nil {
+		return nil
+	}
+	s := c.keys[k.id]
+	if s == nil {
+		return nil
+	}
+	i, ok := s.index[d]
+	if !ok {
+		return nil
+	}
+	at := int(i) % s.perBlock * s.length
+	return s.blocks[int(i)/s.perBlock][at : at+s.length]
+}
+
+// put takes in a signature. Expected says how many of this key there will be,
+// about.
+func (c *Cache) put(k *Key, d digest, signature []byte, expected int) {
+	s := c.keys[k.id]
+	if s == nil {
+		s = &signatures{length: k.signatureLen(), index: make(map[digest]uint32, expected)}
+		s.perBlock = blockLen / s.length
+		c.keys[k.id] = s
+	}
+	if _, ok := s.index[d]; ok || len(signature) != s.length {
+		return
+	}
+	i := len(s.index)
+	if i%s.perBlock == 0 {
+		s.blocks = append(s.blocks, make([]byte, 0, min(s.perBlock, max(4, expected-i, i))*s.length))
+	}
+	last := &s.blocks[len(s.blocks)-1]
+	*last = append(*last, signature...)
+	s.index[d] = uint32(i)
+}
+
+// Len is how many signatures there are.
+func (c *Cache) Len() int {
+	n := 0
+	if c != nil {
+		for _, s := range c.keys {
+			n += len(s.index)
+		}
+	}
+	return n
+}
+
+// len is how many there are of one key.
+func (c *Cache) len(k *Key) int {
+	if c == nil || c.keys[k.id] == nil {
+		return 0
+	}
+	return len(c.keys[k.id].index)
+}

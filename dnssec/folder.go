@@ -1,0 +1,229 @@
+package dnssec
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Folder is where keys are kept, in BIND's files, so that BIND's tools can
+// read them. Several zones may share a folder.
+type Folder string
+
+// Load reads a zone's keys, the oldest first. A folder that is not there has
+// none. All faults come as one error.
+//
+// Keys with the flag SEP alone, without a .state file that says otherwise,
+// sign everything (CSK), as with BIND.
+func (f Folder) Load(zone []byte) ([]*Key, error) {
+	entries, err := os.ReadDir(string(f))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var keys []*Key
+	var errs []error
+	prefix := "K" + fileName(zone) + "+"
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), prefix) || !strings.HasSuffix(e.Name(), ".key") {
+			continue
+		}
+		k, err := ReadKey(filepath.Join(string(f), e.Name()))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		keys = append(keys, k)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	if !slices.ContainsFunc(keys, func(k *Key) bool { return k.Role.zone() }) {
+		for _, k := range keys {
+			k.Role = CSK
+		}
+	}
+	slices.SortFunc(keys, func(a, b *Key) int {
+		if c := a.Timing.Created.Compare(b.Timing.Created); c != 0 {
+			return c
+		}
+		return int(a.tag) - int(b.tag)
+	})
+	return keys, nil
+}
+
+// Generate makes a key and keeps it. No two keys of a zone get the same tag,
+// since a validator would have to try both.
+func (f Folder) Generate(zone []byte, alg Algorithm, bits int, role Role, timing Timing) (*Key, error) {
+	keys, err := f.Load(zone)
+	if err != nil {
+		return nil, err
+	}
+	for range 100 {
+		k, err := Generate(zone, alg, bits, role, timing)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.ContainsFunc(keys, func(other *Key) bool { return other.tag == k.tag }) {
+			return k, f.Save(k)
+		}
+	}
+	return nil, fmt.Errorf("%s: no key tag is free for %s; it has %d keys", f, FormatName(zone), len(keys))
+}
+
+// Import takes a key over from other files of BIND's, with its times; see
+// ReadKey.
+func (f Folder) Import(path string) (*Key, error) {
+	k, err := ReadKey(path)
+	if err != nil {
+		return nil, err
+	}
+	if !k.CanSign() {
+		return nil, fmt.Errorf("%s: there is no private key beside it", path)
+	}
+	return k, f.Save(k)
+}
+
+// Save writes a key's files, each as a whole or not at all; .key comes last,
+// so that no half of a new key is taken for a key. The private file has mode
+// 0600. It refuses to write over another key.
+func (f Folder) Save(k *Key) error {
+	if err := os.MkdirAll(string(f), 0o700); err != nil {
+		return err
+	}
+	base := filepath.Join(string(f), k.BaseName())
+	if old, err := readPublic(base + ".key"); err == nil && old.id != k.id {
+		return fmt.Errorf("%s.key: another key of the same tag is there", base)
+	}
+	if k.CanSign() {
+		if err := writeFile(base+".private", k.privateText(), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := writeFile(base+".state", k.stateText(), 0o644); err != nil {
+		return err
+	}
+	return writeFile(base+".key", k.publicText(), 0o644)
+}
+
+// Remove deletes a key's files, the .key first.
+func (f Folder) Remove(k *Key) error {
+	base := filepath.Join(string(f), k.BaseName())
+	for _, ending := range []string{".key", ".state", ".private"} {
+		if err := os.Remove(base + ending); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return syncDir(string(f))
+}
+
+// publicText is the .key file.
+func (k *Key) publicText() string {
+	var b strings.Builder
+	kind := "zone"
+	if k.Flags()&flagSEP != 0 {
+		kind = "key"
+	}
+	zone := FormatName(k.Zone)
+	fmt.Fprintf(&b, "; This is a %s-signing key, keyid %d, for %s\n", kind, k.tag, zone)
+	for _, t := range k.Timing.times() {
+		writeTime(&b, "; "+t.name, *t.at)
+	}
+	ttl := ""
+	if k.TTL > 0 {
+		ttl = fmt.Sprintf("%d ", k.TTL)
+	}
+	fmt.Fprintf(&b, "%s %sIN DNSKEY %d 3 %d %s\n", zone, ttl, k.Flags(), uint8(k.Algorithm), base64.StdEncoding.EncodeToString(k.rdata[4:]))
+	return b.String()
+}
+
+// privateText is the .private file.
+func (k *Key) privateText() string {
+	record := dns.DNSKEY{Algorithm: uint8(k.Algorithm)}
+	var b strings.Builder
+	b.WriteString(record.PrivateKeyString(crypto.PrivateKey(k.private)))
+	for _, t := range k.Timing.times() {
+		if !t.at.IsZero() {
+			fmt.Fprintf(&b, "%s: %s\n", t.name, t.at.UTC().Format(timeFormat))
+		}
+	}
+	return b.String()
+}
+
+// stateText is the .state file, in the fields that BIND 9.16 and later know.
+func (k *Key) stateText() string {
+	yes := map[bool]string{true: "yes", false: "no"}
+	var b strings.Builder
+	fmt.Fprintf(&b, "; This is the state of key %d, for %s\n", k.tag, FormatName(k.Zone))
+	fmt.Fprintf(&b, "Algorithm: %d\nLength: %d\nKSK: %s\nZSK: %s\n", uint8(k.Algorithm), k.bits(), yes[k.Role.entry()], yes[k.Role.zone()])
+	t := k.Timing
+	writeTime(&b, "Generated", t.Created)
+	writeTime(&b, "Published", t.Publish)
+	writeTime(&b, "Active", t.Activate)
+	writeTime(&b, "Retired", t.Inactive)
+	writeTime(&b, "Removed", t.Delete)
+	for _, s := range t.stateTimes() {
+		writeTime(&b, s.name, *s.at)
+	}
+	writeTime(&b, "PublishCDS", t.SyncPublish)
+	writeTime(&b, "DeleteCDS", t.SyncDelete)
+	return b.String()
+}
+
+func writeTime(b *strings.Builder, name string, at time.Time) {
+	if !at.IsZero() {
+		at = at.UTC()
+		fmt.Fprintf(b, "%s: %s (%s)\n", name, at.Format(timeFormat), at.Format(time.ANSIC))
+	}
+}
+
+// bits is the key's length as people state it.
+func (k *Key) bits() int {
+	if w := k.Algorithm.width(); w > 0 {
+		return 8 * w
+	}
+	public, err := parsePublic(k.Algorithm, k.rdata[4:])
+	if p, ok := public.(*rsa.PublicKey); ok && err == nil {
+		return p.N.BitLen()
+	}
+	return 0
+}
+
+// writeFile writes a file beside path and moves it there once it is on disk.
+func writeFile(path, text string, mode fs.FileMode) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(text)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// syncDir makes what happened to a folder's names last.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -97,6 +97,11 @@ func (f *masterFile) libraryFault(err error, fields []token, ends []int) (at int
 	if m == nil || len(fields) == 0 {
 		return f.end(), strings.TrimPrefix(err.Error(), "dns: ")
 	}
+	for _, nothing := range []string{`: ""`, `: " "`, `: "\n"`} {
+		if before, ok := strings.CutSuffix(m[1], nothing); ok {
+			return f.end(), before + ": nothing stands there"
+		}
+	}
 	column, _ := strconv.Atoi(m[2])
 	for i, end := range ends {
 		if column <= end+1 { // the library counts to behind the field

@@ -12,6 +12,7 @@ func (f *masterFile) record() bool {
 	case !f.blank:
 		if !f.readOwner(fields[0]) {
 			f.owner, f.badOwner = f.owner[:0], true
+			return false
 		}
 		fields = fields[1:]
 	case len(f.owner) == 0 && !f.badOwner:

@@ -110,6 +110,7 @@ var masterFaults = []struct{ rule, text, want string }{
 	{"generic, wrong length", "x TYPE65280 \\# 2 ab\n", `z:2:16: x.abc.com. TYPE65280: \# announces 2 octets, but 1 follow`},
 	{"generic, wrong data", "x MX \\# 2 000a\n", "z:2: x.abc.com. MX has data that is not one of its type"},
 	{"fault of the library's", "x LOC 37 34 12.0 N 126 58 48.0 Q 10m\n", `z:2:32: x.abc.com. LOC: bad LOC Longitude East/West: "Q"`},
+	{"too few of the library's", "x TALINK y\n", "z:2:11: x.abc.com. TALINK: bad TALINK NextName: nothing stands there"},
 	{"type of questions", "x ANY \\# 0\n", "ANY is a type for questions or messages only"},
 	{"long charString", "x NAPTR 1 1 \"" + strings.Repeat("a", 256) + "\" \"\" \"\" .\n", "the flags has 256 octets: at most 255"},
 	{"unknown directive", "$TLL 60\n", "z:2:1: $TLL is no directive"},
@@ -284,6 +285,19 @@ func TestIncludeFaults(t *testing.T) {
 		if len(faults) != 1 || !strings.Contains(faults[0], c.want) {
 			t.Errorf("%s: %q, want %q", c.rule, faults, c.want)
 		}
+	}
+}
+
+// The master file that docs/masterfiles.md shows is a good one.
+func TestDocumentedMasterFile(t *testing.T) {
+	page, err := os.ReadFile("../docs/masterfiles.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Split(string(page), "```\n")[1]
+	c, faults := readDir(t, map[string]string{"main": text, "hosts.zone": "h A 192.0.2.1\n"})
+	if len(c.records) != 26 || len(faults) > 0 {
+		t.Errorf("%d records, faults %q\n%s", len(c.records), faults, text)
 	}
 }
 

@@ -1,0 +1,220 @@
+package differential
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// difference is one that is known, with the reason for it.
+type difference struct {
+	id    string   // as docs/differences.md names it
+	parts []string // of the answer
+	rfc   string   // where the reason stands, as in docs/differences.md
+	// applies tells whether it explains the comparison; as exact as it can be.
+	applies func(c *comparison) bool
+}
+
+// sections are the parts that hold records, and what follows from them.
+var sections = []string{"rcode", "tc", "answer", "order", "authority", "additional"}
+
+// differences is the list of docs/differences.md.
+var differences = []difference{
+	{"any", sections, "RFC 8482 section 4.2", func(c *comparison) bool {
+		a := c.gslb().msg.Answer
+		if !c.asks(dns.TypeANY) || len(a) == 0 {
+			return false
+		}
+		h, ok := a[len(a)-1].(*dns.HINFO)
+		return ok && h.Cpu == "RFC8482"
+	}},
+	{"any-below-dname", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
+		a := c.gslb().msg.Answer
+		return c.asks(dns.TypeANY) && len(a) >= 2 && a[len(a)-1].Header().Rrtype == dns.TypeCNAME && a[len(a)-2].Header().Rrtype == dns.TypeDNAME
+	}},
+	{"chain-into-other-zone", sections, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		return c.odd == nil && c.leadsToOtherZone()
+	}},
+	{"loop", []string{"rcode", "answer"}, "RFC 2181 section 5", func(c *comparison) bool {
+		return c.odd == nil && c.loops() && isSet(c.gslb().msg.Answer)
+	}},
+	{"additional-of-other-zone", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		// Without the records of other zones, it is what the others have.
+		own, other := c.ownOf(c.got(0))
+		theirs, _ := c.ownOf(c.majority())
+		return c.odd == nil && other && own == theirs
+	}},
+	{"additional-of-wildcards", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		return c.odd == nil && c.wildcardsAdded()
+	}},
+	{"additional-of-svcb", []string{"additional"}, "RFC 9460 section 4.1", func(c *comparison) bool {
+		return (c.asks(dns.TypeSVCB) || c.asks(dns.TypeHTTPS)) && c.got(0) == "" && len(c.gslb().msg.Answer) > 0
+	}},
+	{"additional-of-old-types", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		return (c.asks(dns.TypeAFSDB) || c.asks(dns.TypeKX) || c.asks(dns.TypeRT) || c.asks(dns.TypeMB)) && c.got(0) == "" && c.got(2) == ""
+	}},
+	{"additional-that-fits", []string{"additional"}, "RFC 2181 section 9", func(c *comparison) bool {
+		return c.odd == nil && c.way.network == "udp" && !c.lacksGlue() && len(c.gslb().msg.Extra) < len(c.whole.msg.Extra)
+	}},
+	{"tc-for-glue", []string{"tc"}, "RFC 9471 section 3.1", func(c *comparison) bool {
+		return c.odd == nil && c.got(0) == "true" && c.lacksGlue()
+	}},
+	{"tc-for-soa", []string{"tc"}, "RFC 2308 section 3", func(c *comparison) bool {
+		return c.odd == nil && c.got(0) == "true" && len(c.gslb().msg.Ns) == 0 && len(c.whole.raw)+c.way.optLen() > c.way.limit() &&
+			len(c.whole.msg.Ns) == 1 && c.whole.msg.Ns[0].Header().Rrtype == dns.TypeSOA
+	}},
+	{"cd-copied", []string{"header"}, "RFC 4035 section 3.1.6", func(c *comparison) bool {
+		asked := c.odd == nil && c.way.cd || c.odd != nil && len(c.odd.message) > 3 && c.odd.message[3]&0x10 != 0
+		return asked && c.gslb().msg.CheckingDisabled && strings.TrimSuffix(c.got(0), " cd") == strings.TrimSuffix(c.majority(), " cd")
+	}},
+	{"extended-error-refused", []string{"options"}, "RFC 8914 section 2", func(c *comparison) bool {
+		return c.gslb().msg.Rcode == dns.RcodeRefused && c.got(0) == "" && c.majority() == "15"
+	}},
+	{"question-of-unknown-opcode", []string{"question", "order"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
+		return c.isOdd("opcode-") && c.gslb().msg.Rcode == dns.RcodeNotImplemented
+	}},
+	{"update", []string{"rcode"}, "RFC 2136 section 2.2", func(c *comparison) bool {
+		return c.isOdd("opcode-5") && c.got(0) == "NOTIMP"
+	}},
+	{"type-opt", []string{"rcode"}, "RFC 6891 section 6.1.1", func(c *comparison) bool {
+		return c.isOdd("type-41") && c.got(0) == "FORMERR"
+	}},
+	{"transfer", []string{"rcode"}, "RFC 5936 section 2.2.1", func(c *comparison) bool {
+		return (c.isOdd("type-251") || c.isOdd("type-252")) && c.got(0) == "REFUSED"
+	}},
+	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
+		return (c.isOdd("cut-") || c.isOdd("name-256")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
+	}},
+	{"octets-left-over", []string{"rcode"}, "RFC 1035 section 4.1", func(c *comparison) bool {
+		return c.isOdd("left-over") && c.got(0) == "FORMERR"
+	}},
+	{"opt-with-formerr", []string{"opt"}, "RFC 6891 section 7", func(c *comparison) bool {
+		return c.isOdd("edns-") && c.gslb().parts["rcode"] == "FORMERR" && strings.HasPrefix(c.got(0), "version 0") && c.majority() == "0 OPT records"
+	}},
+	{"bad-client-subnet", []string{"rcode"}, "RFC 7871 section 7.1.2", func(c *comparison) bool {
+		return c.isOdd("subnet-bad") && c.got(0) == "FORMERR"
+	}},
+	{"client-subnet", []string{"options"}, "RFC 7871 section 7.2.1", func(c *comparison) bool {
+		return c.isOdd("subnet-good") && c.got(0) == "8" && c.majority() == ""
+	}},
+}
+
+// isOdd tells whether the message is an odd one of that kind.
+func (c *comparison) isOdd(prefix string) bool {
+	return c.odd != nil && strings.HasPrefix(c.odd.id, prefix)
+}
+
+// asks tells whether it is a plain question for the type.
+func (c *comparison) asks(qtype uint16) bool { return c.odd == nil && c.pair.rr == qtype }
+
+// zoneOf is the zone that a name is looked up in: the one with the longest
+// origin; nil: none.
+func (c *comparison) zoneOf(name string) *zone {
+	var best *zone
+	for _, z := range c.zones {
+		if dns.IsSubDomain(z.origin, name) && (best == nil || len(z.origin) > len(best.origin)) {
+			best = z
+		}
+	}
+	return best
+}
+
+// leadsToOtherZone tells whether an alias of gslb's answer leads from one zone
+// to another that is served.
+func (c *comparison) leadsToOtherZone() bool {
+	for _, rr := range c.gslb().msg.Answer {
+		if alias, ok := rr.(*dns.CNAME); ok {
+			if to := c.zoneOf(alias.Target); to != nil && to != c.zoneOf(alias.Hdr.Name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// loops tells whether the aliases of gslb's answer end at one of them.
+func (c *comparison) loops() bool {
+	a := c.gslb().msg.Answer
+	if len(a) == 0 {
+		return false
+	}
+	last, ok := a[len(a)-1].(*dns.CNAME)
+	if !ok {
+		return false
+	}
+	for _, rr := range a {
+		if rr.Header().Rrtype == dns.TypeCNAME && strings.EqualFold(rr.Header().Name, last.Target) {
+			return true
+		}
+	}
+	return false
+}
+
+// isSet tells whether no record stands there twice.
+func isSet(records []dns.RR) bool {
+	seen := map[string]bool{}
+	for _, rr := range records {
+		if seen[canonical(rr)] {
+			return false
+		}
+		seen[canonical(rr)] = true
+	}
+	return true
+}
+
+// lacksGlue tells whether gslb's answer is a referral without all addresses of
+// servers whose names are in the delegated zone.
+func (c *comparison) lacksGlue() bool {
+	m := c.gslb().msg
+	if m.Authoritative || len(m.Ns) == 0 || m.Ns[0].Header().Rrtype != dns.TypeNS {
+		return false
+	}
+	cut := m.Ns[0].Header().Name
+	next, _ := dns.NextLabel(cut, 0)
+	z := c.zoneOf(cut[next:]) // the parent's, where the child is served too
+	there := map[string]bool{}
+	for _, rr := range m.Extra {
+		there[canonical(rr)] = true
+	}
+	for _, ns := range m.Ns {
+		target := ns.(*dns.NS).Ns
+		if !dns.IsSubDomain(cut, target) {
+			continue
+		}
+		for _, rr := range z.records {
+			h := rr.Header()
+			if strings.EqualFold(h.Name, target) && (h.Rrtype == dns.TypeA || h.Rrtype == dns.TypeAAAA) && !there[canonical(rr)] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// wildcardsAdded tells whether the others added addresses that they made from a wildcard.
+func (c *comparison) wildcardsAdded() bool {
+	for _, a := range c.answers[1:] {
+		for _, rr := range a.msg.Extra {
+			name := rr.Header().Name
+			z := c.zoneOf(name)
+			if rr.Header().Rrtype != dns.TypeOPT && z != nil && !slices.ContainsFunc(z.records, func(r dns.RR) bool { return strings.EqualFold(r.Header().Name, name) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ownOf leaves out the records of a section that lie in another zone than the
+// question, and tells whether there were any.
+func (c *comparison) ownOf(section string) (own string, other bool) {
+	for line := range strings.Lines(section) {
+		if name, _, _ := strings.Cut(line, " "); c.zoneOf(name) == c.zoneOf(c.pair.name) {
+			own += strings.TrimSuffix(line, "\n") + "\n"
+		} else {
+			other = true
+		}
+	}
+	return own, other
+}

@@ -1,0 +1,121 @@
+package differential
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// scratch is a folder for the whole run, gone afterwards.
+var scratch string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "gslb-differential-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	scratch = dir
+	return m.Run()
+}
+
+// buildGSLB builds the program under test once, for the race detector where the tests run under it.
+var buildGSLB = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "gslb")
+	args := []string{"build", "-o", path}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./cmd/gslb")...)
+	cmd.Dir = "../.."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building gslb: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// missing ends a test that cannot run here: a skip with the reason, or a
+// failure where everything must be there (GSLB_CI=1).
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("GSLB_CI") == "1" {
+		t.Fatalf("GSLB_CI=1, but "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start starts a server, which ends with the test; its output is shown when the
+// test failed. ended is closed when it has ended, whatever the reason.
+func start(t testing.TB, dir string, argv ...string) (ended chan struct{}) {
+	t.Helper()
+	var log bytes.Buffer
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Dir = dir
+	cmd.Stdout, cmd.Stderr = &log, &log
+	cmd.SysProcAttr = ownGroup()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended = make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s did not end within 10 s of SIGTERM", argv[0])
+			_ = cmd.Process.Kill()
+			<-ended
+		}
+		if out := log.Bytes(); t.Failed() && len(out) > 0 {
+			t.Logf("output of %s:\n%s", argv[0], out[max(0, len(out)-4000):])
+		}
+		if bytes.Contains(log.Bytes(), []byte("WARNING: DATA RACE")) {
+			t.Errorf("%s: data race:\n%s", argv[0], log.Bytes())
+		}
+	})
+	return ended
+}
+
+// freePort gives a port of 127.0.0.1 that is free for UDP and TCP, and none
+// that was given before.
+func freePort(t testing.TB, given map[int]bool) int {
+	t.Helper()
+	for range 1000 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		p, err := net.ListenPacket("udp", l.Addr().String())
+		l.Close()
+		if err != nil || given[port] {
+			continue
+		}
+		p.Close()
+		given[port] = true
+		return port
+	}
+	t.Fatal("no port is free for UDP and TCP on 127.0.0.1")
+	return 0
+}

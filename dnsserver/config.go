@@ -15,6 +15,16 @@ type Config struct {
 	// XDP names the interfaces whose driver is asked for queries (AF_XDP); empty:
 	// none. The ordinary sockets take what is left.
 	XDP []string `toml:"xdp"`
+	// ReceiveBuffer and SendBuffer are asked of the system for each UDP socket,
+	// in octets; default 4 MiB.
+	ReceiveBuffer int `toml:"receive_buffer"`
+	SendBuffer    int `toml:"send_buffer"`
+	// BusyPoll is how long a UDP socket asks its network device for more before
+	// it sleeps (SO_BUSY_POLL of Linux, in whole microseconds); 0: not at all.
+	BusyPoll time.Duration `toml:"busy_poll"`
+	// Pin keeps each worker on one CPU: "" or "off" does not, "auto" takes those
+	// of the process in turn, "0-3,6" those CPUs.
+	Pin string `toml:"pin"`
 	// MaxUDPSize bounds UDP answers, in octets; default 1232 (DNS flag day 2020).
 	MaxUDPSize int `toml:"max_udp_size"`
 	// ECS false ignores EDNS Client Subnet (RFC 7871) as though it were unknown.

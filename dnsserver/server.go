@@ -84,14 +84,23 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	// Where the port was left to the system, UDP takes the one that TCP got.
 	bound := tcp.Addr().(*net.TCPAddr).AddrPort()
 	s.tcpl = append(s.tcpl, &tcpListener{ln: tcp, six: family == "6"})
-	workers := s.cfg.Workers
+	workers, cpus := s.cfg.Workers, s.cfg.cpus()
 	if workers == 0 {
 		workers = cores()
+		if s.cfg.Pin != pinAuto && len(cpus) > 0 {
+			workers = len(cpus)
+		}
 	}
-	for range workers {
+	for i := range workers {
 		l := &udpListener{addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}
+		if len(cpus) > 0 {
+			l.cpu = cpus[i%len(cpus)]
+		}
 		if l.conn, err = listenUDP(ctx, "udp"+family, bound.String(), l.wildcard, workers > 1); err != nil {
 			return bindError(err, "udp", addr)
+		}
+		if err := tuneUDP(l.conn, s.cfg); err != nil && i == 0 {
+			s.log.Warn("a UDP socket does not get what was asked for; it goes on without", "address", bound, "error", err)
 		}
 		if canBatch && s.cfg.Batch > 1 {
 			if l.sock, err = newBatchSocket(l.conn); err != nil {

@@ -2,15 +2,14 @@ package dnsserver
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// socketBuffer is the size of each UDP socket's buffers, in octets.
-const socketBuffer = 4 << 20
 
 // listenUDP binds a UDP socket. With reuse, several sockets may share the
 // address and the kernel spreads queries over them by the client's address.
@@ -35,13 +34,6 @@ func udpOptions(fd int, six, wildcard, reuse bool) error {
 			return err
 		}
 	}
-	// Room for a burst of queries. What the system allows without the right to
-	// force it (net.core.rmem_max) will do where that right is missing.
-	for _, o := range []struct{ force, plain int }{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
-		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, socketBuffer) != nil {
-			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, socketBuffer)
-		}
-	}
 	// No path MTU discovery for answers: a forged ICMP message must not make
 	// them fail; they are small enough to be fragmented never or rarely.
 	if six {
@@ -54,6 +46,43 @@ func udpOptions(fd int, six, wildcard, reuse bool) error {
 	_ = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_OMIT)
 	if wildcard {
 		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
+	return nil
+}
+
+// tuneUDP sets buffers and busy polling. Its error tells what the system does
+// not allow; what it does allow is set.
+func tuneUDP(c *net.UDPConn, cfg Config) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	err = raw.Control(func(fd uintptr) {
+		errs = append(errs,
+			setBuffer(int(fd), "receive_buffer", "net.core.rmem_max", unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, cfg.ReceiveBuffer),
+			setBuffer(int(fd), "send_buffer", "net.core.wmem_max", unix.SO_SNDBUFFORCE, unix.SO_SNDBUF, cfg.SendBuffer))
+		if cfg.BusyPoll > 0 {
+			if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BUSY_POLL, int(cfg.BusyPoll.Microseconds())); err != nil {
+				errs = append(errs, fmt.Errorf("busy_poll %v: %w", cfg.BusyPoll, err))
+			}
+		}
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// setBuffer sets the size of a buffer. Without the right to force it what the
+// system allows will do, unless a size was asked for by configuration.
+func setBuffer(fd int, key, bound string, force, plain, size int) error {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, size) == nil {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, size); err != nil {
+		return fmt.Errorf("%s %d: %w", key, size, err)
+	}
+	got, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, plain)
+	if err == nil && got/2 < size && size != defaultBuffer { // the system doubles it for its own needs: socket(7)
+		return fmt.Errorf("%s %d: the system gives %d (%s)", key, size, got/2, bound)
 	}
 	return nil
 }

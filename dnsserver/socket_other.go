@@ -4,9 +4,9 @@ package dnsserver
 
 import (
 	"context"
-	"net"
-
 	"errors"
+	"fmt"
+	"net"
 )
 
 // listenUDP binds a UDP socket. Sharing an address is not portable.
@@ -20,6 +20,16 @@ func listenUDP(ctx context.Context, network, addr string, wildcard, reuse bool) 
 		return nil, err
 	}
 	return pc.(*net.UDPConn), nil
+}
+
+// tuneUDP sets buffers. There is no busy polling but on Linux.
+func tuneUDP(c *net.UDPConn, cfg Config) error {
+	_ = c.SetReadBuffer(cfg.ReceiveBuffer) // less is no fault
+	_ = c.SetWriteBuffer(cfg.SendBuffer)
+	if cfg.BusyPoll > 0 {
+		return fmt.Errorf("busy_poll %v: %w", cfg.BusyPoll, errors.ErrUnsupported)
+	}
+	return nil
 }
 
 func listenTCP(ctx context.Context, network, addr string) (net.Listener, error) {

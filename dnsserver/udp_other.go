@@ -25,4 +25,6 @@ func cores() int { return runtime.GOMAXPROCS(0) }
 
 func spareP() {}
 
+func processCPUs() []int { return []int{0} } // pinThread tells that there is no pinning
+
 func pinThread(int) error { return errors.ErrUnsupported }

@@ -28,6 +28,12 @@ const (
 	maxBatch            = 1024
 	maxInterface        = 15   // octets of an interface's name (IFNAMSIZ)
 	maxWorkers          = 1024 // sockets for each address; more are a slip of the keyboard
+
+	// Room for what comes while a worker is held up: some 5000 small queries.
+	defaultBuffer = 4 << 20
+	leastBuffer   = 64 << 10 // the largest datagram, or nearly
+	mostBuffer    = 1 << 29
+	mostBusyPoll  = 10 * time.Millisecond
 )
 
 // WithDefaults returns c with the defaults in place of zero values. Workers
@@ -38,6 +44,15 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.Batch == 0 {
 		c.Batch = defaultBatch
+	}
+	if c.ReceiveBuffer == 0 {
+		c.ReceiveBuffer = defaultBuffer
+	}
+	if c.SendBuffer == 0 {
+		c.SendBuffer = defaultBuffer
+	}
+	if c.Pin == "" {
+		c.Pin = pinOff
 	}
 	if c.ECS == nil {
 		yes := true
@@ -84,6 +99,14 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	within("workers", c.Workers, 0, maxWorkers)
 	within("batch", c.Batch, 1, maxBatch)
+	within("receive_buffer", c.ReceiveBuffer, leastBuffer, mostBuffer)
+	within("send_buffer", c.SendBuffer, leastBuffer, mostBuffer)
+	if c.BusyPoll < 0 || c.BusyPoll > mostBusyPoll || c.BusyPoll%time.Microsecond != 0 {
+		bad("busy_poll", fmt.Sprintf("%v: must be whole microseconds, 0s to %v", c.BusyPoll, mostBusyPoll))
+	}
+	if _, err := parseCPUs(c.Pin); err != nil {
+		bad("pin", err.Error())
+	}
 	within("max_udp_size", c.MaxUDPSize, leastUDPSize, mostUDPSize)
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)

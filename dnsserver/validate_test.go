@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,14 @@ func TestValidate(t *testing.T) {
 		{"all ways to listen", Config{Listen: []string{"127.0.0.1:0", "[2001:db8::1]:53", "[fe80::1%lo]:53"}}, ""},
 		{"no one address", Config{Listen: []string{":53", "localhost:5353"}}, "listen[0] listen[1]"},
 		{"batches", Config{Listen: listen, Batch: 1025}, "batch"},
+		{"buffers too small", Config{Listen: listen, ReceiveBuffer: 65535, SendBuffer: -1}, "receive_buffer send_buffer"},
+		{"buffers too large", Config{Listen: listen, ReceiveBuffer: 1<<29 + 1, SendBuffer: 1 << 31}, "receive_buffer send_buffer"},
+		{"buffers at the bounds", Config{Listen: listen, ReceiveBuffer: 65536, SendBuffer: 1 << 29}, ""},
+		{"busy poll", Config{Listen: listen, BusyPoll: 50 * time.Microsecond, Pin: "auto"}, ""},
+		{"busy poll out of bounds", Config{Listen: listen, BusyPoll: 11 * time.Millisecond, Pin: "off"}, "busy_poll"},
+		{"busy poll too fine", Config{Listen: listen, BusyPoll: 1500, Pin: "0-3,6"}, "busy_poll"},
+		{"pin a word", Config{Listen: listen, Pin: "yes"}, "pin"},
+		{"pin twice", Config{Listen: listen, Pin: "0,1,0"}, "pin"},
 		{"nothing", Config{}, "listen"},
 		{"no port", Config{Listen: []string{"0.0.0.0", "[::]"}}, "listen[0] listen[1]"},
 		{"no address", Config{Listen: []string{"ns1.abc.com:53"}}, "listen[0]"},
@@ -51,5 +60,20 @@ func TestWithDefaults(t *testing.T) {
 	no := false
 	if c := (Config{ECS: &no, MaxUDPSize: 512}).WithDefaults(); *c.ECS || c.MaxUDPSize != 512 {
 		t.Errorf("what is set is not kept: %+v", c)
+	}
+}
+
+func TestParseCPUs(t *testing.T) {
+	for s, want := range map[string][]int{
+		"off": nil, "auto": nil, "": nil, "0": {0}, "2,0": {2, 0}, "0-3,6": {0, 1, 2, 3, 6}, "1023": {1023}, "1, 3-4": {1, 3, 4},
+	} {
+		if got, err := parseCPUs(s); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%q: %v %v, want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"-1", "1-", "3-1", "0,,1", "1024", "a", "0-1-2", "0-3,2", "+1", "Auto"} {
+		if got, err := parseCPUs(s); err == nil {
+			t.Errorf("%q: %v, want an error", s, got)
+		}
 	}
 }

@@ -139,6 +139,21 @@ var spareP = sync.OnceFunc(func() {
 	}
 })
 
+// processCPUs are the CPUs that this process may use.
+func processCPUs() []int {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return nil
+	}
+	var all []int
+	for cpu := range maxCPU + 1 {
+		if set.IsSet(cpu) {
+			all = append(all, cpu)
+		}
+	}
+	return all
+}
+
 // pinThread keeps the goroutine on its thread, and the thread on a CPU.
 func pinThread(cpu int) error {
 	runtime.LockOSThread()

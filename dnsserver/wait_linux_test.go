@@ -2,12 +2,17 @@ package dnsserver
 
 import (
 	"context"
+	"log/slog"
 	"net"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
 
@@ -144,4 +149,97 @@ func TestWorkersEnd(t *testing.T) {
 			again.Close()
 		})
 	}
+}
+
+// A pinned worker answers from the CPU that it was given, and its thread is not
+// used for anything else afterwards.
+func TestPin(t *testing.T) {
+	all := processCPUs()
+	last := all[len(all)-1]
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, Workers: 1, Pin: strconv.Itoa(last)})
+	if _, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA), s.Addrs()[0].String()); err != nil {
+		t.Fatal(err)
+	}
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pinned := 0
+	for _, thread := range threads {
+		id, _ := strconv.Atoi(thread.Name())
+		var set unix.CPUSet
+		if unix.SchedGetaffinity(id, &set) == nil && set.Count() == 1 && set.IsSet(last) {
+			pinned++
+		}
+	}
+	if len(all) > 1 && pinned != 1 || pinned == 0 {
+		t.Errorf("%d threads are pinned to CPU %d, want 1", pinned, last)
+	}
+}
+
+// A CPU that does not exist keeps nobody from serving: it is told in the log.
+func TestPinInVain(t *testing.T) {
+	base, _ := server(t, nil)
+	var log syncBuffer
+	s := New(Config{Listen: []string{"127.0.0.1:0"}, Workers: 1, Pin: "1023"}, slog.New(slog.NewTextHandler(&log, nil)))
+	s.Swap(base.Generation())
+	if err := s.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	defer func() { cancel(); <-done }()
+	if _, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA), s.Addrs()[0].String()); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "cpu=1023") {
+		t.Errorf("log %q", log.String())
+	}
+}
+
+// The buffers are those of the configuration, where the system allows it.
+func TestTuneUDP(t *testing.T) {
+	c, err := listenUDP(t.Context(), "udp4", "127.0.0.1:0", false, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const small, large = 128 << 10, mostBuffer
+	if err := tuneUDP(c, Config{ReceiveBuffer: small, SendBuffer: small}); err != nil {
+		t.Fatal(err)
+	}
+	size := func(option int) (n int) {
+		raw, _ := c.SyscallConn()
+		raw.Control(func(fd uintptr) { n, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, option) })
+		return n / 2
+	}
+	if r, w := size(unix.SO_RCVBUF), size(unix.SO_SNDBUF); r != small || w != small {
+		t.Errorf("buffers of %d and %d, want %d", r, w, small)
+	}
+	err = tuneUDP(c, Config{ReceiveBuffer: large, SendBuffer: small})
+	if got := size(unix.SO_RCVBUF); (got >= large) != (err == nil) {
+		t.Errorf("asked for %d, got %d, error %v", large, got, err)
+	}
+	if err != nil && !strings.Contains(err.Error(), "net.core.rmem_max") {
+		t.Error(err)
+	}
+}
+
+// syncBuffer is a log that one goroutine writes and another reads.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }

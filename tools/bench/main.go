@@ -1,15 +1,18 @@
-// Bench compares gslb with the DNS servers that are installed on the same
-// machine, in one run.
+// Bench measures gslb, and compares it with the DNS servers that are installed on
+// the same machine.
 //
-//	go run ./tools/bench dns [-servers gslb,knot,bind] [-seconds 3] [-repeat 3] [-out docs/benchmarks.md]
+//	go run ./tools/bench dns [-servers gslb,knot,bind] [-seconds 0.5] [-repeat 3] [-rounds 3] [-out docs/benchmarks.md]
+//	go run ./tools/bench scale      one core and two
+//	go run ./tools/bench disturb    reloads and health changes under load
+//	go run ./tools/bench zones      a zone of a million names
 //
 // It writes each server's configuration for the same zones, and for the same geo
-// database where the server can steer, into a temporary directory, starts the
-// servers one after the other with one worker each, pinned to one core, checks
-// that they answer rightly, and drives them with tools/loadgen from another
-// core. A bare echo of datagrams is the limit row. The servers take turns
-// within each repetition, and figures are medians over the repetitions. What
-// comes out is a page of tables and a plot of CPU time per answer.
+// databases where the server can steer, into a temporary directory, starts the
+// servers with one worker each, pinned to one core, checks that they answer
+// rightly, and drives one at a time with tools/loadgen from another core. Bare
+// echoes of datagrams are the limit rows. The servers take turns in short slices,
+// and ratios are taken slice by slice: a machine that changes its speed does so
+// to all. What comes out is a page of tables and plots.
 //
 // It owns the set-up of the peers, the measuring and the page. The questions,
 // and the judgement of each answer, belong to tools/loadgen, which runs as a
@@ -26,7 +29,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -35,6 +40,46 @@ import (
 // process: servers are started from it, and end with the thread that started
 // them (PR_SET_PDEATHSIG).
 func init() { runtime.LockOSThread() }
+
+// command is one of the benchmarks, with the defaults of its flags.
+type command struct {
+	name, about        string
+	servers, workloads []string
+	seconds            float64
+	repeat, rounds     int
+	size               int // of the static zone
+	// run measures in dir, where the tools are, and returns its part of the page
+	// and its plots by the name of their files.
+	run func(ctx context.Context, o *options, dir string, progress io.Writer) (part string, plots map[string]string, err error)
+}
+
+// commands in the order of the page.
+var commands []command
+
+func init() { // refers to what refers to it
+	commands = []command{
+		{"dns", "gslb beside other servers", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
+		{"scale", "one core and two", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
+		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
+	}
+}
+
+func commandNamed(name string) *command {
+	for i := range commands {
+		if commands[i].name == name {
+			return &commands[i]
+		}
+	}
+	return nil
+}
+
+func commandNames() []string {
+	var names []string
+	for _, c := range commands {
+		names = append(names, c.name)
+	}
+	return names
+}
 
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == echoCommand { // before signals are caught: they end it
@@ -58,9 +103,40 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 2
 	}
-	if err := compare(ctx, &o, stderr); err != nil {
+	if err := benchmark(ctx, &o, stderr); err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return 1
 	}
 	return 0
+}
+
+// benchmark is one whole run: build, measure, write the page.
+func benchmark(ctx context.Context, o *options, progress io.Writer) (err error) {
+	dir, err := os.MkdirTemp("", "gslb-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// Servers that were started by root may drop privileges: they must get at their files.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	fmt.Fprintln(progress, "building gslb, loadgen and mkgeo")
+	if err := buildTools(ctx, dir); err != nil {
+		return err
+	}
+	part, plots, err := commandNamed(o.Command).run(ctx, o, dir, progress)
+	if err != nil {
+		return err
+	}
+	return writePage(o.Out, o.Command, part, plots)
+}
+
+// buildTools builds what runs as a process of its own, once.
+func buildTools(ctx context.Context, dir string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "gslb/cmd/gslb", "gslb/tools/loadgen", "gslb/tools/mkgeo")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building, which works within the gslb module only: %w: %s", err, out)
+	}
+	return nil
 }

@@ -5,23 +5,30 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 )
 
-// options is the command line, checked.
+// options is the command line, checked. Each benchmark has those of its own and
+// the common ones.
 type options struct {
+	Command   string
 	Servers   []string // names of peers
 	Workloads []string
 	Seconds   float64 // of each measurement
-	Repeat    int
-	City      string // a City database; empty: one is made up
-	Networks  int    // of the made-up one
-	Names     int    // of the static zone
-	ServerCPU int    // core of the server under test; -1: not pinned
-	LoadCPU   int    // core of the generator
-	Out       string // the page; the plot goes into a directory beside it, named after it
+	Repeat    int     // times that the servers are started
+	Rounds    int     // times that each is measured between
+	City      string  // a City database; empty: one is made up
+	Networks  int     // of the made-up ones
+	Names     int     // of the static zone
+	Zones     int     // number of zones, for the benchmark of that name
+	ServerCPU int     // core of the server under test; -1: not pinned
+	LoadCPU   int     // core of the generator
+	Out       string  // the page; the plots go into a directory beside it, named after it
+
+	args []string // as given
 }
 
 // duration is how long each measurement lasts.
@@ -29,33 +36,43 @@ func (o *options) duration() time.Duration {
 	return time.Duration(o.Seconds * float64(time.Second))
 }
 
-// parseOptions reads the command line: the subcommand dns and its flags.
+// pressure is the load as hard as it gets.
+func (o *options) pressure() pressure { return pressure{cpu: o.LoadCPU, length: o.duration()} }
+
+// parseOptions reads the command line: the name of the benchmark and its flags.
 func parseOptions(args []string, out io.Writer) (options, error) {
 	var o options
-	fs := flag.NewFlagSet("bench dns", flag.ContinueOnError)
-	fs.SetOutput(out)
-	servers := fs.String("servers", strings.Join(peerNames(), ","), "`names` of the servers to compare; those that are not installed are named and left out")
-	load := fs.String("workloads", strings.Join(workloadNames(), ","), "`names` of the workloads")
-	fs.Float64Var(&o.Seconds, "seconds", 3, "`length` of each measurement")
-	fs.IntVar(&o.Repeat, "repeat", 3, "repetitions; the figures are their medians")
-	fs.StringVar(&o.City, "city", "", "City database `file` in MaxMind's schema; without one, one is made up")
-	fs.IntVar(&o.Networks, "networks", 200_000, "`number` of networks of the made-up database")
-	fs.IntVar(&o.Names, "names", 5000, "`number` of names in the static zone")
-	fs.IntVar(&o.ServerCPU, "server-cpu", 0, "`core` of the server; -1 does not pin it")
-	fs.IntVar(&o.LoadCPU, "load-cpu", 1, "`core` of the generator; -1 does not pin it")
-	fs.StringVar(&o.Out, "out", "docs/benchmarks.md", "`file` for the page; its plot goes into a directory of that name without the ending")
-	if len(args) == 0 || args[0] != "dns" {
+	if len(args) == 0 || commandNamed(args[0]) == nil {
 		if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-			fs.Usage()
+			for _, c := range commands {
+				fmt.Fprintf(out, "bench %s: %s\n", c.name, c.about)
+			}
+			fmt.Fprintln(out, "bench NAME -h lists the flags of each, such as -servers.")
 			return o, flag.ErrHelp
 		}
-		return o, errors.New("the first argument must be the benchmark's name: dns")
+		return o, fmt.Errorf("the first argument must be the benchmark's name: %s", strings.Join(commandNames(), ", "))
 	}
+	o.Command, o.args = args[0], args
+	c := commandNamed(o.Command)
+	fs := flag.NewFlagSet("bench "+o.Command, flag.ContinueOnError)
+	fs.SetOutput(out)
+	servers := fs.String("servers", strings.Join(c.servers, ","), "`names` of the servers; those that are not installed are named and left out")
+	load := fs.String("workloads", strings.Join(c.workloads, ","), "`names` of the workloads")
+	fs.Float64Var(&o.Seconds, "seconds", c.seconds, "`length` of each measurement")
+	fs.IntVar(&o.Repeat, "repeat", c.repeat, "`times` that all servers are started afresh")
+	fs.IntVar(&o.Rounds, "rounds", c.rounds, "`times` that each server is measured after each start, in turn with the others")
+	fs.StringVar(&o.City, "city", "", "City database `file` in MaxMind's schema; without one, one is made up")
+	fs.IntVar(&o.Networks, "networks", 200_000, "`number` of networks of the made-up databases")
+	fs.IntVar(&o.Names, "names", c.size, "`number` of names in the static zone")
+	fs.IntVar(&o.Zones, "zones", 0, "`number` of zones with three names each, instead of one zone (bench zones only)")
+	fs.IntVar(&o.ServerCPU, "server-cpu", 0, "`core` of the server; -1 does not pin it")
+	fs.IntVar(&o.LoadCPU, "load-cpu", 1, "`core` of the generator; -1 does not pin it")
+	fs.StringVar(&o.Out, "out", "docs/benchmarks.md", "`file` of the page, in which this benchmark's part is replaced; plots go into a directory of that name without the ending")
 	if err := fs.Parse(args[1:]); err != nil {
 		return o, err
 	}
 	if fs.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q: everything after dns is a flag, see -h", fs.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q: everything after %s is a flag, see -h", fs.Arg(0), o.Command)
 	}
 	var err1, err2 error
 	o.Servers, err1 = subset("-servers", *servers, peerNames())
@@ -85,14 +102,45 @@ func (o *options) checkRanges() error {
 	if o.Repeat < 1 || o.Repeat > 1000 {
 		errs = append(errs, fmt.Errorf("-repeat %d: must be 1 to 1000", o.Repeat))
 	}
+	if o.Rounds < 1 || o.Rounds > 1000 {
+		errs = append(errs, fmt.Errorf("-rounds %d: must be 1 to 1000", o.Rounds))
+	}
 	if o.Networks < 1 {
 		errs = append(errs, fmt.Errorf("-networks %d: must be at least 1", o.Networks))
 	}
-	if o.Names < 10 || o.Names > 1<<20 {
-		errs = append(errs, fmt.Errorf("-names %d: must be 10 to %d", o.Names, 1<<20))
+	if o.Names < 10 || o.Names > 1<<24 {
+		errs = append(errs, fmt.Errorf("-names %d: must be 10 to %d", o.Names, 1<<24))
+	}
+	if o.Zones < 0 || o.Zones > 1<<20 {
+		errs = append(errs, fmt.Errorf("-zones %d: must be 0 to %d", o.Zones, 1<<20))
 	}
 	if o.ServerCPU < -1 || o.LoadCPU < -1 {
 		errs = append(errs, fmt.Errorf("-server-cpu %d, -load-cpu %d: must be the number of a core, or -1", o.ServerCPU, o.LoadCPU))
 	}
 	return errors.Join(errs...)
+}
+
+// commandLine is the command as given, but for the directories of files.
+func (o *options) commandLine() string {
+	line := []string{"go run ./tools/bench"}
+	for i := 0; i < len(o.args); i++ {
+		a := o.args[i]
+		flagName, value, joined := strings.Cut(strings.TrimLeft(a, "-"), "=")
+		switch {
+		case i == 0 || !strings.HasPrefix(a, "-"):
+			line = append(line, a)
+		case flagName == "out": // where it goes is the reader's choice
+			if !joined {
+				i++
+			}
+		case flagName == "city" && joined:
+			line = append(line, "-city="+filepath.Base(value))
+		case flagName == "city" && i+1 < len(o.args):
+			i++
+			line = append(line, a, filepath.Base(o.args[i]))
+		default:
+			line = append(line, a)
+		}
+	}
+	return strings.Join(line, " ")
 }

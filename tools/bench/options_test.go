@@ -12,11 +12,13 @@ func TestOptionErrors(t *testing.T) {
 		{"", "the first argument must be"},
 		{"http", "the first argument must be"},
 		{"dns x", `unexpected argument "x"`},
-		{"dns -servers gslb,bnd", `-servers "bnd": must be of gslb, knot`},
+		{"dns -servers gslb,bnd", `-servers "bnd": must be of gslb, gdnsd`},
 		{"dns -workloads all", `-workloads "all"`},
 		{"dns -seconds 0", "-seconds 0: must be"},
 		{"dns -seconds NaN", "-seconds NaN: must be"},
 		{"dns -repeat 0", "-repeat 0: must be"},
+		{"dns -rounds 0", "-rounds 0: must be"},
+		{"dns -zones -1", "-zones -1: must be"},
 		{"dns -names 1", "-names 1: must be"},
 		{"dns -networks 0", "-networks 0: must be"},
 		{"dns -server-cpu -2", "-server-cpu -2"},
@@ -32,7 +34,7 @@ func TestOptionErrors(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"-h", "dns -h"} {
+	for _, args := range []string{"-h", "dns -h", "scale -h"} {
 		var out strings.Builder
 		if code := run(context.Background(), strings.Fields(args), &out); code != 0 || !strings.Contains(out.String(), "-servers") {
 			t.Errorf("%q: exit code %d and %q", args, code, out.String())
@@ -44,5 +46,18 @@ func TestOptions(t *testing.T) {
 	o, err := parseOptions(strings.Fields("dns -servers nsd,gslb,nsd -seconds 0.5"), io.Discard)
 	if err != nil || strings.Join(o.Servers, " ") != "nsd gslb" || o.duration().Milliseconds() != 500 || len(o.Workloads) != len(workloads) {
 		t.Errorf("%+v, %v", o, err)
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	for args, want := range map[string]string{
+		"dns -out /tmp/page.md -city /home/user/City.mmdb -seconds 1": "go run ./tools/bench dns -city City.mmdb -seconds 1",
+		"dns --city=/home/user/City.mmdb -out=x.md":                   "go run ./tools/bench dns -city=City.mmdb",
+		"dns": "go run ./tools/bench dns",
+	} {
+		o, err := parseOptions(strings.Fields(args), io.Discard)
+		if err != nil || o.commandLine() != want {
+			t.Errorf("%q: %q, %v, must be %q", args, o.commandLine(), err, want)
+		}
 	}
 }

@@ -26,20 +26,30 @@ type peer struct {
 
 // abilities are what a server can be asked for.
 type abilities struct {
-	steer bool // answers by the client's country
-	ecs   bool // takes the client from the EDNS Client Subnet
+	static   bool // serves plain zones
+	steer    bool // answers by the client's country
+	ecs      bool // takes the client from the EDNS Client Subnet
+	operator bool // answers by the client's autonomous system
+	signed   bool // serves a zone that was signed beforehand
+}
+
+// both are the abilities that both have.
+func (a abilities) both(b abilities) abilities {
+	return abilities{a.static && b.static, a.steer && b.steer, a.ecs && b.ecs, a.operator && b.operator, a.signed && b.signed}
 }
 
 // setup is what one server is configured for.
 type setup struct {
-	dir   string // its own, there already
-	port  int    // on 127.0.0.1, UDP and TCP
-	steer bool   // with the steered name
-	data  *dataset
+	dir     string // its own, there already
+	port    int    // on 127.0.0.1, UDP and TCP
+	with    abilities
+	workers int // threads or processes for UDP
+	data    *dataset
 }
 
-// peers in the order of the page.
-var peers = []peer{gslb, knot, bind, nsd, gdnsd, powerdns, coredns}
+// peers in the order of the page: those that are compared most stand together,
+// since they are also measured in this order.
+var peers = []peer{gslb, gdnsd, knot, nsd, bind, bindViews, powerdns, coredns}
 
 func peerNames() []string {
 	names := make([]string, len(peers))
@@ -54,11 +64,16 @@ func (p *peer) path(tools string) (string, bool) {
 	if p.name == gslb.name {
 		return filepath.Join(tools, p.binary), true
 	}
-	if path, err := exec.LookPath(p.binary); err == nil {
+	return findBinary(p.binary)
+}
+
+// findBinary looks also where users often have no PATH to.
+func findBinary(name string) (string, bool) {
+	if path, err := exec.LookPath(name); err == nil {
 		return path, true
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} { // often not in the PATH of users
-		if path, err := exec.LookPath(filepath.Join(dir, p.binary)); err == nil {
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path, true
 		}
 	}
@@ -70,17 +85,22 @@ func (p *peer) versionOf(ctx context.Context, path string) string {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if p.name == gslb.name {
-		out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--tags").Output()
-		if err != nil {
-			return "this source"
-		}
-		return "commit " + strings.TrimSpace(string(out))
+		return gslbVersion(ctx)
 	}
 	out, _ := exec.CommandContext(ctx, path, p.version...).CombinedOutput() // some exit with 1 after their usage text
 	if m := p.number.FindSubmatch(out); m != nil {
 		return string(m[1])
 	}
 	return "unknown"
+}
+
+// gslbVersion is the commit that was built.
+func gslbVersion(ctx context.Context) string {
+	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--tags").Output()
+	if err != nil {
+		return "this source"
+	}
+	return "commit " + strings.TrimSpace(string(out))
 }
 
 // file is the path of a file of the server.
@@ -99,3 +119,22 @@ func (s *setup) write(files map[string]string) error {
 	}
 	return nil
 }
+
+// link makes a name for another file, for servers that go by a file's name.
+func (s *setup) link(name, target string) error {
+	if err := os.MkdirAll(filepath.Dir(s.file(name)), 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(target, s.file(name))
+}
+
+// plainZones are the zones that need nothing but a master file.
+func (s *setup) plainZones() []plainZone {
+	zones := []plainZone{{staticZone, s.data.static}}
+	if s.with.signed {
+		zones = append(zones, plainZone{signedZone, s.data.signed})
+	}
+	return zones
+}
+
+type plainZone struct{ name, file string }

@@ -11,11 +11,11 @@ import (
 var coredns = peer{
 	name: "coredns", title: "CoreDNS", binary: "coredns",
 	version: []string{"-version"}, number: regexp.MustCompile(`CoreDNS-(\S+)`),
-	can: abilities{steer: true, ecs: true},
+	can: abilities{static: true, steer: true, ecs: true, signed: true},
 	configure: func(s *setup) ([]string, error) {
 		files := map[string]string{"Corefile": corednsConfig(s)}
 		for _, site := range sites {
-			files[site.name+".zone"] = steeredZoneText("A " + site.address)
+			files[site.name+".zone"] = steeredZoneText(steeredZone, "A "+site.address)
 		}
 		return []string{"-conf", s.file("Corefile")}, s.write(files)
 	},
@@ -25,8 +25,10 @@ var coredns = peer{
 // everyone else.
 func corednsConfig(s *setup) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d {\n\tbind 127.0.0.1\n\tfile %s\n}\n", staticZone, s.port, s.data.static)
-	if !s.steer {
+	for _, z := range s.plainZones() {
+		fmt.Fprintf(&b, "%s:%d {\n\tbind 127.0.0.1\n\tfile %s\n}\n", z.name, s.port, z.file)
+	}
+	if !s.with.steer {
 		return b.String()
 	}
 	for _, site := range append(sites[1:len(sites):len(sites)], sites[0]) {

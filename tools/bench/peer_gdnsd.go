@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,18 +11,17 @@ import (
 var gdnsd = peer{
 	name: "gdnsd", title: "gdnsd", binary: "gdnsd",
 	version: []string{"-h"}, number: regexp.MustCompile(`gdnsd version (\S+)`),
-	can: abilities{steer: true, ecs: true},
+	can: abilities{static: true, steer: true, ecs: true},
 	configure: func(s *setup) ([]string, error) {
 		files := map[string]string{
-			"config":              gdnsdConfig(s),
-			"zones/bench.example": staticZoneText(s.data.names), // gdnsd names zones after their files
-			"run/.keep":           "",
-			"state/.keep":         "",
+			"config":      gdnsdConfig(s),
+			"run/.keep":   "",
+			"state/.keep": "",
 		}
-		if s.steer {
-			files["zones/steered.example"] = steeredZoneText(fmt.Sprintf("%d DYNA geoip!www", ttl))
+		if s.with.steer {
+			files["zones/steered.example"] = steeredZoneText(steeredZone, fmt.Sprintf("%d DYNA geoip!www", ttl))
 		}
-		return []string{"-c", s.dir, "start"}, s.write(files)
+		return []string{"-c", s.dir, "start"}, errors.Join(s.write(files), s.link("zones/bench.example", s.data.static)) // it names zones after their files
 	},
 }
 
@@ -29,13 +29,13 @@ func gdnsdConfig(s *setup) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `options => {
   listen => [ 127.0.0.1:%d ],
-  udp_threads => 1,
+  udp_threads => %d,
   tcp_threads => 1,
   run_dir => %s/run,
   state_dir => %s/state,
 }
-`, s.port, s.dir, s.dir)
-	if !s.steer {
+`, s.port, s.workers, s.dir, s.dir)
+	if !s.with.steer {
 		return b.String()
 	}
 	var datacenters, addresses []string

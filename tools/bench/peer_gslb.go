@@ -1,17 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
 
 var gslb = peer{
 	name: "gslb", title: "gslb", binary: "gslb",
-	can: abilities{steer: true, ecs: true},
+	can: abilities{static: true, steer: true, ecs: true, operator: true, signed: true},
 	configure: func(s *setup) ([]string, error) {
 		return []string{"serve", "-config", s.file("gslb.toml")}, s.write(map[string]string{
-			"gslb.toml":            gslbConfig(s),
-			"steered.example.zone": steeredZoneText(""),
+			"gslb.toml":             gslbConfig(s),
+			"steered.example.zone":  steeredZoneText(steeredZone, ""),
+			"operator.example.zone": steeredZoneText(operatorZone, ""),
 		})
 	},
 }
@@ -28,33 +30,60 @@ log_level = "warn"
 
 [dns]
 listen = ["127.0.0.1:%d"]
-workers = 1
+workers = %d
 
 [etcd]
 listen = "127.0.0.1:0"
 
 [api]
-listen = "off"
-
-[[zone]]
-name = %q
-file = %q
-`, s.port, staticZone, s.data.static)
-	if !s.steer {
+listen = %q
+`, s.port, s.workers, cmp.Or(s.data.api, "off"))
+	for _, z := range s.plainZones() {
+		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = %q\n", z.name, z.file)
+	}
+	if !s.with.steer && !s.with.operator {
 		return b.String()
 	}
-	fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = \"steered.example.zone\"\n\n[geo]\ndatabases = [%q]\n", steeredZone, s.data.database)
+	var databases []string
+	if s.with.steer {
+		databases = append(databases, fmt.Sprintf("%q", s.data.database))
+		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = \"steered.example.zone\"\n", steeredZone)
+	}
+	if s.with.operator {
+		databases = append(databases, fmt.Sprintf("%q", s.data.operators))
+		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = \"operator.example.zone\"\n", operatorZone)
+	}
+	fmt.Fprintf(&b, "\n[geo]\ndatabases = [%s]\nreload = \"200ms\"\n", strings.Join(databases, ", "))
 	for _, site := range sites {
 		fmt.Fprintf(&b, "\n[[site]]\nname = %q\naddresses = [%q]\n", site.name, site.address)
 	}
-	fmt.Fprintf(&b, "\n[[steer]]\nname = %q\nanswer = \"address\"\nttl = \"%ds\"\n", steeredName, ttl)
+	if s.with.steer {
+		gslbCountries(&b)
+	}
+	if s.with.operator {
+		gslbOperators(&b)
+	}
+	return b.String()
+}
+
+// gslbCountries steers steeredName.
+func gslbCountries(b *strings.Builder) {
+	fmt.Fprintf(b, "\n[[steer]]\nname = %q\nanswer = \"address\"\nttl = \"%ds\"\n", steeredName, ttl)
 	for _, site := range sites[1:] {
 		var countries []string
 		for _, p := range site.places {
 			countries = append(countries, fmt.Sprintf("%q", p.country))
 		}
-		fmt.Fprintf(&b, "  [[steer.rule]]\n  country = [%s]\n  to = [%q]\n", strings.Join(countries, ", "), site.name)
+		fmt.Fprintf(b, "  [[steer.rule]]\n  country = [%s]\n  to = [%q]\n", strings.Join(countries, ", "), site.name)
 	}
-	fmt.Fprintf(&b, "  [[steer.rule]]\n  to = [%q]\n", sites[0].name)
-	return b.String()
+	fmt.Fprintf(b, "  [[steer.rule]]\n  to = [%q]\n", sites[0].name)
+}
+
+// gslbOperators steers operatorName.
+func gslbOperators(b *strings.Builder) {
+	fmt.Fprintf(b, "\n[[steer]]\nname = %q\nanswer = \"address\"\nttl = \"%ds\"\n", operatorName, ttl)
+	for _, site := range sites[1:] {
+		fmt.Fprintf(b, "  [[steer.rule]]\n  asn = [%d]\n  to = [%q]\n", site.asn, site.name)
+	}
+	fmt.Fprintf(b, "  [[steer.rule]]\n  to = [%q]\n", sites[0].name)
 }

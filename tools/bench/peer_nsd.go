@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"strings"
 )
 
 var nsd = peer{
 	name: "nsd", title: "NSD", binary: "nsd",
 	version: []string{"-v"}, number: regexp.MustCompile(`NSD version (\S+?)\.?\s`),
+	can: abilities{static: true, signed: true},
 	configure: func(s *setup) ([]string, error) {
 		return []string{"-d", "-c", s.file("nsd.conf")}, s.write(map[string]string{"nsd.conf": nsdConfig(s)})
 	},
@@ -16,8 +18,10 @@ var nsd = peer{
 // nsdConfig switches the response rate limit off, which many builds have on:
 // one client asks all the questions here.
 func nsdConfig(s *setup) string {
-	return fmt.Sprintf(`server:
-	server-count: 1
+	var b strings.Builder
+	fmt.Fprintf(&b, `server:
+	server-count: %[3]d
+	reuseport: yes
 	ip-address: 127.0.0.1@%[2]d
 	username: ""
 	chroot: ""
@@ -32,8 +36,9 @@ func nsdConfig(s *setup) string {
 	minimal-responses: yes
 remote-control:
 	control-enable: no
-zone:
-	name: "%[3]s"
-	zonefile: "%[4]s"
-`, s.dir, s.port, staticZone, s.data.static)
+`, s.dir, s.port, s.workers)
+	for _, z := range s.plainZones() {
+		fmt.Fprintf(&b, "zone:\n\tname: \"%s\"\n\tzonefile: \"%s\"\n", z.name, z.file)
+	}
+	return b.String()
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"os/exec"
 	"regexp"
 	"strings"
 )
@@ -9,26 +11,46 @@ import (
 var powerdns = peer{
 	name: "powerdns", title: "PowerDNS", binary: "pdns_server",
 	version: []string{"--version"}, number: regexp.MustCompile(`Authoritative Server (\S+)`),
-	can: abilities{steer: true, ecs: true},
+	can: abilities{static: true, steer: true, ecs: true, operator: true, signed: true},
 	configure: func(s *setup) ([]string, error) {
-		return []string{"--config-dir=" + s.dir}, s.write(map[string]string{
+		var zones strings.Builder
+		for _, z := range s.plainZones() {
+			fmt.Fprintf(&zones, "zone \"%s\" { type native; file \"%s\"; };\n", z.name, z.file)
+		}
+		err := s.write(map[string]string{
 			"pdns.conf":  powerdnsConfig(s),
-			"named.conf": fmt.Sprintf("zone \"%s\" { type native; file \"%s\"; };\n", staticZone, s.data.static),
-			"geo.yaml":   powerdnsGeo(),
+			"named.conf": zones.String(),
+			"geo.yaml":   powerdnsGeo(s),
 		})
+		if err == nil && s.with.signed {
+			err = powerdnsPresigned(s)
+		}
+		return []string{"--config-dir=" + s.dir}, err
 	},
 }
 
 func powerdnsConfig(s *setup) string {
-	launch := "launch=bind\n"
-	if s.steer {
-		launch = fmt.Sprintf("launch=bind,geoip\ngeoip-database-files=mmdb:%s\ngeoip-zones-file=%s\nedns-subnet-processing=yes\n", s.data.database, s.file("geo.yaml"))
+	var b strings.Builder
+	if s.with.steer || s.with.operator {
+		var databases []string
+		if s.with.steer {
+			databases = append(databases, "mmdb:"+s.data.database)
+		}
+		if s.with.operator {
+			databases = append(databases, "mmdb:"+s.data.operators)
+		}
+		fmt.Fprintf(&b, "launch=bind,geoip\ngeoip-database-files=%s\ngeoip-zones-file=%s\nedns-subnet-processing=yes\n", strings.Join(databases, " "), s.file("geo.yaml"))
+	} else {
+		b.WriteString("launch=bind\n")
 	}
-	return launch + fmt.Sprintf(`bind-config=%s
+	if s.with.signed {
+		fmt.Fprintf(&b, "bind-dnssec-db=%s\n", s.file("dnssec.db"))
+	}
+	fmt.Fprintf(&b, `bind-config=%s
 bind-check-interval=0
 local-address=127.0.0.1
 local-port=%d
-receiver-threads=1
+receiver-threads=%d
 distributor-threads=1
 socket-dir=%s
 daemon=no
@@ -37,16 +59,50 @@ disable-syslog=yes
 loglevel=3
 webserver=no
 security-poll-suffix=
-`, s.file("named.conf"), s.port, s.dir)
+`, s.file("named.conf"), s.port, s.workers, s.dir)
+	return b.String()
 }
 
-// powerdnsGeo is the geoip backend's zone: the steered name is a service whose
-// candidates are names by country, the first that exists answering.
-func powerdnsGeo() string {
-	zone := strings.TrimSuffix(steeredZone, ".")
+// powerdnsPresigned tells its database that the signatures of the zone file are to be served.
+func powerdnsPresigned(s *setup) error {
+	util, ok := findBinary("pdnsutil")
+	if !ok {
+		return errors.New("a zone signed beforehand needs pdnsutil, which is not installed")
+	}
+	for _, args := range [][]string{{"create-bind-db", s.file("dnssec.db")}, {"set-presigned", strings.TrimSuffix(signedZone, ".")}} {
+		if out, err := exec.Command(util, append([]string{"--config-dir=" + s.dir}, args...)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("pdnsutil %s: %w: %s", args[0], err, out)
+		}
+	}
+	return nil
+}
+
+// powerdnsGeo is the geoip backend's zones: a steered name is a service whose
+// candidates are names by country or operator, the first that exists answering.
+func powerdnsGeo(s *setup) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `domains:
-- domain: %[1]s
+	b.WriteString("domains:\n")
+	if s.with.steer {
+		powerdnsDomain(&b, steeredZone)
+		for _, site := range sites {
+			for _, p := range site.places {
+				powerdnsCandidate(&b, strings.ToLower(p.country)+".country", steeredZone, site)
+			}
+		}
+		powerdnsService(&b, "%cc.country", steeredZone)
+	}
+	if s.with.operator {
+		powerdnsDomain(&b, operatorZone)
+		for _, site := range sites[1:] {
+			powerdnsCandidate(&b, fmt.Sprint(site.asn, ".as"), operatorZone, site)
+		}
+		powerdnsService(&b, "%as.as", operatorZone)
+	}
+	return b.String()
+}
+
+func powerdnsDomain(b *strings.Builder, zone string) {
+	fmt.Fprintf(b, `- domain: %[1]s
   ttl: %[2]d
   records:
     %[1]s:
@@ -54,15 +110,14 @@ func powerdnsGeo() string {
       - ns: ns1.%[1]s
     ns1.%[1]s:
       - a: 192.0.2.53
-`, zone, ttl)
-	for i, site := range sites {
-		if i == 0 {
-			fmt.Fprintf(&b, "    default.%s:\n      - a: %s\n", zone, site.address)
-		}
-		for _, p := range site.places {
-			fmt.Fprintf(&b, "    %s.country.%s:\n      - a: %s\n", strings.ToLower(p.country), zone, site.address)
-		}
-	}
-	fmt.Fprintf(&b, "  services:\n    www.%[1]s: [ '%%cc.country.%[1]s', 'default.%[1]s' ]\n", zone)
-	return b.String()
+`, strings.TrimSuffix(zone, "."), ttl)
+	powerdnsCandidate(b, "default", zone, sites[0])
+}
+
+func powerdnsCandidate(b *strings.Builder, label, zone string, s site) {
+	fmt.Fprintf(b, "    %s.%s:\n      - a: %s\n", label, strings.TrimSuffix(zone, "."), s.address)
+}
+
+func powerdnsService(b *strings.Builder, labels, zone string) {
+	fmt.Fprintf(b, "  services:\n    www.%[2]s: [ '%[1]s.%[2]s', 'default.%[2]s' ]\n", labels, strings.TrimSuffix(zone, "."))
 }

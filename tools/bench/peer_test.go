@@ -32,37 +32,46 @@ func golden(t *testing.T, name, text string) {
 	}
 }
 
-var exampleData = &dataset{names: 10, static: "/data/bench.example.zone", database: "/data/city.mmdb"}
+var exampleData = &dataset{names: 10, static: "/data/bench.example.zone", signed: "/data/signed.example.zone", database: "/data/city.mmdb", operators: "/data/asn.mmdb"}
 
 func TestConfigurations(t *testing.T) {
-	s := &setup{dir: "/server", port: 5300, steer: true, data: exampleData}
+	s := &setup{dir: "/server", port: 5300, workers: 1, with: everything, data: exampleData}
 	for name, text := range map[string]string{
-		"gslb.toml":          gslbConfig(s),
-		"knot.conf":          knotConfig(s),
-		"knot-geo.yaml":      knotGeo(),
-		"named.conf":         bindConfig(s),
-		"nsd.conf":           nsdConfig(s),
-		"gdnsd.conf":         gdnsdConfig(s),
-		"pdns.conf":          powerdnsConfig(s),
-		"pdns-geo.yaml":      powerdnsGeo(),
-		"Corefile":           corednsConfig(s),
-		"bench.example.zone": staticZoneText(3),
+		"gslb.toml":           gslbConfig(s),
+		"knot.conf":           knotConfig(s),
+		"knot-geo.yaml":       knotGeo(),
+		"knot-operators.yaml": knotOperators(),
+		"named.conf":          bindConfig(s),
+		"named-views.conf":    bindViewsConfig(s),
+		"nsd.conf":            nsdConfig(s),
+		"gdnsd.conf":          gdnsdConfig(s),
+		"pdns.conf":           powerdnsConfig(s),
+		"pdns-geo.yaml":       powerdnsGeo(s),
+		"Corefile":            corednsConfig(s),
+		"bench.example.zone":  staticZoneText(3),
 	} {
 		t.Run(name, func(t *testing.T) { golden(t, name, text) })
 	}
 }
 
-// Without the steered name nothing refers to a geo database.
-func TestConfigurationsWithoutSteering(t *testing.T) {
-	s := &setup{dir: "/server", port: 5300, data: exampleData}
-	for name, text := range map[string]string{
-		"gslb": gslbConfig(s), "knot": knotConfig(s), "gdnsd": gdnsdConfig(s), "powerdns": powerdnsConfig(s), "coredns": corednsConfig(s),
-	} {
-		if strings.Contains(text, "mmdb") || strings.Contains(text, "steered.example") {
-			t.Errorf("%s: steers:\n%s", name, text)
+// What is left out of the setup is not referred to.
+func TestConfigurationsOfLess(t *testing.T) {
+	configs := map[string]func(*setup) string{
+		"gslb": gslbConfig, "knot": knotConfig, "gdnsd": gdnsdConfig, "powerdns": powerdnsConfig, "coredns": corednsConfig, "nsd": nsdConfig, "bind": bindConfig,
+	}
+	for name, config := range configs {
+		text := config(&setup{dir: "/server", port: 5300, workers: 1, with: abilities{static: true}, data: exampleData})
+		for _, word := range []string{"mmdb", "steered.example", "operator.example", "signed.example"} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s: refers to %s:\n%s", name, word, text)
+			}
 		}
 		if !strings.Contains(text, "5300") {
 			t.Errorf("%s: does not listen on its port:\n%s", name, text)
+		}
+		signed := config(&setup{dir: "/server", port: 5300, workers: 1, with: abilities{static: true, signed: true}, data: exampleData})
+		if can := name != "gdnsd"; can == (signed == text) {
+			t.Errorf("%s: the signed zone is not as it can be:\n%s", name, signed)
 		}
 	}
 }
@@ -70,7 +79,9 @@ func TestConfigurationsWithoutSteering(t *testing.T) {
 // What configure returns must be files that it wrote.
 func TestConfigureWritesWhatItNames(t *testing.T) {
 	for _, p := range peers {
-		s := &setup{dir: t.TempDir(), port: 5300, steer: p.can.steer, data: exampleData}
+		with := p.can
+		with.signed = false // a tool of PowerDNS would read the example's files
+		s := &setup{dir: t.TempDir(), port: 5300, workers: 1, with: with, data: exampleData}
 		args, err := p.configure(s)
 		if err != nil {
 			t.Fatalf("%s: %v", p.name, err)
@@ -80,7 +91,7 @@ func TestConfigureWritesWhatItNames(t *testing.T) {
 			if !strings.Contains(a, s.dir) {
 				continue
 			}
-			if _, err := os.Stat(filepath.Join(s.dir, path)); err != nil {
+			if _, err := os.Lstat(filepath.Join(s.dir, path)); err != nil {
 				t.Errorf("%s: argument %q: %v", p.name, a, err)
 			}
 		}

@@ -20,6 +20,7 @@ import (
 // one process group.
 type process struct {
 	cmd  *exec.Cmd
+	core int           // that it is pinned to; -1: none
 	log  string        // file with what it printed
 	done chan struct{} // closed once the first process has ended
 }
@@ -27,7 +28,7 @@ type process struct {
 // startProcess starts a server on one core (-1: any) in dir. Whoever gets the
 // process must stop it.
 func startProcess(cpu int, dir, path string, args ...string) (*process, error) {
-	p := &process{cmd: exec.Command(path, args...), log: filepath.Join(dir, "output.log"), done: make(chan struct{})}
+	p := &process{core: cpu, cmd: exec.Command(path, args...), log: filepath.Join(dir, "output.log"), done: make(chan struct{})}
 	log, err := os.Create(p.log)
 	if err != nil {
 		return nil, err
@@ -103,28 +104,61 @@ func (p *process) lastWords() string {
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
-// usage is the CPU time that the group's processes have used since they
-// started, ended threads included, and the memory they hold now, in octets:
-// pages that several of them share are counted once (PSS).
-func (p *process) usage() (cpu time.Duration, memory int64, err error) {
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return 0, 0, err
-	}
+// pids are the processes of the group.
+func (p *process) pids() []int {
+	var list []int
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		text, err := os.ReadFile(file)
 		if err != nil || processGroup(text) != p.cmd.Process.Pid {
 			continue // ended meanwhile, or not ours
 		}
-		dir := filepath.Dir(file)
-		pid, _ := strconv.Atoi(filepath.Base(dir))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		list = append(list, pid)
+	}
+	return list
+}
+
+// cpuTime is what the group's processes have used since they started, ended
+// threads included.
+func (p *process) cpuTime() (cpu time.Duration, err error) {
+	for _, pid := range p.pids() {
 		cpu += processCPU(pid)
-		memory += proportionalMemory(dir)
 	}
 	if cpu == 0 {
-		return 0, 0, fmt.Errorf("process group %d: it has used no CPU time, which is that of a process that ended: %s", p.cmd.Process.Pid, p.lastWords())
+		return 0, fmt.Errorf("process group %d: it has used no CPU time, which is that of a process that ended: %s", p.cmd.Process.Pid, p.lastWords())
 	}
-	return cpu, memory, nil
+	return cpu, nil
+}
+
+// memory is what the group holds now, in octets: pages that several of its
+// processes share are counted once (PSS).
+func (p *process) memory() int64 {
+	var octets int64
+	for _, pid := range p.pids() {
+		octets += proportionalMemory(filepath.Join("/proc", strconv.Itoa(pid)))
+	}
+	return octets
+}
+
+// signal tells the first process.
+func (p *process) signal(s syscall.Signal) error { return p.cmd.Process.Signal(s) }
+
+// softirqTime is the CPU time of the kernel's thread for network packets of a core
+// (ksoftirqd), 0 if there is none that can be seen.
+func softirqTime(core int) time.Duration {
+	if core < 0 {
+		return 0
+	}
+	want := fmt.Sprintf("ksoftirqd/%d\n", core)
+	names, _ := filepath.Glob("/proc/[0-9]*/comm") // in the order of text: the low numbers are not first
+	for _, file := range names {
+		if text, err := os.ReadFile(file); err == nil && string(text) == want {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			return processCPU(pid)
+		}
+	}
+	return 0
 }
 
 // processCPU reads the CPU clock of another process, in nanoseconds, as

@@ -22,32 +22,59 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// A short run of all workloads on gslb and the echo, unpinned: every answer is
-// checked, no speed is.
-func TestSmoke(t *testing.T) {
+// testOptions are those of a short run, unpinned, in a directory of the test.
+func testOptions(t *testing.T, command string) *options {
+	t.Setenv("TMPDIR", t.TempDir())
+	return &options{
+		Command: command, Servers: []string{"gslb"}, Workloads: commandNamed(command).workloads, Seconds: 0.1, Repeat: 1, Rounds: 1, Networks: 2500, Names: 100,
+		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"), args: []string{command},
+	}
+}
+
+// smoke runs a benchmark and returns its page.
+func smoke(t *testing.T, o *options) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("builds gslb")
 	}
-	t.Setenv("TMPDIR", t.TempDir())
-	o := &options{
-		Servers: []string{"gslb"}, Workloads: workloadNames(), Seconds: 0.1, Repeat: 1, Networks: 2500, Names: 100,
-		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"),
-	}
 	var progress strings.Builder
-	if err := compare(t.Context(), o, &progress); err != nil {
+	if err := benchmark(t.Context(), o, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
+	t.Log(progress.String())
 	page, err := os.ReadFile(o.Out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(string(page), "Not measured") || strings.Count(string(page), "\n| gslb |") != len(workloads) || strings.Count(string(page), "\n| echo |") != len(workloads) {
-		t.Errorf("not all was measured:\n%s\n%s", progress.String(), page)
-	}
-	if _, err := os.Stat(filepath.Join(strings.TrimSuffix(o.Out, ".md"), "cpu.svg")); err != nil {
-		t.Error(err)
-	}
 	expectEmpty(t, os.Getenv("TMPDIR"))
+	return string(page)
+}
+
+// A short run of all workloads on gslb and the echo: every answer is checked, no
+// speed is. What gslb cannot yet is left out, with the reason.
+func TestSmoke(t *testing.T) {
+	o := testOptions(t, "dns")
+	page := smoke(t, o)
+	missing := 0
+	for _, w := range workloads {
+		_, part, _ := strings.Cut(page, "\n### "+w.title+"\n")
+		part, _, _ = strings.Cut(part, "\n### ")
+		if !strings.Contains(part, "\n| "+echoTitle+" |") {
+			t.Errorf("%s: no echo:\n%s", w.name, part)
+		}
+		if !strings.Contains(part, "\n| gslb |") {
+			if !w.needs.signed || !strings.Contains(part, "Not measured") {
+				t.Errorf("%s: no gslb:\n%s", w.name, part)
+			}
+			missing++
+		}
+	}
+	t.Logf("%d workloads without gslb", missing)
+	for _, f := range plottedFigures {
+		if _, err := os.Stat(filepath.Join(strings.TrimSuffix(o.Out, ".md"), f.file)); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // Each installed peer starts, and answers rightly what it is measured with.
@@ -59,8 +86,8 @@ func TestPeersAnswerRightly(t *testing.T) {
 	if err := buildTools(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	o := &options{Servers: peerNames(), Names: 100, Networks: 2500, ServerCPU: -1, LoadCPU: -1}
-	d, err := newDataset(t.Context(), o, dir, dir)
+	o := &options{Servers: peerNames(), Names: 100, Networks: 2500}
+	d, err := newDataset(t.Context(), o, everything, dir, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,18 +96,26 @@ func TestPeersAnswerRightly(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("not installed: %v", missing)
-	for _, c := range found[1:] {
+	for _, c := range found {
+		if c.isEcho() {
+			continue
+		}
 		t.Run(c.peer.name, func(t *testing.T) {
-			s, err := c.start(t.Context(), o, d, dir)
+			s, err := c.begin(t.Context(), job{cpu: -1, workers: 1, needs: everything, within: time.Minute}, d, dir)
 			if err != nil {
 				t.Skipf("does not start here: %v", err) // without its geoip module, or as this user
 			}
 			defer s.stop()
+			if c.note != "" {
+				t.Log(c.note)
+			}
 			for i := range workloads {
-				if w := &workloads[i]; w.possible(c.can) == "" {
-					if err := s.verify(t.Context(), w, d); err != nil {
-						t.Errorf("%s: %v", w.name, err)
-					}
+				w := &workloads[i]
+				if w.possible(c.can) != "" || w.needs.signed && c.peer.name == gslb.name { // whether gslb signs is for its own tests
+					continue
+				}
+				if err := s.verify(t.Context(), w, d); err != nil {
+					t.Errorf("%s: %v", w.name, err)
 				}
 			}
 		})
@@ -89,22 +124,30 @@ func TestPeersAnswerRightly(t *testing.T) {
 
 // The verification must find an answer that is wrong: the echo gives none.
 func TestVerifyFindsFaults(t *testing.T) {
-	d := &dataset{names: 10}
+	if testing.Short() {
+		t.Skip("builds tools")
+	}
+	dir := t.TempDir()
+	if err := buildTools(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	d, err := newDataset(t.Context(), &options{Names: 10, Networks: 2500}, everything, dir, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	echo := &contestant{title: "echo", path: self}
-	s, err := echo.start(t.Context(), &options{ServerCPU: -1}, d, t.TempDir())
+	echo := &contestant{title: echoTitle, path: self, echo: []string{echoCommand, "ADDRESS"}}
+	s, err := echo.start(t.Context(), job{cpu: -1, within: time.Minute}, d, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.stop()
 	for i := range workloads {
-		if w := &workloads[i]; !w.steered {
-			if err := s.verify(t.Context(), w, d); err == nil {
-				t.Errorf("%s: an echo passes", w.name)
-			}
+		if err := s.verify(t.Context(), &workloads[i], d); err == nil {
+			t.Errorf("%s: an echo passes", workloads[i].name)
 		}
 	}
 }
@@ -114,15 +157,12 @@ func TestInterrupted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds gslb")
 	}
-	t.Setenv("TMPDIR", t.TempDir())
-	o := &options{
-		Servers: []string{"gslb"}, Workloads: []string{"static"}, Seconds: 60, Repeat: 1, Networks: 2500, Names: 100,
-		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"),
-	}
+	o := testOptions(t, "dns")
+	o.Seconds, o.Workloads = 60, []string{"static"}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	time.AfterFunc(2*time.Second, cancel) // while it builds or measures: either must end the same way
-	if err := compare(ctx, o, io.Discard); err == nil {
+	if err := benchmark(ctx, o, io.Discard); err == nil {
 		t.Error("ended without an error")
 	}
 	if _, err := os.Stat(o.Out); !errors.Is(err, os.ErrNotExist) {

@@ -7,68 +7,121 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
 )
 
-// echoCommand is how this program starts itself as the limit row.
-const echoCommand = "echo"
-
-// contestant is a server that takes part, or the echo.
+// contestant is a server that takes part, or an echo.
 type contestant struct {
 	title   string
 	version string
 	path    string
-	peer    *peer // nil: the echo
-	can     abilities
-	steer   bool              // false once it failed to start with the steered name
+	peer    *peer             // nil: an echo
+	echo    []string          // arguments of an echo; ADDRESS stands for where it listens
+	can     abilities         // of the peer, less what it failed to start with
 	note    string            // for the page
 	faults  map[string]string // by workload: why it was not measured
 }
 
+// isEcho tells the limit rows from servers.
+func (c *contestant) isEcho() bool { return c.peer == nil }
+
+// everything is what an echo can.
+var everything = abilities{true, true, true, true, true}
+
 // server is a contestant that runs.
 type server struct {
 	*process
-	address string // host:port
-	judged  bool   // answers must be right: not so those of the echo
+	address string        // host:port
+	judged  bool          // answers must be right: not so those of the echo
+	loading time.Duration // CPU time until the first answer
+}
+
+// job is how a server is to be started.
+type job struct {
+	cpu     int           // core; -1: any
+	workers int           // threads or processes for UDP
+	needs   abilities     // of the workloads to come
+	within  time.Duration // until it answers
+}
+
+// lastResorts are what a server that does not start is tried without, in turn.
+var lastResorts = []struct {
+	without string
+	drop    func(a *abilities)
+}{
+	{"the signed zone", func(a *abilities) { a.signed = false }},
+	{"the name by operator", func(a *abilities) { a.operator = false }},
+	{"the steered name", func(a *abilities) { a.steer, a.ecs = false, false }},
+}
+
+// begin starts the contestant with all that is needed and it can; what it fails to
+// start with is left out, and said in its note.
+func (c *contestant) begin(ctx context.Context, j job, d *dataset, dir string) (*server, error) {
+	s, err := c.start(ctx, j, d, dir)
+	for _, last := range lastResorts {
+		if err == nil || ctx.Err() != nil || c.isEcho() {
+			break
+		}
+		before := c.can.both(j.needs)
+		last.drop(&c.can)
+		if c.can.both(j.needs) == before {
+			continue
+		}
+		c.note = fmt.Sprintf("does not start with %s: %v", last.without, err)
+		s, err = c.start(ctx, j, d, dir)
+	}
+	return s, err
 }
 
 // start configures and starts c in a directory below dir and waits until it answers.
-func (c *contestant) start(ctx context.Context, o *options, d *dataset, dir string) (*server, error) {
+func (c *contestant) start(ctx context.Context, j job, d *dataset, dir string) (*server, error) {
 	own, err := os.MkdirTemp(dir, "server-")
 	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(own, 0o755); err != nil { // it may drop privileges
 		return nil, err
 	}
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port), judged: c.peer != nil}
-	args := []string{echoCommand, s.address}
-	if c.peer != nil {
-		if args, err = c.peer.configure(&setup{dir: own, port: port, steer: c.steer, data: d}); err != nil {
+	s := &server{address: fmt.Sprintf("127.0.0.1:%d", port), judged: !c.isEcho()}
+	args := slices.Clone(c.echo)
+	for i, a := range args {
+		args[i] = strings.NewReplacer("ADDRESS", s.address, "PORT", fmt.Sprint(port)).Replace(a)
+	}
+	if !c.isEcho() {
+		if args, err = c.peer.configure(&setup{dir: own, port: port, with: c.can.both(j.needs), workers: j.workers, data: d}); err != nil {
 			return nil, err
 		}
 	}
-	if s.process, err = startProcess(o.ServerCPU, own, c.path, args...); err != nil {
+	if s.process, err = startProcess(j.cpu, own, c.path, args...); err != nil {
 		return nil, err
 	}
-	if err := s.waitReady(ctx); err != nil {
+	if err := s.waitReady(ctx, j.within, staticName(0)); err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.loading, err = s.cpuTime()
+	if err != nil {
 		s.stop()
 		return nil, err
 	}
 	return s, nil
 }
 
-// waitReady polls until the server answers for its zones. A minute is for the
-// servers that read a large database on a busy machine.
-func (s *server) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+// waitReady polls until the server answers for its zones.
+func (s *server) waitReady(ctx context.Context, within time.Duration, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	client := dns.Client{Timeout: 200 * time.Millisecond}
 	for {
-		m, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(staticName(0), dns.TypeA), s.address)
+		m, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, dns.TypeA), s.address)
 		if err == nil && m.Rcode == dns.RcodeSuccess {
 			return nil
 		}
@@ -99,33 +152,6 @@ func freePort() (int, error) {
 		}
 	}
 	return 0, errors.New("no port of 127.0.0.1 is free for both UDP and TCP")
-}
-
-// contestants are the echo and the peers of o that are there; missing are the
-// titles of the others.
-func contestants(ctx context.Context, o *options, tools string) (found []*contestant, missing []string, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, nil, err
-	}
-	found = append(found, &contestant{title: "echo", version: "the limit in Go: no DNS at all", path: self, can: abilities{steer: true, ecs: true}, faults: map[string]string{}})
-	for _, name := range o.Servers {
-		for i := range peers {
-			p := &peers[i]
-			if p.name != name {
-				continue
-			}
-			path, ok := p.path(tools)
-			if !ok {
-				missing = append(missing, p.title)
-				continue
-			}
-			found = append(found, &contestant{
-				title: p.title, version: p.versionOf(ctx, path), path: path, peer: p, can: p.can, steer: p.can.steer, faults: map[string]string{},
-			})
-		}
-	}
-	return found, missing, nil
 }
 
 // loadgen is the generator's binary among the tools.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/netip"
 	"time"
 
@@ -15,34 +13,42 @@ import (
 
 // verifier asks a server single questions whose answers are known.
 type verifier struct {
-	client  dns.Client
-	address string
-	data    *dataset
+	client dns.Client
+	server string // host:port
+	data   *dataset
 }
 
 // verify returns what the server answers wrongly for the workload, nil if
 // nothing.
 func (s *server) verify(ctx context.Context, w *workload, d *dataset) error {
-	v := verifier{client: dns.Client{Timeout: 2 * time.Second}, address: s.address, data: d}
+	v := verifier{client: dns.Client{Timeout: 2 * time.Second}, server: s.address, data: d}
 	if w.tcp {
 		v.client.Net = "tcp"
 	}
 	switch w.name {
-	case "static", "tcp":
+	case "static", "tcp", "tcp-new":
 		return v.static(ctx)
 	case "nxdomain":
 		return v.missing(ctx)
 	case "source":
-		return v.steered(ctx, nil)
+		return v.steered(ctx, netip.Prefix{})
 	case "ecs":
-		return v.subnets(ctx)
+		return v.subnets(ctx, d.subnets4, v.steered)
+	case "ecs6":
+		return v.subnets(ctx, d.subnets6, v.steered)
+	case "operator":
+		return v.subnets(ctx, d.operatorSubnets, v.byOperator)
+	case "static-do":
+		return v.signedStatic(ctx)
+	case "nxdomain-do":
+		return v.signedMissing(ctx)
 	}
-	return errors.Join(v.static(ctx), v.missing(ctx), v.subnets(ctx))
+	return errors.Join(v.static(ctx), v.missing(ctx), v.subnets(ctx, d.subnets4, v.steered))
 }
 
 func (v *verifier) static(ctx context.Context) error {
 	for _, i := range []int{0, 1, v.data.names / 2, v.data.names - 1} {
-		m, err := v.ask(ctx, staticName(i), nil)
+		m, err := v.ask(ctx, staticName(i), netip.Prefix{}, false)
 		if err != nil {
 			return err
 		}
@@ -54,7 +60,7 @@ func (v *verifier) static(ctx context.Context) error {
 }
 
 func (v *verifier) missing(ctx context.Context) error {
-	m, err := v.ask(ctx, "zzzzzzzzzzzz."+staticZone, nil)
+	m, err := v.ask(ctx, "kkkkkkkkkkkk."+staticZone, netip.Prefix{}, false)
 	if err != nil {
 		return err
 	}
@@ -64,71 +70,159 @@ func (v *verifier) missing(ctx context.Context) error {
 	return nil
 }
 
-// subnets asks as clients of many networks.
-func (v *verifier) subnets(ctx context.Context) error {
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 200 {
-		client := netip.AddrFrom4([4]byte{byte(11 + random.IntN(110)), byte(random.Uint32()), byte(random.Uint32()), 0})
-		if err := v.steered(ctx, &client); err != nil {
+// subnets asks as clients of many of the file's networks.
+func (v *verifier) subnets(ctx context.Context, file string, ask func(context.Context, netip.Prefix) error) error {
+	all, err := readSubnets(file)
+	if err != nil {
+		return err
+	}
+	for i := range 200 {
+		if err := ask(ctx, all[i*len(all)/200]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// steered asks for the steered name, with the client in a client subnet unless
-// it is nil: then it is this host.
-func (v *verifier) steered(ctx context.Context, client *netip.Addr) error {
-	who := netip.MustParseAddr("127.0.0.1")
-	if client != nil {
-		who = *client
+// steered asks for the name steered by country, with the client in a client subnet
+// unless it is the zero prefix: then it is this host.
+func (v *verifier) steered(ctx context.Context, client netip.Prefix) error {
+	who := client
+	if !client.IsValid() {
+		who = netip.MustParsePrefix("127.0.0.1/32")
 	}
-	country, known, err := countryOf(v.data.database, who)
-	if err != nil || !known {
-		return err
-	}
-	m, err := v.ask(ctx, steeredName, client)
-	if err != nil {
-		return err
-	}
-	if got := addressOf(m); got != addressFor(country) {
-		return fmt.Errorf("%s A for %s in %q: answer %v (%s), must be %s", steeredName, who, country, got, dns.RcodeToString[m.Rcode], addressFor(country))
-	}
-	return nil
-}
-
-// countryOf is the judge: the database read by another library's code than any
-// server's. known is false for networks that have a registered country only,
-// which some servers take for the country.
-func countryOf(database string, who netip.Addr) (country string, known bool, err error) {
-	db, err := maxminddb.Open(database)
-	if err != nil {
-		return "", false, err
-	}
-	defer db.Close()
 	var record struct {
 		Country struct {
 			ISOCode string `maxminddb:"iso_code"`
 		} `maxminddb:"country"`
 	}
-	found := db.Lookup(who)
-	if err := found.Decode(&record); err != nil {
-		return "", false, err
+	// Some servers take the registered country of a network that has no other for
+	// its country: such networks are not asked about.
+	found, whole, err := lookUp(v.data.database, who, &record)
+	if err != nil || !whole || found && record.Country.ISOCode == "" {
+		return err
 	}
-	return record.Country.ISOCode, record.Country.ISOCode != "" || !found.Found(), nil
+	return v.address(ctx, steeredName, client, addressFor(record.Country.ISOCode))
 }
 
-func (v *verifier) ask(ctx context.Context, name string, client *netip.Addr) (*dns.Msg, error) {
-	q := new(dns.Msg).SetQuestion(name, dns.TypeA)
-	q.RecursionDesired = false
-	q.SetEdns0(1232, false)
-	if client != nil {
-		opt := q.IsEdns0()
-		opt.Option = append(opt.Option, &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IP(client.AsSlice())})
+// byOperator asks for the name steered by autonomous system.
+func (v *verifier) byOperator(ctx context.Context, client netip.Prefix) error {
+	var record struct {
+		Number uint32 `maxminddb:"autonomous_system_number"`
 	}
-	m, _, err := v.client.ExchangeContext(ctx, q, v.address)
+	_, whole, err := lookUp(v.data.operators, client, &record)
+	if err != nil || !whole {
+		return err
+	}
+	return v.address(ctx, operatorName, client, addressForOperator(record.Number))
+}
+
+// address asks for a name that must have this one address.
+func (v *verifier) address(ctx context.Context, name string, client netip.Prefix, want netip.Addr) error {
+	m, err := v.ask(ctx, name, client, false)
 	if err != nil {
-		return nil, fmt.Errorf("%s A: %w", name, err)
+		return err
+	}
+	if got := addressOf(m); got != want {
+		return fmt.Errorf("%s A for %s: answer %v (%s), must be %s", name, client, got, dns.RcodeToString[m.Rcode], want)
+	}
+	return nil
+}
+
+// lookUp is the judge: the database read by another library's code than any
+// server's. whole is false for networks that the database divides, of which there
+// is no one right answer.
+func lookUp(database string, who netip.Prefix, record any) (found, whole bool, err error) {
+	db, err := maxminddb.Open(database)
+	if err != nil {
+		return false, false, err
+	}
+	defer db.Close()
+	result := db.Lookup(who.Addr())
+	if err := result.Decode(record); err != nil {
+		return false, false, err
+	}
+	return result.Found(), result.Prefix().Bits() <= who.Bits(), nil
+}
+
+// signedStatic and signedMissing look at the shape of the answer and at whether its
+// signatures hold.
+func (v *verifier) signedStatic(ctx context.Context) error {
+	m, err := v.ask(ctx, staticLabel(1)+"."+signedZone, netip.Prefix{}, true)
+	if err != nil {
+		return err
+	}
+	return v.signatures(ctx, m.Answer, dns.TypeA)
+}
+
+func (v *verifier) signedMissing(ctx context.Context) error {
+	m, err := v.ask(ctx, "kkkkkkkkkkkk."+signedZone, netip.Prefix{}, true)
+	if err != nil {
+		return err
+	}
+	if m.Rcode != dns.RcodeNameError {
+		return fmt.Errorf("a name that does not exist in the signed zone: %s, must be NXDOMAIN", dns.RcodeToString[m.Rcode])
+	}
+	return errors.Join(v.signatures(ctx, m.Ns, dns.TypeSOA), v.signatures(ctx, m.Ns, dns.TypeNSEC))
+}
+
+// signatures verifies all RRSIG records that cover the type, of which there must be some.
+func (v *verifier) signatures(ctx context.Context, section []dns.RR, rrtype uint16) error {
+	keys, err := v.askType(ctx, signedZone, dns.TypeDNSKEY, netip.Prefix{}, true)
+	if err != nil {
+		return err
+	}
+	var key *dns.DNSKEY
+	for _, rr := range keys.Answer {
+		if k, ok := rr.(*dns.DNSKEY); ok {
+			key = k
+		}
+	}
+	if key == nil {
+		return fmt.Errorf("%s has no DNSKEY record: does not serve zones that were signed beforehand", signedZone)
+	}
+	found := 0
+	for _, rr := range section {
+		sig, ok := rr.(*dns.RRSIG)
+		if !ok || sig.TypeCovered != rrtype {
+			continue
+		}
+		var set []dns.RR
+		for _, rr := range section {
+			if rr.Header().Rrtype == rrtype && rr.Header().Name == sig.Hdr.Name {
+				set = append(set, rr)
+			}
+		}
+		if err := sig.Verify(key, set); err != nil {
+			return fmt.Errorf("the signature of %s %s: %w", sig.Hdr.Name, dns.TypeToString[rrtype], err)
+		}
+		found++
+	}
+	if found == 0 {
+		return fmt.Errorf("an answer from the signed zone has no signature of its %s records", dns.TypeToString[rrtype])
+	}
+	return nil
+}
+
+func (v *verifier) ask(ctx context.Context, name string, client netip.Prefix, do bool) (*dns.Msg, error) {
+	return v.askType(ctx, name, dns.TypeA, client, do)
+}
+
+// askType asks, with the client in a client subnet unless it is the zero prefix.
+func (v *verifier) askType(ctx context.Context, name string, qtype uint16, client netip.Prefix, do bool) (*dns.Msg, error) {
+	q := new(dns.Msg).SetQuestion(name, qtype)
+	q.RecursionDesired = false
+	q.SetEdns0(1232, do)
+	if client.IsValid() {
+		ecs := &dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: uint8(client.Bits()), Address: client.Addr().AsSlice()}
+		if client.Addr().Is6() {
+			ecs.Family = 2
+		}
+		q.IsEdns0().Option = append(q.IsEdns0().Option, ecs)
+	}
+	m, _, err := v.client.ExchangeContext(ctx, q, v.server)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", name, dns.TypeToString[qtype], err)
 	}
 	return m, nil
 }

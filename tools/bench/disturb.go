@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// disturbance is something that happens to a node while it serves.
+type disturbance struct {
+	title, about string
+	// run goes on until ctx ends and returns how many changes the node has put in force.
+	run func(n *node, ctx context.Context) (changes int, err error)
+}
+
+var disturbances = []disturbance{
+	{"health flips", "a site forced down and taken back, ten changes a second, through the API and etcd", (*node).flip},
+	{"geo database reloads", "the database file replaced by another one, again as soon as it is in use", (*node).replaceDatabase},
+	{"zone reloads", "a zone file replaced and SIGHUP sent, again as soon as the new serial is served", (*node).reloadZone},
+}
+
+// disturbed is what one disturbance did under one load.
+type disturbed struct {
+	rates     []float64 // answers per second, over those of the quiet slice beside it
+	sent      uint64
+	lost      uint64
+	wrong     uint64
+	heldBack  uint64
+	changes   int
+	p99       []float64 // µs
+	p99Before []float64
+}
+
+// loadLevel is how hard the node is asked.
+type loadLevel struct {
+	title string
+	share float64 // of what it can; 0: as fast as it answers
+}
+
+var loadLevels = []loadLevel{{"half of full load", 0.5}, {"full load", 0}}
+
+// disturb measures gslb under load, quiet and disturbed slices in turn.
+func disturb(ctx context.Context, o *options, dir string, progress io.Writer) (part string, plots map[string]string, err error) {
+	began, machine := time.Now(), thisMachine()
+	w := workloadNamed("mix")
+	d, err := newDataset(ctx, o, w.needs, dir, dir)
+	if err != nil {
+		return "", nil, err
+	}
+	original := *d
+	d.database, d.static = filepath.Join(dir, "in-use.mmdb"), filepath.Join(dir, "in-use.zone")
+	zone, err := os.ReadFile(original.static)
+	if err := errors.Join(err, withEpoch(original.database, d.database, firstEpoch), os.WriteFile(d.static, zone, 0o644)); err != nil {
+		return "", nil, err
+	}
+	path, _ := gslb.path(dir)
+	who := &contestant{title: gslb.title, version: gslb.versionOf(ctx, path), path: path, peer: &gslb, can: gslb.can, faults: map[string]string{}}
+	results := map[string]map[string]*disturbed{}
+	for range o.Repeat {
+		n, err := startNode(ctx, who, w, d, &original, dir)
+		if err != nil {
+			return "", nil, err
+		}
+		err = n.turns(ctx, o, w, results, progress)
+		n.stop()
+		if err != nil {
+			return "", nil, err
+		}
+	}
+	machine.loadAfter = loadAverage()
+	return disturbPage(o, began, &machine, who, results), nil, nil
+}
+
+// turns measures each disturbance under each load, with a quiet slice before.
+func (n *node) turns(ctx context.Context, o *options, w *workload, results map[string]map[string]*disturbed, progress io.Writer) error {
+	if err := n.verify(ctx, w, n.data); err != nil {
+		return err
+	}
+	p := o.pressure()
+	full, err := n.slice(ctx, p, w)
+	if err != nil {
+		return err
+	}
+	for range o.Rounds {
+		for _, level := range loadLevels {
+			p := p
+			if level.share > 0 {
+				// A window for 0.2 s of queries: what a pause holds back must still be asked.
+				p.rate = level.share * full.Rate
+				p.inflight = min(int(p.rate*0.1), 1<<14)
+			}
+			for _, what := range disturbances {
+				quiet, err := n.slice(ctx, p, w)
+				if err != nil {
+					return err
+				}
+				got, changes, err := n.during(ctx, what, p, w)
+				if err != nil {
+					return fmt.Errorf("%s: %w", what.title, err)
+				}
+				if results[level.title] == nil {
+					results[level.title] = map[string]*disturbed{}
+				}
+				if results[level.title][what.title] == nil {
+					results[level.title][what.title] = &disturbed{}
+				}
+				results[level.title][what.title].add(&quiet, &got, changes)
+				fmt.Fprintf(progress, "%-17s %-20s %7.0f answers/s, quiet %7.0f: %.3f; %d lost, %d wrong, %d changes\n", level.title, what.title,
+					got.Rate, quiet.Rate, got.Rate/quiet.Rate, got.Lost, got.wrong(), changes)
+			}
+		}
+	}
+	return nil
+}
+
+// wrong counts the answers that were not right. In the mix the client subnet of
+// names that are not steered need not come back.
+func (r *generated) wrong() uint64 { return r.Mismatches - r.Reasons["ecs"] }
+
+func (d *disturbed) add(quiet, got *generated, changes int) {
+	d.rates = append(d.rates, got.Rate/quiet.Rate)
+	d.sent += got.Sent
+	d.lost += got.Lost
+	d.wrong += got.wrong()
+	d.heldBack += got.HeldBack
+	d.changes += changes
+	d.p99, d.p99Before = append(d.p99, got.Latency.P99), append(d.p99Before, quiet.Latency.P99)
+}
+
+// slice measures the node once, quiet or not.
+func (n *node) slice(ctx context.Context, p pressure, w *workload) (generated, error) {
+	warm := p
+	warm.length = min(warmUp, p.length)
+	if _, err := n.load(ctx, warm, w, n.data, n.tools); err != nil {
+		return generated{}, err
+	}
+	return n.load(ctx, p, w, n.data, n.tools)
+}
+
+// during measures while the disturbance goes on, which must have done something.
+func (n *node) during(ctx context.Context, what disturbance, p pressure, w *workload) (generated, int, error) {
+	disturbing, stop := context.WithCancel(ctx)
+	defer stop()
+	type outcome struct {
+		changes int
+		err     error
+	}
+	ended := make(chan outcome, 1)
+	go func() { // ends with stop
+		changes, err := what.run(n, disturbing)
+		ended <- outcome{changes, err}
+	}()
+	r, err := n.slice(ctx, p, w)
+	stop()
+	o := <-ended
+	if err == nil && ctx.Err() == nil && o.changes == 0 {
+		o.err = errors.Join(o.err, errors.New("no change came into force during the measurement: use a longer one (-seconds)"))
+	}
+	return r, o.changes, errors.Join(err, o.err)
+}
+
+func disturbPage(o *options, began time.Time, m *machine, who *contestant, results map[string]map[string]*disturbed) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## Changes under load\n\n```sh\n%s\n```\n\n", o.commandLine())
+	b.WriteString(conditions(began, m, []*contestant{who}, nil))
+	b.WriteString("| load | meanwhile | changes in force | answers, × quiet | middle half | queries | lost | wrong | p99 µs, quiet | p99 µs |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, level := range loadLevels {
+		for _, what := range disturbances {
+			d := results[level.title][what.title]
+			if d == nil {
+				continue
+			}
+			r := spreadOf(d.rates)
+			fmt.Fprintf(&b, "| %s | %s | %d | %.3f | %.3f to %.3f | %d | %d | %d | %.0f | %.0f |\n", level.title, what.title, d.changes, r.median, r.low, r.high,
+				d.sent, d.lost, d.wrong, spreadOf(d.p99Before).median, spreadOf(d.p99).median)
+		}
+	}
+	b.WriteString("\n")
+	for _, what := range disturbances {
+		fmt.Fprintf(&b, "- *%s*: %s.\n", what.title, what.about)
+	}
+	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Each slice of %v s has a quiet one of the same load right before it, and the answers are compared slice by slice: %d starts
+  with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong below full load.
+- gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core has time: on a machine
+  with two cores, at full load, it takes that time from the worker or from the generator, and the rate falls by what it takes. Half of full load leaves time for it.
+- The City database is %s. Changes are counted when they are in force: by the answer of the steered name, by the database's build time and by the zone's serial.
+`, o.Seconds, o.Repeat, o.Rounds, m.cores, o.LoadCPU, databaseName(o))
+	return b.String()
+}
+
+func databaseName(o *options) string {
+	if o.City != "" {
+		return "`" + filepath.Base(o.City) + "`"
+	}
+	return fmt.Sprintf("made up of about %d networks (`mkgeo -random`)", o.Networks)
+}

@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"syscall"
+	"time"
+
+	"gslb/health"
+)
+
+// firstEpoch is when the database says it was built, before it is replaced.
+const firstEpoch = 1767225600
+
+// node is a gslb that things happen to.
+type node struct {
+	*server
+	api      string // host:port
+	tools    string
+	data     *dataset // what it serves: copies that are replaced
+	original *dataset
+	client   netip.Prefix // of a country with a site of its own
+	home     site         // that site
+	epoch    uint32
+	serial   uint32
+}
+
+// startNode starts gslb with its API, on any core.
+func startNode(ctx context.Context, who *contestant, w *workload, d, original *dataset, dir string) (*node, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	withAPI := *d
+	withAPI.api = fmt.Sprintf("127.0.0.1:%d", port)
+	n := &node{api: withAPI.api, tools: dir, data: d, original: original, epoch: firstEpoch, serial: 1}
+	if err := n.findClient(); err != nil {
+		return nil, err
+	}
+	n.server, err = who.start(ctx, job{cpu: -1, workers: 1, needs: w.needs, within: 2 * time.Minute}, &withAPI, dir)
+	return n, err
+}
+
+// findClient looks for a network of one country whose site can be put down.
+func (n *node) findClient() error {
+	all, err := readSubnets(n.data.subnets4)
+	if err != nil {
+		return err
+	}
+	for _, p := range all[:min(len(all), 2000)] {
+		var record struct {
+			Country struct {
+				ISOCode string `maxminddb:"iso_code"`
+			} `maxminddb:"country"`
+		}
+		_, whole, err := lookUp(n.data.database, p, &record)
+		if err != nil {
+			return err
+		}
+		for _, s := range sites[1:] {
+			if whole && s.address == addressFor(record.Country.ISOCode).String() {
+				n.client, n.home = p, s
+				return nil
+			}
+		}
+	}
+	return errors.New("the database has no client network of a country with a site")
+}
+
+// every calls f in turn until ctx ends.
+func every(ctx context.Context, pause time.Duration, f func() error) error {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := f(); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// flip forces the site down and takes that back, ten times a second in all, and
+// counts how often the answer to its client changes. In the end the site is up.
+func (n *node) flip(ctx context.Context) (changes int, err error) {
+	watched := make(chan int, 1)
+	go func() { watched <- n.watchAnswers(ctx) }() // ends with ctx
+	down := false
+	err = every(ctx, 100*time.Millisecond, func() error {
+		down = !down
+		return n.force(ctx, down)
+	})
+	changes = <-watched
+	return changes, errors.Join(err, n.force(context.WithoutCancel(ctx), false))
+}
+
+// watchAnswers counts how often the steered name's answer to the client changes.
+func (n *node) watchAnswers(ctx context.Context) (changes int) {
+	v := verifier{server: n.address, data: n.data}
+	v.client.Timeout = time.Second
+	var before netip.Addr
+	_ = every(ctx, 10*time.Millisecond, func() error {
+		m, err := v.ask(ctx, steeredName, n.client, false)
+		if err != nil {
+			return nil // loadgen counts what is lost
+		}
+		now := addressOf(m)
+		if before.IsValid() && now != before {
+			changes++
+		}
+		before = now
+		return nil
+	})
+	return changes
+}
+
+// force puts the site down, or takes that back.
+func (n *node) force(ctx context.Context, down bool) error {
+	method, url, body := http.MethodDelete, "/api/v1/override/"+n.home.name, []byte(nil)
+	if down {
+		text, err := json.Marshal(health.Override{Site: n.home.name, Kind: health.ForceDown, Who: "bench", Why: "a flip under load"})
+		if err != nil {
+			return err
+		}
+		method, url, body = http.MethodPost, "/api/v1/override", text
+	}
+	_, err := n.call(ctx, method, url, body)
+	return err
+}
+
+// call asks the node's API.
+func (n *node) call(ctx context.Context, method, path string, body []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+n.api+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode >= 300 {
+		err = fmt.Errorf("%s %s: %s: %.200s", method, path, resp.Status, text)
+	}
+	return text, err
+}
+
+// metric waits until the metric has the value; false when ctx ended before.
+func (n *node) metric(ctx context.Context, line *regexp.Regexp, want uint32) (bool, error) {
+	for ctx.Err() == nil {
+		text, err := n.call(ctx, http.MethodGet, "/metrics", nil)
+		if err != nil {
+			return false, err
+		}
+		if m := line.FindSubmatch(text); m != nil {
+			if value, err := strconv.ParseFloat(string(m[1]), 64); err == nil && uint32(value) == want {
+				return true, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return false, nil
+}
+
+var (
+	builtMetric  = regexp.MustCompile(`(?m)^gslb_geo_database_build_timestamp_seconds\{.*\} (\S+)$`)
+	serialMetric = regexp.MustCompile(`(?m)^gslb_zone_serial\{zone="` + regexp.QuoteMeta(staticZone) + `?"\} (\S+)$`)
+)
+
+// replaceDatabase replaces the City database by one that was built later, again
+// and again, and counts those that came into use.
+func (n *node) replaceDatabase(ctx context.Context) (changes int, err error) {
+	for ctx.Err() == nil {
+		n.epoch++
+		if err := withEpoch(n.original.database, n.data.database, n.epoch); err != nil {
+			return changes, err
+		}
+		done, err := n.metric(ctx, builtMetric, n.epoch)
+		if err != nil && ctx.Err() == nil {
+			return changes, err
+		}
+		if done {
+			changes++
+		}
+	}
+	return changes, nil
+}
+
+// reloadZone gives the static zone another serial and has the node reload, again
+// and again, and counts the serials that were served.
+func (n *node) reloadZone(ctx context.Context) (changes int, err error) {
+	zone, err := os.ReadFile(n.original.static)
+	if err != nil {
+		return 0, err
+	}
+	for ctx.Err() == nil {
+		n.serial++
+		text := bytes.Replace(zone, []byte("hostmaster 1 "), fmt.Appendf(nil, "hostmaster %d ", n.serial), 1)
+		aside := n.data.static + ".new"
+		if err := errors.Join(os.WriteFile(aside, text, 0o644), os.Rename(aside, n.data.static), n.signal(syscall.SIGHUP)); err != nil {
+			return changes, err
+		}
+		done, err := n.metric(ctx, serialMetric, n.serial)
+		if err != nil && ctx.Err() == nil {
+			return changes, err
+		}
+		if done {
+			changes++
+		}
+	}
+	return changes, nil
+}

@@ -18,12 +18,13 @@ import (
 //	3  dnsserver -> zones steer geo health afxdp
 //	2  zones -> steer geo          balancer -> health health/probe store
 //	1  steer -> geo health         health/probe -> health         health/fleet -> health store
-//	0  geo   health   store   afxdp
+//	0  geo   health   store   afxdp   dnssec
 var rooms = map[string][]string{
 	"geo":          {},
 	"health":       {},
 	"store":        {},
 	"afxdp":        {},
+	"dnssec":       {},
 	"steer":        {"geo", "health"},
 	"health/probe": {"health"},
 	"health/fleet": {"health", "store"},

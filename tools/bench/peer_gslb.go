@@ -66,7 +66,7 @@ listen = %q
 	return b.String()
 }
 
-// gslbCountries steers steeredName.
+// gslbCountries steers steeredName. The second tier is for when the site is down.
 func gslbCountries(b *strings.Builder) {
 	fmt.Fprintf(b, "\n[[steer]]\nname = %q\nanswer = \"address\"\nttl = \"%ds\"\n", steeredName, ttl)
 	for _, site := range sites[1:] {
@@ -74,7 +74,7 @@ func gslbCountries(b *strings.Builder) {
 		for _, p := range site.places {
 			countries = append(countries, fmt.Sprintf("%q", p.country))
 		}
-		fmt.Fprintf(b, "  [[steer.rule]]\n  country = [%s]\n  to = [%q]\n", strings.Join(countries, ", "), site.name)
+		fmt.Fprintf(b, "  [[steer.rule]]\n  country = [%s]\n  to = [%q, %q]\n", strings.Join(countries, ", "), site.name, sites[0].name)
 	}
 	fmt.Fprintf(b, "  [[steer.rule]]\n  to = [%q]\n", sites[0].name)
 }
@@ -83,7 +83,7 @@ func gslbCountries(b *strings.Builder) {
 func gslbOperators(b *strings.Builder) {
 	fmt.Fprintf(b, "\n[[steer]]\nname = %q\nanswer = \"address\"\nttl = \"%ds\"\n", operatorName, ttl)
 	for _, site := range sites[1:] {
-		fmt.Fprintf(b, "  [[steer.rule]]\n  asn = [%d]\n  to = [%q]\n", site.asn, site.name)
+		fmt.Fprintf(b, "  [[steer.rule]]\n  asn = [%d]\n  to = [%q, %q]\n", site.asn, site.name, sites[0].name)
 	}
 	fmt.Fprintf(b, "  [[steer.rule]]\n  to = [%q]\n", sites[0].name)
 }

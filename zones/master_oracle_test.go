@@ -1,8 +1,10 @@
 package zones
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -70,6 +72,7 @@ var differs = []struct {
 }{
 	{"a carriage return is white space; the library joins what it parts", regexp.MustCompile(`\r`)},
 	{"a parenthesis ends a field; the library reads a(b as ab", regexp.MustCompile(`[^\s()][()]|[()][^\s()]`)},
+	{"a line break between parentheses is white space; the library joins what it parts", regexp.MustCompile(`(?s)\(.*\S\n\S`)},
 	{"records that $GENERATE makes take the file's TTL, in the library 3600; and escapes in its template stay", regexp.MustCompile(`(?i)generate`)},
 	{"an IPSECKEY record of the library reads on into the next line", regexp.MustCompile(`(?i)ipseckey|type45\b`)},
 	{"an escaped line break ends the line", regexp.MustCompile(`\\\n`)},
@@ -148,7 +151,7 @@ func TestTypesAsLibrary(t *testing.T) {
 	}
 }
 
-// An address is read as net/netip does, and every name as the library does.
+// FuzzMaster compares what both read, and what a buffer that ends in another place makes of it.
 func FuzzMaster(f *testing.F) {
 	for _, text := range seeds(f) {
 		f.Add(text)
@@ -160,7 +163,6 @@ func FuzzMaster(f *testing.F) {
 		sameAsLibrary(t, text)
 		var c collector
 		var m master
-		// Where the buffer ends must not matter: the same again, a few octets at a time.
 		m.files = []*masterFile{{master: &m, text: shortText(16)}}
 		_, errs := m.read("abc.com.", "z", []byte("\x03abc\x03com\x00"), strings.NewReader(text), &c)
 		got, _, faults := ours(text)
@@ -177,3 +179,46 @@ func FuzzMaster(f *testing.F) {
 
 // shortText makes a text with a buffer of so many octets.
 func shortText(size int) text { return text{buf: make([]byte, 0, size)} }
+
+// FuzzGenerate compares templates of $GENERATE. The library gives what it makes
+// the TTL 3600, and takes backslashes out of a template.
+func FuzzGenerate(f *testing.F) {
+	for _, s := range []string{"h$ A 192.0.2.$", "$ 3600 IN A 192.0.2.${1}", "${0,3,x}.x TXT \"$ ${2,2,o}\" $$", "h${-1,1,d} MX ${0,0,X} m$.", "a A 192.0.2.${300}", "h$ NS ${"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, template string) {
+		if strings.ContainsAny(template, "\\\r\n();") || strings.Contains(template, "$$") {
+			return
+		}
+		text := "$TTL 3600\n$GENERATE 1-5/2 " + template + "\n"
+		got, _, faults := ours(text)
+		want, err := theirs(text)
+		if len(faults) == 0 && err == nil && strings.Join(got, "\n") != strings.Join(want, "\n") {
+			t.Errorf("%q makes\n%s\nin the library\n%s", template, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// FuzzAddress compares addresses with net/netip.
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"192.0.2.1", "1.2.3", "1.2.3.4.", "01.2.3.4", "256.1.1.1", "::", "::1", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8", "1::2::3",
+		"1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "::ffff:1.2.3.4", "1:2:3:4:5:6:7:1.2.3.4", "12345::", ":1", "1:", "::1%eth0", "fe80::a:1.2.3.4:5", "1::1.2.3", ":::"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := netip.ParseAddr(s)
+		v4, ok4 := appendIPv4([]byte("x"), []byte(s))
+		v6, ok6 := appendIPv6([]byte("x"), []byte(s))
+		if err == nil && want.Zone() != "" {
+			err = errors.New("a zone is no part of an address")
+		}
+		switch {
+		case err != nil && (ok4 || ok6):
+			t.Errorf("%q is read as %x or %x, but is no address", s, v4, v6)
+		case err == nil && (ok4 != want.Is4() || ok6 != want.Is6()):
+			t.Errorf("%q: IPv4 %v, IPv6 %v, want %v", s, ok4, ok6, want)
+		case err == nil && ok4 && string(v4[1:]) != string(want.AsSlice()), err == nil && ok6 && string(v6[1:]) != string(want.AsSlice()):
+			t.Errorf("%q is read as %x or %x, want %x", s, v4[1:], v6[1:], want.AsSlice())
+		}
+	})
+}

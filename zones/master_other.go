@@ -55,7 +55,10 @@ func (f *masterFile) readOther(fields []token) bool {
 	line := fmt.Appendf(nil, ". 0 IN %s", dns.Type(f.rrtype))
 	ends := make([]int, len(fields)) // where each field ends in line
 	for i, t := range fields {
-		line = append(line, ' ')
+		// A quoted value stands at its key without a blank: alpn="h2,h3" (RFC 9460, section 2.1).
+		if !t.quoted || i == 0 || fields[i-1].end < t.start-1 {
+			line = append(line, ' ')
+		}
 		line = f.appendRaw(line, t)
 		ends[i] = len(line)
 	}

@@ -17,6 +17,9 @@ const minUDPSize = 512
 // maxMessage is the largest message (RFC 1035, section 4.2.2).
 const maxMessage = 65535
 
+// maxRecordHead is what an answer may take past maxMessage while it is written.
+const maxRecordHead = zones.MaxRecordHead
+
 // responder turns queries into answers. Each goroutine that serves has its
 // own, so that nothing is shared and nothing needs to be allocated.
 type responder struct {
@@ -27,7 +30,9 @@ type responder struct {
 
 	q   Query
 	res zones.Result
-	enc encoder
+	enc zones.Encoder
+	// encodes is set where answers that are ready are not to be used, for tests.
+	encodes bool
 
 	// Of the last answer, for explaining it.
 	scope  uint8
@@ -72,20 +77,36 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	if q.Type == dns.TypeOPT {
 		return w.finish(out, out, counts{}, dns.RcodeFormatError, false, false, noError)
 	}
-	g.DB.Lookup(q.Name, q.Type, &w.res)
-	ede := noError
-	if w.res.Outcome == zones.Tailored {
-		ede = g.caveat()
-		w.choose(g, src, tr)
-		p := g.answers[w.res.Steered.Index].get(q.Type, w.choice.Site)
-		if p != nil && len(out)+len(p.body)+w.reserve() <= w.limit(tcp) {
-			body := p.appendTo(out, len(q.Name))
-			ede = w.afford(ede, len(body), tcp)
-			return w.finish(out, body, counts{int(p.an), int(p.ns), int(p.ar)}, int(p.rcode), true, false, ede)
+	r := &w.res
+	g.DB.Lookup(&q.Name, q.Type, r)
+	if r.Outcome != zones.Tailored {
+		if r.Wire.Body != nil && w.fits(len(out), &r.Wire, tcp) {
+			return w.copy(out, &r.Wire, r.Outcome, r.Authoritative, tcp, noError)
 		}
-		g.DB.Tailor(&w.res, q.Type, int(w.choice.Site))
+		return w.encode(out, tcp, noError)
 	}
+	ede := g.caveat()
+	w.choose(g, src, tr)
+	if p := g.answers[r.Steered.Index].get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire, tcp) {
+		return w.copy(out, &p.wire, p.outcome, true, tcp, ede)
+	}
+	g.DB.Tailor(r, q.Type, int(w.choice.Site))
 	return w.encode(out, tcp, ede)
+}
+
+// fits tells whether an answer that is ready has room behind a question that
+// ends at a place.
+func (w *responder) fits(at int, wire *zones.Wire, tcp bool) bool {
+	return at+len(wire.Body)+w.reserve() <= w.limit(tcp) && !w.encodes
+}
+
+// copy answers with what is ready, behind the question.
+func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authoritative, tcp bool, ede extendedError) []byte {
+	body := wire.AppendTo(out, len(w.q.Name.Wire()))
+	if ede != noError {
+		ede = w.afford(ede, len(body), tcp)
+	}
+	return w.finish(out, body, counts{int(wire.Answer), int(wire.Authority), int(wire.Additional)}, int(rcodeOf(o)), authoritative, false, ede)
 }
 
 // choose picks the site for the client of the current query, and the scope
@@ -216,47 +237,12 @@ type counts struct{ an, ns, ar int }
 // encode writes the records that the look-up found.
 func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
 	r := &w.res
-	w.enc.begin(out, w.q.Name, w.limit(tcp)-w.reserve(), 0)
-	c, whole := w.enc.sections(r)
+	w.enc.Begin(out, w.q.Name.Wire(), w.limit(tcp)-w.reserve())
+	c, whole := w.enc.Sections(r)
 	// Glue that a referral needs and that does not fit sets TC (RFC 9471, section 3).
-	truncated := !whole || c.extra < r.Required
-	ede = w.afford(ede, len(w.enc.buf), tcp)
-	return w.finish(out, w.enc.buf, c.counts, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
-}
-
-// written is how much of a result an encoder wrote.
-type written struct {
-	counts
-	extra int // whole RRsets of the additional section
-}
-
-// sections writes as many whole RRsets as fit, in the order of the sections.
-// whole is false where one of answer or authority did not fit (RFC 2181,
-// section 9); what is merely additional is left out silently.
-func (e *encoder) sections(r *zones.Result) (c written, whole bool) {
-	for _, rec := range r.Answer {
-		n, ok := e.rrset(rec)
-		if !ok {
-			return c, false
-		}
-		c.an += n
-	}
-	for _, rec := range r.Authority {
-		n, ok := e.rrset(rec)
-		if !ok {
-			return c, false
-		}
-		c.ns += n
-	}
-	for _, rec := range r.Additional {
-		n, ok := e.rrset(rec)
-		if !ok {
-			break
-		}
-		c.ar += n
-		c.extra++
-	}
-	return c, true
+	truncated := !whole || c.Extra < r.Required
+	ede = w.afford(ede, len(w.enc.Buf), tcp)
+	return w.finish(out, w.enc.Buf, counts{c.Answer, c.Authority, c.Additional}, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
 }
 
 func rcodeOf(o zones.Outcome) uint8 {

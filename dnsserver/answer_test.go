@@ -36,6 +36,10 @@ mx       MX 10 b.www
          MX 20 a.www
 $GENERATE 1-20 big NS ns${0,30,d}.big
 $GENERATE 1-20 ns${0,30,d}.big A 192.0.2.$
+far      CNAME far.elsewhere.example.
+*.wildmx MX 10 a.www
+         SRV 1 2 80 wildmx
+         NAPTR 1 2 "u" "x" "" abc.com.
 old      DNAME new
 x.new    A   192.0.2.96
 `
@@ -425,21 +429,26 @@ func TestTruncation(t *testing.T) {
 	}
 }
 
-// Every answer that is prepared says the same as the one encoded on the spot.
+// Every answer that is prepared says the same as the one encoded on the spot,
+// whatever room there is.
 func TestPreparedIsEncoded(t *testing.T) {
 	s, w := server(t, nil)
-	g := s.Generation()
-	for _, name := range []string{"www.abc.com.", "app.abc.com.", "foo.cdn.abc.com.", "a.b.c.cdn.abc.com."} {
-		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-			msg := query(t, name, qtype)
-			fast := answer(t, s, w, msg, false)
-			slow := *g
-			slow.answers = make([]siteAnswers, len(g.answers))
-			s.Swap(&slow)
-			plain := answer(t, s, w, msg, false)
-			s.Swap(g)
-			if brief(fast) != brief(plain) {
-				t.Errorf("%s: prepared %s\nencoded %s", name, brief(fast), brief(plain))
+	slow := s.responder(0, s.newCounters())
+	slow.encodes = true
+	for _, name := range []string{"www.abc.com.", "app.abc.com.", "foo.cdn.abc.com.", "a.b.c.cdn.abc.com.", "toward.abc.com.", "Mixed.ABC.com.",
+		"abc.com.", "static.abc.com.", "nothere.abc.com.", "not.there.abc.com.", "alias.abc.com.", "far.abc.com.", "x.wild.abc.com.", "x.y.wild.abc.com.", "wild.abc.com.",
+		"mx.abc.com.", "x.wildmx.abc.com.", "a.b.wildmx.abc.com.", "sub.abc.com.", "x.sub.abc.com.", "a.b.c.sub.abc.com.", "big.abc.com.", "x.big.abc.com.", "x.old.abc.com.", "many.abc.com.", "other."} {
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeCNAME, dns.TypeTXT, dns.TypeSRV, dns.TypeDS, dns.TypeANY} {
+			for _, size := range []uint16{0, 512, 600, 1232} {
+				var opts []func(*dns.Msg)
+				if size > 0 {
+					opts = append(opts, edns(size, false), subnet("10.1.2.0/24"))
+				}
+				msg := query(t, name, qtype, opts...)
+				fast, plain := answer(t, s, w, msg, false), answer(t, s, slow, msg, false)
+				if brief(fast) != brief(plain) {
+					t.Errorf("%s %s:\nprepared %s\nencoded  %s", name, dns.Type(qtype), brief(fast), brief(plain))
+				}
 			}
 		}
 	}

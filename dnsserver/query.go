@@ -16,14 +16,13 @@ type Query struct {
 	ID     uint16
 	Opcode uint8
 	RD, CD bool
-	Name   []byte // lower case, wire form
+	Name   zones.Name
 	Type   uint16
 	Class  uint16
 	EDNS   EDNS
 
 	// question is the question section as it came, in the client's letters.
 	question []byte
-	folded   [255]byte
 }
 
 // verdict is what parsing a message came to.
@@ -52,7 +51,7 @@ const (
 // The rest is read all the same, as far as it goes, since an OPT is answered
 // with one whatever else is wrong (RFC 6891, section 6.1.1).
 func (q *Query) parse(msg []byte) verdict {
-	q.question, q.Name, q.EDNS = nil, nil, EDNS{}
+	q.question, q.EDNS = nil, EDNS{}
 	if len(msg) < headerLen || msg[2]&0x80 != 0 {
 		return drop
 	}
@@ -95,28 +94,11 @@ func (q *Query) parseSections(msg []byte, questions uint16) verdict {
 
 // parseQuestion reads the question and returns where it ends, or -1.
 func (q *Query) parseQuestion(msg []byte) int {
-	off, n := headerLen, 0
-	for {
-		if off >= len(msg) {
-			return -1
-		}
-		c := int(msg[off])
-		if c > 63 || n+c+1 > len(q.folded) || off+1+c > len(msg) { // no pointer: there is nothing to point to
-			return -1
-		}
-		q.folded[n] = byte(c)
-		for i, b := range msg[off+1 : off+1+c] {
-			q.folded[n+1+i] = zones.LowerByte(b)
-		}
-		off, n = off+1+c, n+1+c
-		if c == 0 {
-			break
-		}
-	}
-	if off+4 > len(msg) {
+	n := q.Name.Set(msg[headerLen:]) // without pointers: there is nothing to point to
+	off := headerLen + n
+	if n < 0 || off+4 > len(msg) {
 		return -1
 	}
-	q.Name = q.folded[:n]
 	q.Type = binary.BigEndian.Uint16(msg[off:])
 	q.Class = binary.BigEndian.Uint16(msg[off+2:])
 	off += 4

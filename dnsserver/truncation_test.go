@@ -136,11 +136,7 @@ func TestExtendedErrorNeverTruncates(t *testing.T) {
 	s := New(Config{}, discard())
 	w := s.responder(0, s.newCounters())
 	for _, prepared := range []bool{true, false} {
-		if !prepared {
-			plain := *g
-			plain.answers = make([]siteAnswers, 1)
-			g = &plain
-		}
+		w.encodes = !prepared
 		without := 0
 		for size := 600; size <= 800; size++ {
 			msg := query(t, "app.abc.com.", dns.TypeA, edns(uint16(size), false))

@@ -5,70 +5,56 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/miekg/dns"
 )
 
 // DB is all that is served: an immutable value. The zero DB serves nothing and
 // refuses every name.
 type DB struct {
-	zones map[string]*Zone // by apex key
+	cfgs  []Config
+	byCfg []*Zone // of each in cfgs
+	list  []*Zone // by name
+	index index   // of list, from 1, by the apex's hash
 	// depths has bit n set when some zone's apex has n labels, so that a
 	// look-up tries only those suffixes of a name.
-	depths  [2]uint64
-	list    []*Zone
-	steered []*Steered
+	depths   [2]uint64
+	steered  []*Steered
+	over     overlay
+	warnings []string // of steered names
 }
 
-// Load reads the zones and builds the DB. All faults come as one error.
-func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
-	zs, errs := readAll(cfgs)
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	return Build(zs, steered, sites)
-}
-
-// Build joins zones that were just read with the steered names that stand in
-// them. It takes the zones over: they belong to this DB alone afterwards.
+// Build joins zones with the steered names that stand in them.
 func Build(zs []*Zone, steered []SteeredConfig, sites []Site) (*DB, error) {
-	db := &DB{zones: make(map[string]*Zone, len(zs)), list: slices.Clone(zs)}
-	slices.SortFunc(db.list, func(a, b *Zone) int { return strings.Compare(a.Name, b.Name) })
+	db := &DB{list: slices.Clone(zs)}
+	slices.SortStableFunc(db.list, byName)
+	err := db.enter()
+	return db.complete(err, steered, sites)
+}
+
+func byName(a, b *Zone) int { return strings.Compare(a.Name, b.Name) }
+
+// enter makes the index of the zones, of which each must be there once.
+func (db *DB) enter() error {
 	var errs []error
-	for _, z := range zs {
-		if db.zones[z.apex] != nil {
+	db.index = newIndex(len(db.list))
+	for i, z := range db.list {
+		if i > 0 && z.Name == db.list[i-1].Name {
 			errs = append(errs, fmt.Errorf("zone %s is declared twice", z.Name))
+			continue
 		}
-		db.zones[z.apex] = z
-		db.depths[z.labels>>6] |= 1 << (z.labels & 63)
+		db.index.put(z.hash, uint32(i+1))
+		db.depths[z.labels>>6&1] |= 1 << (z.labels & 63)
 	}
+	return errors.Join(errs...)
+}
+
+// complete adds the steered names to a DB that has its zones.
+func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, error) {
+	errs := []error{err}
 	for _, c := range steered {
-		owner, err := ParseName(c.Name)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		z := db.zoneAt(key(owner))
-		if z == nil {
-			errs = append(errs, fmt.Errorf("steered name %s is in none of the zones served here", c.Name))
-			continue
-		}
-		s, err := z.steer(c, sites)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		s.Index = len(db.steered)
-		db.steered = append(db.steered, s)
+		errs = append(errs, db.steer(c, sites))
 	}
-	for _, z := range zs {
-		z.checkBelowDNAME(&errs)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
-	}
-	for _, z := range zs {
-		db.addExtra(z)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return db, nil
 }
@@ -79,91 +65,65 @@ func (db *DB) Zones() []*Zone { return db.list }
 // Steered lists the steered names in the order they were declared.
 func (db *DB) Steered() []*Steered { return db.steered }
 
+// Names counts the names of a zone that own records or are steered.
+func (db *DB) Names(z *Zone) int {
+	n := z.names
+	for _, s := range db.steered {
+		if s.zone == z && !z.owns(s.owner) {
+			n++
+		}
+	}
+	return n
+}
+
+// owns tells whether a name owns records of the zone.
+func (z *Zone) owns(owner []byte) bool {
+	var name Name
+	name.Set(owner)
+	n := z.find(&name, 0)
+	if n == 0 {
+		return false
+	}
+	count, _ := z.arena.sets(n)
+	return count > 0
+}
+
+// Stats describes a DB.
+type Stats struct {
+	Zones, Names int
+	Bytes        int // of memory that the zones take
+}
+
+// Stats counts what the DB holds.
+func (db *DB) Stats() Stats {
+	st := Stats{Zones: len(db.list)}
+	for _, z := range db.list {
+		st.Names += z.names
+		st.Bytes += z.Bytes()
+	}
+	st.Bytes += 8 * (len(db.list) + len(db.index))
+	return st
+}
+
 // Warnings are all the zones' faults that do not keep them from being served.
 func (db *DB) Warnings() []string {
-	var all []string
+	all := slices.Clone(db.warnings)
 	for _, z := range db.list {
 		all = append(all, z.Warnings...)
+		for _, m := range z.missing {
+			if !db.steers(m.name) {
+				all = append(all, m.warning)
+			}
+		}
 	}
+	slices.Sort(all)
 	return all
 }
 
-// zoneAt finds the zone that k belongs to: the one with the longest apex.
-func (db *DB) zoneAt(k string) *Zone {
-	for ; k != ""; k = parent(k) {
-		if z := db.zones[k]; z != nil {
-			return z
-		}
-	}
-	return nil
-}
-
-// addExtra links the RRsets that hold names with those names' addresses, as
-// far as they are served here and do not depend on the client.
-func (db *DB) addExtra(z *Zone) {
-	for k, n := range z.nodes {
-		for _, set := range n.sets {
-			off := targetOffset(set.Type)
-			if off < 0 {
-				continue
-			}
-			isCut := set.Type == dns.TypeNS && n.cut == n
-			var required, others []Record
-			for _, d := range set.Rdata {
-				target := key(d[off:])
-				found, glue := db.addresses(z, target, isCut)
-				if isCut && isSub(target, k) {
-					if len(found) == 0 {
-						z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the delegation of %s has no glue for %s",
-							z.Name, z.File, FormatName(n.owner), FormatName(d[off:])))
-					}
-					required = add(required, found) // RFC 9471, section 2.1
-					continue
-				}
-				if set.Type == dns.TypeNS && len(found) == 0 && isSub(target, z.apex) && !glue {
-					z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the name server %s of %s has no address in the zone",
-						z.Name, z.File, FormatName(d[off:]), FormatName(n.owner)))
-				}
-				others = add(others, found)
-			}
-			set.extra, set.required = append(required, others...), len(required)
-		}
-	}
-	slices.Sort(z.Warnings)
-}
-
-// add appends the records that are not there yet.
-func add(list, more []Record) []Record {
-	for _, r := range more {
-		if !slices.ContainsFunc(list, func(o Record) bool { return o.Set == r.Set }) {
-			list = append(list, r)
-		}
-	}
-	return list
-}
-
-// addresses finds the A and AAAA sets of a name: authoritative ones of any
-// zone served here, or glue of z when it is for a delegation. elsewhere is true
-// where this server cannot say whether the name has addresses.
-func (db *DB) addresses(z *Zone, k string, glue bool) (found []Record, elsewhere bool) {
-	at := db.zoneAt(k)
-	if glue && isSub(k, z.apex) {
-		at = z
-	}
-	if at == nil {
-		return nil, true
-	}
-	n := at.nodes[k]
-	if n == nil || n.steered != nil {
-		return nil, n != nil
-	}
-	if n.cut != nil && !glue {
-		return nil, true
-	}
-	for _, t := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		if s := n.set(t); s != nil {
-			found = append(found, Record{Owner: s.Owner, Set: s})
-		}
-	}
-	return found, n.cut != nil
+// steers tells whether a name is a steered one.
+func (db *DB) steers(wire []byte) bool {
+	var name Name
+	name.Set(wire)
+	o := db.over.find(&name, 0)
+	return o != nil && o.steered != nil
 }

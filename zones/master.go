@@ -58,17 +58,17 @@ func (m *master) readFile(cfg Config) (*Zone, error) {
 }
 
 func (m *master) readZone(cfg Config, r io.Reader) (*Zone, error) {
-	origin, err := ParseName(cfg.Name)
+	b, err := newBuilder(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("zone %s: %w", cfg.Name, err)
 	}
-	z := &Zone{File: cfg.File, apex: key(origin), nodes: make(map[string]*node)}
-	z.Name = FormatName([]byte(z.apex))
-	z.labels = labels(z.apex)
-	warnings, errs := m.read(z.Name, cfg.File, origin, r, &builder{zone: z})
+	z := b.zone
+	warnings, errs := m.read(z.Name, cfg.File, z.apex, r, b)
 	z.Warnings = append(z.Warnings, warnings...)
-	if len(errs) == 0 {
-		for _, e := range z.finish() {
+	if len(errs) > 0 {
+		b.release()
+	} else {
+		for _, e := range b.finish() {
 			errs = append(errs, fmt.Errorf("zone %s: %s: %w", z.Name, cfg.File, e))
 		}
 		sortErrors(errs)
@@ -79,7 +79,6 @@ func (m *master) readZone(cfg Config, r io.Reader) (*Zone, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	slices.Sort(z.Warnings)
 	return z, nil
 }
 

@@ -1,6 +1,7 @@
 package zones
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/miekg/dns"
@@ -32,9 +33,6 @@ func FormatName(wire []byte) string {
 	return s
 }
 
-// key is a name as the tree is indexed: wire form, lower case (RFC 4343).
-func key(wire []byte) string { return string(lower(append([]byte(nil), wire...))) }
-
 // lower folds ASCII upper case in place. Length octets are at most 63 and so
 // never in the range of letters.
 func lower(wire []byte) []byte {
@@ -44,36 +42,19 @@ func lower(wire []byte) []byte {
 	return wire
 }
 
-// parent drops the first label of a key; the root's parent is "".
-func parent(k string) string {
-	if len(k) <= 1 {
-		return ""
-	}
-	return k[1+int(k[0]):]
-}
-
-// isSub tells whether key k is at or below the key of.
-func isSub(k, of string) bool {
-	for len(k) > len(of) {
-		k = parent(k)
-	}
-	return k == of
-}
-
-// labels counts the labels of a key, the root's not counted.
-func labels(k string) int {
-	n := 0
-	for len(k) > 1 {
-		k = parent(k)
-		n++
-	}
-	return n
-}
+// isWild tells whether the first label of a name is "*".
+func isWild(wire []byte) bool { return len(wire) > 2 && wire[0] == 1 && wire[1] == '*' }
 
 // sameName compares names in wire form without regard to case (RFC 4343).
 func sameName(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false
+	}
+	for len(a) >= 8 {
+		if fold8(binary.LittleEndian.Uint64(a)) != fold8(binary.LittleEndian.Uint64(b)) {
+			return false
+		}
+		a, b = a[8:], b[8:]
 	}
 	for i := range a {
 		if LowerByte(a[i]) != LowerByte(b[i]) {
@@ -81,6 +62,32 @@ func sameName(a, b []byte) bool {
 		}
 	}
 	return true
+}
+
+// NameLen is the length of the uncompressed name in wire form that b begins
+// with; -1: there is none.
+func NameLen(b []byte) int {
+	for n := 0; n < len(b); n += 1 + int(b[n]) {
+		switch {
+		case n >= maxName:
+			return -1
+		case b[n] == 0:
+			return n + 1
+		case b[n] > 63:
+			return -1
+		}
+	}
+	return -1
+}
+
+// fold8 folds the ASCII letters among eight octets to lower case, all at once:
+// in each octet the top bit is made to tell whether it is one of A to Z, and
+// then moved to where the cases differ.
+func fold8(x uint64) uint64 {
+	const top, ones = 0x8080808080808080, 0x0101010101010101
+	low := x &^ top
+	upper := (low + (0x80-'A')*ones) &^ (low + (0x7f-'Z')*ones) &^ x & top
+	return x | upper>>2
 }
 
 // LowerByte folds an ASCII letter of a name to lower case (RFC 4343).

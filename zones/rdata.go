@@ -88,20 +88,6 @@ func (s dataShape) fits(data []byte) bool {
 	return len(data) == s.after
 }
 
-// NameLen is the length of the uncompressed name in wire form that b begins
-// with; -1: there is none.
-func NameLen(b []byte) int {
-	for n := 0; n < len(b); n += 1 + int(b[n]) {
-		switch {
-		case b[n] == 0:
-			return n + 1
-		case b[n] > 63 || n > maxName:
-			return -1
-		}
-	}
-	return -1
-}
-
 // sameData compares the data of two records; names in it have no case.
 func sameData(rrtype uint16, a, b []byte) bool {
 	shape := dataShapes[rrtype]
@@ -110,4 +96,15 @@ func sameData(rrtype uint16, a, b []byte) bool {
 	}
 	end := len(a) - shape.after
 	return bytes.Equal(a[:shape.before], b[:shape.before]) && sameName(a[shape.before:end], b[shape.before:end]) && bytes.Equal(a[end:], b[end:])
+}
+
+// dataKey is the same for data that sameData takes to be the same.
+func dataKey(rrtype uint16, data []byte) string {
+	shape := dataShapes[rrtype]
+	if shape.names == 0 || len(data) < shape.before+shape.after {
+		return string(data)
+	}
+	k := bytes.Clone(data)
+	lower(k[shape.before : len(k)-shape.after])
+	return string(k)
 }

@@ -1,33 +1,89 @@
 package zones
 
-import "github.com/miekg/dns"
+import (
+	"encoding/binary"
+	"iter"
 
-// RRset is all the records of one owner name and type (RFC 2181, section 5), in wire form.
+	"github.com/miekg/dns"
+)
+
+// RRset is all the records of one owner name and type (RFC 2181, section 5).
 type RRset struct {
-	Owner []byte   // wire form, as written in the master file
-	Type  uint16   // RR type
-	TTL   uint32   // seconds
-	Rdata [][]byte // one for each record, names in it not compressed
+	Type  uint16
+	Count uint16 // of records
+	// Wire are the records as they stand in a message whose question is for their
+	// owner name: each with a pointer there (recordHead octets up to its data), and
+	// names in the data not compressed.
+	Wire []byte
+}
 
-	// target is the key of the name that a CNAME or DNAME leads to.
-	target string
-	// extra are the addresses that RFC 1034, section 4.3.2, step 6 adds for the
-	// names in this RRset; required counts those that a referral needs as glue.
-	extra    []Record
-	required int
+// recordHead is what a record of an RRset takes besides its data: the pointer
+// to the owner name, type, class, TTL and length, in octets.
+const recordHead = 2 + 2 + 2 + 4 + 2
+
+// TTL is how long the records may be remembered, in seconds.
+func (s RRset) TTL() uint32 { return binary.BigEndian.Uint32(s.Wire[6:]) }
+
+// Data gives the data of each record.
+func (s RRset) Data() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for w := s.Wire; len(w) > 0; {
+			data, rest := nextData(w)
+			if !yield(data) {
+				return
+			}
+			w = rest
+		}
+	}
+}
+
+// nextData splits the data of the first record from the records after it.
+func nextData(w []byte) (data, rest []byte) {
+	end := recordHead + int(binary.BigEndian.Uint16(w[recordHead-2:]))
+	return w[recordHead:end:end], w[end:]
+}
+
+// first is the data of the first record.
+func (s RRset) first() []byte {
+	d, _ := nextData(s.Wire)
+	return d
+}
+
+// same tells whether two RRsets are one, not whether they are equal.
+func (s RRset) same(o RRset) bool {
+	return len(s.Wire) > 0 && len(o.Wire) > 0 && &s.Wire[0] == &o.Wire[0]
+}
+
+// appendRecord adds a record to the wire form of an RRset.
+func appendRecord(w []byte, rrtype uint16, ttl uint32, data []byte) []byte {
+	w = append(w, 0xc0, headerLen)
+	w = binary.BigEndian.AppendUint16(w, rrtype)
+	w = append(w, 0, dns.ClassINET)
+	w = binary.BigEndian.AppendUint32(w, ttl)
+	w = binary.BigEndian.AppendUint16(w, uint16(len(data)))
+	return append(w, data...)
+}
+
+// newRRset makes an RRset of its data.
+func newRRset(rrtype uint16, ttl uint32, data ...[]byte) RRset {
+	s := RRset{Type: rrtype, Count: uint16(len(data))}
+	for _, d := range data {
+		s.Wire = appendRecord(s.Wire, rrtype, ttl, d)
+	}
+	return s
 }
 
 // Record is an RRset in an answer, under the owner name it is sent with. Owner
 // nil is the name that was asked for.
 type Record struct {
 	Owner []byte
-	Set   *RRset
+	Set   RRset
 }
 
-// NameOffsets tells where compressible names stand in data of the type: the
+// nameOffsets tells where compressible names stand in data of the type: the
 // offset of the first and how many follow one another. RFC 3597, section 4
 // allows compression in the types of RFC 1035 only.
-func NameOffsets(rrtype uint16) (offset, count int) {
+func nameOffsets(rrtype uint16) (offset, count int) {
 	switch rrtype {
 	case dns.TypeNS, dns.TypeCNAME, dns.TypePTR, dns.TypeMB, dns.TypeMD, dns.TypeMF, dns.TypeMG, dns.TypeMR:
 		return 0, 1
@@ -53,9 +109,9 @@ func targetOffset(rrtype uint16) int {
 	return -1
 }
 
-// clone gives a copy with another TTL, sharing the data.
-func (s *RRset) clone(ttl uint32) *RRset {
-	c := *s
-	c.TTL = ttl
-	return &c
+// asIs tells whether the records of a type are sent as they are: there are
+// neither names to compress in them nor addresses to add.
+func asIs(rrtype uint16) bool {
+	_, names := nameOffsets(rrtype)
+	return names == 0 && targetOffset(rrtype) < 0
 }

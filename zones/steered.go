@@ -52,14 +52,14 @@ type Steered struct {
 	TTL    uint32 // seconds
 	Policy int
 
-	owner []byte
-	node  *node
+	owner []byte // wire form, lower case
 	zone  *Zone
 	sites []siteSets // by site index; zero for sites it never chooses
 }
 
-// siteSets is what one site contributes to the answers of a steered name.
-type siteSets struct{ cname, a, aaaa *RRset }
+// siteSets is what one site contributes to the answers of a steered name. Sets
+// without records are not there.
+type siteSets struct{ cname, a, aaaa RRset }
 
 // Zone is the zone that the name stands in.
 func (s *Steered) Zone() *Zone { return s.zone }
@@ -70,21 +70,26 @@ func (s *Steered) Tailored(qtype uint16) bool {
 	return s.Form == CNAME || qtype == dns.TypeA || qtype == dns.TypeAAAA
 }
 
-// steer puts a steered name into its zone.
-func (z *Zone) steer(cfg SteeredConfig, sites []Site) (*Steered, error) {
+// steer puts a steered name beside the zone that it stands in.
+func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	owner, err := ParseName(cfg.Name)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	var name Name
+	name.Set(owner)
+	z := db.zone(&name, dns.TypeANY)
+	if z == nil {
+		return fmt.Errorf("steered name %s is in none of the zones served here", cfg.Name)
 	}
 	ttl := uint32(cfg.TTL / time.Second)
 	if ttl == 0 {
-		return nil, fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
+		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
-	n := z.insert(owner)
-	s := &Steered{Name: FormatName([]byte(key(owner))), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
-		owner: n.owner, node: n, zone: z, sites: make([]siteSets, len(sites))}
-	if err := s.checkPlace(n); err != nil {
-		return nil, err
+	s := &Steered{Index: len(db.steered), Name: FormatName(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
+		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
+	if err := db.checkPlace(s, &name); err != nil {
+		return err
 	}
 	var errs []error
 	for _, i := range cfg.Sites {
@@ -92,31 +97,40 @@ func (z *Zone) steer(cfg SteeredConfig, sites []Site) (*Steered, error) {
 		errs = append(errs, err)
 		s.sites[i] = set
 	}
-	for _, set := range n.sets {
-		if hinted(set) {
-			z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses",
-				z.Name, z.File, FormatName(n.owner), dns.Type(set.Type)))
-		}
-	}
-	n.steered = s
-	z.steered = append(z.steered, s)
-	return s, errors.Join(errs...)
+	db.over.add(&name, z, s)
+	db.steered = append(db.steered, s)
+	return errors.Join(errs...)
 }
 
-// checkPlace tells whether a steered name can stand at n beside the zone's own records.
-func (s *Steered) checkPlace(n *node) error {
-	if n.steered != nil {
+// checkPlace tells whether a steered name can stand beside the zone's own
+// records, and warns of those that go round it.
+func (db *DB) checkPlace(s *Steered, name *Name) error {
+	if o := db.over.find(name, 0); o != nil && o.steered != nil {
 		return fmt.Errorf("steered name %s is declared twice", s.Name)
 	}
-	if n.cut != nil || s.zone.cutOf(key(n.owner)) != nil {
-		return fmt.Errorf("steered name %s is delegated away in %s", s.Name, s.zone.File)
+	z := s.zone
+	if z.cutAbove(name) != 0 {
+		return fmt.Errorf("steered name %s is delegated away in %s", s.Name, z.File)
 	}
-	for _, set := range n.sets {
+	if above := z.dnameAbove(s.owner); above != "" {
+		return errors.New(belowDNAMEError(s.Name, above))
+	}
+	n := z.find(name, 0)
+	if n == 0 {
+		return nil
+	}
+	count, at := z.arena.sets(n)
+	for range count {
+		var set RRset
+		set, _, at = z.arena.set(at)
 		switch {
 		case s.Form == CNAME:
-			return fmt.Errorf("steered name %s has %s records in %s: in CNAME form nothing else can stand there (RFC 1034, section 3.6.2); remove them or use answer = \"address\"", s.Name, dns.Type(set.Type), s.zone.File)
+			return fmt.Errorf("steered name %s has %s records in %s: in CNAME form nothing else can stand there (RFC 1034, section 3.6.2); remove them or use answer = \"address\"", s.Name, dns.Type(set.Type), z.File)
 		case set.Type == dns.TypeA || set.Type == dns.TypeAAAA || set.Type == dns.TypeCNAME || set.Type == dns.TypeDNAME:
-			return fmt.Errorf("steered name %s has %s records in %s also: remove them, its addresses come from the chosen site", s.Name, dns.Type(set.Type), s.zone.File)
+			return fmt.Errorf("steered name %s has %s records in %s also: remove them, its addresses come from the chosen site", s.Name, dns.Type(set.Type), z.File)
+		case hinted(set):
+			db.warnings = append(db.warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses",
+				z.Name, z.File, FormatName(z.arena.owner(n)), dns.Type(set.Type)))
 		}
 	}
 	return nil
@@ -124,11 +138,11 @@ func (s *Steered) checkPlace(n *node) error {
 
 // hinted tells whether an SVCB or HTTPS RRset holds ipv4hint or ipv6hint (RFC
 // 9460, section 7.3), which would send clients elsewhere than the chosen site.
-func hinted(set *RRset) bool {
+func hinted(set RRset) bool {
 	if set.Type != dns.TypeSVCB && set.Type != dns.TypeHTTPS {
 		return false
 	}
-	for _, d := range set.Rdata {
+	for d := range set.Data() {
 		d = after(d, 2) // the priority; then the target's name
 		for len(d) > 0 && d[0] != 0 {
 			d = after(d, 1+int(d[0]))
@@ -153,10 +167,10 @@ func (s *Steered) siteSets(site Site) (siteSets, error) {
 		if err != nil {
 			return out, fmt.Errorf("steered name %s can choose site %s, whose cname is missing or wrong: %w", s.Name, site.Name, err)
 		}
-		if key(target) == key(s.owner) {
+		if sameName(target, s.owner) {
 			return out, fmt.Errorf("steered name %s would be a CNAME to itself at site %s", s.Name, site.Name)
 		}
-		out.cname = &RRset{Owner: s.owner, Type: dns.TypeCNAME, TTL: s.TTL, Rdata: [][]byte{target}, target: key(target)}
+		out.cname = newRRset(dns.TypeCNAME, s.TTL, target)
 		return out, nil
 	}
 	var v4, v6 [][]byte
@@ -174,19 +188,29 @@ func (s *Steered) siteSets(site Site) (siteSets, error) {
 	return out, nil
 }
 
-func (s *Steered) addressSet(rrtype uint16, data [][]byte) *RRset {
-	if len(data) == 0 {
-		return nil
-	}
+func (s *Steered) addressSet(rrtype uint16, data [][]byte) RRset {
 	slices.SortFunc(data, bytes.Compare)
 	data = slices.CompactFunc(data, bytes.Equal)
-	return &RRset{Owner: s.owner, Type: rrtype, TTL: s.TTL, Rdata: data}
+	return newRRset(rrtype, s.TTL, data...)
 }
-
-// Owner is the name in wire form, lower case.
-func (s *Steered) Owner() []byte { return lower(bytes.Clone(s.owner)) }
 
 // CanChoose tells whether the name's policy can choose the site.
 func (s *Steered) CanChoose(site int) bool {
-	return uint(site) < uint(len(s.sites)) && s.sites[site] != siteSets{}
+	if uint(site) >= uint(len(s.sites)) {
+		return false
+	}
+	sets := &s.sites[site]
+	return sets.cname.Count+sets.a.Count+sets.aaaa.Count > 0
+}
+
+// Prepare makes the answer of a steered name for a type and site ready to be
+// sent. The zero Wire comes back where it is too large to be kept.
+func (db *DB) Prepare(s *Steered, qtype uint16, site int) (Wire, Outcome) {
+	var name Name
+	var r Result
+	var e Encoder
+	name.Set(s.owner)
+	db.Lookup(&name, qtype, &r)
+	db.Tailor(&r, qtype, site)
+	return e.prepare(s.owner, &r), r.Outcome
 }

@@ -179,7 +179,7 @@ func (n *node) Status() console.Status {
 		st.Revision, st.Stale = states.Revision, states.Stale
 	}
 	for _, z := range topo.db.Zones() {
-		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: z.Names()})
+		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z)})
 	}
 	for _, s := range topo.db.Steered() {
 		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})

@@ -66,7 +66,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.places, err = geo.Open(cfg.Geo); err != nil {
 		return nil, err
 	}
-	if n.topo, err = compile(cfg, n.places); err != nil {
+	if n.topo, err = compile(cfg, n.places, nil); err != nil {
 		return nil, err
 	}
 	checks, err := siteChecks(cfg)

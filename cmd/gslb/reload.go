@@ -82,13 +82,13 @@ func (n *node) reload(ctx context.Context) error {
 		return err
 	}
 	n.mu.Lock()
-	read := n.places
+	read, served := n.places, n.topo.db
 	n.mu.Unlock()
 	places, err := read.Reopen(cfg.Geo)
 	if err != nil {
 		return err
 	}
-	topo, err := compile(cfg, places)
+	topo, err := compile(cfg, places, served)
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,10 @@ type topology struct {
 	sites    []string
 }
 
-// compile reads the zones and compiles the policies against the databases. All
-// faults come as one error.
-func compile(cfg *config.Config, places *geo.DB) (*topology, error) {
+// compile reads the zones, but for those of prev (which may be nil) that are
+// still the same, and compiles the policies against the databases. All faults
+// come as one error.
+func compile(cfg *config.Config, places *geo.DB, prev *zones.DB) (*topology, error) {
 	t := &topology{cfg: cfg}
 	for _, s := range cfg.Sites {
 		t.sites = append(t.sites, s.Name)
@@ -46,7 +47,7 @@ func compile(cfg *config.Config, places *geo.DB) (*topology, error) {
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places); err != nil {
 		return nil, err
 	}
-	if t.db, err = zones.Load(cfg.Zones, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
+	if t.db, err = zones.Reload(prev, cfg.Zones, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
 		return nil, err
 	}
 	if err := checkTargets(cfg, t.db); err != nil {

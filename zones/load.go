@@ -1,0 +1,110 @@
+package zones
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// Load reads the zones and builds the DB. All faults come as one error.
+func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	return Reload(nil, cfgs, steered, sites)
+}
+
+// Reload is Load that takes those zones from an earlier DB whose files, the
+// included ones too, are still the ones that it read. prev may be nil.
+func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	if prev == nil {
+		prev = new(DB)
+	}
+	db := &DB{cfgs: slices.Clone(cfgs), byCfg: prev.unchanged(cfgs)}
+	var changed []Config
+	for i, z := range db.byCfg {
+		if z == nil {
+			changed = append(changed, cfgs[i])
+		}
+	}
+	read, errs := readAll(changed)
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	for i, z := range db.byCfg {
+		if z == nil {
+			db.byCfg[i], read = read[0], read[1:]
+		}
+	}
+	return db.complete(db.arrange(prev), steered, sites)
+}
+
+// unchanged gives the zones of cfgs that need not be read again, nil for others.
+func (db *DB) unchanged(cfgs []Config) []*Zone {
+	same := make([]*Zone, len(cfgs))
+	const share = 1024
+	var looking sync.WaitGroup
+	var next atomic.Int64
+	for range min(runtime.GOMAXPROCS(0), len(cfgs)/share+1) {
+		looking.Go(func() {
+			for at := int(next.Add(share)) - share; at < len(cfgs); at = int(next.Add(share)) - share {
+				for i := at; i < min(at+share, len(cfgs)); i++ {
+					if z := db.zoneOf(cfgs, i); z != nil && z.unchanged() {
+						same[i] = z
+					}
+				}
+			}
+		})
+	}
+	looking.Wait()
+	return same
+}
+
+// zoneOf gives the zone that was read for cfgs[i] before, or nil.
+func (db *DB) zoneOf(cfgs []Config, i int) *Zone {
+	if i < len(db.cfgs) && db.cfgs[i] == cfgs[i] {
+		return db.byCfg[i]
+	}
+	if len(db.list) == 0 {
+		return nil
+	}
+	owner, err := ParseName(cfgs[i].Name)
+	if err != nil {
+		return nil
+	}
+	var name Name
+	name.Set(owner)
+	if z := db.zoneAt(&name, 0); z != nil && z.File == cfgs[i].File {
+		return z
+	}
+	return nil
+}
+
+// unchanged tells whether all files that the zone was read from are still the same.
+func (z *Zone) unchanged() bool {
+	for _, f := range z.files {
+		info, err := os.Stat(f.path)
+		if err != nil || stampOf(f.path, info) != f {
+			return false
+		}
+	}
+	return len(z.files) > 0
+}
+
+// arrange fills in the list of zones and its index. Where the zones have the
+// same names as in an earlier DB the index is shared with it.
+func (db *DB) arrange(prev *DB) error {
+	if len(prev.list) == len(db.byCfg) && slices.EqualFunc(db.cfgs, prev.cfgs, func(a, b Config) bool { return a.Name == b.Name }) {
+		db.list, db.index, db.depths = slices.Clone(prev.list), prev.index, prev.depths
+		for i, z := range db.byCfg {
+			if z != prev.byCfg[i] {
+				at, _ := slices.BinarySearchFunc(db.list, z, byName)
+				db.list[at] = z
+			}
+		}
+		return nil
+	}
+	db.list = slices.Clone(db.byCfg)
+	slices.SortFunc(db.list, byName)
+	return db.enter()
+}

@@ -1,0 +1,76 @@
+package zones
+
+// overlay is what the steered names of a DB add to its zones' trees of names:
+// themselves, and the names above them that exist only for their sake.
+type overlay struct {
+	index index
+	names []overName
+}
+
+// overName is a name of an overlay.
+type overName struct {
+	name    []byte // wire form, lower case
+	hash    uint64
+	steered *Steered // nil: there are steered names below it
+	wild    bool     // one of them is "*"
+}
+
+// find gives a name without its first k labels; nil: it is not there.
+func (o *overlay) find(name *Name, k int) *overName {
+	if len(o.names) == 0 {
+		return nil
+	}
+	h := name.hash[k]
+	for i := o.index.start(h); ; i = o.index.next(i) {
+		s := o.index[i]
+		if s == 0 {
+			return nil
+		}
+		if n := &o.names[uint32(s)-1]; tagged(s, h) && string(n.name) == string(name.from(k)) {
+			return n
+		}
+	}
+}
+
+// wildOf gives the name "*" below a name without its first k labels.
+func (o *overlay) wildOf(name *Name, k int) *overName {
+	h := wildHash(name.hash[k])
+	for i := o.index.start(h); ; i = o.index.next(i) {
+		s := o.index[i]
+		if s == 0 {
+			return nil
+		}
+		if n := &o.names[uint32(s)-1]; tagged(s, h) && isWild(n.name) && string(n.name[2:]) == string(name.from(k)) {
+			return n
+		}
+	}
+}
+
+// add puts a steered name of a zone in, and the names between it and the apex.
+func (o *overlay) add(name *Name, z *Zone, s *Steered) {
+	o.place(name, 0).steered = s
+	for k := 1; k <= name.labels-int(z.labels); k++ {
+		o.place(name, k)
+	}
+	if isWild(name.Wire()) {
+		o.place(name, 1).wild = true
+	}
+}
+
+// place gives a name without its first k labels, made where it is not there. It
+// is valid until the next one is made.
+func (o *overlay) place(name *Name, k int) *overName {
+	if n := o.find(name, k); n != nil {
+		return n
+	}
+	o.names = append(o.names, overName{name: append([]byte(nil), name.from(k)...), hash: name.hash[k]})
+	if 5*len(o.names) > 3*len(o.index) {
+		o.index = newIndex(2*len(o.names) + 8)
+		for i := range o.names {
+			o.index.put(o.names[i].hash, uint32(i+1))
+		}
+	} else {
+		o.index.put(name.hash[k], uint32(len(o.names)))
+	}
+	return &o.names[len(o.names)-1]
+}

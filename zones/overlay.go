@@ -12,7 +12,7 @@ type overName struct {
 	name    []byte // wire form, lower case
 	hash    uint64
 	steered *Steered // nil: there are steered names below it
-	wild    bool     // one of them is "*"
+	wild    bool     // "*" stands below it
 }
 
 // find gives a name without its first k labels; nil: it is not there.
@@ -46,14 +46,15 @@ func (o *overlay) wildOf(name *Name, k int) *overName {
 	}
 }
 
-// add puts a steered name of a zone in, and the names between it and the apex.
+// add puts a steered name of a zone in, and the names from there up to the apex.
 func (o *overlay) add(name *Name, z *Zone, s *Steered) {
-	o.place(name, 0).steered = s
-	for k := 1; k <= name.labels-int(z.labels); k++ {
-		o.place(name, k)
-	}
-	if isWild(name.Wire()) {
-		o.place(name, 1).wild = true
+	for k := 0; k <= name.labels-int(z.labels); k++ {
+		n := o.place(name, k)
+		if k == 0 {
+			n.steered = s
+		} else if isWild(name.from(k - 1)) { // with or without records: RFC 4592, section 2.2.3
+			n.wild = true
+		}
 	}
 }
 

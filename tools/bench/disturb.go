@@ -14,8 +14,8 @@ import (
 // disturbance is something that happens to a node while it serves.
 type disturbance struct {
 	title, about string
-	// run goes on until ctx ends and returns how many changes the node has put in force.
-	run func(n *node, ctx context.Context) (changes int, err error)
+	// run goes on until ctx ends; it counts in n.changes what the node has put in force.
+	run func(n *node, ctx context.Context) error
 }
 
 var disturbances = []disturbance{
@@ -142,26 +142,47 @@ func (n *node) slice(ctx context.Context, p pressure, w *workload) (generated, e
 	return n.load(ctx, p, w, n.data, n.tools)
 }
 
-// during measures while the disturbance goes on, which must have done something.
-func (n *node) during(ctx context.Context, what disturbance, p pressure, w *workload) (generated, int, error) {
+// mostSlices bounds the wait for a change to come into force.
+const mostSlices = 20
+
+// during measures while the disturbance goes on, until it has done something: a
+// large database takes longer than a slice.
+func (n *node) during(ctx context.Context, what disturbance, p pressure, w *workload) (all generated, changes int, err error) {
 	disturbing, stop := context.WithCancel(ctx)
 	defer stop()
-	type outcome struct {
-		changes int
-		err     error
+	n.changes.Store(0)
+	ended := make(chan error, 1)
+	go func() { ended <- what.run(n, disturbing) }() // ends with stop
+	slices := 0
+	for slices == 0 || slices < mostSlices && err == nil && n.changes.Load() == 0 && len(ended) == 0 {
+		var r generated
+		if r, err = n.slice(ctx, p, w); err == nil {
+			all.add(&r)
+			slices++
+		}
 	}
-	ended := make(chan outcome, 1)
-	go func() { // ends with stop
-		changes, err := what.run(n, disturbing)
-		ended <- outcome{changes, err}
-	}()
-	r, err := n.slice(ctx, p, w)
+	changes = int(n.changes.Load())
 	stop()
-	o := <-ended
-	if err == nil && ctx.Err() == nil && o.changes == 0 {
-		o.err = errors.Join(o.err, errors.New("no change came into force during the measurement: use a longer one (-seconds)"))
+	err = errors.Join(err, <-ended)
+	if err == nil && ctx.Err() == nil && changes == 0 {
+		err = fmt.Errorf("no change came into force in %d measurements", slices)
 	}
-	return r, o.changes, errors.Join(err, o.err)
+	all.Rate /= float64(max(slices, 1))
+	return all, changes, err
+}
+
+// add adds up the answers of slices; the rate becomes a sum, the latencies are the worst ones.
+func (r *generated) add(other *generated) {
+	r.Sent += other.Sent
+	r.Lost += other.Lost
+	r.HeldBack += other.HeldBack
+	r.Rate += other.Rate
+	r.Mismatches += other.Mismatches
+	if r.Reasons == nil {
+		r.Reasons = map[string]uint64{}
+	}
+	r.Reasons["ecs"] += other.Reasons["ecs"]
+	r.Latency.P99 = max(r.Latency.P99, other.Latency.P99)
 }
 
 func disturbPage(o *options, began time.Time, m *machine, who *contestant, results map[string]map[string]*disturbed) string {
@@ -184,8 +205,8 @@ func disturbPage(o *options, began time.Time, m *machine, who *contestant, resul
 	for _, what := range disturbances {
 		fmt.Fprintf(&b, "- *%s*: %s.\n", what.title, what.about)
 	}
-	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Each slice of %v s has a quiet one of the same load right before it, and the answers are compared slice by slice: %d starts
-  with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong below full load.
+	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Each slice of %v s, or as many of them as it takes until a change is in force, has a quiet
+  one of the same load right before it, and the answers for each second are compared slice by slice: %d starts with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong below full load.
 - gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core has time: on a machine
   with two cores, at full load, it takes that time from the worker or from the generator, and the rate falls by what it takes. Half of full load leaves time for it.
 - The City database is %s. Changes are counted when they are in force: by the answer of the steered name, by the database's build time and by the zone's serial.

@@ -61,6 +61,7 @@ func init() { // refers to what refers to it
 		{"dns", "gslb beside other servers", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
 		{"scale", "one core and two", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
 		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
+		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
 	}
 }
 
@@ -85,6 +86,13 @@ func main() {
 	if len(os.Args) == 3 && os.Args[1] == echoCommand { // before signals are caught: they end it
 		fmt.Fprintf(os.Stderr, "bench: %v\n", serveEcho(os.Args[2]))
 		os.Exit(1)
+	}
+	if len(os.Args) > 1 && os.Args[1] == blastCommand {
+		if err := blast(os.Args[2:], os.Stdout); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stderr)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -32,6 +33,7 @@ type node struct {
 	home     site         // that site
 	epoch    uint32
 	serial   uint32
+	changes  atomic.Int64 // in force since the disturbance began
 }
 
 // startNode starts gslb with its API, on any core.
@@ -94,20 +96,20 @@ func every(ctx context.Context, pause time.Duration, f func() error) error {
 
 // flip forces the site down and takes that back, ten times a second in all, and
 // counts how often the answer to its client changes. In the end the site is up.
-func (n *node) flip(ctx context.Context) (changes int, err error) {
-	watched := make(chan int, 1)
-	go func() { watched <- n.watchAnswers(ctx) }() // ends with ctx
+func (n *node) flip(ctx context.Context) error {
+	watched := make(chan struct{})
+	go func() { n.watchAnswers(ctx); close(watched) }() // ends with ctx
 	down := false
-	err = every(ctx, 100*time.Millisecond, func() error {
+	err := every(ctx, 100*time.Millisecond, func() error {
 		down = !down
 		return n.force(ctx, down)
 	})
-	changes = <-watched
-	return changes, errors.Join(err, n.force(context.WithoutCancel(ctx), false))
+	<-watched
+	return errors.Join(err, n.force(context.WithoutCancel(ctx), false))
 }
 
 // watchAnswers counts how often the steered name's answer to the client changes.
-func (n *node) watchAnswers(ctx context.Context) (changes int) {
+func (n *node) watchAnswers(ctx context.Context) {
 	v := verifier{server: n.address, data: n.data}
 	v.client.Timeout = time.Second
 	var before netip.Addr
@@ -118,12 +120,11 @@ func (n *node) watchAnswers(ctx context.Context) (changes int) {
 		}
 		now := addressOf(m)
 		if before.IsValid() && now != before {
-			changes++
+			n.changes.Add(1)
 		}
 		before = now
 		return nil
 	})
-	return changes
 }
 
 // force puts the site down, or takes that back.
@@ -188,44 +189,44 @@ var (
 
 // replaceDatabase replaces the City database by one that was built later, again
 // and again, and counts those that came into use.
-func (n *node) replaceDatabase(ctx context.Context) (changes int, err error) {
+func (n *node) replaceDatabase(ctx context.Context) error {
 	for ctx.Err() == nil {
 		n.epoch++
 		if err := withEpoch(n.original.database, n.data.database, n.epoch); err != nil {
-			return changes, err
+			return err
 		}
 		done, err := n.metric(ctx, builtMetric, n.epoch)
 		if err != nil && ctx.Err() == nil {
-			return changes, err
+			return err
 		}
 		if done {
-			changes++
+			n.changes.Add(1)
 		}
 	}
-	return changes, nil
+	return nil
 }
 
 // reloadZone gives the static zone another serial and has the node reload, again
 // and again, and counts the serials that were served.
-func (n *node) reloadZone(ctx context.Context) (changes int, err error) {
+func (n *node) reloadZone(ctx context.Context) error {
 	zone, err := os.ReadFile(n.original.static)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	for ctx.Err() == nil {
 		n.serial++
 		text := bytes.Replace(zone, []byte("hostmaster 1 "), fmt.Appendf(nil, "hostmaster %d ", n.serial), 1)
 		aside := n.data.static + ".new"
 		if err := errors.Join(os.WriteFile(aside, text, 0o644), os.Rename(aside, n.data.static), n.signal(syscall.SIGHUP)); err != nil {
-			return changes, err
+			return err
 		}
 		done, err := n.metric(ctx, serialMetric, n.serial)
 		if err != nil && ctx.Err() == nil {
-			return changes, err
+			return err
 		}
 		if done {
-			changes++
+			n.changes.Add(1)
 		}
 	}
-	return changes, nil
+	return nil
 }

@@ -25,6 +25,7 @@ type Status struct {
 	Frontends []Frontend  `json:"frontends"` // of this node's own balancer
 	Etcd      Etcd        `json:"etcd"`
 	Geo       []Database  `json:"geo"`
+	Tables    []Table     `json:"tables"` // that tell the steered names' clients apart
 	// Problems are what a person should look at, one sentence each. The console
 	// adds those of Attention.
 	Problems []string `json:"problems"`
@@ -123,6 +124,22 @@ type Database struct {
 	Built time.Time `json:"built,omitzero"`
 	Error string    `json:"error,omitempty"` // why a newer file isn't used; the one opened before stays
 	Since time.Time `json:"since,omitzero"`  // when Error was first seen; zero: not known
+
+	Networks    int     `json:"networks"` // that carry a record
+	Places      int     `json:"places"`   // distinct ones
+	Bytes       int     `json:"bytes"`    // of memory that it takes
+	LoadSeconds float64 `json:"load_seconds"`
+}
+
+// Table tells the cohort of every client for names with equal rules.
+type Table struct {
+	Names     []string `json:"names"` // steered by it
+	Cohorts   int      `json:"cohorts"`
+	Networks4 int      `json:"networks4"` // that the IPv4 addresses are divided into
+	Networks6 int      `json:"networks6"`
+	Bytes     int      `json:"bytes"` // of memory that it takes
+	// BuildSeconds is how long it took to build it, with all others of its time.
+	BuildSeconds float64 `json:"build_seconds"`
 }
 
 // Counters count since the node started.
@@ -151,7 +168,7 @@ func (s Status) complete(now time.Time) Status {
 	s.Node.Roles = list(s.Node.Roles)
 	s.Zones, s.Steered, s.Nodes = list(s.Zones), list(s.Steered), list(s.Nodes)
 	s.Frontends, s.Geo, s.Problems = list(s.Frontends), list(s.Geo), list(s.Attention())
-	s.Etcd.Endpoints = list(s.Etcd.Endpoints)
+	s.Tables, s.Etcd.Endpoints = list(s.Tables), list(s.Etcd.Endpoints)
 	if s.Counters.Answers == nil {
 		s.Counters.Answers = map[string]uint64{}
 	}

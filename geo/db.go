@@ -97,10 +97,10 @@ func (db *DB) Lookup(a netip.Addr) (Place, netip.Prefix) {
 	}
 	width := db.holes.family(v4).find(k).bits
 	var p Place
-	consult := func(b *both, places []Place) {
+	consult := func(b *both, places *places) {
 		lf := b.family(v4).find(k)
 		width = max(width, lf.bits)
-		p = p.fill(places[lf.value])
+		p = p.fill(places.at(lf.value))
 	}
 	consult(db.overrides.both, db.overrides.places)
 	for _, s := range db.sources {
@@ -109,7 +109,7 @@ func (db *DB) Lookup(a netip.Addr) (Place, netip.Prefix) {
 	return p, prefixOf(a, before+width)
 }
 
-func (b *both) family(v4 bool) partition {
+func (b *both) family(v4 bool) *stream {
 	if v4 {
 		return &b.v4
 	}

@@ -9,19 +9,24 @@
 // # How it works
 //
 // Everything that says something about networks (a database, the overrides, the
-// cuts of a caller, a finished Table) is one and the same structure: a partition
+// cuts of the callers) is one and the same structure, a stream: a partition
 // of the whole address space of a family into leaves, each a network with one
-// value, neighbours with the same value merged as far as they go.
+// value, neighbours with the same value merged as far as they go, written down
+// in address order in a few bytes each.
 //
-//	file -> walk -> partition of parts ┐
-//	file -> walk -> partition of parts ┼ sweep -> Place + cut -> value ┐
-//	overrides ----> partition          │                               │
-//	cuts ---------> partition          ┘          Table: partition <───┘
+//	file -> two walks -> stream of places ┐                              ┌> numbers -> lines ┐
+//	file -> two walks -> stream of places ┼ sweep -> stream of tuples ───┼> numbers -> lines ┼ Tables
+//	overrides ---------> stream           │          (Places and cuts)   └> numbers -> lines ┘
+//	cuts --------------> stream           ┘
 //
-// A sweep runs over several partitions in step and sees each piece in which all
-// of them are constant once, in address order. Pushed in that order, siblings
-// of equal value merge on the top of a stack, so that the result is the least
-// partition there is, without a tree in memory.
+// A sweep runs over several streams in step and sees each piece in which all
+// of them are constant once, in address order. Each distinct combination of what they say,
+// a tuple, gets a number; each caller is asked once what it makes of a tuple. Pushed
+// in address order, siblings of equal value merge as they come, so that the result
+// is the least partition there is, without a tree in memory.
+//
+// A Table's own form is another, made for look-ups: lines. See there, and docs/cohorts.md for
+// what it was measured against.
 //
 // # Invariants
 //
@@ -31,7 +36,8 @@
 //   - A DB and a Table never change: they are safe for concurrent use, and a
 //     reload makes new ones. A DB keeps nothing of the file it was read from.
 //   - [Table.Lookup] neither allocates nor locks.
-//   - No file makes Open panic, hang or allocate out of proportion to its size.
+//   - No file makes Open panic, hang or allocate out of proportion to its size; no DB makes
+//     BuildAll exceed [MaxTableBytes] for a table.
 //
 // # Addresses that hold an IPv4 address
 //

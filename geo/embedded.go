@@ -65,7 +65,7 @@ func addr4(a uint32) netip.Addr {
 func holes() *both {
 	networks := make([]valued, len(embeddedRanges))
 	for i, r := range embeddedRanges {
-		networks[i] = valued{r, leaf{kind: hole}}
+		networks[i] = valued{r, leaf{hole: true}}
 	}
 	return nested(networks)
 }

@@ -8,14 +8,13 @@ import (
 
 // both holds the partitions of the two families that one source makes.
 type both struct {
-	v4 partition4
-	v6 partition6
+	v4, v6 stream
 }
 
 // filler fills a partition from runs that leave gaps: what lies between gets
 // the value that the caller names.
 type filler struct {
-	into partition
+	into *stream
 	pos  key  // the first address that is not filled yet
 	full bool // pos has wrapped around
 }
@@ -72,7 +71,7 @@ func nested(networks []valued) *both {
 	return &out
 }
 
-func nest(into partition, runs []run) {
+func nest(into *stream, runs []run) {
 	slices.SortFunc(runs, func(a, b run) int {
 		return cmp.Or(a.start.compare(b.start), cmp.Compare(a.bits, b.bits))
 	})
@@ -99,5 +98,3 @@ func nest(into partition, runs []run) {
 	}
 	f.finish()
 }
-
-func (r run) last() key { return r.start.last(r.bits) }

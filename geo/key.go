@@ -77,6 +77,45 @@ func (k key) block(last key) uint8 {
 	return n
 }
 
+// network returns the first address of the network of n bits around k.
+func (k key) network(n uint8) key {
+	m := mask(n)
+	return key{k.hi &^ m.hi, k.lo &^ m.lo}
+}
+
+// minus returns the distance from o to k, which must not be before it.
+func (k key) minus(o key) key {
+	lo, borrow := bits.Sub64(k.lo, o.lo, 0)
+	return key{k.hi - o.hi - borrow, lo}
+}
+
+// bit returns the bit with n bits before it.
+func (k key) bit(n uint8) bool {
+	if n >= 64 {
+		return k.lo>>(127-n)&1 == 1
+	}
+	return k.hi>>(63-n)&1 == 1
+}
+
+// withBit sets the bit with n bits before it.
+func (k key) withBit(n uint8) key {
+	if n >= 64 {
+		return key{k.hi, k.lo | 1<<(127-n)}
+	}
+	return key{k.hi | 1<<(63-n), k.lo}
+}
+
+// addr is the address that keyOf makes k of.
+func (k key) addr(v4 bool) netip.Addr {
+	if v4 {
+		return addr4(uint32(k.hi >> 32))
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], k.hi)
+	binary.BigEndian.PutUint64(b[8:], k.lo)
+	return netip.AddrFrom16(b)
+}
+
 // prefixOf returns the network of n bits around a.
 func prefixOf(a netip.Addr, n uint8) netip.Prefix {
 	p, err := a.WithZone("").Prefix(int(n))

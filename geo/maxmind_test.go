@@ -213,8 +213,8 @@ func compareWithLookup(t *testing.T, db *DB) {
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, v4 := range []bool{true, false} {
-		for _, s := range append([]partition{db.overrides.family(v4)}, partitions(db, v4)...) {
-			for _, r := range allRuns(s) {
+		for _, s := range append([]*stream{db.overrides.family(v4)}, partitions(db, v4)...) {
+			for _, r := range s.runs() {
 				for _, k := range []key{r.start, r.last(), r.start.prev(), r.last().next()} {
 					check(addrOf(k, v4))
 				}
@@ -227,7 +227,7 @@ func compareWithLookup(t *testing.T, db *DB) {
 	}
 }
 
-func partitions(db *DB, v4 bool) (list []partition) {
+func partitions(db *DB, v4 bool) (list []*stream) {
 	for _, s := range db.sources {
 		list = append(list, s.family(v4))
 	}

@@ -8,18 +8,17 @@ import (
 // overrides are Config.Overrides compiled: networks to numbers of places, 0 for none.
 type overrides struct {
 	*both
-	places []Place
+	places *places
 }
 
 // newOverrides expects a valid Config. Should a network stand there twice all
 // the same, the first one wins.
 func newOverrides(list []Override) overrides {
-	o := overrides{places: []Place{{}}}
+	o := overrides{places: newPlaces()}
 	seen := map[netip.Prefix]bool{}
 	var networks []valued
 	for _, v := range list {
-		number := uint32(len(o.places))
-		o.places = append(o.places, v.Place.place())
+		number := o.places.add(v.Place.place())
 		for _, n := range v.Networks {
 			if n, ok := normalPrefix(n); ok && !seen[n] {
 				seen[n] = true
@@ -27,6 +26,7 @@ func newOverrides(list []Override) overrides {
 			}
 		}
 	}
+	o.places.seal()
 	o.both = nested(networks)
 	return o
 }

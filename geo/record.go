@@ -27,8 +27,8 @@ const (
 const sampled = 4096
 
 // schemaOf tells the schema by the type that the metadata state, or else by the
-// fields present in the first records.
-func schemaOf(r *maxminddb.Reader) schema {
+// fields present in the first of the records at these offsets.
+func schemaOf(r *maxminddb.Reader, offsets []uint32) schema {
 	switch edition := strings.ToLower(r.Metadata.DatabaseType); {
 	case !strings.HasPrefix(edition, "geoip2-") && !strings.HasPrefix(edition, "geolite2-"):
 	case strings.Contains(edition, "city"), strings.Contains(edition, "country"), strings.Contains(edition, "enterprise"):
@@ -37,17 +37,9 @@ func schemaOf(r *maxminddb.Reader) schema {
 		return operated
 	}
 	var s schema
-	seen := map[uintptr]bool{}
-	for result := range r.Networks() {
-		if result.Err() != nil || len(seen) == sampled {
-			break // the walk proper reports errors
-		}
-		if seen[result.Offset()] {
-			continue
-		}
-		seen[result.Offset()] = true
+	for _, offset := range offsets[:min(sampled, len(offsets))] {
 		var fields map[string]any
-		if result.Decode(&fields) == nil {
+		if r.LookupOffset(uintptr(offset)).Decode(&fields) == nil {
 			s |= schemaOfFields(fields)
 		}
 	}
@@ -73,6 +65,36 @@ func schemaOfFields(fields map[string]any) (s schema) {
 	return s
 }
 
+// locatedRecord has the fields of the City, Country and Enterprise editions that
+// we use, which are few of those that there are.
+type locatedRecord struct {
+	Continent struct {
+		Code string `maxminddb:"code"`
+	} `maxminddb:"continent"`
+	Country           isoCoded   `maxminddb:"country"`
+	RegisteredCountry isoCoded   `maxminddb:"registered_country"`
+	Subdivisions      []isoCoded `maxminddb:"subdivisions"`
+	City              struct {
+		Names struct {
+			English string `maxminddb:"en"`
+		} `maxminddb:"names"`
+	} `maxminddb:"city"`
+	Location struct {
+		Latitude  *float64 `maxminddb:"latitude"`
+		Longitude *float64 `maxminddb:"longitude"`
+	} `maxminddb:"location"`
+	Traits struct {
+		ASN          uint32 `maxminddb:"autonomous_system_number"`
+		ASOrg        string `maxminddb:"autonomous_system_organization"`
+		ISP          string `maxminddb:"isp"`
+		Organization string `maxminddb:"organization"`
+	} `maxminddb:"traits"`
+}
+
+type isoCoded struct {
+	ISOCode string `maxminddb:"iso_code"`
+}
+
 // flatRecord is the schema of the @ip-location-db packages.
 type flatRecord struct {
 	CountryCode string   `maxminddb:"country_code"`
@@ -85,11 +107,11 @@ type flatRecord struct {
 func (s schema) decode(result maxminddb.Result) (Place, error) {
 	var p Place
 	if s&located != 0 {
-		var record geoip2.Enterprise // has all the fields of City and Country
+		var record locatedRecord
 		if err := result.Decode(&record); err != nil {
 			return Place{}, err
 		}
-		p = p.fill(placeOfEnterprise(&record))
+		p = p.fill(placeOfLocated(&record))
 	}
 	if s&operated != 0 {
 		var record geoip2.ISP // has all the fields of ASN
@@ -115,15 +137,16 @@ func (s schema) decode(result maxminddb.Result) (Place, error) {
 	return p.normal(), nil
 }
 
-func placeOfEnterprise(record *geoip2.Enterprise) Place {
+func placeOfLocated(record *locatedRecord) Place {
+	t := &record.Traits
 	p := Place{
 		Continent:    record.Continent.Code,
 		Country:      first(record.Country.ISOCode, record.RegisteredCountry.ISOCode),
 		City:         record.City.Names.English,
-		ASN:          uint32(record.Traits.AutonomousSystemNumber),
-		ASOrg:        record.Traits.AutonomousSystemOrganization,
-		ISP:          record.Traits.ISP,
-		Organization: record.Traits.Organization,
+		ASN:          t.ASN,
+		ASOrg:        t.ASOrg,
+		ISP:          t.ISP,
+		Organization: t.Organization,
 	}
 	for i, s := range record.Subdivisions {
 		if i < len(p.Subdivision) {

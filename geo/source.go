@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"time"
 
@@ -19,6 +18,10 @@ type Source struct {
 	Size     int64     `json:"size"`           // of the file, in bytes
 	Networks int       `json:"networks"`       // that carry a record
 	Places   int       `json:"places"`         // distinct ones among the records
+	// Bytes is the memory that it takes.
+	Bytes int `json:"bytes"`
+	// LoadTime is how long it took to read and check.
+	LoadTime time.Duration `json:"load_time"`
 }
 
 // source is a database read into memory: networks to numbers of places, 0 for none.
@@ -26,7 +29,7 @@ type Source struct {
 type source struct {
 	Source
 	both
-	places []Place
+	places *places
 	stamp  stamp
 }
 
@@ -36,6 +39,7 @@ const maxFileSize = 4 << 30
 
 // openSource reads and checks a database. Its errors don't name the path.
 func openSource(path string) (*source, error) {
+	begin := time.Now()
 	data, st, err := readWhole(path)
 	if err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func openSource(path string) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Path, s.stamp = path, st
+	s.Path, s.stamp, s.LoadTime = path, st, time.Since(begin)
 	return s, nil
 }
 
@@ -60,7 +64,8 @@ func newSource(data []byte) (s *source, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStructure(data, reader.Metadata); err != nil {
+	tree, err := newSearchTree(data, reader.Metadata)
+	if err != nil {
 		return nil, err
 	}
 	s = &source{Source: Source{
@@ -68,9 +73,10 @@ func newSource(data []byte) (s *source, err error) {
 		Built: builtTime(reader.Metadata),
 		Size:  int64(len(data)),
 	}}
-	if err := s.load(reader); err != nil {
+	if err := s.load(reader, tree); err != nil {
 		return nil, err
 	}
+	s.Bytes = s.v4.bytes() + s.v6.bytes() + s.places.bytes()
 	return s, nil
 }
 
@@ -111,89 +117,4 @@ func builtTime(m maxminddb.Metadata) time.Time {
 		return time.Time{}
 	}
 	return m.BuildTime().UTC()
-}
-
-// load walks the networks and decodes each distinct record once.
-func (s *source) load(reader *maxminddb.Reader) error {
-	l := loader{
-		source:  s,
-		schema:  schemaOf(reader),
-		v4:      filler{into: &s.v4},
-		v6:      filler{into: &s.v6},
-		numbers: map[Place]uint32{{}: 0},
-		records: map[uintptr]uint32{},
-	}
-	s.places = []Place{{}}
-	for result := range reader.Networks() {
-		if err := l.add(result); err != nil {
-			return err
-		}
-	}
-	l.v4.finish()
-	l.v6.finish()
-	s.Places = len(s.places) - 1
-	if s.Networks == 0 {
-		return fmt.Errorf("database type %q has no record at all", s.Type)
-	}
-	if s.Places == 0 {
-		return fmt.Errorf("database type %q has no country, city, location, ASN or ISP in any of its %d records: "+
-			"must be a City, Country, Enterprise, ISP or ASN database", s.Type, len(l.records))
-	}
-	return nil
-}
-
-type loader struct {
-	*source
-	schema  schema
-	v4, v6  filler
-	numbers map[Place]uint32
-	records map[uintptr]uint32 // offset of a record to the number of its place
-}
-
-func (l *loader) add(result maxminddb.Result) error {
-	network := result.Prefix()
-	if err := result.Err(); err != nil {
-		return fmt.Errorf("network %s: %w", network, err)
-	}
-	number, ok := l.records[result.Offset()]
-	if !ok {
-		var err error
-		if number, err = l.decode(result); err != nil {
-			return fmt.Errorf("record of network %s: %w", network, err)
-		}
-		l.records[result.Offset()] = number
-	}
-	l.Networks++
-	l.fill(network, number)
-	return nil
-}
-
-func (l *loader) decode(result maxminddb.Result) (uint32, error) {
-	p, err := l.schema.decode(result)
-	if err != nil {
-		return 0, err
-	}
-	number, ok := l.numbers[p]
-	if !ok {
-		number = uint32(len(l.places))
-		l.numbers[p] = number
-		l.places = append(l.places, p)
-	}
-	return number, nil
-}
-
-// fill enters a network of the walk, which comes in address order and leaves
-// out the networks without a record and the aliases of the IPv4 addresses.
-func (l *loader) fill(network netip.Prefix, number uint32) {
-	r := run{keyOf(network.Addr()), leaf{value: number, bits: uint8(network.Bits())}}
-	if network.Addr().Is4() {
-		l.v4.before(r.start, leaf{})
-		l.v4.push(r)
-		return
-	}
-	l.v6.before(r.start, leaf{})
-	l.v6.push(r)
-	if r.start == (key{}) && r.bits < 96 { // holds all of ::/96, where IPv4 is kept
-		l.v4.push(run{leaf: leaf{value: number}})
-	}
 }

@@ -4,33 +4,25 @@ package geo
 // piece in which all of them are constant, in address order: at is the piece
 // (a hole if any of them has one there), values hold what each partition says.
 // changed is the least index whose value may differ from the call before.
-func sweep(parts []partition, emit func(at run, values []uint32, changed int)) {
-	cursors := make([]cursor, len(parts))
-	current := make([]run, len(parts))
-	last := make([]key, len(parts))
+func sweep(parts []*stream, emit func(at run, values []uint32, changed int)) {
+	readers := make([]reader, len(parts))
 	values := make([]uint32, len(parts))
-	step := func(i int) {
-		current[i] = cursors[i].next()
-		last[i] = current[i].last()
-		values[i] = current[i].value
-	}
 	for i, p := range parts {
-		cursors[i] = p.cursor()
-		step(i)
+		readers[i] = p.reader()
+		readers[i].next()
+		values[i] = readers[i].value
 	}
 	changed := 0
 	for {
 		// Networks nest: the narrowest of those around this address lies within
 		// all the others, and begins here.
-		at := run{leaf: leaf{kind: plain}}
-		end := lastKey
-		for i := range current {
-			if current[i].bits >= at.bits {
-				at.start, at.bits, end = current[i].start, current[i].bits, last[i]
+		at, end := run{}, lastKey
+		for i := range readers {
+			r := &readers[i]
+			if r.bits >= at.bits {
+				at.start, at.bits, end = r.start, r.bits, r.last
 			}
-			if current[i].kind == hole {
-				at.kind = hole
-			}
+			at.hole = at.hole || r.hole
 		}
 		emit(at, values, changed)
 		if end == lastKey {
@@ -38,8 +30,9 @@ func sweep(parts []partition, emit func(at run, values []uint32, changed int)) {
 		}
 		changed = len(parts)
 		for i := len(parts) - 1; i >= 0; i-- {
-			if last[i] == end {
-				step(i)
+			if r := &readers[i]; r.last == end {
+				r.next()
+				values[i] = r.value
 				changed = i
 			}
 		}

@@ -1,7 +1,6 @@
 package geo
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -17,28 +16,67 @@ func prefixes(list ...string) []netip.Prefix {
 }
 
 func addrOf(k key, v4 bool) netip.Addr {
-	if v4 {
-		return addr4(uint32(k.hi >> 32))
-	}
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:8], k.hi)
-	binary.BigEndian.PutUint64(b[8:], k.lo)
-	return netip.AddrFrom16(b)
+	return k.addr(v4)
 }
 
 func lastOf(p netip.Prefix) netip.Addr {
 	return addrOf(keyOf(p.Addr()).last(uint8(p.Bits())), p.Addr().Is4())
 }
 
-func allRuns(p partition) []run {
-	var runs []run
-	for c := p.cursor(); ; {
-		r := c.next()
-		runs = append(runs, r)
-		if r.last() == lastKey {
+// divided is what a stream and lines have in common.
+type divided interface {
+	runs() []run
+	findLeaf(key) leaf
+	count() int
+}
+
+func (s *stream) runs() (runs []run) {
+	for c := s.reader(); ; {
+		c.next()
+		runs = append(runs, c.run)
+		if c.last == lastKey {
 			return runs
 		}
 	}
+}
+
+func (s *stream) findLeaf(k key) leaf { return s.find(k) }
+func (s *stream) count() int          { return s.leaves }
+
+// family6 are lines of IPv6 addresses, in which the holes are as wide as they are.
+type family6 struct{ *lines }
+
+func (t *lines) runs() []run  { return runsOf(t.findLeaf) }
+func (t family6) runs() []run { return runsOf(t.findLeaf) }
+func (t *lines) count() int   { return t.leaves }
+func (t *lines) findLeaf(k key) (lf leaf) {
+	lf.value, lf.bits = t.find(k)
+	return lf
+}
+
+var knownHoles = holes()
+
+func (t family6) findLeaf(k key) leaf {
+	lf := t.lines.findLeaf(k)
+	lf.hole = knownHoles.v6.find(k).hole
+	return lf
+}
+
+func runsOf(find func(key) leaf) (runs []run) {
+	for at := (key{}); ; {
+		r := run{at, find(at)}
+		runs = append(runs, r)
+		if at = r.last().next(); at == (key{}) {
+			return runs
+		}
+	}
+}
+
+func dividedBy(t *Table, v4 bool) divided {
+	if v4 {
+		return &t.v4
+	}
+	return family6{&t.v6}
 }
 
 // numbered gives each distinct cut its index in the list plus 1.
@@ -127,7 +165,8 @@ func TestBuildNormalizesCuts(t *testing.T) {
 		seen = append(seen, within.String())
 		return uint32(len(seen))
 	})
-	if got, want := fmt.Sprint(seen), "[invalid Prefix 10.0.0.0/8 192.0.2.0/24]"; got != want {
+	// The last one is that of IPv6.
+	if got, want := fmt.Sprint(seen), "[invalid Prefix 10.0.0.0/8 192.0.2.0/24 invalid Prefix]"; got != want {
 		t.Errorf("within %s, want %s", got, want)
 	}
 }
@@ -145,7 +184,7 @@ func TestTableProperties(t *testing.T) {
 		}
 		table := Build(nil, cuts, func(_ Place, within netip.Prefix) uint32 { return values[within] })
 		for _, v4 := range []bool{true, false} {
-			checkPartition(t, table.family(v4))
+			checkPartition(t, dividedBy(table, v4))
 			for _, k := range probes(random, cuts, v4) {
 				a := addrOf(k, v4)
 				if _, _, ok := embedded(k); !v4 && ok || a.Is4In6() {
@@ -214,7 +253,7 @@ func longest(cuts []netip.Prefix, a netip.Addr) (best netip.Prefix) {
 
 // checkPartition checks that leaves follow on one another without gap or
 // overlap, begin at multiples of their size, and are merged maximally.
-func checkPartition(t *testing.T, p partition) {
+func checkPartition(t *testing.T, p divided) {
 	t.Helper()
 	at := key{}
 	type network struct {
@@ -222,7 +261,7 @@ func checkPartition(t *testing.T, p partition) {
 		bits  uint8
 	}
 	seen := map[network]leaf{}
-	for _, r := range allRuns(p) {
+	for _, r := range p.runs() {
 		if r.start != at {
 			t.Fatalf("leaf %+v begins at the wrong place: want %+v", r, at)
 		}
@@ -238,16 +277,16 @@ func checkPartition(t *testing.T, p partition) {
 			}
 			seen[network{r.start, r.bits}] = r.leaf
 		}
-		if got := p.find(r.start); got != r.leaf {
+		if got := p.findLeaf(r.start); got != r.leaf {
 			t.Fatalf("find says %+v of leaf %+v", got, r)
 		}
-		if got := p.find(r.last()); got != r.leaf {
+		if got := p.findLeaf(r.last()); got != r.leaf {
 			t.Fatalf("find says %+v of the end of leaf %+v", got, r)
 		}
 		at = r.last().next()
 	}
-	if leaves, _ := p.size(); leaves != len(allRuns(p)) {
-		t.Fatalf("size says %d leaves of %d", leaves, len(allRuns(p)))
+	if n := len(p.runs()); p.count() != n {
+		t.Fatalf("it says %d leaves of %d", p.count(), n)
 	}
 }
 

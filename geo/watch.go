@@ -162,8 +162,5 @@ func (w *Watcher) good(db *DB) *DB {
 	}
 	w.db = db
 	w.status.Reloaded = time.Now()
-	for _, s := range db.Sources() {
-		w.log.Info("geo database loaded", "path", s.Path, "type", s.Type, "built", s.Built, "networks", s.Networks)
-	}
 	return db
 }

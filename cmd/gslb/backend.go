@@ -198,6 +198,7 @@ func (n *node) Status() console.Status {
 	}
 	var other []string
 	st.Geo, other = databases(places.Sources(), ws)
+	st.Tables = topo.tables()
 	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)

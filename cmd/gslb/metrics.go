@@ -44,6 +44,10 @@ var (
 	descServers    = prometheus.NewDesc("gslb_site_servers", "Servers that the site's balancers report, spares not counted.", []string{"site"}, nil)
 	descSerial     = prometheus.NewDesc("gslb_zone_serial", "Serial number of the zone as it is served.", []string{"zone"}, nil)
 	descGeoBuilt   = prometheus.NewDesc("gslb_geo_database_build_timestamp_seconds", "When the geo database in use was built, as it says itself.", []string{"database", "type"}, nil)
+	descGeoBytes   = prometheus.NewDesc("gslb_geo_database_bytes", "Memory that the geo database takes.", []string{"database", "type"}, nil)
+	descTableBytes = prometheus.NewDesc("gslb_geo_table_bytes", "Memory that the tables of cohorts take.", nil, nil)
+	descTableNets  = prometheus.NewDesc("gslb_geo_table_networks", "Networks in the tables of cohorts, by IP version.", []string{"family"}, nil)
+	descTableBuild = prometheus.NewDesc("gslb_geo_table_build_seconds", "How long the tables in use took to build.", nil, nil)
 	descStale      = prometheus.NewDesc("gslb_states_stale", "1 while the store cannot be reached and the last known states are served.", nil, nil)
 	descRevision   = prometheus.NewDesc("gslb_states_revision", "Store revision that the served states come from.", nil, nil)
 	descEtcd       = prometheus.NewDesc("gslb_etcd_connected", "1 while the store answers.", nil, nil)
@@ -59,7 +63,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descSerial, descGeoBuilt, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
 		ch <- d
 	}
@@ -99,11 +103,24 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	named := make(map[string]bool) // two files of one name and type would be one series twice
 	for _, d := range st.Geo {
 		name := filepath.Base(d.Path)
-		if !d.Built.IsZero() && !named[name+"\x00"+d.Type] {
-			named[name+"\x00"+d.Type] = true
+		if named[name+"\x00"+d.Type] {
+			continue
+		}
+		named[name+"\x00"+d.Type] = true
+		gauge(descGeoBytes, float64(d.Bytes), name, d.Type)
+		if !d.Built.IsZero() {
 			gauge(descGeoBuilt, float64(d.Built.Unix()), name, d.Type)
 		}
 	}
+	var bytes, networks4, networks6, took float64
+	for _, t := range st.Tables {
+		bytes, networks4, networks6 = bytes+float64(t.Bytes), networks4+float64(t.Networks4), networks6+float64(t.Networks6)
+		took = max(took, t.BuildSeconds)
+	}
+	gauge(descTableBytes, bytes)
+	gauge(descTableNets, networks4, "4")
+	gauge(descTableNets, networks6, "6")
+	gauge(descTableBuild, took)
 	gauge(descStale, truth(st.Stale))
 	gauge(descRevision, float64(st.Revision))
 	gauge(descEtcd, truth(st.Etcd.Connected))

@@ -69,6 +69,8 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.topo, err = compile(cfg, n.places, nil); err != nil {
 		return nil, err
 	}
+	n.sayPlaces(n.places, n.topo)
+	giveBack()
 	checks, err := siteChecks(cfg)
 	if err != nil {
 		return nil, err

@@ -119,7 +119,9 @@ func disagreement(votes []health.Vote) string {
 // its place now is not used. What concerns no single one is the second value.
 func databases(sources []geo.Source, ws geo.WatchStatus) (out []console.Database, other []string) {
 	for _, s := range sources {
-		out = append(out, console.Database{Path: s.Path, Type: s.Type, Built: s.Built})
+		out = append(out, console.Database{
+			Path: s.Path, Type: s.Type, Built: s.Built, Networks: s.Networks, Places: s.Places, Bytes: s.Bytes, LoadSeconds: s.LoadTime.Seconds(),
+		})
 	}
 	if ws.Fault == "" {
 		return out, nil

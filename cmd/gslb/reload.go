@@ -49,6 +49,8 @@ func (n *node) replaced(places *geo.DB) {
 	if n.dns != nil {
 		n.dns.Swap(n.dns.Generation().WithPlaces(places, policies))
 	}
+	n.sayPlaces(places, n.topo)
+	defer giveBack()
 	n.log.Info("replaced databases are in use", "took", time.Since(begin).Round(time.Millisecond))
 }
 
@@ -120,6 +122,8 @@ func (n *node) reload(ctx context.Context) error {
 	for _, w := range topo.db.Warnings() {
 		n.log.Warn(w)
 	}
+	n.sayPlaces(places, topo)
+	giveBack()
 	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }

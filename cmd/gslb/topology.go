@@ -61,16 +61,29 @@ func samePolicy(p, q steer.Policy) bool {
 	return p.TTL == q.TTL && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort)
 }
 
-// classify compiles policies and builds the table of each.
+// classify compiles policies and builds the tables of all of them in one walk.
 func classify(sources []steer.Policy, sites []steer.Site, places *geo.DB) ([]dnsserver.Policy, error) {
-	var out []dnsserver.Policy
+	out := make([]dnsserver.Policy, len(sources))
+	specs := make([]geo.Spec, len(sources))
 	for i := range sources {
 		c, err := steer.Compile(&sources[i], sites)
 		if err != nil {
 			return nil, fmt.Errorf("steered name %s: %w", sources[i].Name, err)
 		}
-		table := geo.Build(places, c.Cuts(), func(p geo.Place, within netip.Prefix) uint32 { return c.Classify(p, within, nil) })
-		out = append(out, dnsserver.Policy{Compiled: c, Table: table})
+		out[i].Compiled = c
+		specs[i] = geo.Spec{
+			Name:   "steered name " + sources[i].Name,
+			Cuts:   c.Cuts(),
+			Cohort: func(p geo.Place, within netip.Prefix) uint32 { return c.Classify(p, within, nil) },
+		}
+	}
+	tables, err := geo.BuildAll(places, specs)
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		out[i].Compiled.Settle()
+		out[i].Table = tables[i]
 	}
 	return out, nil
 }

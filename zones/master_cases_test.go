@@ -45,6 +45,8 @@ var masterCases = []struct{ rule, text, want string }{
 	{"RRSIG", "x RRSIG TYPE1 13 3 5m 20300101000000 1577836800 7 @ ZW9m Cg==\n", "x.abc.com. 60 RRSIG 00010d030000012c70dbd8805e0be10000070361626303636f6d00656f660a"},
 	{"the library's", "x LOC 37 34 12.0 N 126 58 48.0 E 10m\n", "x.abc.com. 60 LOC 00121613880fc8209b3f384000989a68"},
 	{"IPSECKEY alone on its line", "k IPSECKEY 10 1 2 192.0.2.38 AQ==\nx A 192.0.2.1\n", "k.abc.com. 60 IPSECKEY 0a0102c000022601\nx.abc.com. 60 A c0000201"},
+	{"SVCB with quotes", "x SVCB 1 . alpn=\"h2,h3\" port=53\n", "x.abc.com. 60 SVCB 0001000001000602683202683300030002" + "0035"},
+	{"$GENERATE with quotes", "$GENERATE 1-1 x SVCB 1 . alpn=\"h2,h$\" port=5$\n", "x.abc.com. 60 SVCB 0001000001000602683202683100030002" + "0033"},
 	{"blank owner", "x A 192.0.2.1\n\tA 192.0.2.2\n ; comment\n\n  5 AAAA ::\n", "x.abc.com. 60 A c0000201\nx.abc.com. 60 A c0000202\nx.abc.com. 5 AAAA 00000000000000000000000000000000"},
 	{"$TTL", "x A 192.0.2.1\n$ttl 1h\nx 5 A 192.0.2.2\nx A 192.0.2.3\n", "x.abc.com. 60 A c0000201\nx.abc.com. 5 A c0000202\nx.abc.com. 3600 A c0000203"},
 	{"$ORIGIN", "$ORIGIN y\nx A 192.0.2.1\n$ORIGIN z.abc.com. ; c\n A 192.0.2.2\n@ A 192.0.2.3\n", "x.y.abc.com. 60 A c0000201\nx.y.abc.com. 60 A c0000202\nz.abc.com. 60 A c0000203"},

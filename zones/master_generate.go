@@ -33,7 +33,7 @@ func (f *masterFile) generate(args []token) bool {
 	}
 	var template []byte
 	for i, t := range args[1:] {
-		if i > 0 {
+		if i > 0 && !touch(args[i], t) {
 			template = append(template, ' ')
 		}
 		template = f.appendRaw(template, t)

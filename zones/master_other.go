@@ -55,8 +55,7 @@ func (f *masterFile) readOther(fields []token) bool {
 	line := fmt.Appendf(nil, ". 0 IN %s", dns.Type(f.rrtype))
 	ends := make([]int, len(fields)) // where each field ends in line
 	for i, t := range fields {
-		// A quoted value stands at its key without a blank: alpn="h2,h3" (RFC 9460, section 2.1).
-		if !t.quoted || i == 0 || fields[i-1].end < t.start-1 {
+		if i == 0 || !touch(fields[i-1], t) {
 			line = append(line, ' ')
 		}
 		line = f.appendRaw(line, t)
@@ -81,6 +80,19 @@ func (f *masterFile) readOther(fields []token) bool {
 		return f.failRecord(fmt.Errorf("%s %s %w", FormatName(f.owner), dns.Type(f.rrtype), err))
 	}
 	return true
+}
+
+// touch tells whether nothing stands between two fields, as in alpn="h2,h3",
+// where the value belongs to its key (RFC 9460, section 2.1).
+func touch(a, b token) bool {
+	gap := b.start - a.end
+	if a.quoted {
+		gap--
+	}
+	if b.quoted {
+		gap--
+	}
+	return gap == 0
 }
 
 // appendRaw appends a field as it was written.

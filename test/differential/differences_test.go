@@ -84,7 +84,7 @@ var differences = []difference{
 		return (c.isOdd("type-251") || c.isOdd("type-252")) && c.got(0) == "REFUSED"
 	}},
 	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
-		return (c.isOdd("cut-") || c.isOdd("name-256")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
+		return (c.isOdd("cut-") || c.isOdd("name-256") || c.isOdd("name-257")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
 	}},
 	{"octets-left-over", []string{"rcode"}, "RFC 1035 section 4.1", func(c *comparison) bool {
 		return c.isOdd("left-over") && c.got(0) == "FORMERR"

@@ -54,6 +54,9 @@ func (ta *tally) compare(peers []*peer, c comparison) {
 // answers; what differs must be in the list of explained differences, and what
 // is in the list must be seen.
 func TestAnswersAgree(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes many seconds: not with -short")
+	}
 	zones := append(handMade(t), generated(t, t.TempDir())...)
 	peers := startPeers(t, zones)
 	ta := &tally{explained: map[string]int{}}

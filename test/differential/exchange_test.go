@@ -150,7 +150,7 @@ func (a *asker) sendFramed(msg []byte) ([]byte, error) {
 	if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)); err != nil {
 		return nil, err
 	}
-	_ = c.SetReadDeadline(time.Now().Add(500 * time.Millisecond))
+	_ = c.SetReadDeadline(time.Now().Add(patience))
 	var head [2]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		return nil, nil

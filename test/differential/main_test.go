@@ -88,7 +88,7 @@ func start(t testing.TB, dir string, argv ...string) (ended chan struct{}) {
 			<-ended
 		}
 		if out := log.Bytes(); t.Failed() && len(out) > 0 {
-			t.Logf("output of %s:\n%s", argv[0], out[max(0, len(out)-4000):])
+			t.Logf("output of %s:\n%s", argv[0], out[max(0, len(out)-1500):])
 		}
 		if bytes.Contains(log.Bytes(), []byte("WARNING: DATA RACE")) {
 			t.Errorf("%s: data race:\n%s", argv[0], log.Bytes())

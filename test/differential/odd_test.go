@@ -205,13 +205,17 @@ func askOdd(t *testing.T, peers []*peer, zones []*zone, ta *tally) int {
 		wg.Go(func() {
 			for w := range work {
 				c := comparison{zones: zones, odd: w.odd, answers: make([]*answer, len(peers))}
+				var each sync.WaitGroup
 				for i, p := range peers {
-					raw, err := sendOdd(p, w.odd, uint16(w.n))
-					if err != nil {
-						ta.fail(fmt.Sprintf("%s: %s: %v", w.odd.what, p.name, err))
-					}
-					c.answers[i] = take(raw, p.adorns)
+					each.Go(func() {
+						raw, err := sendOdd(p, w.odd, uint16(w.n))
+						if err != nil {
+							ta.fail(fmt.Sprintf("%s: %s: %v", w.odd.what, p.name, err))
+						}
+						c.answers[i] = take(raw, p.adorns)
+					})
 				}
+				each.Wait()
 				ta.compare(peers, c)
 			}
 		})

@@ -41,7 +41,7 @@ func gslbFiles(dir string, port int, zones []*zone) (map[string]string, []string
 name = "differential"
 roles = ["dns"]
 data_dir = "data"
-log_level = "warn"
+log_level = "error"
 
 [dns]
 listen = ["127.0.0.1:%d"]

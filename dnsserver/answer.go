@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"encoding/binary"
 	"net/netip"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -26,7 +27,9 @@ type responder struct {
 	limits  limits
 	shard   int
 	count   *counters
-	seconds func() uint32 // coarse time, for draws
+	tally   tally
+	batched bool           // who serves publishes the tally, not each answer
+	seconds *atomic.Uint32 // coarse time, for draws
 
 	q   Query
 	res zones.Result
@@ -56,7 +59,7 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	q := &w.q
 	switch v := q.parse(msg); v {
 	case drop:
-		w.count.dropped.Add(1)
+		w.tally.dropped++
 		return out[:0]
 	case notImplemented:
 		return w.reject(msg, out, dns.RcodeNotImplemented)
@@ -123,7 +126,7 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	if tr != nil {
 		g.explain(p, addr, cohort, tr)
 	}
-	ask := steer.Ask{Client: inner, Period: w.seconds() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
+	ask := steer.Ask{Client: inner, Period: w.seconds.Load() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
 	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
 	scope := max(bits, w.choice.Bits)
 	if inner.Is4() {
@@ -141,7 +144,7 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 		scope += 96 // an IPv4-mapped address, given and echoed as IPv6
 	}
 	w.scope = scope
-	w.count.choice(w.choice)
+	w.tally.choice(w.choice)
 	g.picked.add(w.shard, s.Index, int(w.choice.Site))
 }
 
@@ -171,23 +174,29 @@ func (w *responder) whom(g *Generation, src netip.AddrPort) (addr netip.Addr, fr
 // which nobody can be found; 0 for all others. What is left of an address behind a
 // transition mechanism when its prefix is cut short is among them.
 func reserved(a netip.Addr) uint8 {
-	four := a.Is4()
+	if a.Is4() {
+		return reserved4(a.As4())
+	}
 	switch {
-	case a.IsPrivate() && !four:
+	case a.IsPrivate():
 		return 7
-	case a.IsPrivate() && a.As4()[0] == 10:
-		return 8
-	case a.IsPrivate() && a.As4()[0] == 172:
-		return 12
-	case a.IsPrivate(), four && a.IsLinkLocalUnicast():
-		return 16
-	case a.IsLoopback() && four, a.IsUnspecified() && four:
-		return 8
 	case a.IsLinkLocalUnicast():
 		return 10
 	case a.IsLoopback(), a.IsUnspecified():
 		return 128
-	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+	}
+	return 0
+}
+
+func reserved4(b [4]byte) uint8 {
+	switch {
+	case b[0] == 0 && b[1] == 0 && b[2] == 0 && b[3] == 0, b[0] == 10, b[0] == 127:
+		return 8
+	case b[0] == 172 && b[1]&0xf0 == 16:
+		return 12
+	case b[0] == 192 && b[1] == 168, b[0] == 169 && b[1] == 254:
+		return 16
+	case b[0] == 255 && b[1] == 255 && b[2] == 255 && b[3] == 255:
 		return 32
 	}
 	return 0
@@ -277,7 +286,7 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 	}
 	if truncated {
 		flags |= 1 << 9
-		w.count.truncated.Add(1)
+		w.tally.truncated++
 	}
 	if w.q.RD {
 		flags |= 1 << 8
@@ -285,19 +294,17 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 	if w.q.CD { // RFC 4035, section 3.1.6
 		flags |= 1 << 4
 	}
-	questions := uint16(0)
+	questions := uint64(0)
 	if len(head) > headerLen {
 		questions = 1
 	}
+	// Flags and the four counts, behind the ID, in two writes.
 	h := out[:headerLen]
 	binary.BigEndian.PutUint16(h[2:], flags)
-	binary.BigEndian.PutUint16(h[4:], questions)
-	binary.BigEndian.PutUint16(h[6:], uint16(c.an))
-	binary.BigEndian.PutUint16(h[8:], uint16(c.ns))
-	binary.BigEndian.PutUint16(h[10:], uint16(c.ar))
-	w.count.answer(rcode)
+	binary.BigEndian.PutUint64(h[4:], questions<<48|uint64(uint16(c.an))<<32|uint64(uint16(c.ns))<<16|uint64(uint16(c.ar)))
+	w.tally.answer(rcode)
 	if w.q.EDNS.ECS.Present {
-		w.count.subnet.Add(1)
+		w.tally.subnet++
 	}
 	return out
 }

@@ -514,6 +514,7 @@ func FuzzAnswer(f *testing.F) {
 
 func BenchmarkAnswer(b *testing.B) {
 	s, w := server(b, nil)
+	w.batched = true
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	for _, c := range []struct {
 		name string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -42,8 +43,9 @@ func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip
 	w := &responder{
 		limits:  limits{udpSize: cfg.MaxUDPSize, ecs: true, scope4: uint8(cfg.ECSMaxV4), scope6: uint8(cfg.ECSMaxV6)},
 		count:   new(counters),
-		seconds: func() uint32 { return seconds },
+		seconds: new(atomic.Uint32),
 	}
+	w.seconds.Store(seconds)
 	quiet := *g
 	quiet.picked = newPicks(len(g.answers), g.sites) // looking does not count
 	tr := new(steer.Trace)

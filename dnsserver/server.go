@@ -213,7 +213,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS, ecsFrom: s.cfg.ECSFrom,
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
-		shard: shard, count: c, seconds: s.seconds.Load,
+		shard: shard, count: c, seconds: &s.seconds,
 	}
 }
 
@@ -225,7 +225,11 @@ func (s *Server) answer(w *responder, msg []byte, src netip.AddrPort, tcp bool, 
 			reply = s.bug(w, r, msg, src, out)
 		}
 	}()
-	return w.respond(s.gen.Load(), msg, src, tcp, out, nil)
+	reply = w.respond(s.gen.Load(), msg, src, tcp, out, nil)
+	if !w.batched {
+		w.publish()
+	}
+	return reply
 }
 
 func (s *Server) bug(w *responder, r any, msg []byte, src netip.AddrPort, out []byte) []byte {
@@ -236,5 +240,6 @@ func (s *Server) bug(w *responder, r any, msg []byte, src netip.AddrPort, out []
 	if len(msg) < headerLen {
 		return out[:0]
 	}
+	defer w.publish()
 	return w.bare(msg, out, dns.RcodeServerFailure)
 }

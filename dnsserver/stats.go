@@ -9,7 +9,7 @@ import (
 // maxRcode bounds the response codes that are counted apart: BADVERS is 16.
 const maxRcode = 24
 
-// counters are what one serving goroutine counts. Only it adds, anyone reads.
+// counters are what serving goroutines have counted; anyone may read them.
 type counters struct {
 	queries   [4]atomic.Uint64 // by transport
 	rcodes    [maxRcode]atomic.Uint64
@@ -35,18 +35,47 @@ const (
 
 var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6"}
 
-func (c *counters) answer(rcode int) { c.rcodes[min(rcode, maxRcode-1)].Add(1) }
+// tally is what a responder has counted and not yet published: adding to what
+// others read costs as much as a good part of the answer.
+type tally struct {
+	rcodes                                                       [maxRcode]uint32
+	dropped, truncated, subnet, tailored, failOpen, resort, shed uint32
+}
 
-func (c *counters) choice(ch steer.Choice) {
-	c.tailored.Add(1)
+func (t *tally) answer(rcode int) { t.rcodes[min(uint(rcode), maxRcode-1)]++ }
+
+func (t *tally) choice(ch steer.Choice) {
+	t.tailored++
 	if ch.FailOpen {
-		c.failOpen.Add(1)
+		t.failOpen++
 	}
 	if ch.LastResort {
-		c.resort.Add(1)
+		t.resort++
 	}
 	if ch.Shed {
-		c.shed.Add(1)
+		t.shed++
+	}
+}
+
+// publish adds what was counted to the counters that others read.
+func (w *responder) publish() {
+	t, c := &w.tally, w.count
+	for i := range t.rcodes {
+		move(&t.rcodes[i], &c.rcodes[i])
+	}
+	move(&t.dropped, &c.dropped)
+	move(&t.truncated, &c.truncated)
+	move(&t.subnet, &c.subnet)
+	move(&t.tailored, &c.tailored)
+	move(&t.failOpen, &c.failOpen)
+	move(&t.resort, &c.resort)
+	move(&t.shed, &c.shed)
+}
+
+func move(from *uint32, to *atomic.Uint64) {
+	if *from != 0 {
+		to.Add(uint64(*from))
+		*from = 0
 	}
 }
 

@@ -54,6 +54,7 @@ func newBatch(l *udpListener, s *Server, w *responder, n int) *batch {
 		inIOV: make([]unix.Iovec, n), outIOV: make([]unix.Iovec, n), names: make([]unix.RawSockaddrInet6, n),
 		queries: make([]byte, n*batchIn), answers: make([]byte, n*batchOut), control: make([]byte, n*batchOOB),
 	}
+	w.batched = true
 	if l.six {
 		b.transport = &w.count.queries[udp6]
 	}
@@ -82,7 +83,9 @@ func (l *udpListener) serveBatch(s *Server, w *responder, n int) error {
 		case 0:
 			failures = 0
 			b.transport.Add(uint64(n))
-			b.send(b.answer(n))
+			answers := b.answer(n)
+			b.w.publish()
+			b.send(answers)
 			b.reset(n)
 		case unix.EAGAIN:
 			l.sock.wait()

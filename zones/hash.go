@@ -40,10 +40,11 @@ func (n *Name) Set(b []byte) int {
 		at += 1 + int(c)
 	}
 	n.length, n.labels = at+1, k
-	copy(n.octets[:], b[:at+1])
+	if len(b) < at+8 { // too short to be read in words
+		b = append(n.octets[:0], b[:at+1]...)[:at+8]
+	}
 	for i := 0; i <= at; i += 8 {
-		w := n.octets[i : i+8 : i+8]
-		binary.LittleEndian.PutUint64(w, fold8(binary.LittleEndian.Uint64(w)))
+		binary.LittleEndian.PutUint64(n.octets[i:], fold8(binary.LittleEndian.Uint64(b[i:])))
 	}
 	h := hashSeeds[0]
 	n.hash[k&maxLabels] = h

@@ -11,8 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // The pair of interfaces: both ends are called eth0, in a namespace each.
@@ -66,6 +71,10 @@ func (w *xdpWay) repeat(ctx context.Context, o *options, dir string, progress io
 			return fmt.Errorf("ip %s, which needs root: %w: %s", line, err, out)
 		}
 	}
+	receiver, err := receiveOn(server, o.ServerCPU)
+	if err != nil {
+		return err
+	}
 	config, err := w.write(dir)
 	if err != nil {
 		return err
@@ -79,11 +88,83 @@ func (w *xdpWay) repeat(ctx context.Context, o *options, dir string, progress io
 		return err
 	}
 	for range o.Rounds {
-		if err := w.slice(ctx, p, o, client, progress); err != nil {
+		if err := w.slice(ctx, p, receiver, o, client, progress); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// receiveOn makes the kernel receive what comes to eth0 in a thread of its own
+// on that core (threaded NAPI), and gives the thread. Without, what the kernel
+// does with a packet from a veth pair runs on the sender's core.
+func receiveOn(ns string, core int) (pid int, err error) {
+	before := napiThreads()
+	if err := offloadGRO(ns); err != nil { // a veth interface has NAPI with it, or with an XDP program
+		return 0, fmt.Errorf("receive offload: %w", err)
+	}
+	cmd := exec.Command("ip", "netns", "exec", ns, "tee", "/sys/class/net/eth0/threaded")
+	cmd.Stdin = strings.NewReader("1")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("threaded NAPI: %w: %s", err, out)
+	}
+	for id := range napiThreads() {
+		if !before[id] {
+			var set unix.CPUSet
+			set.Set(core)
+			return id, unix.SchedSetaffinity(id, &set)
+		}
+	}
+	return 0, errors.New("threaded NAPI: the kernel has no thread for eth0")
+}
+
+// offloadGRO switches generic receive offload of eth0 on (ETHTOOL_SGRO).
+func offloadGRO(ns string) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread, in the namespace now, ends with it
+		done <- func() error {
+			fd, err := unix.Open("/var/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+				return err
+			}
+			s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(s)
+			on := struct{ cmd, data uint32 }{unix.ETHTOOL_SGRO, 1}
+			var r struct { // struct ifreq of netdevice(7)
+				name [unix.IFNAMSIZ]byte
+				data unsafe.Pointer
+				_    [16]byte
+			}
+			copy(r.name[:], "eth0")
+			r.data = unsafe.Pointer(&on)
+			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
+				return errno
+			}
+			return nil
+		}()
+	}()
+	return <-done
+}
+
+// napiThreads are the kernel's threads that receive for an interface called eth0.
+func napiThreads() map[int]bool {
+	all := make(map[int]bool)
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, file := range names {
+		if text, err := os.ReadFile(file); err == nil && strings.HasPrefix(string(text), "napi/eth0-") {
+			id, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			all[id] = true
+		}
+	}
+	return all
 }
 
 // write writes the server's files.
@@ -142,14 +223,14 @@ func (w *xdpWay) check(ctx context.Context, p *process, o *options, client, dir 
 }
 
 // slice is one measurement.
-func (w *xdpWay) slice(ctx context.Context, p *process, o *options, client string, progress io.Writer) error {
+func (w *xdpWay) slice(ctx context.Context, p *process, receiver int, o *options, client string, progress io.Writer) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	usage := func() (time.Duration, error) {
 		t, err := p.cpuTime()
-		return t + softirqTime(o.ServerCPU), err
+		return t + processCPU(receiver) + softirqTime(o.ServerCPU), err
 	}
 	before, err := usage()
 	if err != nil {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"os"
+	"runtime"
 	"syscall"
 	"unsafe"
 
@@ -53,18 +56,31 @@ func (e *echoBuffers) reset(n int) {
 	}
 }
 
+// echoDatagrams waits in recvmmsg(2) itself, as gslb does: RawSyscall keeps the
+// runtime's scheduler out of it. The time-out lets a signal of the runtime, that
+// wants to stop the goroutine, interrupt it (signal(7)), and there is a P
+// more for the streams.
 func echoDatagrams(address string) error {
-	c, err := net.ListenPacket("udp4", address)
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	at, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	udp := c.(*net.UDPConn)
-	_ = udp.SetReadBuffer(4 << 20) // less is no fault
-	_ = udp.SetWriteBuffer(4 << 20)
-	raw, err := udp.SyscallConn()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return os.NewSyscallError("socket", err)
+	}
+	defer unix.Close(fd)
+	for _, o := range []struct{ force, plain int }{{unix.SO_RCVBUFFORCE, unix.SO_RCVBUF}, {unix.SO_SNDBUFFORCE, unix.SO_SNDBUF}} {
+		if unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.force, 4<<20) != nil {
+			_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, o.plain, 4<<20) // less is no fault
+		}
+	}
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 4000}); err != nil {
+		return os.NewSyscallError("SO_RCVTIMEO", err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(at.Port()), Addr: at.Addr().As4()}); err != nil {
+		return os.NewSyscallError("bind", err)
 	}
 	e := new(echoBuffers)
 	for i := range echoBatch {
@@ -74,26 +90,17 @@ func echoDatagrams(address string) error {
 		h.SetIovlen(1)
 	}
 	e.reset(echoBatch)
-	var failure error
-	// The runtime's poller waits; a wake-up serves until the socket is empty.
-	err = raw.Read(func(fd uintptr) bool {
-		for {
-			n, errno := mmsg(unix.SYS_RECVMMSG, fd, &e.headers[0], echoBatch)
-			if errno == unix.EAGAIN {
-				return false
-			}
-			if errno != 0 {
-				failure = fmt.Errorf("recvmmsg: %w", errno)
-				return true
-			}
-			e.answer(fd, n)
+	for {
+		n, errno := mmsg(unix.SYS_RECVMMSG, uintptr(fd), &e.headers[0], echoBatch, unix.MSG_WAITFORONE)
+		switch errno {
+		case 0:
+			e.answer(uintptr(fd), n)
 			e.reset(n)
+		case unix.EAGAIN, unix.EINTR:
+		default:
+			return fmt.Errorf("recvmmsg: %w", errno)
 		}
-	})
-	if err == nil {
-		err = failure
 	}
-	return err
 }
 
 // answer sends the first n datagrams back. What the socket does not take is lost.
@@ -103,23 +110,22 @@ func (e *echoBuffers) answer(fd uintptr, n int) {
 		e.vectors[i].SetLen(int(e.headers[i].size))
 	}
 	for sent := 0; sent < n; {
-		done, errno := mmsg(unix.SYS_SENDMMSG, fd, &e.headers[sent], n-sent)
-		if errno != 0 {
+		done, errno := mmsg(unix.SYS_SENDMMSG, fd, &e.headers[sent], n-sent, unix.MSG_DONTWAIT)
+		if errno != 0 && errno != unix.EINTR {
 			return
 		}
 		sent += done
 	}
 }
 
-// mmsg never waits, and so leaves the runtime out of it: to the scheduler a batch
-// of sends is long enough to hand the core to another thread.
-func mmsg(trap, fd uintptr, first *mmsghdr, count int) (int, syscall.Errno) {
-	for {
-		n, _, errno := unix.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(first)), uintptr(count), unix.MSG_DONTWAIT, 0, 0)
-		if errno != unix.EINTR {
-			return int(n), errno
-		}
+// mmsg calls recvmmsg(2) or sendmmsg(2) and leaves the runtime out of it: to the
+// scheduler a batch of sends is long enough to hand the core to another thread.
+func mmsg(trap, fd uintptr, first *mmsghdr, count int, flags uintptr) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(first)), uintptr(count), flags, 0, 0)
+	if errno != 0 {
+		return 0, errno
 	}
+	return int(n), 0
 }
 
 func echoStreams(listener net.Listener) error {

@@ -52,7 +52,9 @@ func (f Folder) Load(zone []byte) ([]*Key, error) {
 	}
 	if !slices.ContainsFunc(keys, func(k *Key) bool { return k.Role.zone() }) {
 		for _, k := range keys {
-			k.Role = CSK
+			if !k.told {
+				k.Role = CSK
+			}
 		}
 	}
 	slices.SortFunc(keys, func(a, b *Key) int {
@@ -167,7 +169,10 @@ func (k *Key) stateText() string {
 	yes := map[bool]string{true: "yes", false: "no"}
 	var b strings.Builder
 	fmt.Fprintf(&b, "; This is the state of key %d, for %s\n", k.tag, FormatName(k.Zone))
-	fmt.Fprintf(&b, "Algorithm: %d\nLength: %d\nKSK: %s\nZSK: %s\n", uint8(k.Algorithm), k.bits(), yes[k.Role.entry()], yes[k.Role.zone()])
+	fmt.Fprintf(&b, "Algorithm: %d\nLength: %d\n", uint8(k.Algorithm), k.bits())
+	if k.told {
+		fmt.Fprintf(&b, "KSK: %s\nZSK: %s\n", yes[k.Role.entry()], yes[k.Role.zone()])
+	}
 	t := k.Timing
 	writeTime(&b, "Generated", t.Created)
 	writeTime(&b, "Published", t.Publish)

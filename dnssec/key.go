@@ -65,6 +65,7 @@ type Key struct {
 	rdata   []byte // of the DNSKEY
 	tag     uint16
 	id      [8]byte // tells it from another key of the same tag
+	told    bool    // the role is known, not guessed from the flags
 	private crypto.Signer
 }
 
@@ -107,7 +108,7 @@ func Generate(zone []byte, alg Algorithm, bits int, role Role, timing Timing) (*
 	if err != nil {
 		return nil, err
 	}
-	k.Role, k.Timing = role, timing
+	k.Role, k.told, k.Timing = role, true, timing
 	return k, nil
 }
 

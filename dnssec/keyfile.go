@@ -149,6 +149,7 @@ func (k *Key) readState(path string) error {
 		return err
 	}
 	f := readFields(text)
+	k.told = true
 	switch [2]bool{f["KSK"] == "yes", f["ZSK"] == "yes"} {
 	case [2]bool{true, true}:
 		k.Role = CSK
@@ -156,6 +157,8 @@ func (k *Key) readState(path string) error {
 		k.Role = KSK
 	case [2]bool{false, true}:
 		k.Role = ZSK
+	default:
+		k.told = false
 	}
 	return f.readTimes(path, k.Timing.stateTimes())
 }

@@ -20,7 +20,7 @@ import (
 )
 
 // blastCommand, a server, an interface and a length make this program send
-// queries as fast as it can, and count the answers.
+// queries as fast as they are answered, and count the answers.
 const blastCommand = "blast"
 
 // blasted is what came of it, as JSON.
@@ -32,9 +32,8 @@ type blasted struct {
 }
 
 // blast sends queries over one socket, and never takes an answer: a program at
-// the interface (TCX) counts and drops them, so that what a client does with
-// its answers is not in the figures. On a veth pair that would run on the
-// server's core.
+// the interface (TCX) counts and drops them. On a veth pair, what a client does
+// with its answers would run on the server's core.
 func blast(args []string, out io.Writer) error {
 	if len(args) != 3 {
 		return errors.New("blast: want a server, an interface and a length")
@@ -60,19 +59,11 @@ func blast(args []string, out io.Writer) error {
 	b := newBlaster()
 	var r blasted
 	began := time.Now()
-	before, err := s.read()
-	if err != nil {
-		return err
-	}
-	if e := raw.Control(func(fd uintptr) { r.Sent, err = b.run(fd, began.Add(length)) }); e != nil || err != nil {
+	if e := raw.Control(func(fd uintptr) { r.Sent, err = b.run(fd, began.Add(length), s) }); e != nil || err != nil {
 		return errors.Join(e, err)
 	}
-	after, err := s.read()
-	if err != nil {
-		return err
-	}
 	r.Seconds = time.Since(began).Seconds()
-	r.Answers, r.Other = after[0]-before[0], after[1]-before[1]
+	r.Answers, r.Other = s.read()
 	return json.NewEncoder(out).Encode(r)
 }
 
@@ -101,26 +92,48 @@ func newBlaster() *blaster {
 	return b
 }
 
-// run sends until then. What the interface does not take is sent again.
-func (b *blaster) run(fd uintptr, until time.Time) (sent uint64, err error) {
-	for time.Now().Before(until) {
-		for range 16 {
-			n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), echoBatch, 0, 0, 0)
-			switch errno {
-			case 0:
-				sent += uint64(n)
-			case syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.ECONNREFUSED:
-			default:
-				return sent, fmt.Errorf("sendmmsg: %w", errno)
+const (
+	// blastWindow is how many queries are outstanding: always some, so that the
+	// server never waits, and not so many that it loses any.
+	blastWindow = 512
+	// blastPatience is how long the generator waits when no answer comes, before it
+	// takes what is outstanding for lost.
+	blastPatience = 20 * time.Millisecond
+)
+
+// run sends until then.
+func (b *blaster) run(fd uintptr, until time.Time, s *sink) (sent uint64, err error) {
+	var lost, before uint64
+	progress := time.Now()
+	for {
+		answers, other := s.read()
+		if done := answers + other + lost; sent+echoBatch > done+blastWindow {
+			now := time.Now()
+			switch {
+			case now.After(until):
+				return sent, nil
+			case answers != before:
+				before, progress = answers, now
+			case now.Sub(progress) > blastPatience:
+				lost, progress = sent-answers-other, now
 			}
+			continue
+		}
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), echoBatch, 0, 0, 0)
+		switch errno {
+		case 0:
+			sent += uint64(n)
+		case syscall.EINTR, syscall.EAGAIN, syscall.ENOBUFS, syscall.ECONNREFUSED:
+		default:
+			return sent, fmt.Errorf("sendmmsg: %w", errno)
 		}
 	}
-	return sent, nil
 }
 
 // sink drops what comes from a DNS server, and counts it.
 type sink struct {
 	counts *ebpf.Map
+	memory *ebpf.Memory // of counts
 	prog   *ebpf.Program
 	link   link.Link
 }
@@ -136,7 +149,10 @@ func newSink(name string) (s *sink, err error) {
 	if err != nil {
 		return s, err
 	}
-	if s.counts, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.PerCPUArray, KeySize: 4, ValueSize: 8, MaxEntries: 2}); err != nil {
+	if s.counts, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 2, Flags: unix.BPF_F_MMAPABLE}); err != nil {
+		return s, fmt.Errorf("sink: %w", err)
+	}
+	if s.memory, err = s.counts.Memory(); err != nil {
 		return s, fmt.Errorf("sink: %w", err)
 	}
 	s.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, License: "Apache-2.0", Instructions: sinkInstructions(s.counts.FD())})
@@ -168,24 +184,17 @@ func sinkInstructions(counts int) asm.Instructions {
 		asm.StoreImm(asm.R10, -4, 0, asm.Word),
 		asm.LoadMapPtr(asm.R1, counts).WithSymbol("count"), asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, -4), asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, "drop"),
-		asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.Add.Imm(asm.R1, 1), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
+		asm.Mov.Imm(asm.R1, 1), asm.StoreXAdd(asm.R0, asm.R1, asm.DWord),
 		asm.Mov.Imm(asm.R0, 2).WithSymbol("drop"), asm.Return(),
 		asm.Mov.Imm(asm.R0, -1).WithSymbol("pass"), asm.Return(),
 	}
 }
 
-// read sums up the counts of all cores.
-func (s *sink) read() (sums [2]uint64, err error) {
-	for i := range sums {
-		var each []uint64
-		if err := s.counts.Lookup(uint32(i), &each); err != nil {
-			return sums, fmt.Errorf("sink: %w", err)
-		}
-		for _, n := range each {
-			sums[i] += n
-		}
-	}
-	return sums, nil
+// read gives the two counts, without a call of the kernel.
+func (s *sink) read() (answers, other uint64) {
+	var b [16]byte
+	_, _ = s.memory.ReadAt(b[:], 0) // cannot fail: the map has two values
+	return binary.NativeEndian.Uint64(b[:8]), binary.NativeEndian.Uint64(b[8:])
 }
 
 func (s *sink) close() {

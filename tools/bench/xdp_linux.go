@@ -71,7 +71,7 @@ func (w *xdpWay) repeat(ctx context.Context, o *options, dir string, progress io
 			return fmt.Errorf("ip %s, which needs root: %w: %s", line, err, out)
 		}
 	}
-	receiver, err := receiveOn(server, o.ServerCPU)
+	receiver, err := receiveOn(server, client, o.ServerCPU)
 	if err != nil {
 		return err
 	}
@@ -98,10 +98,12 @@ func (w *xdpWay) repeat(ctx context.Context, o *options, dir string, progress io
 // receiveOn makes the kernel receive what comes to eth0 in a thread of its own
 // on that core (threaded NAPI), and gives the thread. Without, what the kernel
 // does with a packet from a veth pair runs on the sender's core.
-func receiveOn(ns string, core int) (pid int, err error) {
+func receiveOn(ns, client string, core int) (pid int, err error) {
 	before := napiThreads()
-	if err := offloadGRO(ns); err != nil { // a veth interface has NAPI with it, or with an XDP program
-		return 0, fmt.Errorf("receive offload: %w", err)
+	// A veth interface receives that way only what the other end does not mean to
+	// segment, and what a program or receive offload is there for.
+	if err := errors.Join(ethtool(client, unix.ETHTOOL_STSO, 0), ethtool(ns, unix.ETHTOOL_SGRO, 1)); err != nil {
+		return 0, fmt.Errorf("offloads: %w", err)
 	}
 	cmd := exec.Command("ip", "netns", "exec", ns, "tee", "/sys/class/net/eth0/threaded")
 	cmd.Stdin = strings.NewReader("1")
@@ -118,8 +120,8 @@ func receiveOn(ns string, core int) (pid int, err error) {
 	return 0, errors.New("threaded NAPI: the kernel has no thread for eth0")
 }
 
-// offloadGRO switches generic receive offload of eth0 on (ETHTOOL_SGRO).
-func offloadGRO(ns string) error {
+// ethtool sets one thing of eth0 (linux/ethtool.h, struct ethtool_value).
+func ethtool(ns string, command, value uint32) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked: the thread, in the namespace now, ends with it
@@ -137,14 +139,14 @@ func offloadGRO(ns string) error {
 				return err
 			}
 			defer unix.Close(s)
-			on := struct{ cmd, data uint32 }{unix.ETHTOOL_SGRO, 1}
+			set := struct{ cmd, data uint32 }{command, value}
 			var r struct { // struct ifreq of netdevice(7)
 				name [unix.IFNAMSIZ]byte
 				data unsafe.Pointer
 				_    [16]byte
 			}
 			copy(r.name[:], "eth0")
-			r.data = unsafe.Pointer(&on)
+			r.data = unsafe.Pointer(&set)
 			if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(s), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
 				return errno
 			}
@@ -277,12 +279,13 @@ func xdpPage(o *options, began time.Time, m *machine, ways []*xdpWay) string {
 	fmt.Fprintf(&b, `
 **%.2f** times the answers for a core's time (middle half %.2f to %.2f; the aim is 1.7), static names over IPv4.
 
-- gslb, with one worker, is pinned to core %d in a network namespace; a veth pair joins it to the generator's, on core %d. A generator of its own sends queries as
-  fast as it can and takes no answers: a program at its end of the pair (TCX) counts and drops them, since on a veth pair what a client does with answers runs on the core
-  of the server. Only answers with NOERROR and a record count; loadgen has looked at some thousand whole ones before. More queries are sent than are answered: the server is the limit.
-- CPU is that of the server's process and of the kernel's packet thread of its core. What the kernel does with a query between the pair and the socket, of either kind, runs on
-  the core of the sender, as it does for every veth pair, and is in no figure: on a network card both ways bear it, AF_XDP the smaller part.
+- gslb, with one worker, is pinned to core %d in a network namespace; a veth pair joins it to the generator's, on core %d. What the kernel does with a packet from a veth
+  pair runs on the sender's core; here a thread of the kernel's (threaded NAPI) on gslb's core does it, as for a network card, so that this core bears all that a query costs
+  its server. The generator takes no answers: a program at its end of the pair (TCX) counts and drops them, since that, too, runs on the sender's core, gslb's. It keeps %d queries
+  outstanding, so that the server always has work and loses none.
+- CPU is that of the server's process, of that thread, and of the kernel's packet thread of the core. Only answers with NOERROR and a record count; loadgen has looked at some
+  thousand whole ones before.
 - %d starts of each way, in turn, with %d slices of %v s; the ratio is taken slice by slice, and is a median. A veth pair cannot do zero-copy: each frame is copied once each way.
-`, gain.median, gain.low, gain.high, o.ServerCPU, o.LoadCPU, o.Repeat, o.Rounds, o.Seconds)
+`, gain.median, gain.low, gain.high, o.ServerCPU, o.LoadCPU, blastWindow, o.Repeat, o.Rounds, o.Seconds)
 	return b.String()
 }

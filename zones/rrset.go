@@ -101,7 +101,7 @@ func targetOffset(rrtype uint16) int {
 	switch rrtype {
 	case dns.TypeNS:
 		return 0
-	case dns.TypeMX:
+	case dns.TypeMX, dns.TypeSVCB, dns.TypeHTTPS: // RFC 9460, section 4.1
 		return 2
 	case dns.TypeSRV:
 		return 6

@@ -112,7 +112,7 @@ func TestChainIsThatOfBIND(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			dir := Folder(t.TempDir())
-			args := []string{"-S", "-K", string(dir), "-o", "example.", "-x", "-f", filepath.Join(string(dir), "out")}
+			args := []string{"-S", "-K", string(dir), "-d", string(dir), "-o", "example.", "-x", "-f", filepath.Join(string(dir), "out")}
 			for _, k := range s.Keys.Publish {
 				if err := dir.Save(k); err != nil {
 					t.Fatal(err)

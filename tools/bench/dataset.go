@@ -70,12 +70,13 @@ func addressForOperator(asn uint32) netip.Addr {
 
 // dataset is what all servers serve and loadgen asks, as files.
 type dataset struct {
-	names     int    // of the static zone
-	static    string // master file of staticZone
-	signed    string // master file of signedZone; there only when some workload needs it
-	database  string // City database
-	operators string // ASN database; there only when some workload needs it
-	api       string // where gslb's API listens, host:port; "": nowhere
+	names     int         // of the static zone
+	static    string      // master file of staticZone
+	signed    string      // master file of signedZone; there only when some workload needs it
+	database  string      // City database
+	operators string      // ASN database; there only when some workload needs it
+	many      []plainZone // zones of few names each
+	api       string      // where gslb's API listens, host:port; "": nowhere
 
 	// For loadgen.
 	staticNames, signedNames string // all names of the zone

@@ -61,6 +61,7 @@ func init() { // refers to what refers to it
 		{"dns", "gslb beside other servers", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
 		{"scale", "one core and two", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
 		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
+		{"zones", "a zone of many names, or many zones", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
 		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
 	}
 }
@@ -129,8 +130,13 @@ func benchmark(ctx context.Context, o *options, progress io.Writer) (err error) 
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
-	fmt.Fprintln(progress, "building gslb, loadgen and mkgeo")
-	if err := buildTools(ctx, dir); err != nil {
+	if o.Tools != "" {
+		err = linkTools(o.Tools, dir)
+	} else {
+		fmt.Fprintln(progress, "building gslb, loadgen and mkgeo")
+		err = buildTools(ctx, dir)
+	}
+	if err != nil {
 		return err
 	}
 	part, plots, err := commandNamed(o.Command).run(ctx, o, dir, progress)
@@ -138,6 +144,23 @@ func benchmark(ctx context.Context, o *options, progress io.Writer) (err error) 
 		return err
 	}
 	return writePage(o.Out, o.Command, part, plots)
+}
+
+// linkTools takes what buildTools would build from another directory.
+func linkTools(from, dir string) error {
+	from, err := filepath.Abs(from)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"gslb", "loadgen", "mkgeo"} {
+		if _, err := os.Stat(filepath.Join(from, name)); err != nil {
+			return fmt.Errorf("-tools: %w", err)
+		}
+		if err := os.Symlink(filepath.Join(from, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // buildTools builds what runs as a process of its own, once.

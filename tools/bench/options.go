@@ -28,6 +28,8 @@ type options struct {
 	LoadCPU   int     // core of the generator
 	Out       string  // the page; the plots go into a directory beside it, named after it
 
+	Tools string // directory where gslb, loadgen and mkgeo are; empty: they are built
+
 	args []string // as given
 }
 
@@ -68,6 +70,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.ServerCPU, "server-cpu", 0, "`core` of the server; -1 does not pin it")
 	fs.IntVar(&o.LoadCPU, "load-cpu", 1, "`core` of the generator; -1 does not pin it")
 	fs.StringVar(&o.Out, "out", "docs/benchmarks.md", "`file` of the page, in which this benchmark's part is replaced; plots go into a directory of that name without the ending")
+	fs.StringVar(&o.Tools, "tools", "", "`directory` with gslb, loadgen and mkgeo ready to run, such as those of another version; without one they are built from this source")
 	if err := fs.Parse(args[1:]); err != nil {
 		return o, err
 	}

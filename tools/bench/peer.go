@@ -134,7 +134,7 @@ func (s *setup) plainZones() []plainZone {
 	if s.with.signed {
 		zones = append(zones, plainZone{signedZone, s.data.signed})
 	}
-	return zones
+	return append(zones, s.data.many...)
 }
 
 type plainZone struct{ name, file string }

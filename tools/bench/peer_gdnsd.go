@@ -21,8 +21,18 @@ var gdnsd = peer{
 		if s.with.steer {
 			files["zones/steered.example"] = steeredZoneText(steeredZone, fmt.Sprintf("%d DYNA geoip!www", ttl))
 		}
-		return []string{"-c", s.dir, "start"}, errors.Join(s.write(files), s.link("zones/bench.example", s.data.static)) // it names zones after their files
+		return []string{"-c", s.dir, "start"}, errors.Join(s.write(files), s.linkZones())
 	},
+}
+
+// linkZones names zones' files after the zones, by which gdnsd knows them.
+func (s *setup) linkZones() error {
+	for _, z := range s.plainZones() {
+		if err := s.link("zones/"+strings.TrimSuffix(z.name, "."), z.file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func gdnsdConfig(s *setup) string {

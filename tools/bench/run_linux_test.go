@@ -8,9 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/oschwald/maxminddb-golang/v2"
 )
 
 // The test's binary is the echo as well: contestants starts os.Executable.
@@ -19,24 +22,50 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serveEcho(os.Args[2]))
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if sharedTools.dir != "" {
+		_ = os.RemoveAll(sharedTools.dir)
+	}
+	os.Exit(code)
+}
+
+// sharedTools is where the tools are for all tests, built by the first that asks.
+var sharedTools struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+// builtTools returns a directory with the tools.
+func builtTools(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("builds tools")
+	}
+	sharedTools.once.Do(func() {
+		if sharedTools.dir, sharedTools.err = os.MkdirTemp("", "bench-test-"); sharedTools.err == nil {
+			sharedTools.err = buildTools(t.Context(), sharedTools.dir)
+		}
+	})
+	if sharedTools.err != nil {
+		t.Fatal(sharedTools.err)
+	}
+	return sharedTools.dir
 }
 
 // testOptions are those of a short run, unpinned, in a directory of the test.
 func testOptions(t *testing.T, command string) *options {
+	tools := builtTools(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	return &options{
-		Command: command, Servers: []string{"gslb"}, Workloads: commandNamed(command).workloads, Seconds: 0.1, Repeat: 1, Rounds: 1, Networks: 2500, Names: 100,
-		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"), args: []string{command},
+		Command: command, Servers: []string{"gslb"}, Workloads: commandNamed(command).workloads, Seconds: 0.05, Repeat: 1, Rounds: 1, Networks: 2500, Names: 100,
+		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"), args: []string{command}, Tools: tools,
 	}
 }
 
 // smoke runs a benchmark and returns its page.
 func smoke(t *testing.T, o *options) string {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("builds gslb")
-	}
 	var progress strings.Builder
 	if err := benchmark(t.Context(), o, &progress); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
@@ -79,15 +108,9 @@ func TestSmoke(t *testing.T) {
 
 // Each installed peer starts, and answers rightly what it is measured with.
 func TestPeersAnswerRightly(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds tools")
-	}
-	dir := t.TempDir()
-	if err := buildTools(t.Context(), dir); err != nil {
-		t.Fatal(err)
-	}
+	dir := builtTools(t)
 	o := &options{Servers: peerNames(), Names: 100, Networks: 2500}
-	d, err := newDataset(t.Context(), o, everything, dir, dir)
+	d, err := newDataset(t.Context(), o, everything, t.TempDir(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +124,7 @@ func TestPeersAnswerRightly(t *testing.T) {
 			continue
 		}
 		t.Run(c.peer.name, func(t *testing.T) {
-			s, err := c.begin(t.Context(), job{cpu: -1, workers: 1, needs: everything, within: time.Minute}, d, dir)
+			s, err := c.begin(t.Context(), job{cpu: -1, workers: 1, needs: everything, within: time.Minute}, d, readable(t))
 			if err != nil {
 				t.Skipf("does not start here: %v", err) // without its geoip module, or as this user
 			}
@@ -124,14 +147,8 @@ func TestPeersAnswerRightly(t *testing.T) {
 
 // The verification must find an answer that is wrong: the echo gives none.
 func TestVerifyFindsFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds tools")
-	}
-	dir := t.TempDir()
-	if err := buildTools(t.Context(), dir); err != nil {
-		t.Fatal(err)
-	}
-	d, err := newDataset(t.Context(), &options{Names: 10, Networks: 2500}, everything, dir, dir)
+	dir := builtTools(t)
+	d, err := newDataset(t.Context(), &options{Names: 10, Networks: 2500}, everything, t.TempDir(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,13 +171,11 @@ func TestVerifyFindsFaults(t *testing.T) {
 
 // An interrupted run ends its servers and leaves no directory.
 func TestInterrupted(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds gslb")
-	}
 	o := testOptions(t, "dns")
 	o.Seconds, o.Workloads = 60, []string{"static"}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	o.Tools = ""                          // it builds
 	time.AfterFunc(2*time.Second, cancel) // while it builds or measures: either must end the same way
 	if err := benchmark(ctx, o, io.Discard); err == nil {
 		t.Error("ended without an error")
@@ -189,10 +204,96 @@ func TestStopEndsTheGroup(t *testing.T) {
 	}
 }
 
+// readable is a directory that servers can read after they dropped privileges.
+func readable(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func expectEmpty(t *testing.T, dir string) {
 	t.Helper()
 	left, err := filepath.Glob(filepath.Join(dir, "gslb-bench-*"))
 	if err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// The other benchmarks, with little of everything: figures for gslb, and no failure.
+func TestScaleSmoke(t *testing.T) {
+	o := testOptions(t, "scale")
+	o.ServerCPU = 0 // it needs one core to compare with
+	if page := smoke(t, o); strings.Count(page, "| gslb |") != len(o.Workloads) {
+		t.Errorf("not all was measured:\n%s", page)
+	}
+}
+
+func TestDisturbSmoke(t *testing.T) {
+	page := smoke(t, testOptions(t, "disturb"))
+	for _, level := range loadLevels {
+		for _, what := range disturbances {
+			if !strings.Contains(page, "| "+level.title+" | "+what.title+" |") {
+				t.Errorf("no row of %s under %s:\n%s", what.title, level.title, page)
+			}
+		}
+	}
+}
+
+func TestZonesSmoke(t *testing.T) {
+	o := testOptions(t, "zones")
+	o.Names, o.Zones = 3000, 20
+	if page := smoke(t, o); !strings.Contains(page, "\n| gslb |") || strings.Contains(page, "Not measured") {
+		t.Errorf("not measured:\n%s", page)
+	}
+}
+
+// A database with another epoch is read as before.
+func TestWithEpoch(t *testing.T) {
+	dir := builtTools(t)
+	from, to := filepath.Join(t.TempDir(), "from.mmdb"), filepath.Join(t.TempDir(), "to.mmdb")
+	if err := makeDatabase(t.Context(), dir, "city", "GeoLite2-City", 2500, from); err != nil {
+		t.Fatal(err)
+	}
+	if err := withEpoch(from, to, 1800000000); err != nil {
+		t.Fatal(err)
+	}
+	db, err := maxminddb.Open(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.Verify(); err != nil || db.Metadata.BuildEpoch != 1800000000 {
+		t.Errorf("epoch %d, %v", db.Metadata.BuildEpoch, err)
+	}
+	if err := withEpoch(filepath.Join(dir, "mkgeo"), to, 1); err == nil {
+		t.Error("a program passes for a database")
+	}
+}
+
+// The subnets are of networks that the database knows, of one length.
+func TestWriteSubnets(t *testing.T) {
+	dir := builtTools(t)
+	d, err := newDataset(t.Context(), &options{Names: 10, Networks: 2500}, everything, t.TempDir(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, bits := range map[string]int{d.subnets4: 24, d.subnets6: 56, d.operatorSubnets: 24} {
+		list, err := readSubnets(file)
+		if err != nil || len(list) < 500 {
+			t.Fatalf("%s: %d networks, %v", file, len(list), err)
+		}
+		database := d.database
+		if file == d.operatorSubnets {
+			database = d.operators
+		}
+		for _, p := range list {
+			var record map[string]any
+			if found, _, err := lookUp(database, p, &record); err != nil || !found || p.Bits() != bits || p.Addr().Is4() != (bits == 24) {
+				t.Fatalf("%s: %s: found %v, %v", file, p, found, err)
+			}
+		}
 	}
 }

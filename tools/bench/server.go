@@ -103,7 +103,7 @@ func (c *contestant) start(ctx context.Context, j job, d *dataset, dir string) (
 	if s.process, err = startProcess(j.cpu, own, c.path, args...); err != nil {
 		return nil, err
 	}
-	if err := s.waitReady(ctx, j.within, staticName(0)); err != nil {
+	if err := s.waitReady(ctx, j.within, d); err != nil {
 		s.stop()
 		return nil, err
 	}
@@ -115,14 +115,21 @@ func (c *contestant) start(ctx context.Context, j job, d *dataset, dir string) (
 	return s, nil
 }
 
-// waitReady polls until the server answers for its zones.
-func (s *server) waitReady(ctx context.Context, within time.Duration, name string) error {
+// waitReady polls until the server answers for all of its zones.
+func (s *server) waitReady(ctx context.Context, within time.Duration, d *dataset) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	client := dns.Client{Timeout: 200 * time.Millisecond}
+	left := d.probes()
 	for {
-		m, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(name, dns.TypeA), s.address)
-		if err == nil && m.Rcode == dns.RcodeSuccess {
+		for len(left) > 0 {
+			m, _, err := client.ExchangeContext(ctx, new(dns.Msg).SetQuestion(left[0], dns.TypeA), s.address)
+			if err != nil || m.Rcode != dns.RcodeSuccess {
+				break
+			}
+			left = left[1:]
+		}
+		if len(left) == 0 {
 			return nil
 		}
 		if s.ended() {

@@ -1,0 +1,186 @@
+package geo
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// crowd returns many networks, some of them in crowds within few others, so that
+// lines overflow, strides differ and index entries are divided again.
+func crowd(random *rand.Rand, n int, v4 bool) []netip.Prefix {
+	width := 128
+	if v4 {
+		width = 32
+	}
+	var list []netip.Prefix
+	for len(list) < n {
+		k := key{random.Uint64(), random.Uint64()}
+		if v4 {
+			k = key4(uint32(k.hi))
+		}
+		outer := uint8(random.IntN(width - 2))
+		for range 1 + random.IntN(1<<random.IntN(10)) {
+			bits := int(outer) + random.IntN(width+1-int(outer))
+			m := mask(outer)
+			inner := key{k.hi&^m.hi | random.Uint64()&m.hi, k.lo&^m.lo | random.Uint64()&m.lo}
+			p, _ := addrOf(inner, v4).Prefix(bits)
+			if p, ok := normalPrefix(p); ok && p.Addr().Is4() == v4 {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+// Lines say of every leaf's first and last address what the stream says that they
+// were made of, its width too, and cover the whole family.
+func TestLinesAgreeWithStream(t *testing.T) {
+	for seed := range uint64(8) {
+		for _, v4 := range []bool{true, false} {
+			random := rand.New(rand.NewPCG(seed, 9))
+			var networks []valued
+			cuts := crowd(random, 1+random.IntN(1<<random.IntN(13)), v4)
+			slices.SortFunc(cuts, netip.Prefix.Compare)
+			for _, c := range slices.Compact(cuts) {
+				networks = append(networks, valued{c, leaf{value: random.Uint32N(5)}})
+			}
+			p := nested(networks).family(v4)
+			checkPartition(t, p)
+			l, err := lay(p, v4, 1<<30)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := l.runs(), p.runs(); !slices.Equal(got, want) {
+				t.Fatalf("seed %d, IPv4 %v: %d leaves in lines, %d in the stream, or others", seed, v4, len(got), len(want))
+			}
+			for _, r := range p.runs() {
+				if got := l.findLeaf(r.last()); got != r.leaf {
+					t.Fatalf("seed %d: %+v: lines say %+v of its end", seed, r, got)
+				}
+			}
+			if per := float64(l.bytes()) / float64(p.leaves); p.leaves > 1000 && per > 100 {
+				t.Errorf("seed %d: %.0f bytes for each of %d leaves", seed, per, p.leaves)
+			}
+		}
+	}
+}
+
+// Tables that are made together are those that are made one by one.
+func TestBuildAllSharesTheWalk(t *testing.T) {
+	db := mustOpen(t, Config{
+		Databases: []string{demoDatabase("demo-city.mmdb"), demoDatabase("demo-isp.mmdb")},
+		Overrides: []Override{{Networks: prefixes("203.0.113.64/26"), Place: PlaceConfig{ISP: "LG Uplus"}}},
+	})
+	cuts := [][]netip.Prefix{nil, prefixes("203.0.0.0/16", "2001:db8::/33"), prefixes("203.0.113.0/24", "203.0.113.9/32", "::ffff:198.18.0.0/111"), nil}
+	cohort := func(i int) func(Place, netip.Prefix) uint32 {
+		numbers := map[string]uint32{}
+		return func(p Place, within netip.Prefix) uint32 {
+			what := fmt.Sprint(within, p.Country)
+			if i%2 == 0 {
+				what += p.ISP
+			}
+			if _, ok := numbers[what]; !ok {
+				numbers[what] = uint32(len(numbers))
+			}
+			return numbers[what]
+		}
+	}
+	var specs []Spec
+	for i := range cuts {
+		specs = append(specs, Spec{Cuts: cuts[i], Cohort: cohort(i)})
+	}
+	tables, err := BuildAll(db, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range tables {
+		want := Build(db, cuts[i], cohort(i))
+		for _, v4 := range []bool{true, false} {
+			g, w := dividedBy(got, v4).runs(), dividedBy(want, v4).runs()
+			// Another walk meets the cohorts in another order.
+			names := map[uint32]uint32{}
+			for j := range w {
+				if len(g) != len(w) || g[j].start != w[j].start || g[j].bits != w[j].bits {
+					t.Fatalf("table %d: %d networks together, %d alone, or others", i, len(g), len(w))
+				}
+				if n, ok := names[w[j].value]; ok && n != g[j].value {
+					t.Fatalf("table %d: %+v together, %+v alone", i, g[j], w[j])
+				}
+				names[w[j].value] = g[j].value
+			}
+		}
+	}
+}
+
+// A table that would be too large, or a number, is refused by name.
+func TestBuildAllRefuses(t *testing.T) {
+	cuts := crowd(rand.New(rand.NewPCG(1, 1)), 3000, true)
+	number := uint32(0)
+	_, err := buildAll(nil, []Spec{{Name: "small", Cohort: func(Place, netip.Prefix) uint32 { return 0 }}, {Name: "www", Cuts: cuts, Cohort: func(Place, netip.Prefix) uint32 {
+		number++
+		return number
+	}}}, 4096)
+	if err == nil || !strings.Contains(err.Error(), "www: table of IPv4: its ") || !strings.Contains(err.Error(), "take more than 4096 bytes") ||
+		strings.Contains(err.Error(), "small") {
+		t.Errorf("error %v", err)
+	}
+	_, err = BuildAll(nil, []Spec{{Name: "www", Cohort: func(Place, netip.Prefix) uint32 { return 1 << 31 }}})
+	if err == nil || !strings.Contains(err.Error(), "www: number 2147483648: must be at most 2147483647") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestEachPlace(t *testing.T) {
+	db := mustOpen(t, Config{Databases: []string{demoDatabase("demo-city.mmdb"), demoDatabase("demo-isp.mmdb")}})
+	seen := map[Place]bool{}
+	db.EachPlace(func(p Place) { seen[p] = true })
+	for _, addr := range []string{"203.0.113.7", "192.0.3.1", "2001:db8:1000::1"} {
+		if p, _ := db.Lookup(netip.MustParseAddr(addr)); !seen[p] {
+			t.Errorf("%+v of %s is missing", p, addr)
+		}
+	}
+	(*DB)(nil).EachPlace(func(Place) { t.Error("a place of no database") })
+}
+
+func TestPairs(t *testing.T) {
+	var m pairs
+	want := map[uint64]uint32{}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20000 {
+		k := 1 + random.Uint64N(3000)<<(32*random.Uint64N(2))
+		v := m.at(k)
+		if *v != want[k] {
+			t.Fatalf("%d: %d, want %d", k, *v, want[k])
+		}
+		*v = random.Uint32()
+		want[k] = *v
+	}
+}
+
+func FuzzTable6(f *testing.F) {
+	f.Add([]byte{0x20, 1, 13, 0xb8, 0, 0, 0, 0, 32, 0x20, 1, 13, 0xb8, 1, 2, 3, 4, 64}, uint64(0x20010db8_01020304), uint64(1))
+	f.Fuzz(func(t *testing.T, networks []byte, hi, lo uint64) {
+		var cuts []netip.Prefix
+		for ; len(networks) >= 9; networks = networks[9:] {
+			var b [16]byte
+			copy(b[:], networks[:8])
+			copy(b[8:], networks[:8])
+			p, _ := netip.AddrFrom16(b).Prefix(int(networks[8]) % 129)
+			if p, ok := normalPrefix(p); ok && p.Addr().Is6() {
+				cuts = append(cuts, p)
+			}
+		}
+		table := Build(nil, cuts, func(_ Place, within netip.Prefix) uint32 { return uint32(within.Bits() + 1) })
+		checkPartition(t, dividedBy(table, false))
+		k := key{hi, lo}
+		if a := k.addr(false); !knownHoles.v6.find(k).hole {
+			if value, _ := table.Lookup(a); value != uint32(longest(cuts, a).Bits()+1) {
+				t.Fatalf("%s in %v: got %d", a, cuts, value)
+			}
+		}
+	})
+}

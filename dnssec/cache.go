@@ -1,8 +1,6 @@
 package dnssec
 
-import (
-	"crypto/sha256"
-)
+import "crypto/sha256"
 
 // Cache holds the signatures of a zone as it was last signed, by key and by
 // what they sign. It makes signing anew cheap: what is unchanged and not due is
@@ -47,6 +45,11 @@ func (c *Cache) get(k *Key, d digest) []byte {
 	if !ok {
 		return nil
 	}
+	return s.at(i)
+}
+
+// at gives the signature with a number.
+func (s *signatures) at(i uint32) []byte {
 	at := int(i) % s.perBlock * s.length
 	return s.blocks[int(i)/s.perBlock][at : at+s.length]
 }

@@ -137,7 +137,7 @@ func (d *datagram) reply(frame, payload []byte) int {
 	}
 	frame = frame[:size]
 	copy(frame[head+udpLen:], payload)
-	swap(frame[0:6], frame[6:12])
+	swap((*[6]byte)(frame), (*[6]byte)(frame[6:]))
 	ip, udp := frame[etherLen:head], frame[head:]
 	var addresses uint64
 	if d.six {
@@ -145,7 +145,7 @@ func (d *datagram) reply(frame, payload []byte) int {
 	} else {
 		addresses = answer4(ip, len(udp))
 	}
-	swap(udp[0:2], udp[2:4])
+	swap((*[2]byte)(udp), (*[2]byte)(udp[2:]))
 	binary.BigEndian.PutUint16(udp[4:], uint16(len(udp)))
 	udp[6], udp[7] = 0, 0
 	check := ^fold(sum(udp, addresses+protoUDP+uint64(len(udp))))
@@ -165,7 +165,7 @@ func answer4(ip []byte, n int) uint64 {
 	binary.BigEndian.PutUint16(ip[4:], 0)
 	binary.BigEndian.PutUint16(ip[6:], dontFragment)
 	ip[8], ip[9], ip[10], ip[11] = hops, protoUDP, 0, 0
-	swap(ip[12:16], ip[16:20])
+	swap((*[4]byte)(ip[12:]), (*[4]byte)(ip[16:]))
 	binary.BigEndian.PutUint16(ip[10:], ^fold(sum(ip[:ip4Len], 0)))
 	return sum(ip[12:20], 0)
 }
@@ -175,7 +175,7 @@ func answer6(ip []byte, n int) uint64 {
 	ip[0], ip[1], ip[2], ip[3] = 0x60, 0, 0, 0
 	binary.BigEndian.PutUint16(ip[4:], uint16(n))
 	ip[6], ip[7] = protoUDP, hops
-	swap(ip[8:24], ip[24:40])
+	swap((*[16]byte)(ip[8:]), (*[16]byte)(ip[24:]))
 	return sum(ip[8:40], 0)
 }
 
@@ -183,11 +183,7 @@ func answer6(ip []byte, n int) uint64 {
 // families alike, and never in fragments (RFC 9715, section 3.1).
 func limit(mtu int) int { return min(mtu, maxFrame-etherLen) - ip6Len - udpLen }
 
-func swap(a, b []byte) {
-	for i := range a {
-		a[i], b[i] = b[i], a[i]
-	}
-}
+func swap[T any](a, b *T) { *a, *b = *b, *a }
 
 // sum adds up b as 16-bit words in network byte order (RFC 1071), onto s. An odd
 // last octet is padded with zero. It cannot overflow for what fits a frame.

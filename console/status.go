@@ -18,7 +18,10 @@ type Status struct {
 	// Stale says that the store can't be reached: Sites are the last known (fail static).
 	Stale bool `json:"stale"`
 
-	Zones     []Zone      `json:"zones"`
+	Zones []Zone `json:"zones"`
+	// ZonesLoadSeconds is how long the last load of the zones took.
+	ZonesLoadSeconds float64 `json:"zones_load_seconds"`
+
 	Steered   []Steered   `json:"steered"`
 	Sites     []Site      `json:"sites"` // in the order of the configuration
 	Nodes     []FleetNode `json:"nodes"`
@@ -45,6 +48,7 @@ type Zone struct {
 	Name   string `json:"name"`
 	Serial uint32 `json:"serial"`
 	Names  int    `json:"names"` // owner names
+	Bytes  int    `json:"bytes"` // of memory
 }
 
 // Steered is a name whose answer depends on the client.

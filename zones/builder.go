@@ -36,6 +36,9 @@ type builder struct {
 	owner  []byte
 	at     uint32 // and its node
 	octets int    // at most, that nodes and records take in the arena
+
+	encoder Encoder
+	result  Result
 }
 
 // draft is a node while its zone is being built.
@@ -86,7 +89,7 @@ func newBuilder(cfg Config) (*builder, error) {
 
 // release lets the builder be used again. Nothing of it is part of the zone.
 func (b *builder) release() {
-	b.zone = nil
+	b.zone, b.result = nil, Result{}
 	builders.Put(b)
 }
 

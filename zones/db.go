@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // DB is all that is served: an immutable value. The zero DB serves nothing and
@@ -19,7 +20,9 @@ type DB struct {
 	depths   [2]uint64
 	steered  []*Steered
 	over     overlay
-	warnings []string // of steered names
+	warnings []string      // of steered names
+	added    map[*Zone]int // names that exist for being steered alone
+	took     time.Duration
 }
 
 // Build joins zones with the steered names that stand in them.
@@ -66,43 +69,19 @@ func (db *DB) Zones() []*Zone { return db.list }
 func (db *DB) Steered() []*Steered { return db.steered }
 
 // Names counts the names of a zone that own records or are steered.
-func (db *DB) Names(z *Zone) int {
-	n := z.names
-	for _, s := range db.steered {
-		if s.zone == z && !z.owns(s.owner) {
-			n++
-		}
-	}
-	return n
-}
+func (db *DB) Names(z *Zone) int { return z.names + db.added[z] }
+
+// LoadTime is how long it took to load the zones, those that could be shared included.
+func (db *DB) LoadTime() time.Duration { return db.took }
 
 // owns tells whether a name owns records of the zone.
-func (z *Zone) owns(owner []byte) bool {
-	var name Name
-	name.Set(owner)
-	n := z.find(&name, 0)
+func (z *Zone) owns(name *Name) bool {
+	n := z.find(name, 0)
 	if n == 0 {
 		return false
 	}
 	count, _ := z.arena.sets(n)
 	return count > 0
-}
-
-// Stats describes a DB.
-type Stats struct {
-	Zones, Names int
-	Bytes        int // of memory that the zones take
-}
-
-// Stats counts what the DB holds.
-func (db *DB) Stats() Stats {
-	st := Stats{Zones: len(db.list)}
-	for _, z := range db.list {
-		st.Names += z.names
-		st.Bytes += z.Bytes()
-	}
-	st.Bytes += 8 * (len(db.list) + len(db.index))
-	return st
 }
 
 // Warnings are all the zones' faults that do not keep them from being served.

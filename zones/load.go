@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Load reads the zones and builds the DB. All faults come as one error.
@@ -17,6 +18,7 @@ func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
 // Reload is Load that takes those zones from an earlier DB whose files, the
 // included ones too, are still the ones that it read. prev may be nil.
 func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	begin := time.Now()
 	if prev == nil {
 		prev = new(DB)
 	}
@@ -36,7 +38,9 @@ func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB
 			db.byCfg[i], read = read[0], read[1:]
 		}
 	}
-	return db.complete(db.arrange(prev), steered, sites)
+	err := db.arrange(prev)
+	db.took = time.Since(begin)
+	return db.complete(err, steered, sites)
 }
 
 // unchanged gives the zones of cfgs that need not be read again, nil for others.

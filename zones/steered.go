@@ -98,6 +98,12 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 		s.sites[i] = set
 	}
 	db.over.add(&name, z, s)
+	if !z.owns(&name) {
+		if db.added == nil {
+			db.added = make(map[*Zone]int)
+		}
+		db.added[z]++
+	}
 	db.steered = append(db.steered, s)
 	return errors.Join(errs...)
 }

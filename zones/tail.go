@@ -12,10 +12,8 @@ import (
 // addresses of those names, as far as they are in the zone, and the answer in
 // wire form.
 func (c *compiler) finishTails() {
-	var e Encoder
-	r := new(Result)
 	for _, w := range c.tails {
-		c.tail(w, &e, r)
+		c.tail(w, &c.encoder, &c.result)
 	}
 }
 

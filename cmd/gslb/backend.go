@@ -178,8 +178,9 @@ func (n *node) Status() console.Status {
 	if states != nil {
 		st.Revision, st.Stale = states.Revision, states.Stale
 	}
+	st.ZonesLoadSeconds = topo.db.LoadTime().Seconds()
 	for _, z := range topo.db.Zones() {
-		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z)})
+		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z), Bytes: z.Bytes()})
 	}
 	for _, s := range topo.db.Steered() {
 		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})

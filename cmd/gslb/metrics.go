@@ -42,6 +42,10 @@ var (
 	descSiteVotes  = prometheus.NewDesc("gslb_site_votes", "Live vantage points by what they say of the site.", []string{"site", "state"}, nil)
 	descHealthy    = prometheus.NewDesc("gslb_site_servers_healthy", "Healthy servers in service that the site's balancers report.", []string{"site"}, nil)
 	descServers    = prometheus.NewDesc("gslb_site_servers", "Servers that the site's balancers report, spares not counted.", []string{"site"}, nil)
+	descZones      = prometheus.NewDesc("gslb_zones", "Zones that are served.", nil, nil)
+	descZoneNames  = prometheus.NewDesc("gslb_zones_names", "Names that own records or are steered, of all zones.", nil, nil)
+	descZoneBytes  = prometheus.NewDesc("gslb_zones_bytes", "Memory that all zones take.", nil, nil)
+	descZoneLoad   = prometheus.NewDesc("gslb_zones_load_seconds", "How long the last load of the zones took.", nil, nil)
 	descSerial     = prometheus.NewDesc("gslb_zone_serial", "Serial number of the zone as it is served.", []string{"zone"}, nil)
 	descGeoBuilt   = prometheus.NewDesc("gslb_geo_database_build_timestamp_seconds", "When the geo database in use was built, as it says itself.", []string{"database", "type"}, nil)
 	descGeoBytes   = prometheus.NewDesc("gslb_geo_database_bytes", "Memory that the geo database takes.", []string{"database", "type"}, nil)
@@ -63,7 +67,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
 		ch <- d
 	}
@@ -97,9 +101,15 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descServers, float64(total), s.Site)
 		}
 	}
+	var names, octets int
 	for _, z := range st.Zones {
+		names, octets = names+z.Names, octets+z.Bytes
 		gauge(descSerial, float64(z.Serial), z.Name)
 	}
+	gauge(descZones, float64(len(st.Zones)))
+	gauge(descZoneNames, float64(names))
+	gauge(descZoneBytes, float64(octets))
+	gauge(descZoneLoad, st.ZonesLoadSeconds)
 	named := make(map[string]bool) // two files of one name and type would be one series twice
 	for _, d := range st.Geo {
 		name := filepath.Base(d.Path)

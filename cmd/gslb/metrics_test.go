@@ -18,7 +18,7 @@ func TestDescribed(t *testing.T) {
 		}
 		seen[d.String()] = true
 	}
-	for _, d := range []*prometheus.Desc{descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descHealthy, descServers} {
+	for _, d := range []*prometheus.Desc{descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descHealthy, descServers} {
 		if !seen[d.String()] {
 			t.Errorf("not described: %v", d)
 		}

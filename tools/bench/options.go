@@ -132,7 +132,7 @@ func (o *options) commandLine() string {
 		switch {
 		case i == 0 || !strings.HasPrefix(a, "-"):
 			line = append(line, a)
-		case flagName == "out": // where it goes is the reader's choice
+		case flagName == "out" || flagName == "tools": // where they are is the reader's choice
 			if !joined {
 				i++
 			}

@@ -300,3 +300,30 @@ func TestPortSaysWhyItCannot(t *testing.T) {
 		}
 	})
 }
+
+// Frames of that size are too large for the driver's program, so that the
+// network stack runs it.
+func TestPortFallsBackToTheNetworkStack(t *testing.T) {
+	v := newVeth(t, 1)
+	for _, ns := range []string{v.server, v.client} {
+		ip(t, "-n", ns, "link", "set", "eth0", "mtu", "9000")
+	}
+	p := v.run(t)
+	if st := p.Status(); st.Native || st.Note == "" || st.Queues[0].ZeroCopy {
+		t.Errorf("%+v", st)
+	}
+	for _, to := range []string{"198.51.100.53:53", "[2001:db8:1::53]:53"} {
+		c := v.dial(t, "udp", to)
+		for range 100 {
+			if got := ask(t, c, query); got == nil || got[2] != 0x81 {
+				t.Fatalf("%s: %x", to, got)
+			}
+		}
+		if got := ask(t, c, withName("long")); len(got) != 1452 {
+			t.Errorf("%s: an answer of %d octets, want 1452", to, len(got))
+		}
+	}
+	if q := p.Status().Queues[0]; q.Received != 202 {
+		t.Errorf("%+v", q)
+	}
+}

@@ -36,8 +36,8 @@ type socket struct {
 
 // openSocket makes and binds a socket. zeroCopy false forbids what generic mode
 // cannot do.
-func openSocket(index, queue int, zeroCopy bool) (s *socket, err error) {
-	s = new(socket)
+func openSocket(index, queue int, zeroCopy bool) (_ *socket, err error) {
+	s := new(socket)
 	if s.fd, err = unix.Socket(unix.AF_XDP, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0); err != nil {
 		if errors.Is(err, unix.EAFNOSUPPORT) {
 			return nil, errors.New("the kernel was built without AF_XDP (CONFIG_XDP_SOCKETS)")
@@ -66,7 +66,10 @@ func openSocket(index, queue int, zeroCopy bool) (s *socket, err error) {
 		s.fill.put(uint64(i * chunk))
 	}
 	s.fill.submit()
-	return s, s.bind(index, queue, zeroCopy)
+	if err = s.bind(index, queue, zeroCopy); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // rings registers the memory and maps all rings.

@@ -24,6 +24,7 @@ var (
 	descSendFail  = prometheus.NewDesc("gslb_dns_send_failures_total", "UDP answers that the system refused to send.", nil, nil)
 	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
 	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
+	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
 	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
 )
 
@@ -36,7 +37,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descTCPOpen, descTCPRefuse, descPicked} {
+		descPanics, descSendFail, descTCPOpen, descTCPRefuse, descTCPEvict, descPicked} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -72,6 +73,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descSendFail, st.SendFail)
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)
+	count(descTCPEvict, st.TCPEvict)
 	c.s.collectXDP(ch)
 	names := c.sites()
 	for name, by := range st.Picked {

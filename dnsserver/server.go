@@ -40,7 +40,7 @@ type Server struct {
 // New makes a server that refuses every name until the first Swap.
 func New(cfg Config, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg.WithDefaults(), log: log}
-	s.tcp.perClient = make(map[netip.Addr]int)
+	s.tcp.perClient, s.tcp.streams = make(map[netip.Addr]int), make(map[*stream]struct{})
 	for i := range s.tcp.counters {
 		s.counters = append(s.counters, &s.tcp.counters[i])
 	}
@@ -147,6 +147,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	wg.Go(func() { s.tick(ctx) })
 	<-ctx.Done()
 	s.close()
+	s.tcp.end()
 	wg.Wait()
 	s.free()
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"syscall"
 	"unsafe"
@@ -88,9 +89,53 @@ func setBuffer(fd int, key, bound string, force, plain, size int) error {
 }
 
 func listenTCP(ctx context.Context, network, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{
+		KeepAlive: -1, // idle connections are closed long before it would matter
+		Control: func(_, _ string, c syscall.RawConn) error {
+			// Clients that have been here before may send their query with the first
+			// segment (RFC 7413), where net.ipv4.tcp_fastopen allows it.
+			return c.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, fastOpenQueue) })
+		},
+	}
 	lc.SetMultipathTCP(false) // plain TCP: some socket options do not exist on MPTCP sockets
 	return lc.Listen(ctx, network, addr)
+}
+
+// fastOpenQueue bounds connections that sent data and are not yet known to be real.
+const fastOpenQueue = 256
+
+// reader gives the function that reads once. The runtime's poller waits, and
+// buffers are taken only when there is something to put into them.
+func (st *stream) reader() func() error {
+	raw, err := st.c.SyscallConn()
+	if err != nil {
+		return func() error { return err }
+	}
+	try := func(fd uintptr) bool {
+		for {
+			st.got, st.err = unix.Read(int(fd), st.room())
+			switch st.err {
+			case unix.EINTR:
+				continue
+			case unix.EAGAIN:
+				st.release()
+				return false
+			}
+			return true
+		}
+	}
+	return func() error {
+		if err := raw.Read(try); err != nil {
+			return err
+		}
+		if st.err == nil && st.got <= 0 {
+			return io.EOF
+		}
+		if st.err == nil {
+			st.b.to += st.got
+		}
+		return st.err
+	}
 }
 
 // replyFrom turns the control message that came with a query into the one that

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 )
 
@@ -33,8 +34,24 @@ func tuneUDP(c *net.UDPConn, cfg Config) error {
 }
 
 func listenTCP(ctx context.Context, network, addr string) (net.Listener, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // idle connections are closed long before it would matter
 	return lc.Listen(ctx, network, addr)
+}
+
+// reader gives the function that reads once, with a buffer taken before there
+// is anything to read.
+func (st *stream) reader() func() error {
+	return func() error {
+		n, err := st.c.Read(st.room())
+		if n > 0 {
+			st.b.to += n
+			return nil
+		}
+		if err == nil {
+			err = io.ErrNoProgress
+		}
+		return err
+	}
 }
 
 // replyFrom leaves the choice of the source address to the system.

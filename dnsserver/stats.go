@@ -124,6 +124,7 @@ type Stats struct {
 	SendFail  uint64            `json:"send_failed"`
 	TCPOpen   int64             `json:"tcp_open"`
 	TCPRefuse uint64            `json:"tcp_refused"`
+	TCPEvict  uint64            `json:"tcp_evicted"`
 	// Picked counts choices by steered name, then by site index, since the
 	// configuration was last loaded.
 	Picked map[string][]uint64 `json:"picked"`
@@ -154,7 +155,7 @@ func (s *Server) Stats() Stats {
 		st.Panics += c.panics.Load()
 		st.SendFail += c.sendFail.Load()
 	}
-	st.TCPOpen, st.TCPRefuse = s.tcp.open.Load(), s.tcp.refused.Load()
+	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()
 	if g := s.gen.Load(); g != nil {
 		for _, n := range g.DB.Steered() {
 			by := make([]uint64, g.sites)

@@ -1,0 +1,176 @@
+package dnsserver
+
+import (
+	"context"
+	"encoding/binary"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// stream is one TCP connection. It holds buffers only while there is something
+// in them: thousands of idle connections must not cost more than themselves.
+type stream struct {
+	s   *Server
+	c   *net.TCPConn
+	src netip.AddrPort
+	six bool
+
+	// idle is since when the stream waits for its client (Unix time in
+	// nanoseconds), 0 while it does not, or evicted.
+	idle atomic.Int64
+	b    *tcpBuffers // nil while there is nothing in them
+	got  int         // octets of the last read
+	err  error       // of the last read
+}
+
+const evicted = -1
+
+// tcpBuffers is what serving a connection needs; used again by the next one.
+type tcpBuffers struct {
+	w *responder
+	// in has what was received and not yet answered: in[from:to].
+	in       []byte
+	from, to int
+	// out[:end] are answers to be sent, each with its length before it.
+	out []byte
+	end int
+}
+
+const (
+	tcpRead = 4096 // octets of a read, more for a message that is longer
+	// tcpGather is how much of answers is gathered before it is sent, while more
+	// queries are there. Room for the largest answer comes behind it.
+	tcpGather = 16 << 10
+	tcpOut    = tcpGather + 2 + maxMessage + maxRecordHead
+	// lastWrite bounds how long the answers of a connection that ends may take.
+	lastWrite = time.Second
+)
+
+// tcpShards is how many sets of counters all TCP connections share.
+const tcpShards = pickShards
+
+func (s *Server) tcpBuffers() *tcpBuffers {
+	if b, ok := s.pool.Get().(*tcpBuffers); ok {
+		return b
+	}
+	shard := int(s.tcp.made.Add(1) % tcpShards)
+	b := &tcpBuffers{w: s.responder(shard, &s.tcp.counters[shard]), in: make([]byte, tcpRead), out: make([]byte, tcpOut)}
+	b.w.batched = true
+	return b
+}
+
+// release gives the buffers back when nothing is in them.
+func (st *stream) release() {
+	b := st.b
+	if b == nil || b.from < b.to || b.end > 0 {
+		return
+	}
+	b.from, b.to = 0, 0
+	if len(b.in) > 4*tcpRead { // for a message such as hardly ever comes
+		b.in = make([]byte, tcpRead)
+	}
+	st.b = nil
+	st.s.pool.Put(b)
+}
+
+// room gives the part of the buffer to read into; at least one octet.
+func (st *stream) room() []byte {
+	if st.b == nil {
+		st.b = st.s.tcpBuffers()
+	}
+	b := st.b
+	if b.from > 0 {
+		b.to = copy(b.in, b.in[b.from:b.to])
+		b.from = 0
+	}
+	if b.to >= 2 {
+		if n := 2 + int(binary.BigEndian.Uint16(b.in)); n > len(b.in) {
+			b.in = append(make([]byte, 0, n), b.in[:b.to]...)[:n]
+		}
+	}
+	return b.in[b.to:]
+}
+
+// converse answers the queries of the connection in the order they come. It
+// sends what it has before it waits for more (RFC 7766, section 6.2.1.1).
+func (st *stream) converse(ctx context.Context) {
+	defer func() {
+		if st.b != nil {
+			st.b.from, st.b.to = 0, 0
+			st.flush(lastWrite)
+			st.b.end = 0
+			st.release()
+		}
+	}()
+	read := st.reader()
+	for fresh := true; ; {
+		now := time.Now()
+		if fresh { // a message that has begun must come to its end within the same time
+			st.c.SetReadDeadline(now.Add(st.s.cfg.TCPIdle))
+		}
+		if ctx.Err() != nil { // after setting the deadline: the end sets one too
+			return
+		}
+		st.release()
+		since := now.UnixNano()
+		st.idle.Store(since)
+		err := read()
+		chosen := !st.idle.CompareAndSwap(since, 0) // to be closed for another one
+		if err != nil {
+			return
+		}
+		answered, ok := st.answer(ctx)
+		if !ok || chosen || !st.flush(st.s.cfg.TCPIdle) {
+			return
+		}
+		fresh = answered > 0
+	}
+}
+
+// answer answers all messages that are there, whole (RFC 1035, section 4.2.2);
+// ok is false when there is no point in going on.
+func (st *stream) answer(ctx context.Context) (answered int, ok bool) {
+	b := st.b
+	transport := &b.w.count.queries[tcp4]
+	if st.six {
+		transport = &b.w.count.queries[tcp6]
+	}
+	defer func() { // before anything is sent
+		transport.Add(uint64(answered))
+		b.w.publish()
+	}()
+	for b.to-b.from >= 2 {
+		next := b.from + 2 + int(binary.BigEndian.Uint16(b.in[b.from:]))
+		if next > b.to {
+			break
+		}
+		answered++
+		at := b.end + 2
+		reply := st.s.answer(b.w, b.in[b.from+2:next], st.src, true, b.out[at:at:at+maxMessage+maxRecordHead])
+		b.from = next
+		if len(reply) == 0 {
+			return answered, false // not DNS
+		}
+		binary.BigEndian.PutUint16(b.out[b.end:], uint16(len(reply)))
+		b.end = at + len(reply)
+		if b.end > tcpGather && (!st.flush(st.s.cfg.TCPIdle) || ctx.Err() != nil) {
+			return answered, false
+		}
+	}
+	return answered, true
+}
+
+// flush sends the answers that are ready. A client that takes none of them holds
+// this one buffer, and is not read from, until the time is over.
+func (st *stream) flush(within time.Duration) bool {
+	b := st.b
+	if b.end == 0 {
+		return true
+	}
+	st.c.SetWriteDeadline(time.Now().Add(within))
+	_, err := st.c.Write(b.out[:b.end])
+	b.end = 0
+	return err == nil
+}

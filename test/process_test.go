@@ -36,8 +36,7 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), log: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	p.cmd.SysProcAttr = ownGroup()
-	if err := p.cmd.Start(); err != nil {
+	if err := startGrouped(p.cmd); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
 	go func() {
@@ -165,9 +164,8 @@ func run(t testing.TB, limit time.Duration, argv ...string) result {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
-	cmd.SysProcAttr = ownGroup()
 	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
+	if err := startGrouped(cmd); err != nil {
 		t.Fatalf("%s: %v", strings.Join(argv, " "), err)
 	}
 	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })

@@ -318,14 +318,18 @@ func TestNamesakes(t *testing.T) {
 			t.Errorf("nodes %+v, want the one that started last", nodes)
 		}
 	}
-	before, err := etcd.Put(t.Context(), "probe", []byte("1"))
-	if err != nil {
-		t.Fatal(err)
+	// What each has to write once may still be under way; after it, none writes.
+	quiet := func() bool {
+		before, err := etcd.Put(t.Context(), "probe", []byte("1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(2 * time.Second) // one TTL in which they could fight
+		after, err := etcd.Put(t.Context(), "probe", []byte("2"))
+		return err == nil && after == before+1
 	}
-	<-time.After(2 * time.Second) // one TTL in which they could fight
-	after, err := etcd.Put(t.Context(), "probe", []byte("2"))
-	if err != nil || after != before+1 {
-		t.Errorf("%d writes by two processes with one name, want none (%v)", after-before-1, err)
+	if !quiet() && !quiet() {
+		t.Error("two processes with one name go on writing")
 	}
 	b.stop()
 	poll(t, "the problem is over", func() bool { return len(a.Problems()) == 0 })

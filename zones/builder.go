@@ -83,7 +83,7 @@ func newBuilder(cfg Config) (*builder, error) {
 	b.zone = &Zone{File: cfg.File, apex: bytes.Clone(b.name.Wire()), hash: b.name.hash[0], labels: uint8(b.name.labels)}
 	b.zone.Name = FormatName(b.zone.apex)
 	b.nodes.add(draft{}) // number 0 is none
-	b.node(0, origin)
+	b.node(0, origin, 0)
 	return b, nil
 }
 
@@ -192,25 +192,20 @@ func wildFlag(name []byte) uint8 {
 // find gives the number of the node of b.name without its first k labels, or 0.
 func (b *builder) find(k int) uint32 {
 	h := b.name.hash[k]
-	for i := b.index.start(h); b.index[i] != 0; i = b.index.next(i) {
-		if s := b.index[i]; tagged(s, h) {
-			d := b.nodes.at(uint32(s))
-			if d.hash == h && sameName(b.text.at(d.name)[:d.len], b.name.from(k)) {
-				return uint32(s)
-			}
+	for n, i := b.index.first(h); n != 0; n, i = b.index.after(h, i) {
+		if d := b.nodes.at(n); d.hash == h && sameName(b.text.at(d.name)[:d.len], b.name.from(k)) {
+			return n
 		}
 	}
 	return 0
 }
 
-// node makes the node of b.name without its first k labels, which is owner as written.
-func (b *builder) node(k int, owner []byte, up ...uint32) uint32 {
+// node makes the node of b.name without its first k labels, which is owner as
+// written, below the node up; 0: it is the apex.
+func (b *builder) node(k int, owner []byte, up uint32) uint32 {
 	at, t := b.text.add(len(owner))
 	copy(t, owner)
-	d := draft{hash: b.name.hash[k], name: at, len: uint8(len(owner))}
-	if len(up) > 0 {
-		d.up = up[0]
-	}
+	d := draft{hash: b.name.hash[k], name: at, up: up, len: uint8(len(owner))}
 	if hasUpper(owner) {
 		d.flags = letters
 	}

@@ -110,15 +110,22 @@ func (x index) next(i int) int {
 	return 0
 }
 
+// first gives the first number that may be that of a hash, and where it is;
+// after the next one behind a place. 0: there is none.
+func (x index) first(h uint64) (number uint32, at int)        { return x.scan(h, x.start(h)) }
+func (x index) after(h uint64, i int) (number uint32, at int) { return x.scan(h, x.next(i)) }
+
+func (x index) scan(h uint64, i int) (number uint32, at int) {
+	for x[i] != 0 && uint32(x[i]>>32) != uint32(h) {
+		i = x.next(i)
+	}
+	return uint32(x[i]), i
+}
+
 func (x index) put(h uint64, number uint32) {
 	i := x.start(h)
 	for x[i] != 0 {
 		i = x.next(i)
 	}
-	x[i] = slot(h, number)
+	x[i] = h<<32 | uint64(number)
 }
-
-func slot(h uint64, number uint32) uint64 { return h<<32 | uint64(number) }
-
-// tagged tells whether a slot may be that of a hash.
-func tagged(s, h uint64) bool { return uint32(s>>32) == uint32(h) }

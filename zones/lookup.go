@@ -171,17 +171,12 @@ func (db *DB) zone(name *Name, qtype uint16) *Zone {
 // zoneAt gives the zone whose apex is a name without its first k labels, or nil.
 func (db *DB) zoneAt(name *Name, k int) *Zone {
 	h := name.hash[k]
-	for i := db.index.start(h); ; i = db.index.next(i) {
-		s := db.index[i]
-		if s == 0 {
-			return nil
-		}
-		if tagged(s, h) {
-			if z := db.list[uint32(s)-1]; string(z.apex) == string(name.from(k)) {
-				return z
-			}
+	for s, i := db.index.first(h); s != 0; s, i = db.index.after(h, i) {
+		if z := db.list[s-1]; string(z.apex) == string(name.from(k)) {
+			return z
 		}
 	}
+	return nil
 }
 
 // parents tells whether the name is a zone cut of z itself, not one below

@@ -21,29 +21,23 @@ func (o *overlay) find(name *Name, k int) *overName {
 		return nil
 	}
 	h := name.hash[k]
-	for i := o.index.start(h); ; i = o.index.next(i) {
-		s := o.index[i]
-		if s == 0 {
-			return nil
-		}
-		if n := &o.names[uint32(s)-1]; tagged(s, h) && string(n.name) == string(name.from(k)) {
+	for s, i := o.index.first(h); s != 0; s, i = o.index.after(h, i) {
+		if n := &o.names[s-1]; string(n.name) == string(name.from(k)) {
 			return n
 		}
 	}
+	return nil
 }
 
 // wildOf gives the name "*" below a name without its first k labels.
 func (o *overlay) wildOf(name *Name, k int) *overName {
 	h := wildHash(name.hash[k])
-	for i := o.index.start(h); ; i = o.index.next(i) {
-		s := o.index[i]
-		if s == 0 {
-			return nil
-		}
-		if n := &o.names[uint32(s)-1]; tagged(s, h) && isWild(n.name) && string(n.name[2:]) == string(name.from(k)) {
+	for s, i := o.index.first(h); s != 0; s, i = o.index.after(h, i) {
+		if n := &o.names[s-1]; isWild(n.name) && string(n.name[2:]) == string(name.from(k)) {
 			return n
 		}
 	}
+	return nil
 }
 
 // add puts a steered name of a zone in, and the names from there up to the apex.

@@ -13,12 +13,13 @@ import (
 // wire form.
 func (c *compiler) finishTails() {
 	for _, w := range c.tails {
-		c.tail(w, &c.encoder, &c.result)
+		c.tail(w)
 	}
 }
 
-func (c *compiler) tail(w waiting, e *Encoder, r *Result) {
+func (c *compiler) tail(w waiting) {
 	set, _, _ := c.z.arena.set(w.at)
+	r := &c.result
 	r.reset()
 	var required int
 	r.Additional.z = c.z
@@ -32,7 +33,7 @@ func (c *compiler) tail(w waiting, e *Encoder, r *Result) {
 	default:
 		r.Answer = append(r.Answer, Record{nil, set})
 	}
-	wire := e.prepare(owner, r)
+	wire := c.encoder.prepare(owner, r)
 	if len(r.Answer) > 0 && len(r.Additional.refs) == 0 && bytes.Equal(wire.Body, set.Wire) {
 		return // the RRset is the answer
 	}

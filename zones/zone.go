@@ -50,29 +50,23 @@ func (z *Zone) holds(name *Name) bool {
 // find gives the node of a name without its first k labels; 0: there is none.
 func (z *Zone) find(name *Name, k int) node {
 	h := name.hash[k]
-	for i := z.index.start(h); ; i = z.index.next(i) {
-		s := z.index[i]
-		if s == 0 {
-			return 0
-		}
-		if tagged(s, h) && z.arena.is(node(s), name.from(k)) {
-			return node(s)
+	for n, i := z.index.first(h); n != 0; n, i = z.index.after(h, i) {
+		if z.arena.is(node(n), name.from(k)) {
+			return node(n)
 		}
 	}
+	return 0
 }
 
 // wild gives the node "*" below a name without its first k labels; 0: there is none.
 func (z *Zone) wild(name *Name, k int) node {
 	h := wildHash(name.hash[k])
-	for i := z.index.start(h); ; i = z.index.next(i) {
-		s := z.index[i]
-		if s == 0 {
-			return 0
-		}
-		if tagged(s, h) && z.arena.isWildOf(node(s), name.from(k)) {
-			return node(s)
+	for n, i := z.index.first(h); n != 0; n, i = z.index.after(h, i) {
+		if z.arena.isWildOf(node(n), name.from(k)) {
+			return node(n)
 		}
 	}
+	return 0
 }
 
 // cutAbove finds the topmost delegation at or above a name of the zone, the apex

@@ -75,10 +75,10 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	}
 	out = w.start(msg, out)
 	if q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR {
-		return w.finish(out, out, counts{}, dns.RcodeRefused, false, false, noError)
+		return w.finish(out, out, zones.Counts{}, dns.RcodeRefused, false, false, noError)
 	}
 	if q.Type == dns.TypeOPT {
-		return w.finish(out, out, counts{}, dns.RcodeFormatError, false, false, noError)
+		return w.finish(out, out, zones.Counts{}, dns.RcodeFormatError, false, false, noError)
 	}
 	r := &w.res
 	g.DB.Lookup(&q.Name, q.Type, r)
@@ -109,7 +109,7 @@ func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authorit
 	if ede != noError {
 		ede = w.afford(ede, len(body), tcp)
 	}
-	return w.finish(out, body, counts{int(wire.Answer), int(wire.Authority), int(wire.Additional)}, int(rcodeOf(o)), authoritative, false, ede)
+	return w.finish(out, body, wire.Counts(), int(rcodeOf(o)), authoritative, false, ede)
 }
 
 // choose picks the site for the client of the current query, and the scope
@@ -240,9 +240,6 @@ func (w *responder) afford(ede extendedError, size int, tcp bool) extendedError 
 	return ede
 }
 
-// counts are the numbers of records by section.
-type counts struct{ an, ns, ar int }
-
 // encode writes the records that the look-up found.
 func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
 	r := &w.res
@@ -251,7 +248,7 @@ func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
 	// Glue that a referral needs and that does not fit sets TC (RFC 9471, section 3).
 	truncated := !whole || c.Extra < r.Required
 	ede = w.afford(ede, len(w.enc.Buf), tcp)
-	return w.finish(out, w.enc.Buf, counts{c.Answer, c.Authority, c.Additional}, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
+	return w.finish(out, w.enc.Buf, c, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
 }
 
 func rcodeOf(o zones.Outcome) uint8 {
@@ -275,10 +272,10 @@ func (w *responder) start(msg, out []byte) []byte {
 
 // finish adds the OPT record to a message whose records are written, and fills
 // in its header (RFC 1035, section 4.1.1). head is the message up to the records.
-func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative, truncated bool, ede extendedError) []byte {
+func (w *responder) finish(head, out []byte, c zones.Counts, rcode int, authoritative, truncated bool, ede extendedError) []byte {
 	if w.q.EDNS.Present {
 		out = appendOPT(out, &w.q.EDNS, uint16(w.limits.udpSize), uint8(rcode>>4), w.scope, ede)
-		c.ar++
+		c.Additional++
 	}
 	flags := uint16(1<<15) | uint16(w.q.Opcode)<<11 | uint16(rcode&0xf)
 	if authoritative && w.q.Class != dns.ClassANY { // RFC 1035, section 6.2
@@ -301,7 +298,7 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 	// Flags and the four counts, behind the ID, in two writes.
 	h := out[:headerLen]
 	binary.BigEndian.PutUint16(h[2:], flags)
-	binary.BigEndian.PutUint64(h[4:], questions<<48|uint64(uint16(c.an))<<32|uint64(uint16(c.ns))<<16|uint64(uint16(c.ar)))
+	binary.BigEndian.PutUint64(h[4:], questions<<48|uint64(uint16(c.Answer))<<32|uint64(uint16(c.Authority))<<16|uint64(uint16(c.Additional)))
 	w.tally.answer(rcode)
 	if w.q.EDNS.ECS.Present {
 		w.tally.subnet++
@@ -314,7 +311,7 @@ func (w *responder) finish(head, out []byte, c counts, rcode int, authoritative,
 func (w *responder) reject(msg, out []byte, rcode int) []byte {
 	w.q.EDNS.ECS = ECS{}
 	out = w.start(msg, out)
-	return w.finish(out, out, counts{}, rcode, false, false, noError)
+	return w.finish(out, out, zones.Counts{}, rcode, false, false, noError)
 }
 
 // bare answers with a header alone, for messages that nothing else is to be read from.

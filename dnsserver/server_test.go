@@ -19,22 +19,30 @@ func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, ni
 // start serves on loopback until the test ends.
 func start(t *testing.T, cfg Config) *Server {
 	t.Helper()
+	s, end := begin(t, cfg, discard())
+	t.Cleanup(func() {
+		if err := <-end(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// begin serves on loopback until end is called, which gives what Serve returns
+// then, or the test ends.
+func begin(t *testing.T, cfg Config, log *slog.Logger) (s *Server, end func() <-chan error) {
+	t.Helper()
 	base, _ := server(t, nil)
-	s := New(cfg, discard())
+	s = New(cfg, log)
 	s.Swap(base.Generation())
 	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return s, func() <-chan error { cancel(); return done }
 }
 
 // modes are the ways that UDP can be served; every test of it runs in each.

@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"context"
 	"io"
 	"net"
 	"testing"
@@ -136,15 +135,7 @@ func TestTCPAnswersAtOnce(t *testing.T) {
 
 // A client that never stops asking does not keep the server from ending.
 func TestTCPEnds(t *testing.T) {
-	base, _ := server(t, nil)
-	s := New(Config{Listen: []string{"127.0.0.1:0"}}, discard())
-	s.Swap(base.Generation())
-	if err := s.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx) }()
+	s, end := begin(t, Config{Listen: []string{"127.0.0.1:0"}}, discard())
 	conn := dial(t, s)
 	go io.Copy(io.Discard, conn)
 	one := query(t, "static.abc.com.", dns.TypeA)
@@ -157,9 +148,8 @@ func TestTCPEnds(t *testing.T) {
 		}
 	}()
 	waitFor(t, func() bool { return s.Stats().Queries["tcp4"] > 100 })
-	cancel()
 	select {
-	case <-done:
+	case <-end():
 	case <-time.After(10 * time.Second):
 		t.Fatal("still serving 10s after its end")
 	}

@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"context"
 	"log/slog"
 	"net"
 	"os"
@@ -122,15 +121,7 @@ func TestWorkersEnd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			base, _ := server(t, nil)
-			s := New(Config{Listen: []string{"127.0.0.1:0"}}, discard())
-			s.Swap(base.Generation())
-			if err := s.Listen(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			done := make(chan error, 1)
-			go func() { done <- s.Serve(ctx) }()
+			s, end := begin(t, Config{Listen: []string{"127.0.0.1:0"}}, discard())
 			c, err := net.Dial("udp4", s.Addrs()[0].String())
 			if err != nil {
 				t.Fatal(err)
@@ -139,7 +130,7 @@ func TestWorkersEnd(t *testing.T) {
 			stop := make(chan struct{})
 			defer close(stop)
 			load(stop, c)
-			cancel()
+			done := end()
 			within(t, "Serve", func() { <-done })
 			// Its sockets are gone with it: the port can be had without SO_REUSEPORT.
 			again, err := net.ListenPacket("udp4", s.Addrs()[0].String())
@@ -179,17 +170,9 @@ func TestPin(t *testing.T) {
 
 // A CPU that does not exist keeps nobody from serving: it is told in the log.
 func TestPinInVain(t *testing.T) {
-	base, _ := server(t, nil)
 	var log syncBuffer
-	s := New(Config{Listen: []string{"127.0.0.1:0"}, Workers: 1, Pin: "1023"}, slog.New(slog.NewTextHandler(&log, nil)))
-	s.Swap(base.Generation())
-	if err := s.Listen(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx) }()
-	defer func() { cancel(); <-done }()
+	s, end := begin(t, Config{Listen: []string{"127.0.0.1:0"}, Workers: 1, Pin: "1023"}, slog.New(slog.NewTextHandler(&log, nil)))
+	defer func() { <-end() }()
 	if _, _, err := (&dns.Client{Timeout: 5 * time.Second}).Exchange(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA), s.Addrs()[0].String()); err != nil {
 		t.Error(err)
 	}

@@ -32,7 +32,7 @@ const MaxTableBytes = 1 << 30
 // for all of them; db may be nil: then nothing is known of any place. Neighbours
 // with the same number merge as far as they go.
 //
-// It uses all processors, and lets other goroutines have them every few microseconds.
+// It uses all processors, and lets other goroutines have them every hundred microseconds or so.
 func BuildAll(db *DB, specs []Spec) ([]*Table, error) { return buildAll(db, specs, MaxTableBytes) }
 
 // Build makes a single Table, of any size. See Spec for cohort, which is called from this

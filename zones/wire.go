@@ -35,6 +35,11 @@ func (w *Wire) AppendTo(msg []byte, nameLen int) []byte {
 	return msg
 }
 
+// Counts are the numbers of its records.
+func (w *Wire) Counts() Counts {
+	return Counts{Answer: int(w.Answer), Authority: int(w.Authority), Additional: int(w.Additional)}
+}
+
 // maxPrepared is the largest answer that is kept ready, in octets.
 const maxPrepared = 1400
 

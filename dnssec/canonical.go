@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // RRset is a set of records of one owner and type, in wire form.
@@ -67,11 +69,11 @@ func AppendCanonical(dst []byte, rrtype uint16, data []byte) ([]byte, error) {
 		n := field
 		switch field {
 		case fieldName:
-			n = nameLen(data)
-			if n == 0 {
+			n = dnsname.Len(data)
+			if n < 0 {
 				return nil, fmt.Errorf("%s record: a domain name was expected in its data", dns.Type(rrtype))
 			}
-			dst = appendLower(dst, data[:n])
+			dst = dnsname.AppendLower(dst, data[:n])
 			data = data[n:]
 			continue
 		case fieldString:
@@ -97,7 +99,7 @@ func foldA6(dst, data []byte) ([]byte, error) {
 	n := 1 + (128-int(data[0])+7)/8
 	dst = append(dst, data[:n]...)
 	if data[0] > 0 {
-		return appendLower(dst, data[n:]), nil
+		return dnsname.AppendLower(dst, data[n:]), nil
 	}
 	return append(dst, data[n:]...), nil
 }

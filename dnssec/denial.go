@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // Denial is how a zone proves what is not in it.
@@ -80,7 +82,7 @@ const nxname = 128
 // queries come can sign it. RRSIG and NSEC are added to the types.
 func AppendCompactNSEC(dst, owner []byte, types []uint16, exists bool) ([]byte, error) {
 	if len(owner)+2 > 255 {
-		return nil, fmt.Errorf("%s: no name can stand below it to end a compact NSEC", FormatName(owner))
+		return nil, fmt.Errorf("%s: no name can stand below it to end a compact NSEC", dnsname.Format(owner))
 	}
 	dst = append(append(dst, 1, 0), owner...)
 	var all []uint16

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // RFC 5155, appendix A.
@@ -24,7 +26,7 @@ func TestNSEC3Hashes(t *testing.T) {
 		"xx.example":    "t644ebqk9bibcna874givr6joj62mlhv",
 	} {
 		owner := AppendOwner(nil, params.Hash(mustName(t, name)), mustName(t, "example"))
-		if got := FormatName(owner); got != want+".example." {
+		if got := dnsname.Format(owner); got != want+".example." {
 			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // Folder is where keys are kept, in BIND's files, so that BIND's tools can
@@ -82,7 +84,7 @@ func (f Folder) Generate(zone []byte, alg Algorithm, bits int, role Role, timing
 			return k, f.Save(k)
 		}
 	}
-	return nil, fmt.Errorf("%s: no key tag is free for %s; it has %d keys", f, FormatName(zone), len(keys))
+	return nil, fmt.Errorf("%s: no key tag is free for %s; it has %d keys", f, dnsname.Format(zone), len(keys))
 }
 
 // Import takes a key over from other files of BIND's, with its times; see
@@ -138,7 +140,7 @@ func (k *Key) publicText() string {
 	if k.Flags()&flagSEP != 0 {
 		kind = "key"
 	}
-	zone := FormatName(k.Zone)
+	zone := dnsname.Format(k.Zone)
 	fmt.Fprintf(&b, "; This is a %s-signing key, keyid %d, for %s\n", kind, k.tag, zone)
 	for _, t := range k.Timing.times() {
 		writeTime(&b, "; "+t.name, *t.at)
@@ -168,7 +170,7 @@ func (k *Key) privateText() string {
 func (k *Key) stateText() string {
 	yes := map[bool]string{true: "yes", false: "no"}
 	var b strings.Builder
-	fmt.Fprintf(&b, "; This is the state of key %d, for %s\n", k.tag, FormatName(k.Zone))
+	fmt.Fprintf(&b, "; This is the state of key %d, for %s\n", k.tag, dnsname.Format(k.Zone))
 	fmt.Fprintf(&b, "Algorithm: %d\nLength: %d\n", uint8(k.Algorithm), k.bits())
 	if k.told {
 		fmt.Fprintf(&b, "KSK: %s\nZSK: %s\n", yes[k.Role.entry()], yes[k.Role.zone()])

@@ -12,17 +12,19 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func mustName(t testing.TB, s string) []byte {
 	t.Helper()
-	name, err := ParseName(s)
+	name, err := dnsname.Parse(s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return name
+	return dnsname.AppendLower(nil, name)
 }
 
 func mustKey(t testing.TB, zone string, alg Algorithm, role Role) *Key {
@@ -55,7 +57,7 @@ func rdataOf(t testing.TB, rr dns.RR) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	owner := nameLen(buf)
+	owner := dnsname.Len(buf)
 	return slices.Clone(buf[owner+10 : n])
 }
 
@@ -63,9 +65,9 @@ func rdataOf(t testing.TB, rr dns.RR) []byte {
 // and for printing.
 func recordOf(t testing.TB, owner []byte, rrtype, class uint16, ttl uint32, rdata []byte) dns.RR {
 	t.Helper()
-	rr, err := dns.NewRR(fmt.Sprintf("%s %d %s %s \\# %d %s", FormatName(owner), ttl, dns.Class(class), dns.Type(rrtype), len(rdata), hex.EncodeToString(rdata)))
+	rr, err := dns.NewRR(fmt.Sprintf("%s %d %s %s \\# %d %s", dnsname.Format(owner), ttl, dns.Class(class), dns.Type(rrtype), len(rdata), hex.EncodeToString(rdata)))
 	if err != nil {
-		t.Fatalf("%s %s: %v", FormatName(owner), dns.Type(rrtype), err)
+		t.Fatalf("%s %s: %v", dnsname.Format(owner), dns.Type(rrtype), err)
 	}
 	return rr
 }
@@ -83,10 +85,7 @@ func readZone(t testing.TB, apex, text string) *sampleZone {
 	at := make(map[string]int)
 	p := dns.NewZoneParser(strings.NewReader(text), apex, "")
 	for rr, ok := p.Next(); ok; rr, ok = p.Next() {
-		owner, err := ParseName(rr.Header().Name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		owner := mustName(t, rr.Header().Name)
 		i, known := at[string(owner)]
 		if !known {
 			i = len(z.names)

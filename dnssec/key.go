@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"slices"
 	"time"
+
+	"gslb/dnsname"
 )
 
 // Role is what a key signs.
@@ -118,7 +120,7 @@ func newKey(zone, rdata []byte, private crypto.Signer) (*Key, error) {
 	if len(rdata) < 5 {
 		return nil, errors.New("the DNSKEY is too short")
 	}
-	k := &Key{Zone: appendLower(nil, zone), Algorithm: Algorithm(rdata[3]), rdata: slices.Clone(rdata), tag: KeyTag(rdata), private: private}
+	k := &Key{Zone: dnsname.AppendLower(nil, zone), Algorithm: Algorithm(rdata[3]), rdata: slices.Clone(rdata), tag: KeyTag(rdata), private: private}
 	switch flags := k.Flags(); {
 	case !k.Algorithm.known():
 		return nil, fmt.Errorf("%s is not one to sign with any more, or not yet", k.Algorithm)
@@ -202,7 +204,7 @@ func (k *Key) WithTiming(t Timing) *Key {
 
 // String names the key for people: zone, role, algorithm and tag.
 func (k *Key) String() string {
-	return fmt.Sprintf("%s %s %s %d", FormatName(k.Zone), k.Role, k.Algorithm, k.tag)
+	return fmt.Sprintf("%s %s %s %d", dnsname.Format(k.Zone), k.Role, k.Algorithm, k.tag)
 }
 
 // parsePublic reads the public key of a DNSKEY: RFC 3110 for RSA, RFC 6605 for

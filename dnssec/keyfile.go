@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // timeFormat is how BIND writes a time, in UTC.
@@ -94,7 +96,7 @@ func readPublic(path string) (*Key, error) {
 	if record == nil {
 		return nil, fmt.Errorf("%s: there is no DNSKEY record in it", path)
 	}
-	zone, err := ParseName(record.Hdr.Name)
+	zone, err := dnsname.Parse(record.Hdr.Name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -5,43 +5,11 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/miekg/dns"
+	"gslb/dnsname"
 )
 
 // maxLabels is how many labels a name of 255 octets can have.
 const maxLabels = 128
-
-// lowerByte is RFC 4343's folding of one octet. The octet of a label's length
-// is at most 63 and so stays what it is.
-func lowerByte(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
-// appendLower appends a name in lower case, the canonical form of a name
-// (RFC 4034, section 6.2).
-func appendLower(dst, name []byte) []byte {
-	for _, c := range name {
-		dst = append(dst, lowerByte(c))
-	}
-	return dst
-}
-
-// nameLen is the length of the uncompressed name that b begins with, its root
-// label included; 0 if there is none.
-func nameLen(b []byte) int {
-	for n := 0; n < len(b); n += int(b[n]) + 1 {
-		if b[n] == 0 {
-			return n + 1
-		}
-		if b[n] > 63 {
-			return 0
-		}
-	}
-	return 0
-}
 
 // labelStarts puts the places of the name's labels into starts, without the
 // root, and says how many there are.
@@ -73,7 +41,7 @@ func Compare(a, b []byte) int {
 func compareLabels(a, b []byte) int {
 	n, m := int(a[0]), int(b[0])
 	for i := 1; i <= n && i <= m; i++ {
-		if x, y := lowerByte(a[i]), lowerByte(b[i]); x != y {
+		if x, y := dnsname.LowerByte(a[i]), dnsname.LowerByte(b[i]); x != y {
 			return int(x) - int(y)
 		}
 	}
@@ -98,29 +66,10 @@ func within(name, apex []byte) bool {
 func signedLabels(owner []byte) uint8 {
 	var starts [maxLabels]uint8
 	n := labelStarts(owner, &starts)
-	if n > 0 && owner[0] == 1 && owner[1] == '*' {
+	if dnsname.IsWild(owner) {
 		n--
 	}
 	return uint8(n)
-}
-
-// ParseName turns a name in presentation form into wire form, in lower case.
-func ParseName(s string) ([]byte, error) {
-	buf := make([]byte, 256)
-	n, err := dns.PackDomainName(dns.Fqdn(s), buf, 0, nil, false)
-	if s == "" || err != nil || n > 255 {
-		return nil, fmt.Errorf("%q is not a domain name", s)
-	}
-	return appendLower(nil, buf[:n]), nil
-}
-
-// FormatName gives a wire-form name in presentation form.
-func FormatName(wire []byte) string {
-	s, _, err := dns.UnpackDomainName(wire, 0)
-	if err != nil {
-		return fmt.Sprintf("\\# %d %x", len(wire), wire)
-	}
-	return s
 }
 
 // fileName gives a name as BIND writes it in the names of key files: lower
@@ -132,7 +81,7 @@ func fileName(wire []byte) string {
 	var b strings.Builder
 	for i := 0; i < len(wire) && wire[i] != 0; i += int(wire[i]) + 1 {
 		for _, c := range wire[i+1 : i+1+int(wire[i])] {
-			c = lowerByte(c)
+			c = dnsname.LowerByte(c)
 			if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_' {
 				b.WriteByte(c)
 			} else {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"gslb/dnsname"
 )
 
 // rollZSK sees to it that there is a ZSK, and a successor in time.
@@ -282,5 +284,5 @@ func (f Folder) Maintain(zone []byte, p Policy, now time.Time) (Plan, error) {
 			return plan, nil
 		}
 	}
-	return Plan{}, fmt.Errorf("%s: the keys of %s do not come to rest", f, FormatName(zone))
+	return Plan{}, fmt.Errorf("%s: the keys of %s do not come to rest", f, dnsname.Format(zone))
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // rrsigFixed is how many octets of an RRSIG's rdata come before the signer's
@@ -35,7 +37,7 @@ func (k *Key) appendHeader(dst, owner []byte, set *RRset, life Lifespan) []byte 
 // Sign gives the rdata of an RRSIG over one RRset. A zone is signed with
 // SignZone, which is faster.
 func (k *Key) Sign(owner []byte, class uint16, set *RRset, life Lifespan) ([]byte, error) {
-	owner = appendLower(nil, owner)
+	owner = dnsname.AppendLower(nil, owner)
 	header := k.appendHeader(nil, owner, set, life)
 	var c canonicalizer
 	signed, err := c.appendSet(header[:len(header):len(header)], owner, class, set)
@@ -175,7 +177,7 @@ func gridHash(k *Key, owner []byte, rrtype uint16) uint64 {
 // maySign checks that the key and the zone fit.
 func (k *Key) maySign(apex []byte) error {
 	if Compare(k.Zone, apex) != 0 {
-		return fmt.Errorf("key %s is not one of zone %s", k, FormatName(apex))
+		return fmt.Errorf("key %s is not one of zone %s", k, dnsname.Format(apex))
 	}
 	if k.private == nil {
 		return fmt.Errorf("key %s: its private half is not there", k)

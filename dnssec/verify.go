@@ -12,22 +12,24 @@ import (
 	"math/big"
 	"slices"
 	"time"
+
+	"gslb/dnsname"
 )
 
 // Verify checks an RRSIG over an RRset with a DNSKEY, both as rdata: who made
 // it, that it counts now, and the signature itself (RFC 4035, section 5.3). The
 // owner may have been made of a wildcard: the signature is then over that.
 func Verify(owner []byte, class uint16, set *RRset, rrsig, zone, dnskey []byte, now time.Time) error {
-	signer := 0
+	signer := -1
 	if len(rrsig) > rrsigFixed {
-		signer = nameLen(rrsig[rrsigFixed:])
+		signer = dnsname.Len(rrsig[rrsigFixed:])
 	}
-	if signer == 0 || len(dnskey) < 5 {
+	if signer < 0 || len(dnskey) < 5 {
 		return errors.New("the RRSIG or the DNSKEY ends too early")
 	}
-	owner = appendLower(nil, owner)
+	owner = dnsname.AppendLower(nil, owner)
 	header := slices.Clone(rrsig[:rrsigFixed+signer])
-	name := appendLower(nil, header[rrsigFixed:])
+	name := dnsname.AppendLower(nil, header[rrsigFixed:])
 	copy(header[rrsigFixed:], name)
 	alg := Algorithm(rrsig[2])
 	switch {

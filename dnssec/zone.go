@@ -3,6 +3,8 @@ package dnssec
 import (
 	"fmt"
 	"time"
+
+	"gslb/dnsname"
 )
 
 // Standing is what a zone has to say at a name.
@@ -81,7 +83,7 @@ func SignZone(s Signing, now time.Time, walk Walk, emit func(*Signed) error) (Re
 		err = z.finish()
 	}
 	if err != nil {
-		return Result{}, fmt.Errorf("signing %s: %w", FormatName(z.Apex), err)
+		return Result{}, fmt.Errorf("signing %s: %w", dnsname.Format(z.Apex), err)
 	}
 	return z.result, nil
 }

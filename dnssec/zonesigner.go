@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // zoneSigner is the state of one SignZone.
@@ -26,7 +28,7 @@ type zoneSigner struct {
 }
 
 func newZoneSigner(s Signing, now time.Time, emit func(*Signed) error) (*zoneSigner, error) {
-	s.Apex = appendLower(nil, s.Apex)
+	s.Apex = dnsname.AppendLower(nil, s.Apex)
 	if s.Class == 0 {
 		s.Class = dns.ClassINET
 	}
@@ -44,7 +46,7 @@ func newZoneSigner(s Signing, now time.Time, emit func(*Signed) error) (*zoneSig
 	}
 	errs := []error{s.NSEC3.Validate(), s.Times.Validate(0)}
 	if len(s.Keys.SignKeys) == 0 || len(s.Keys.SignZone) == 0 {
-		errs = append(errs, fmt.Errorf("zone %s: a key to sign the keys and one to sign the zone are needed", FormatName(s.Apex)))
+		errs = append(errs, fmt.Errorf("zone %s: a key to sign the keys and one to sign the zone are needed", dnsname.Format(s.Apex)))
 	}
 	for _, keys := range [][]*Key{s.Keys.SignKeys, s.Keys.SignZone} {
 		for _, k := range keys {
@@ -61,15 +63,15 @@ func newZoneSigner(s Signing, now time.Time, emit func(*Signed) error) (*zoneSig
 
 // visit takes one name of the walk.
 func (z *zoneSigner) visit(n *Name) error {
-	z.owner = appendLower(z.owner[:0], n.Owner)
+	z.owner = dnsname.AppendLower(z.owner[:0], n.Owner)
 	first := z.last == nil
 	switch {
-	case nameLen(z.owner) != len(z.owner) || !within(z.owner, z.Apex):
-		return fmt.Errorf("%s is no name of the zone", FormatName(n.Owner))
+	case dnsname.Len(z.owner) != len(z.owner) || !within(z.owner, z.Apex):
+		return fmt.Errorf("%s is no name of the zone", dnsname.Format(n.Owner))
 	case first && !bytes.Equal(z.owner, z.Apex):
-		return fmt.Errorf("the walk begins with %s, not with the apex", FormatName(n.Owner))
+		return fmt.Errorf("the walk begins with %s, not with the apex", dnsname.Format(n.Owner))
 	case !first && Compare(z.last, z.owner) >= 0:
-		return fmt.Errorf("%s comes after %s, out of canonical order", FormatName(n.Owner), FormatName(z.last))
+		return fmt.Errorf("%s comes after %s, out of canonical order", dnsname.Format(n.Owner), dnsname.Format(z.last))
 	}
 	z.last = append(z.last[:0], z.owner...)
 	if n.Standing == Below || len(n.Sets) == 0 && !first {
@@ -88,7 +90,7 @@ func (z *zoneSigner) visit(n *Name) error {
 		}
 	}
 	if err := z.signSets(n, made); err != nil {
-		return fmt.Errorf("%s: %w", FormatName(n.Owner), err)
+		return fmt.Errorf("%s: %w", dnsname.Format(n.Owner), err)
 	}
 	z.types = provenTypes(z.types[:0], n, z.Denial)
 	if z.Denial == WithNSEC {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"gslb/dnsname"
 	"gslb/geo"
 	"gslb/steer"
-	"gslb/zones"
 )
 
 // Explanation is an answer with the reasons for it. It comes from the same
@@ -26,7 +26,7 @@ type Explanation struct {
 
 // Explain answers name and qtype as though client had asked, and says why.
 func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip.Addr, seconds uint32) (*Explanation, error) {
-	if _, err := zones.ParseName(name); err != nil {
+	if _, err := dnsname.Parse(name); err != nil {
 		return nil, err
 	}
 	if !client.IsValid() {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"gslb/dnsname"
 	"gslb/zones"
 )
 
@@ -79,7 +80,7 @@ func BenchmarkEncode(b *testing.B) {
 		name, owner string
 		qtype       uint16
 	}{{"address", "static.abc.com.", dns.TypeA}, {"negative", "none.abc.com.", dns.TypeA}, {"mx", "mx.abc.com.", dns.TypeMX}, {"referral", "x.sub.abc.com.", dns.TypeA}} {
-		name, _ := zones.ParseName(c.owner)
+		name, _ := dnsname.Parse(c.owner)
 		var n zones.Name
 		var r zones.Result
 		n.Set(name)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"runtime"
 	"time"
+
+	"gslb/parallel"
 )
 
 // Spec says what a Table is to be made of.
@@ -67,7 +69,7 @@ func buildAll(db *DB, specs []Spec, limit int) ([]*Table, error) {
 		tables[i] = new(Table)
 	}
 	errs := make([]error, 2*len(specs))
-	inParallel(len(errs), func(i int) {
+	parallel.Each(len(errs), func(i int) {
 		s, v4 := i/2, i%2 == 0
 		l, err := j.families[index(v4)].table(numbers[s][index(v4)], v4, limit)
 		if err != nil {
@@ -110,7 +112,7 @@ func (j *joint) classify(specs []Spec) ([][2][]uint32, error) {
 	// Each goroutine joins the Places anew for its share of the specs.
 	groups := min(len(specs), runtime.GOMAXPROCS(0))
 	errs := make([]error, len(specs))
-	inParallel(groups, func(g int) {
+	parallel.Each(groups, func(g int) {
 		j.each(func(family int, tuple uint32, p *Place, cut uint32) {
 			for i := g; i < len(specs); i += groups {
 				n := specs[i].Cohort(*p, within[i][cut])

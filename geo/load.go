@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"gslb/parallel"
 )
 
 // load makes the partitions of a database's networks. It walks the search tree
@@ -79,7 +80,7 @@ func (s *source) survey(tree *searchTree) (bitset, error) {
 // bothFamilies runs f for IPv4 and IPv6 side by side; of two errors the first counts.
 func bothFamilies(f func(v4 bool) error) error {
 	var errs [2]error
-	inParallel(2, func(i int) { errs[i] = f(i == 0) })
+	parallel.Each(2, func(i int) { errs[i] = f(i == 0) })
 	if errs[0] != nil {
 		return errs[0]
 	}
@@ -91,35 +92,6 @@ func index(v4 bool) int {
 		return 0
 	}
 	return 1
-}
-
-// inParallel runs f for 0 to n-1, on as many processors as there are; for 0 alone
-// in this goroutine. A panic in
-// one of them comes out here, when all have ended.
-func inParallel(n int, f func(i int)) {
-	if n == 1 {
-		f(0)
-		return
-	}
-	var wg sync.WaitGroup
-	var turn atomic.Int64
-	var fault atomic.Pointer[any]
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		wg.Go(func() {
-			defer func() {
-				if r := recover(); r != nil {
-					fault.CompareAndSwap(nil, &r)
-				}
-			}()
-			for i := int(turn.Add(1)) - 1; i < n; i = int(turn.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	wg.Wait()
-	if r := fault.Load(); r != nil {
-		panic(*r)
-	}
 }
 
 type loader struct {
@@ -147,7 +119,7 @@ func (e *recordError) Unwrap() error { return e.err }
 func (l *loader) decode() error {
 	batches := (len(l.offsets) + recordsAtOnce - 1) / recordsAtOnce
 	errs := make([]error, batches)
-	inParallel(batches, func(i int) {
+	parallel.Each(batches, func(i int) {
 		from, to := i*recordsAtOnce, min((i+1)*recordsAtOnce, len(l.offsets))
 		errs[i] = l.decodeBatch(l.offsets[from:to], l.numbers[from:to])
 		runtime.Gosched()

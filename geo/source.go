@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"gslb/stamp"
 )
 
 // Source describes a database that was opened.
@@ -30,7 +32,7 @@ type source struct {
 	Source
 	both
 	places *places
-	stamp  stamp
+	stamp  stamp.Stamp
 }
 
 // maxFileSize bounds what is read into memory; the largest databases sold are
@@ -82,31 +84,31 @@ func newSource(data []byte) (s *source, err error) {
 
 // readWhole reads a file into memory: with a memory map, a file that is
 // truncated in place would kill the process when it is next looked at.
-func readWhole(path string) ([]byte, stamp, error) {
+func readWhole(path string) ([]byte, stamp.Stamp, error) {
 	if _, err := stampOf(path); err != nil { // before os.Open, which a FIFO would block
-		return nil, stamp{}, err
+		return nil, stamp.Stamp{}, err
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, stamp{}, bare(err)
+		return nil, stamp.Stamp{}, bare(err)
 	}
 	defer f.Close()
 	before, err := stampOfFile(f)
 	if err != nil {
-		return nil, stamp{}, err
+		return nil, stamp.Stamp{}, err
 	}
 	switch {
-	case before.size == 0:
-		return nil, stamp{}, errors.New("file is empty: must be a MaxMind DB file")
-	case before.size > maxFileSize:
-		return nil, stamp{}, fmt.Errorf("%d bytes: must be at most %d", before.size, int64(maxFileSize))
+	case before.Size == 0:
+		return nil, stamp.Stamp{}, errors.New("file is empty: must be a MaxMind DB file")
+	case before.Size > maxFileSize:
+		return nil, stamp.Stamp{}, fmt.Errorf("%d bytes: must be at most %d", before.Size, int64(maxFileSize))
 	}
-	data := make([]byte, before.size)
+	data := make([]byte, before.Size)
 	if _, err := io.ReadFull(f, data); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, stamp{}, fmt.Errorf("read: %w", bare(err))
+		return nil, stamp.Stamp{}, fmt.Errorf("read: %w", bare(err))
 	}
 	if after, err := stampOfFile(f); err != nil || after != before {
-		return nil, stamp{}, errors.New("changed while it was read")
+		return nil, stamp.Stamp{}, errors.New("changed while it was read")
 	}
 	return data, before, nil
 }

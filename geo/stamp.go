@@ -5,38 +5,33 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-)
 
-// stamp tells one version of a file from the next.
-type stamp struct {
-	size  int64
-	mtime int64  // nanoseconds since 1970
-	inode uint64 // 0 where the system has none
-}
+	"gslb/stamp"
+)
 
 // stampOf follows links, since updaters like to replace a link. Its errors don't
 // name the path.
-func stampOf(path string) (stamp, error) {
+func stampOf(path string) (stamp.Stamp, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return stamp{}, bare(err)
+		return stamp.Stamp{}, bare(err)
 	}
 	return stampOfInfo(info)
 }
 
-func stampOfFile(f *os.File) (stamp, error) {
+func stampOfFile(f *os.File) (stamp.Stamp, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return stamp{}, bare(err)
+		return stamp.Stamp{}, bare(err)
 	}
 	return stampOfInfo(info)
 }
 
-func stampOfInfo(info fs.FileInfo) (stamp, error) {
+func stampOfInfo(info fs.FileInfo) (stamp.Stamp, error) {
 	if !info.Mode().IsRegular() {
-		return stamp{}, fmt.Errorf("is a %s: must be a regular file", kind(info.Mode()))
+		return stamp.Stamp{}, fmt.Errorf("is a %s: must be a regular file", kind(info.Mode()))
 	}
-	return stamp{size: info.Size(), mtime: info.ModTime().UnixNano(), inode: inode(info)}, nil
+	return stamp.Of(info), nil
 }
 
 func kind(m fs.FileMode) string {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gslb/stamp"
 )
 
 // Watcher looks at the database files of a Config for replacements. A file may be
@@ -36,7 +38,7 @@ type WatchStatus struct {
 
 // sighting is how a file looked: its stamp or why there is none.
 type sighting struct {
-	stamp stamp
+	stamp stamp.Stamp
 	fault string
 }
 

@@ -13,27 +13,31 @@ import (
 // rooms is the drawing of docs/architecture.md: what each room may import of
 // this module, besides itself. Imports only go down.
 //
-//	5  cmd/gslb      wires everything
-//	4  console -> steer zones health balancer store      config -> the rooms' Config types
-//	3  dnsserver -> zones steer geo health afxdp
-//	2  zones -> steer geo          balancer -> health health/probe store
-//	1  steer -> geo health         health/probe -> health         health/fleet -> health store
-//	0  geo   health   store   afxdp   dnssec
+//	6  cmd/gslb      wires everything
+//	5  console -> steer zones health balancer store      config -> the rooms' Config types
+//	4  dnsserver -> zones steer geo health afxdp dnsname
+//	3  zones -> steer geo dnsname stamp parallel      balancer -> health health/probe store
+//	2  steer -> geo health         health/probe -> health         health/fleet -> health store
+//	1  geo -> stamp parallel       dnssec -> dnsname
+//	0  health   store   afxdp   dnsname   stamp   parallel
 var rooms = map[string][]string{
-	"geo":          {},
+	"dnsname":      {},
+	"stamp":        {},
+	"parallel":     {},
 	"health":       {},
 	"store":        {},
 	"afxdp":        {},
-	"dnssec":       {},
+	"geo":          {"stamp", "parallel"},
+	"dnssec":       {"dnsname"},
 	"steer":        {"geo", "health"},
 	"health/probe": {"health"},
 	"health/fleet": {"health", "store"},
-	"zones":        {"steer", "geo"},
+	"zones":        {"steer", "geo", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
-	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "balancer", "console"},
-	"cmd":          {"geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
+	"cmd":          {"dnsname", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 }

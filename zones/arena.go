@@ -3,6 +3,8 @@ package zones
 import (
 	"encoding/binary"
 	"math"
+
+	"gslb/dnsname"
 )
 
 // arena holds the names of a zone with their RRsets, one behind the other, so
@@ -75,7 +77,7 @@ func (a arena) is(n node, name []byte) bool {
 // isWildOf tells whether the node is "*" below the name.
 func (a arena) isWildOf(n node, name []byte) bool {
 	own := a.owner(n)
-	return isWild(own) && sameName(own[2:], name)
+	return dnsname.IsWild(own) && sameName(own[2:], name)
 }
 
 // sets is how many RRsets a node owns, and where they begin.

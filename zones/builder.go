@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // record is one resource record as a master file gives it. Its slices are
@@ -26,7 +28,7 @@ type record struct {
 // order in which they come, until finish knows all of them.
 type builder struct {
 	zone  *Zone
-	files []stamp
+	files []sourceFile
 
 	names  []string // of files, as records say
 	nodes  list[draft]
@@ -67,7 +69,7 @@ var builders = sync.Pool{New: func() any { return new(builder) }}
 
 // newBuilder begins a zone.
 func newBuilder(cfg Config) (*builder, error) {
-	origin, err := ParseName(cfg.Name)
+	origin, err := dnsname.Parse(cfg.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +83,7 @@ func newBuilder(cfg Config) (*builder, error) {
 	clear(b.index)
 	b.name.Set(origin)
 	b.zone = &Zone{File: cfg.File, apex: bytes.Clone(b.name.Wire()), hash: b.name.hash[0], labels: uint8(b.name.labels)}
-	b.zone.Name = FormatName(b.zone.apex)
+	b.zone.Name = dnsname.Format(b.zone.apex)
 	b.nodes.add(draft{}) // number 0 is none
 	b.node(0, origin, 0)
 	return b, nil
@@ -96,24 +98,24 @@ func (b *builder) release() {
 // opened notes a file that records come from, as it was when it was opened. The
 // reader calls it for the master file and for each that it includes.
 func (b *builder) opened(path string, info fs.FileInfo) {
-	b.files = append(b.files, stampOf(path, info))
+	b.files = append(b.files, sourceFileOf(path, info))
 }
 
 // add puts a record into the zone. An error tells what is wrong with it; the
 // caller says where, and may go on.
 func (b *builder) add(rec record) error {
 	if rec.class != dns.ClassINET {
-		return fmt.Errorf("%s %s has class %s: only IN is served", FormatName(rec.owner), dns.Type(rec.rrtype), dns.Class(rec.class))
+		return fmt.Errorf("%s %s has class %s: only IN is served", dnsname.Format(rec.owner), dns.Type(rec.rrtype), dns.Class(rec.class))
 	}
 	if b.at == 0 || !bytes.Equal(rec.owner, b.owner) {
 		b.at, b.owner = 0, append(b.owner[:0], rec.owner...)
 		if b.name.Set(rec.owner) < 0 || !b.zone.holds(&b.name) {
-			return fmt.Errorf("%s is not in the zone %s", FormatName(rec.owner), b.zone.Name)
+			return fmt.Errorf("%s is not in the zone %s", dnsname.Format(rec.owner), b.zone.Name)
 		}
 		b.at = b.place(rec.owner)
 	}
 	if rec.ttl > 1<<31-1 { // RFC 2181, section 8
-		return fmt.Errorf("%s %s has TTL %d: at most 2147483647", FormatName(rec.owner), dns.Type(rec.rrtype), rec.ttl)
+		return fmt.Errorf("%s %s has TTL %d: at most 2147483647", dnsname.Format(rec.owner), dns.Type(rec.rrtype), rec.ttl)
 	}
 	return b.keep(b.nodes.at(b.at), &rec)
 }
@@ -183,7 +185,7 @@ func (b *builder) place(owner []byte) uint32 {
 }
 
 func wildFlag(name []byte) uint8 {
-	if isWild(name) {
+	if dnsname.IsWild(name) {
 		return hasWild
 	}
 	return 0

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // group is an RRset while it is being compiled: the places of its records.
@@ -136,7 +138,7 @@ func (c *compiler) join(g *group, d *draft, at uint32) {
 	if ttl := binary.LittleEndian.Uint32(t[textTTL:]); ttl != g.ttl { // RFC 2181, section 5.2
 		c.z.Warnings = append(c.z.Warnings, fmt.Sprintf("zone %s: %s:%d: %s %s has TTLs %d and %d: the smaller is used",
 			c.z.Name, c.names[binary.LittleEndian.Uint16(t[textType+2:])], binary.LittleEndian.Uint32(t[textLine:]),
-			FormatName(c.text.at(d.name)[:d.len]), dns.Type(g.rrtype), g.ttl, ttl))
+			dnsname.Format(c.text.at(d.name)[:d.len]), dns.Type(g.rrtype), g.ttl, ttl))
 		g.ttl = min(g.ttl, ttl)
 	}
 	g.records = append(g.records, at)
@@ -172,7 +174,7 @@ func (c *compiler) data(at uint32) []byte {
 // set writes an RRset of a node.
 func (c *compiler) set(n node, g *group) {
 	if len(g.records) > 1<<16-1 {
-		c.fail("%s has %d %s records: at most 65535", FormatName(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype))
+		c.fail("%s has %d %s records: at most 65535", dnsname.Format(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype))
 		return
 	}
 	size := uint32(0)
@@ -201,7 +203,7 @@ func (c *compiler) fail(format string, args ...any) {
 
 // check tells what is wrong with a node.
 func (c *compiler) check(n node, flags uint8) {
-	name := func() string { return FormatName(c.z.arena.owner(n)) }
+	name := func() string { return dnsname.Format(c.z.arena.owner(n)) }
 	for _, g := range c.groups {
 		switch {
 		case g.rrtype == dns.TypeCNAME && len(g.records) > 1:
@@ -210,7 +212,7 @@ func (c *compiler) check(n node, flags uint8) {
 			c.fail("%s has %d DNAME records: a name has at most one (RFC 6672, section 2.4)", name(), len(g.records))
 		case g.rrtype == dns.TypeSOA && n != apex:
 			c.fail("%s has an SOA record below the apex %s", name(), c.z.Name)
-		case g.rrtype == dns.TypeNS && isWild(c.z.arena.owner(n)):
+		case g.rrtype == dns.TypeNS && dnsname.IsWild(c.z.arena.owner(n)):
 			c.fail("%s has NS records: a wildcard cannot be delegated (RFC 4592, section 4.2)", name())
 		}
 		if flags&hasCNAME != 0 && g.rrtype != dns.TypeCNAME && g.rrtype != dns.TypeRRSIG && g.rrtype != dns.TypeNSEC {

@@ -1,6 +1,10 @@
 package zones
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"gslb/dnsname"
+)
 
 // maxNames bounds the names that later ones can be compressed against. Past it
 // names are written out: correct, only longer.
@@ -8,7 +12,7 @@ const maxNames = 64
 
 // MaxRecordHead is the most that a record takes besides its data: owner name,
 // type, class, TTL and length, in octets.
-const MaxRecordHead = maxName + 10
+const MaxRecordHead = dnsname.Max + 10
 
 // Encoder writes the records of a message behind its question, compressing
 // names (RFC 1035, section 4.1.4), never past limit. It can be used again and
@@ -138,7 +142,7 @@ func (e *Encoder) data(data []byte, nameOff, nameCount int) {
 	e.Buf = append(e.Buf, data[:nameOff]...)
 	data = data[nameOff:]
 	for range nameCount {
-		n := NameLen(data)
+		n := dnsname.Len(data)
 		e.name(data[:n])
 		data = data[n:]
 	}

@@ -4,16 +4,18 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"math/bits"
+
+	"gslb/dnsname"
 )
 
 // maxLabels is the most labels that a name has, the root's not counted.
-const maxLabels = maxName / 2
+const maxLabels = dnsname.Max / 2
 
 // Name is a domain name as look-ups take it: in lower case (RFC 4343), with a
 // hash for it and for each name above it, which finding the zone, the node and
 // the closest encloser share. The zero Name is not a name: Set makes it one.
 type Name struct {
-	octets [maxName + 17]byte // wire form; the rest lets it be read in words
+	octets [dnsname.Max + 17]byte // wire form; the rest lets it be read in words
 	length int
 	labels int                   // the root's not counted
 	off    [maxLabels + 1]uint8  // where each label begins, the root's last
@@ -25,7 +27,7 @@ type Name struct {
 func (n *Name) Set(b []byte) int {
 	at, k := 0, 0
 	for {
-		if at >= len(b) || at >= maxName {
+		if at >= len(b) || at >= dnsname.Max {
 			return -1
 		}
 		c := b[at]

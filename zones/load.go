@@ -3,11 +3,11 @@ package zones
 import (
 	"errors"
 	"os"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"gslb/dnsname"
+	"gslb/parallel"
 )
 
 // Load reads the zones and builds the DB. All faults come as one error.
@@ -46,21 +46,11 @@ func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB
 // unchanged gives the zones of cfgs that need not be read again, nil for others.
 func (db *DB) unchanged(cfgs []Config) []*Zone {
 	same := make([]*Zone, len(cfgs))
-	const share = 1024
-	var looking sync.WaitGroup
-	var next atomic.Int64
-	for range min(runtime.GOMAXPROCS(0), len(cfgs)/share+1) {
-		looking.Go(func() {
-			for at := int(next.Add(share)) - share; at < len(cfgs); at = int(next.Add(share)) - share {
-				for i := at; i < min(at+share, len(cfgs)); i++ {
-					if z := db.zoneOf(cfgs, i); z != nil && z.unchanged() {
-						same[i] = z
-					}
-				}
-			}
-		})
-	}
-	looking.Wait()
+	parallel.Each(len(cfgs), func(i int) {
+		if z := db.zoneOf(cfgs, i); z != nil && z.unchanged() {
+			same[i] = z
+		}
+	})
 	return same
 }
 
@@ -72,7 +62,7 @@ func (db *DB) zoneOf(cfgs []Config, i int) *Zone {
 	if len(db.list) == 0 {
 		return nil
 	}
-	owner, err := ParseName(cfgs[i].Name)
+	owner, err := dnsname.Parse(cfgs[i].Name)
 	if err != nil {
 		return nil
 	}
@@ -88,7 +78,7 @@ func (db *DB) zoneOf(cfgs []Config, i int) *Zone {
 func (z *Zone) unchanged() bool {
 	for _, f := range z.files {
 		info, err := os.Stat(f.path)
-		if err != nil || stampOf(f.path, info) != f {
+		if err != nil || sourceFileOf(f.path, info) != f {
 			return false
 		}
 	}

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
+
+	"gslb/parallel"
 )
 
 // ReadFile reads a zone from a master file; see Read.
@@ -25,26 +24,10 @@ func Read(cfg Config, r io.Reader) (*Zone, error) { return new(master).readZone(
 // zones and the errors are in the order of cfgs, those of others left out.
 func readAll(cfgs []Config) (zones []*Zone, errs []error) {
 	zones, errs = make([]*Zone, len(cfgs)), make([]error, len(cfgs))
-	var next atomic.Int64
-	var readers sync.WaitGroup
-	var crash atomic.Pointer[any]
-	for range min(runtime.GOMAXPROCS(0), len(cfgs)) {
-		readers.Go(func() {
-			defer func() {
-				if p := recover(); p != nil {
-					crash.Store(&p)
-				}
-			}()
-			var m master
-			for i := next.Add(1) - 1; i < int64(len(cfgs)); i = next.Add(1) - 1 {
-				zones[i], errs[i] = m.readFile(cfgs[i])
-			}
-		})
-	}
-	readers.Wait()
-	if p := crash.Load(); p != nil {
-		panic(*p) // where the caller can recover from it
-	}
+	parallel.Workers(len(cfgs), func() func(int) {
+		var m master // its buffers serve one zone after another
+		return func(i int) { zones[i], errs[i] = m.readFile(cfgs[i]) }
+	})
 	return slices.DeleteFunc(zones, func(z *Zone) bool { return z == nil }), slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }
 

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // maxFaults bounds how many faults of a zone's master files are told.
@@ -129,7 +131,7 @@ func (f *masterFile) fail(at int, format string, args ...any) bool {
 	line, column := f.place(at)
 	what := ""
 	if f.rrtype != 0 && len(f.owner) > 0 {
-		what = fmt.Sprintf("%s %s: ", FormatName(f.owner), dns.Type(f.rrtype))
+		what = fmt.Sprintf("%s %s: ", dnsname.Format(f.owner), dns.Type(f.rrtype))
 	}
 	if f.made != nil {
 		line, column = f.made.line, f.made.column

@@ -1,6 +1,10 @@
 package zones
 
-import "bytes"
+import (
+	"bytes"
+
+	"gslb/dnsname"
+)
 
 // appendName appends a name in wire form, the letters as written; a relative
 // one is below origin (RFC 1035, section 5.1). flaw tells why it is no name,
@@ -15,7 +19,7 @@ func appendName(dst, s, origin []byte, escaped bool) (out []byte, flaw string) {
 	if escaped {
 		return appendEscapedName(dst, s, origin)
 	}
-	if len(s) > maxName {
+	if len(s) > dnsname.Max {
 		return dst, longName
 	}
 	start := len(dst)
@@ -48,7 +52,7 @@ func closeName(dst []byte, start, at int, origin []byte) (out []byte, flaw strin
 		dst[at] = byte(n)
 		dst = append(dst, origin...)
 	}
-	if len(dst)-start > maxName {
+	if len(dst)-start > dnsname.Max {
 		return dst[:start], longName
 	}
 	return dst, ""

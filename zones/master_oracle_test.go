@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // collector is a sink that keeps records as lines: owner, TTL, type and data in hexadecimal.
@@ -36,7 +38,7 @@ func (c *collector) opened(path string, _ fs.FileInfo) { c.files = append(c.file
 
 // ours reads a text as the file z of the zone abc.com.
 func ours(text string) (records, warnings, faults []string) {
-	origin, _ := ParseName("abc.com.")
+	origin, _ := dnsname.Parse("abc.com.")
 	var c collector
 	warnings, errs := new(master).read("abc.com.", "z", origin, strings.NewReader(text), &c)
 	for _, err := range errs {
@@ -49,7 +51,7 @@ func ours(text string) (records, warnings, faults []string) {
 func theirs(text string) (records []string, err error) {
 	zp := dns.NewZoneParser(strings.NewReader(text), "abc.com.", "")
 	for rr, ok := zp.Next(); ok; rr, ok = zp.Next() {
-		owner, err := ParseName(rr.Header().Name)
+		owner, err := dnsname.Parse(rr.Header().Name)
 		if err != nil {
 			return records, err
 		}

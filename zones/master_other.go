@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // readGeneric reads data of any type as \# LENGTH HEX (RFC 3597, section 5).
@@ -38,7 +40,7 @@ func (f *masterFile) readGeneric(fields []token) bool {
 		return f.readOther(fields) // which makes sure that it is data of the type
 	}
 	if err := checkData(f.rrtype, data); err != nil {
-		return f.failRecord(fmt.Errorf("%s %s %w", FormatName(f.owner), dns.Type(f.rrtype), err))
+		return f.failRecord(fmt.Errorf("%s %s %w", dnsname.Format(f.owner), dns.Type(f.rrtype), err))
 	}
 	return true
 }
@@ -61,7 +63,7 @@ func (f *masterFile) readOther(fields []token) bool {
 		line = f.appendRaw(line, t)
 		ends[i] = len(line)
 	}
-	zp := dns.NewZoneParser(bytes.NewReader(append(line, '\n')), FormatName(f.origin), "")
+	zp := dns.NewZoneParser(bytes.NewReader(append(line, '\n')), dnsname.Format(f.origin), "")
 	rr, ok := zp.Next()
 	if ok && zp.Err() == nil {
 		if _, again := zp.Next(); again {
@@ -77,7 +79,7 @@ func (f *masterFile) readOther(fields []token) bool {
 		return f.fail(at, "%s", what)
 	}
 	if f.data, err = rdata(rr); err != nil {
-		return f.failRecord(fmt.Errorf("%s %s %w", FormatName(f.owner), dns.Type(f.rrtype), err))
+		return f.failRecord(fmt.Errorf("%s %s %w", dnsname.Format(f.owner), dns.Type(f.rrtype), err))
 	}
 	return true
 }

@@ -3,6 +3,8 @@ package zones
 import (
 	"strings"
 	"testing"
+
+	"gslb/dnsname"
 )
 
 // counter is a sink that keeps nothing.
@@ -29,7 +31,7 @@ var masterLines = []struct{ name, line string }{
 
 // A record of the types of large zones costs no allocation.
 func TestMasterAllocatesNothing(t *testing.T) {
-	origin, _ := ParseName("example.com.")
+	origin, _ := dnsname.Parse("example.com.")
 	for _, c := range masterLines {
 		text := "$TTL 60\n" + strings.Repeat(c.line, 1000)
 		var m master
@@ -47,7 +49,7 @@ func TestMasterAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkMaster(b *testing.B) {
-	origin, _ := ParseName("example.com.")
+	origin, _ := dnsname.Parse("example.com.")
 	for _, c := range masterLines {
 		b.Run(c.name, func(b *testing.B) {
 			text := "$TTL 60\n" + strings.Repeat(c.line, 10000)

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"gslb/dnsname"
 )
 
 // readable gives records of a collector with their owner as text.
@@ -18,7 +20,7 @@ func readable(records []string) string {
 	for i, r := range records {
 		name, rest, _ := strings.Cut(r, " ")
 		wire, _ := hex.DecodeString(name)
-		records[i] = FormatName(wire) + " " + rest
+		records[i] = dnsname.Format(wire) + " " + rest
 	}
 	return strings.Join(records, "\n")
 }

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"strings"
 	"testing"
+
+	"gslb/dnsname"
 )
 
 // Folding eight octets at once does to each what LowerByte does to it, whatever
@@ -14,8 +16,8 @@ func TestFold8(t *testing.T) {
 	for beside := range 256 {
 		for c := range 256 {
 			for at := range 8 {
-				in, want := bytes.Repeat([]byte{byte(beside)}, 8), bytes.Repeat([]byte{LowerByte(byte(beside))}, 8)
-				in[at], want[at] = byte(c), LowerByte(byte(c))
+				in, want := bytes.Repeat([]byte{byte(beside)}, 8), bytes.Repeat([]byte{dnsname.LowerByte(byte(beside))}, 8)
+				in[at], want[at] = byte(c), dnsname.LowerByte(byte(c))
 				if got := fold8(binary.LittleEndian.Uint64(in)); got != binary.LittleEndian.Uint64(want) {
 					t.Fatalf("%x becomes %x, want %x", in, bits.ReverseBytes64(got), want)
 				}
@@ -36,7 +38,7 @@ func FuzzName(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var n, other Name
 		size := n.Set(b)
-		if want := NameLen(b); size != want {
+		if want := dnsname.Len(b); size != want {
 			t.Fatalf("%x: length %d, want %d", b, size, want)
 		}
 		if size < 0 {
@@ -50,7 +52,7 @@ func FuzzName(f *testing.F) {
 				t.Fatalf("%x: the hash from label %d on is not that of the name there", b, k)
 			}
 		}
-		if len(n.Wire()) < maxName-2 {
+		if len(n.Wire()) < dnsname.Max-2 {
 			other.Set(append([]byte("\x01*"), n.Wire()...))
 			if other.hash[0] != wildHash(n.hash[0]) {
 				t.Fatalf("%x: wrong hash for the wildcard", b)

@@ -12,6 +12,8 @@ import (
 	"net/netip"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // oracle is RFC 1034, section 4.3.2 with RFC 4592 as plainly as it can be said,
@@ -101,9 +103,9 @@ func parents(name, apex string) []string {
 func seen(r *Result) string {
 	switch {
 	case r.Outcome == Referral:
-		return fmt.Sprintf("referral %s %d", strings.ToLower(FormatName(r.Authority[0].Owner)), r.Authority[0].Set.Count)
+		return fmt.Sprintf("referral %s %d", strings.ToLower(dnsname.Format(r.Authority[0].Owner)), r.Authority[0].Set.Count)
 	case len(r.Answer) > 0 && r.Answer[0].Set.Type == dns.TypeDNAME && r.Answer[0].Owner != nil:
-		return "dname " + strings.ToLower(FormatName(r.Answer[0].Owner))
+		return "dname " + strings.ToLower(dnsname.Format(r.Answer[0].Owner))
 	case len(r.Answer) > 0 && r.Answer[0].Set.Type == dns.TypeCNAME:
 		return "cname"
 	case r.Outcome == Answer:

@@ -1,5 +1,7 @@
 package zones
 
+import "gslb/dnsname"
+
 // overlay is what the steered names of a DB add to its zones' trees of names:
 // themselves, and the names above them that exist only for their sake.
 type overlay struct {
@@ -33,7 +35,7 @@ func (o *overlay) find(name *Name, k int) *overName {
 func (o *overlay) wildOf(name *Name, k int) *overName {
 	h := wildHash(name.hash[k])
 	for s, i := o.index.first(h); s != 0; s, i = o.index.after(h, i) {
-		if n := &o.names[s-1]; isWild(n.name) && string(n.name[2:]) == string(name.from(k)) {
+		if n := &o.names[s-1]; dnsname.IsWild(n.name) && string(n.name[2:]) == string(name.from(k)) {
 			return n
 		}
 	}
@@ -46,7 +48,7 @@ func (o *overlay) add(name *Name, z *Zone, s *Steered) {
 		n := o.place(name, k)
 		if k == 0 {
 			n.steered = s
-		} else if isWild(name.from(k - 1)) { // with or without records: RFC 4592, section 2.2.3
+		} else if dnsname.IsWild(name.from(k - 1)) { // with or without records: RFC 4592, section 2.2.3
 			n.wild = true
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // rdata packs the data of rr without compression, and checks that it is whole:
@@ -15,7 +17,7 @@ func rdata(rr dns.RR) ([]byte, error) {
 	if rrtype == 0 || rrtype == dns.TypeOPT || rrtype >= 128 && rrtype <= 255 {
 		return nil, fmt.Errorf("is a type for questions or messages only: it cannot stand in a zone (RFC 6895, section 3.1)")
 	}
-	buf := make([]byte, dns.Len(rr)+maxName)
+	buf := make([]byte, dns.Len(rr)+dnsname.Max)
 	for {
 		n, err := dns.PackRR(rr, buf, 0, nil, false)
 		if err != nil {
@@ -79,7 +81,7 @@ func (s dataShape) fits(data []byte) bool {
 	}
 	data = data[s.before:]
 	for range s.names {
-		n := NameLen(data)
+		n := dnsname.Len(data)
 		if n < 0 {
 			return false
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // Outcome is what a look-up came to: a closed set.
@@ -47,7 +49,7 @@ type Result struct {
 	// Each alias adds at most a DNAME and the CNAME that it implies.
 	answer    [2*MaxChain + 1]Record
 	authority [1]Record
-	synth     [MaxChain][recordHead + maxName]byte // CNAMEs that DNAMEs imply
+	synth     [MaxChain][recordHead + dnsname.Max]byte // CNAMEs that DNAMEs imply
 	nsynth    int
 	hops      int   // aliases followed
 	name      *Name // asked for
@@ -128,7 +130,7 @@ func (r *Result) substitute(z *Zone, at node, owner []byte, name *Name) (newOwne
 	}
 	r.Outcome, r.Wire.Body = Answer, nil
 	prefix := name.length - len(above)
-	if prefix+len(target) > maxName {
+	if prefix+len(target) > dnsname.Max {
 		r.Outcome = TooLong
 		return nil, false
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // hosts is a zone of n names with an address each.
@@ -47,13 +49,13 @@ func BenchmarkBuild(b *testing.B) {
 	const n = 1_000_000
 	var owners [][]byte
 	for i := range n {
-		w, _ := ParseName(fmt.Sprintf("h%06d.example.", i))
+		w, _ := dnsname.Parse(fmt.Sprintf("h%06d.example.", i))
 		owners = append(owners, w)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
 		nb, _ := newBuilder(Config{Name: "example.", File: "f"})
-		apexWire, _ := ParseName("example.")
+		apexWire, _ := dnsname.Parse("example.")
 		soa := append(append(append([]byte{}, apexWire...), apexWire...), make([]byte, 20)...)
 		nb.add(record{owner: apexWire, rrtype: dns.TypeSOA, class: 1, ttl: 1, data: soa, file: "f", line: 1})
 		nb.add(record{owner: apexWire, rrtype: dns.TypeNS, class: 1, ttl: 1, data: apexWire, file: "f", line: 1})
@@ -94,7 +96,7 @@ func BenchmarkSize(b *testing.B) {
 		db, _ := Build([]*Zone{z}, nil, nil)
 		var names [][]byte
 		for i := range 1 << 14 {
-			w, _ := ParseName(fmt.Sprintf("h%06d.example.", i*7919%n))
+			w, _ := dnsname.Parse(fmt.Sprintf("h%06d.example.", i*7919%n))
 			names = append(names, w)
 		}
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // Form is how a steered name answers.
@@ -72,7 +74,7 @@ func (s *Steered) Tailored(qtype uint16) bool {
 
 // steer puts a steered name beside the zone that it stands in.
 func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
-	owner, err := ParseName(cfg.Name)
+	owner, err := dnsname.Parse(cfg.Name)
 	if err != nil {
 		return err
 	}
@@ -86,7 +88,7 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if ttl == 0 {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
-	s := &Steered{Index: len(db.steered), Name: FormatName(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
+	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
 		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
 	if err := db.checkPlace(s, &name); err != nil {
 		return err
@@ -136,7 +138,7 @@ func (db *DB) checkPlace(s *Steered, name *Name) error {
 			return fmt.Errorf("steered name %s has %s records in %s also: remove them, its addresses come from the chosen site", s.Name, dns.Type(set.Type), z.File)
 		case hinted(set):
 			db.warnings = append(db.warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses",
-				z.Name, z.File, FormatName(z.arena.owner(n)), dns.Type(set.Type)))
+				z.Name, z.File, dnsname.Format(z.arena.owner(n)), dns.Type(set.Type)))
 		}
 	}
 	return nil
@@ -169,7 +171,7 @@ func after(d []byte, n int) []byte { return d[min(n, len(d)):] }
 func (s *Steered) siteSets(site Site) (siteSets, error) {
 	var out siteSets
 	if s.Form == CNAME {
-		target, err := ParseName(site.CNAME)
+		target, err := dnsname.Parse(site.CNAME)
 		if err != nil {
 			return out, fmt.Errorf("steered name %s can choose site %s, whose cname is missing or wrong: %w", s.Name, site.Name, err)
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // finishTails gives the RRsets with names in them what goes with them: the
@@ -70,14 +72,14 @@ func (c *compiler) addresses(set RRset, n node) (refs []byte, required int) {
 		if cut && isBelow(target.Wire(), owner) {
 			if len(found) == 0 {
 				z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the delegation of %s has no glue for %s",
-					z.Name, z.File, FormatName(owner), FormatName(data[off:])))
+					z.Name, z.File, dnsname.Format(owner), dnsname.Format(data[off:])))
 			}
 			refs = join(refs, found)
 			continue
 		}
 		if set.Type == dns.TypeNS && len(found) == 0 && !elsewhere {
 			z.missing = append(z.missing, missing{bytes.Clone(target.Wire()), fmt.Sprintf("zone %s: %s: the name server %s of %s has no address in the zone",
-				z.Name, z.File, FormatName(data[off:]), FormatName(owner))})
+				z.Name, z.File, dnsname.Format(data[off:]), dnsname.Format(owner))})
 		}
 		others = join(others, found)
 	}

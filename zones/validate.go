@@ -3,6 +3,8 @@ package zones
 import (
 	"fmt"
 	"strings"
+
+	"gslb/dnsname"
 )
 
 // Validate calls bad once for each fault, with the key it is in. It does not
@@ -33,12 +35,12 @@ func CanonicalName(s string) (string, error) {
 			return "", fmt.Errorf("%q: must be a domain name, without blanks", s)
 		}
 	}
-	wire, err := ParseName(s)
+	wire, err := dnsname.Parse(s)
 	if err != nil {
 		if s == "" || strings.Contains(strings.TrimSuffix(s, "."), "..") || strings.HasPrefix(s, ".") {
 			return "", fmt.Errorf("%q: must be a domain name, no label empty", s)
 		}
 		return "", fmt.Errorf("%q: must be a domain name: labels of 1 to 63 octets, 255 in all", s)
 	}
-	return FormatName(lower(wire)), nil
+	return dnsname.Format(lower(wire)), nil
 }

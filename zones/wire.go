@@ -1,6 +1,10 @@
 package zones
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"gslb/dnsname"
+)
 
 // headerLen is the length of a message's header (RFC 1035, section 4.1.1).
 const headerLen = 12
@@ -49,7 +53,7 @@ func (e *Encoder) prepare(owner []byte, r *Result) Wire {
 	var pointers []byte
 	e.pointers = &pointers
 	defer func() { e.pointers = nil }()
-	if cap(e.Buf) < headerLen+maxName+4+maxPrepared+MaxRecordHead {
+	if cap(e.Buf) < headerLen+dnsname.Max+4+maxPrepared+MaxRecordHead {
 		e.Buf = make([]byte, 0, 4096)
 	}
 	buf := append(e.Buf[:0], make([]byte, headerLen)...)
@@ -57,7 +61,7 @@ func (e *Encoder) prepare(owner []byte, r *Result) Wire {
 	buf = append(buf, 0, 0, 0, 1)
 	start := len(buf)
 	skip := 0
-	if isWild(owner) {
+	if dnsname.IsWild(owner) {
 		skip = 1 // the "*" is not in the name that will be asked for
 	}
 	e.begin(buf, owner, start+maxPrepared, skip)

@@ -1,6 +1,10 @@
 package zones
 
-import "slices"
+import (
+	"slices"
+
+	"gslb/dnsname"
+)
 
 // Zone is one zone, ready to be looked up in. It never changes once read, and
 // knows of no other zone and of no steered name, so that any number of DBs may
@@ -21,7 +25,7 @@ type Zone struct {
 	negSOA int   // where the SOA of negative answers is in arena
 
 	missing []missing
-	files   []stamp
+	files   []sourceFile
 }
 
 // missing is a name server without an address, which is a fault unless it is steered.
@@ -92,7 +96,7 @@ func (z *Zone) dnameAbove(owner []byte) string {
 	name.Set(owner)
 	for k := 1; k <= name.labels-int(z.labels); k++ {
 		if n := z.find(&name, k); n != 0 && z.arena.flags(n)&hasDNAME != 0 {
-			return FormatName(z.arena.owner(n))
+			return dnsname.Format(z.arena.owner(n))
 		}
 	}
 	return ""

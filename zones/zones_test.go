@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 const exampleZone = `$TTL 300
@@ -80,7 +82,7 @@ func show(r *Result) string {
 		for _, rec := range records {
 			owner := "@"
 			if rec.Owner != nil {
-				owner = FormatName(rec.Owner)
+				owner = dnsname.Format(rec.Owner)
 			}
 			fmt.Fprintf(&b, " %s%s/%s/%d", mark, owner, dns.Type(rec.Set.Type), rec.Set.Count)
 		}
@@ -167,7 +169,7 @@ func named(t testing.TB, wire []byte) *Name {
 
 func lookup(t testing.TB, db *DB, name, qtype string, r *Result) string {
 	t.Helper()
-	wire, err := ParseName(name)
+	wire, err := dnsname.Parse(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -371,13 +373,13 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	db := example(t)
 	var r Result
 	for _, name := range []string{"a.www.abc.com.", "alias.abc.com.", "x.old.abc.com.", "random.abc.com.", "foo.wild.abc.com.", "x.sub.abc.com.", "other."} {
-		wire, _ := ParseName(name)
+		wire, _ := dnsname.Parse(name)
 		n := new(Name)
 		if n := testing.AllocsPerRun(100, func() { n.Set(wire); db.Lookup(n, dns.TypeA, &r) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
-	wire, _ := ParseName("www.abc.com.")
+	wire, _ := dnsname.Parse("www.abc.com.")
 	name := named(t, wire)
 	if n := testing.AllocsPerRun(100, func() { db.Lookup(name, dns.TypeA, &r); db.Tailor(&r, dns.TypeA, 0) }); n != 0 {
 		t.Errorf("steered: %v allocations", n)
@@ -422,7 +424,7 @@ func TestEveryType(t *testing.T) {
 		var r Result
 		db.Lookup(named(t, owner), s.Type, &r)
 		if s.Type != dns.TypeNS && (r.Outcome != Answer || len(r.Answer) == 0 || !r.Answer[0].Set.same(s)) {
-			t.Errorf("%s %s: %s", FormatName(owner), dns.Type(s.Type), show(&r))
+			t.Errorf("%s %s: %s", dnsname.Format(owner), dns.Type(s.Type), show(&r))
 		}
 		n++
 	}
@@ -457,7 +459,7 @@ func BenchmarkLookup(b *testing.B) {
 	db := example(b)
 	var r Result
 	for _, name := range []string{"a.www.abc.com.", "random.abc.com.", "alias.abc.com."} {
-		wire, _ := ParseName(name)
+		wire, _ := dnsname.Parse(name)
 		var n Name
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

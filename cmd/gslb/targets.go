@@ -9,6 +9,7 @@ import (
 
 	"gslb/balancer"
 	"gslb/config"
+	"gslb/dnsname"
 	"gslb/health/probe"
 	"gslb/zones"
 )
@@ -32,7 +33,7 @@ func checkTargets(cfg *config.Config, db *zones.DB) error {
 
 // withoutAddress gives the zone that says that a name has no address, or nil.
 func withoutAddress(db *zones.DB, name string) *zones.Zone {
-	wire, err := zones.ParseName(name)
+	wire, err := dnsname.Parse(name)
 	if err != nil {
 		return nil // config has refused it
 	}

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package zones
+package stamp
 
 import "io/fs"
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // echo answers every query with itself as a response, but for names that begin
@@ -61,7 +63,7 @@ func (v veth) await(t testing.TB, p *Port, problem string) {
 			return
 		}
 		if strings.Contains(st.Problem, "built without AF_XDP") || strings.Contains(st.Problem, "operation not permitted") {
-			missing(t, "the kernel refuses: %s", st.Problem)
+			bed.Missing(t, "the kernel refuses: %s", st.Problem)
 		}
 		time.Sleep(25 * time.Millisecond)
 	}

@@ -10,17 +10,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// missing ends a test that cannot run here: a skip with the reason, or a
-// failure where everything must be there (GSLB_CI=1).
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("GSLB_CI") == "1" {
-		t.Fatalf("GSLB_CI=1, but "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
+	"gslb/test/bed"
+)
 
 // veth is a pair of interfaces, each called eth0 in a network namespace of its
 // own, with queues queues.
@@ -34,16 +26,16 @@ var (
 func newVeth(t testing.TB, queues int) veth {
 	t.Helper()
 	if _, err := exec.LookPath("ip"); err != nil {
-		missing(t, "ip is not installed")
+		bed.Missing(t, "ip is not installed")
 	}
 	if os.Geteuid() != 0 {
-		missing(t, "network namespaces need root")
+		bed.Missing(t, "network namespaces need root")
 	}
 	word := fmt.Sprintf("gslb-xdp-%08x", rand.Uint32())
 	v := veth{word + "-s", word + "-c"}
 	for _, ns := range []string{v.server, v.client} {
 		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
-			missing(t, "network namespaces cannot be made here: %s", out)
+			bed.Missing(t, "network namespaces cannot be made here: %s", out)
 		}
 		t.Cleanup(func() { ip(t, "netns", "del", ns) })
 	}

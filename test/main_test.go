@@ -3,11 +3,10 @@ package test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+
+	"gslb/test/bed"
 )
 
 // scratch is a folder for the whole test run, gone afterwards.
@@ -33,23 +32,9 @@ func runTests(m *testing.M) int {
 
 // The programs under test, built once for the whole run, when first asked for.
 var (
-	buildGSLB    = sync.OnceValues(func() (string, error) { return build("cmd/gslb") })
-	buildLoadgen = sync.OnceValues(func() (string, error) { return build("tools/loadgen") })
+	buildGSLB    = sync.OnceValues(func() (string, error) { return bed.Build("..", "cmd/gslb", scratch) })
+	buildLoadgen = sync.OnceValues(func() (string, error) { return bed.Build("..", "tools/loadgen", scratch) })
 )
-
-func build(program string) (path string, err error) {
-	path = filepath.Join(scratch, filepath.Base(program))
-	args := []string{"build", "-o", path}
-	if raceDetector {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "./"+program)...)
-	cmd.Dir = ".."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
-	}
-	return path, nil
-}
 
 // binary returns the path of gslb.
 func binary(t testing.TB) string { return built(t, buildGSLB) }

@@ -6,24 +6,16 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-)
 
-// missing ends a test that cannot run here: a skip with the reason, or a
-// failure where everything must be there (GSLB_CI=1).
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("GSLB_CI") == "1" {
-		t.Fatalf("GSLB_CI=1, but "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
+	"gslb/test/bed"
+)
 
 // needTool asks for commands of the system.
 func needTool(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err != nil {
-			missing(t, "%s is not installed", name)
+			bed.Missing(t, "%s is not installed", name)
 		}
 	}
 }
@@ -50,7 +42,7 @@ func namespace(t testing.TB, addresses ...string) (words []string) {
 	t.Helper()
 	needTool(t, "ip")
 	if os.Geteuid() != 0 {
-		missing(t, "network namespaces need root")
+		bed.Missing(t, "network namespaces need root")
 	}
 	name := "gslb-test-" + randomWord()
 	ip := func(args ...string) error {
@@ -61,7 +53,7 @@ func namespace(t testing.TB, addresses ...string) (words []string) {
 		return err
 	}
 	if ip("netns", "add", name) != nil {
-		missing(t, "network namespaces cannot be made here")
+		bed.Missing(t, "network namespaces cannot be made here")
 	}
 	t.Cleanup(func() {
 		if err := ip("netns", "del", name); err != nil {

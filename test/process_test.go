@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // stopTime bounds how long a process may take to end after SIGTERM.
@@ -36,7 +38,7 @@ func start(t testing.TB, name string, env []string, argv ...string) *process {
 	p := &process{t: t, name: name, cmd: exec.Command(argv[0], argv[1:]...), log: &output{}, done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
-	if err := startGrouped(p.cmd); err != nil {
+	if err := bed.StartGrouped(p.cmd); err != nil {
 		t.Fatalf("starting %s: %v", name, err)
 	}
 	go func() {
@@ -165,7 +167,7 @@ func run(t testing.TB, limit time.Duration, argv ...string) result {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	cmd.WaitDelay = time.Second
-	if err := startGrouped(cmd); err != nil {
+	if err := bed.StartGrouped(cmd); err != nil {
 		t.Fatalf("%s: %v", strings.Join(argv, " "), err)
 	}
 	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() })

@@ -15,6 +15,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"gslb/test/bed"
 )
 
 // Addresses of the two ends of the wire: the node's and its clients'.
@@ -73,7 +75,7 @@ func (tp *topology) startXDPNode() *node {
 		case strings.Contains(log, "AF_XDP takes queries"):
 			return nil
 		case strings.Contains(log, "operation not permitted"), strings.Contains(log, "built without AF_XDP"):
-			missing(tp.t, "the kernel refuses AF_XDP:\n%s", tail(log, 5))
+			bed.Missing(tp.t, "the kernel refuses AF_XDP:\n%s", tail(log, 5))
 		case n.ended():
 			tp.t.Fatalf("%s ended: %v", n.name, n.cmd.ProcessState)
 		}

@@ -6,11 +6,12 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // scratch is a folder for the whole run, gone afterwards.
@@ -29,30 +30,8 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// buildGSLB builds the program under test once, for the race detector where the tests run under it.
-var buildGSLB = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(scratch, "gslb")
-	args := []string{"build", "-o", path}
-	if raceDetector {
-		args = append(args, "-race")
-	}
-	cmd := exec.Command("go", append(args, "./cmd/gslb")...)
-	cmd.Dir = "../.."
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building gslb: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// missing ends a test that cannot run here: a skip with the reason, or a
-// failure where everything must be there (GSLB_CI=1).
-func missing(t testing.TB, format string, args ...any) {
-	t.Helper()
-	if os.Getenv("GSLB_CI") == "1" {
-		t.Fatalf("GSLB_CI=1, but "+format, args...)
-	}
-	t.Skipf(format, args...)
-}
+// buildGSLB builds the program under test once.
+var buildGSLB = sync.OnceValues(func() (string, error) { return bed.Build("../..", "cmd/gslb", scratch) })
 
 func write(t testing.TB, path, text string) {
 	t.Helper()
@@ -69,8 +48,7 @@ func start(t testing.TB, dir string, argv ...string) (ended chan struct{}) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = dir
 	cmd.Stdout, cmd.Stderr = &log, &log
-	cmd.SysProcAttr = ownGroup()
-	if err := cmd.Start(); err != nil {
+	if err := bed.StartGrouped(cmd); err != nil {
 		t.Fatal(err)
 	}
 	ended = make(chan struct{})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/test/bed"
 )
 
 // peer is one of the servers that are asked. The first is gslb.
@@ -169,7 +171,7 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 		} else if path, err := exec.LookPath("/usr/sbin/" + p.command); err == nil {
 			p.command = path
 		} else {
-			missing(t, "%s is not installed: the answers are compared with those of NSD, Knot DNS and BIND", p.command)
+			bed.Missing(t, "%s is not installed: the answers are compared with those of NSD, Knot DNS and BIND", p.command)
 		}
 	}
 	gslb, err := buildGSLB()

@@ -1,0 +1,38 @@
+// Package bed is what tests need of the machine that they run on, wherever they
+// stand: a reason to be skipped, and programs that end with them.
+package bed
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Missing ends a test that cannot run here: a skip with the reason, or a
+// failure where everything must be there (GSLB_CI=1).
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("GSLB_CI") == "1" {
+		t.Fatalf("GSLB_CI=1, but "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Build builds a program of the module, whose root is given, into a folder: for
+// the race detector where the tests run under it.
+func Build(root, program, dir string) (path string, err error) {
+	path = filepath.Join(dir, filepath.Base(program))
+	args := []string{"build", "-o", path}
+	if RaceDetector {
+		args = append(args, "-race")
+	}
+	cmd := exec.Command("go", append(args, "./"+program)...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return path, nil
+}

@@ -1,7 +1,0 @@
-//go:build !linux
-
-package test
-
-import "os/exec"
-
-func startGrouped(cmd *exec.Cmd) error { return cmd.Start() }

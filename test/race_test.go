@@ -1,6 +1,0 @@
-//go:build race
-
-package test
-
-// raceDetector tells whether the tests run under the race detector; the binary is then built for it too.
-const raceDetector = true

@@ -24,6 +24,8 @@ type Handler interface {
 	// where none is to be sent. query holds until Answer returns, the answer
 	// until the next call.
 	Answer(query []byte, src netip.AddrPort, limit int) []byte
+	// Answered is called behind the last query of a batch, before the answers go.
+	Answered()
 }
 
 // Status is what a Port does.

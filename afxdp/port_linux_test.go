@@ -18,6 +18,8 @@ import (
 // with "silent"; "panic" panics.
 type echo struct{ out []byte }
 
+func (e *echo) Answered() {}
+
 func (e *echo) Answer(q []byte, src netip.AddrPort, limit int) []byte {
 	if bytes.Contains(q, []byte("silent")) {
 		return nil

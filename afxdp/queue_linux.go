@@ -91,6 +91,7 @@ func (q *queue) answer() int {
 			q.fill.put(r.Addr)
 		}
 	}
+	q.handler.Answered()
 	q.received.release()
 	q.count.received.Add(uint64(n))
 	return n

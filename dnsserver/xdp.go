@@ -32,6 +32,9 @@ func (q *xdpQueue) Answer(query []byte, src netip.AddrPort, limit int) []byte {
 	return q.s.answer(q.w, query, src, false, q.out)
 }
 
+// Answered is part of afxdp.Handler: what was counted is published once a batch.
+func (q *xdpQueue) Answered() { q.w.publish() }
+
 // xdpPorts makes what takes queries from the interfaces of the configuration, for
 // the addresses that are bound: the ordinary sockets get what these leave.
 func (s *Server) xdpPorts() (all []*afxdp.Port) {
@@ -40,7 +43,9 @@ func (s *Server) xdpPorts() (all []*afxdp.Port) {
 		all = append(all, afxdp.New(afxdp.Config{
 			Interface: name, Served: s.Addrs(), Log: s.log,
 			Handler: func(queue int) afxdp.Handler {
-				return &xdpQueue{s: s, w: s.responder(shard+queue, s.newCounters()), out: make([]byte, 0, maxMessage+maxRecordHead)}
+				q := &xdpQueue{s: s, w: s.responder(shard+queue, s.newCounters()), out: make([]byte, 0, maxMessage+maxRecordHead)}
+				q.w.batched = true
+				return q
 			},
 		}))
 	}

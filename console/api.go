@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"gslb/zones"
 )
 
 // GET /api/v1/status
@@ -65,8 +67,8 @@ func explainQuery(r *http.Request) (name, client, qtype string, err error) {
 		return "", "", "", fmt.Errorf("%w: parameter \"name\" is missing", ErrInvalid)
 	}
 	// Other octets have an escape (RFC 1035 section 5.1), other letters the form of IDNA.
-	_, ok := dns.IsDomainName(name)
-	if !ok || strings.ContainsFunc(name, func(c rune) bool { return c < '!' || c > '~' }) {
+	full, err := zones.CanonicalName(name)
+	if err != nil || strings.ContainsFunc(name, func(c rune) bool { return c < '!' || c > '~' }) {
 		return "", "", "", fmt.Errorf("%w: name %.300q: must be a domain name in ASCII", ErrInvalid, name)
 	}
 	qtype = strings.ToUpper(strings.TrimSpace(q.Get("type")))
@@ -85,7 +87,7 @@ func explainQuery(r *http.Request) (name, client, qtype string, err error) {
 	if !addr.IsValid() { // asked by something that has no address
 		return "", "", "", fmt.Errorf("%w: parameter \"client\" is missing", ErrInvalid)
 	}
-	return dns.CanonicalName(name), addr.String(), qtype, nil
+	return full, addr.String(), qtype, nil
 }
 
 func parseClient(c string) (netip.Addr, error) {

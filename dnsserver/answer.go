@@ -257,6 +257,8 @@ func rcodeOf(o zones.Outcome) uint8 {
 		return dns.RcodeRefused
 	case zones.NXDomain:
 		return dns.RcodeNameError
+	case zones.Failed:
+		return dns.RcodeServerFailure
 	case zones.TooLong:
 		return dns.RcodeYXDomain
 	}

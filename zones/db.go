@@ -14,15 +14,20 @@ type DB struct {
 	cfgs  []Config
 	byCfg []*Zone // of each in cfgs
 	list  []*Zone // by name
-	index index   // of list, from 1, by the apex's hash
+	// mixed: some of list do not come from byCfg.
+	mixed bool
+	index index // of list, from 1, by the apex's hash
 	// depths has bit n set when some zone's apex has n labels, so that a
 	// look-up tries only those suffixes of a name.
-	depths   [2]uint64
-	steered  []*Steered
-	over     overlay
-	warnings []string      // of steered names
-	added    map[*Zone]int // names that exist for being steered alone
-	took     time.Duration
+	depths  [2]uint64
+	steered []*Steered
+	over    overlay
+	// What the steered names were made of, for With.
+	steeredCfgs []SteeredConfig
+	sites       []Site
+	warnings    []string      // of steered names
+	added       map[*Zone]int // names that exist for being steered alone
+	took        time.Duration
 }
 
 // Build joins zones with the steered names that stand in them.
@@ -53,6 +58,7 @@ func (db *DB) enter() error {
 // complete adds the steered names to a DB that has its zones.
 func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, error) {
 	errs := []error{err}
+	db.steeredCfgs, db.sites = steered, sites
 	for _, c := range steered {
 		errs = append(errs, db.steer(c, sites))
 	}

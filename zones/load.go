@@ -18,6 +18,14 @@ func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
 // Reload is Load that takes those zones from an earlier DB whose files, the
 // included ones too, are still the ones that it read. prev may be nil.
 func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	return ReloadBeside(prev, cfgs, nil, steered, sites)
+}
+
+// ReloadBeside is Reload that lets others, which may be nil, give zones that do
+// not stand in the files, or stand there otherwise: it is shown the zones read
+// (nil: there is none of that name) and gives those that are to take their place
+// or to stand beside them.
+func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Zone) ([]*Zone, error), steered []SteeredConfig, sites []Site) (*DB, error) {
 	begin := time.Now()
 	if prev == nil {
 		prev = new(DB)
@@ -39,6 +47,12 @@ func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB
 		}
 	}
 	err := db.arrange(prev)
+	if err == nil && others != nil {
+		var given []*Zone
+		if given, err = others(db.Zone); err == nil {
+			err = db.put(given, false)
+		}
+	}
 	db.took = time.Since(begin)
 	return db.complete(err, steered, sites)
 }
@@ -88,7 +102,7 @@ func (z *Zone) unchanged() bool {
 // arrange fills in the list of zones and its index. Where the zones have the
 // same names as in an earlier DB the index is shared with it.
 func (db *DB) arrange(prev *DB) error {
-	if len(prev.list) == len(db.byCfg) && slices.EqualFunc(db.cfgs, prev.cfgs, func(a, b Config) bool { return a.Name == b.Name }) {
+	if !prev.mixed && len(prev.list) == len(db.byCfg) && slices.EqualFunc(db.cfgs, prev.cfgs, func(a, b Config) bool { return a.Name == b.Name }) {
 		db.list, db.index, db.depths = slices.Clone(prev.list), prev.index, prev.depths
 		for i, z := range db.byCfg {
 			if z != prev.byCfg[i] {

@@ -28,6 +28,10 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 		if !chained {
 			r.Zone, r.Authoritative = z, true
 		}
+		if !z.Loaded() {
+			r.fail()
+			return
+		}
 		n := z.find(name, 0)
 		switch {
 		case n != 0:

@@ -19,11 +19,12 @@ const (
 	Referral                // the name is delegated away
 	Tailored                // the answer depends on the client: choose a site, then call Tailor
 	TooLong                 // a DNAME made a name that is too long: YXDOMAIN (RFC 6672, section 2.2)
+	Failed                  // the zone's records are not known: SERVFAIL
 )
 
 // String gives the outcome's name, for people.
 func (o Outcome) String() string {
-	return [...]string{"refused", "answer", "no data", "nxdomain", "referral", "tailored", "too long"}[o]
+	return [...]string{"refused", "answer", "no data", "nxdomain", "referral", "tailored", "too long", "failed"}[o]
 }
 
 // MaxChain bounds how many CNAMEs and DNAMEs one answer follows; a resolver
@@ -157,6 +158,10 @@ func (r *Result) substitute(z *Zone, at node, owner []byte, name *Name) (newOwne
 // negative ends in "no such name" or "no such type", with the SOA that says
 // how long that may be remembered.
 func (r *Result) negative(z *Zone, o Outcome) {
+	if !z.Loaded() {
+		r.fail()
+		return
+	}
 	soa, tail, _ := z.arena.set(z.negSOA)
 	r.Zone = z
 	r.Wire.Body = nil
@@ -168,6 +173,15 @@ func (r *Result) negative(z *Zone, o Outcome) {
 		r.Outcome = o // RFC 6604, section 3: the code is that of the chain's end
 	}
 	r.Authority = append(r.authority[:0], Record{Owner: z.arena.owner(apex), Set: soa})
+}
+
+// fail ends in a zone whose records are not known. After an alias the answer ends
+// there; a resolver asks on, and learns it then.
+func (r *Result) fail() {
+	r.Wire.Body = nil
+	if len(r.Answer) == 0 {
+		r.Outcome, r.Authoritative = Failed, false
+	}
 }
 
 // refer points to the servers of a delegated zone. After an alias it only adds

@@ -43,7 +43,12 @@ func (z *Zone) Bytes() int {
 const zoneBytes = 256
 
 // Apex is the zone's name in wire form, as written.
-func (z *Zone) Apex() []byte { return z.arena.owner(apex) }
+func (z *Zone) Apex() []byte {
+	if !z.Loaded() {
+		return z.apex
+	}
+	return z.arena.owner(apex)
+}
 
 // holds tells whether a name is at or below the apex.
 func (z *Zone) holds(name *Name) bool {

@@ -1,0 +1,190 @@
+package zones
+
+import (
+	"bytes"
+	"fmt"
+	"iter"
+
+	"github.com/miekg/dns"
+
+	"gslb/dnsname"
+)
+
+// RR is one resource record of class IN outside of any zone: on its way into
+// one, out of one, or between two versions of one.
+type RR struct {
+	Owner []byte // wire form, not compressed, letters as written
+	Type  uint16
+	TTL   uint32 // seconds
+	Data  []byte // wire form, names in it not compressed
+}
+
+// Check tells what keeps the record from standing in a zone: a name that is
+// none, a type for questions and messages only, a TTL past RFC 2181, section 8,
+// or data that are not of their type.
+func (r RR) Check() error {
+	fail := func(format string, args ...any) error {
+		return fmt.Errorf("%s %s %s", dnsname.Format(r.Owner), dns.Type(r.Type), fmt.Sprintf(format, args...))
+	}
+	switch {
+	case dnsname.Len(r.Owner) != len(r.Owner):
+		return fmt.Errorf("%x is not a domain name", r.Owner)
+	case r.Type == 0 || r.Type == dns.TypeOPT || r.Type >= 128 && r.Type <= 255: // RFC 6895, section 3.1
+		return fail("is a type for questions or messages only")
+	case r.TTL > 1<<31-1:
+		return fail("has TTL %d: at most 2147483647", r.TTL)
+	case len(r.Data) > 1<<16-1:
+		return fail("has data of %d octets: at most 65535", len(r.Data))
+	}
+	if err := checkData(r.Type, r.Data); err != nil {
+		return fail("%v", err)
+	}
+	return nil
+}
+
+// Same tells whether two records are one but for their TTL (RFC 2136, section
+// 1.1.1): names have no case.
+func (r RR) Same(o RR) bool {
+	return r.Type == o.Type && sameName(r.Owner, o.Owner) && sameData(r.Type, r.Data, o.Data)
+}
+
+// Of gives the records of an RRset under an owner name.
+func (s RRset) Of(owner []byte) iter.Seq[RR] {
+	return func(yield func(RR) bool) {
+		ttl := uint32(0)
+		if len(s.Wire) > 0 {
+			ttl = s.TTL()
+		}
+		for data := range s.Data() {
+			if !yield(RR{owner, s.Type, ttl, data}) {
+				return
+			}
+		}
+	}
+}
+
+// NameSpan tells where uncompressed names stand in data of a type: behind how
+// many octets, and how many of them one after another. Count 0: data of the type
+// hold none that a message may compress (RFC 1035, section 4.1.4; RFC 3597,
+// section 4).
+func NameSpan(rrtype uint16) (before, count int) {
+	shape := dataShapes[rrtype]
+	return shape.before, shape.names
+}
+
+// Walk gives the RRsets of the zone with their owner names: those of the apex
+// first, and those of a name after those of the names above it.
+func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
+	return func(yield func([]byte, RRset) bool) {
+		if !z.Loaded() {
+			return
+		}
+		for at := 4 * int(apex); at < z.negSOA; {
+			owner := z.arena.owner(node(at / 4))
+			count, next := z.arena.sets(node(at / 4))
+			for range count {
+				var set RRset
+				if set, _, next = z.arena.set(next); !yield(owner, set) {
+					return
+				}
+			}
+			at = (next + 3) &^ 3
+		}
+	}
+}
+
+// Sets gives the RRsets that a name owns.
+func (z *Zone) Sets(owner []byte) iter.Seq[RRset] {
+	return func(yield func(RRset) bool) {
+		n := z.named(owner)
+		if n == 0 {
+			return
+		}
+		count, at := z.arena.sets(n)
+		for range count {
+			var set RRset
+			if set, _, at = z.arena.set(at); !yield(set) {
+				return
+			}
+		}
+	}
+}
+
+// Set gives the RRset of a type that a name owns.
+func (z *Zone) Set(owner []byte, rrtype uint16) (set RRset, ok bool) {
+	if n := z.named(owner); n != 0 {
+		set, _, ok = z.arena.find(n, rrtype)
+	}
+	return set, ok
+}
+
+// named is the node of a name; 0: there is none.
+func (z *Zone) named(owner []byte) node {
+	var name Name
+	if !z.Loaded() || name.Set(owner) != len(owner) || !z.holds(&name) {
+		return 0
+	}
+	return z.find(&name, 0)
+}
+
+// Holds tells whether a name in wire form is at or below the zone's apex.
+func (z *Zone) Holds(owner []byte) bool {
+	var name Name
+	return name.Set(owner) == len(owner) && z.holds(&name)
+}
+
+// SOA is the zone's start of authority.
+func (z *Zone) SOA() RRset {
+	set, _ := z.Set(z.apex, dns.TypeSOA)
+	return set
+}
+
+// Diff gives what makes z, which is an older version or not loaded, into next.
+// The SOA records are among them.
+func (z *Zone) Diff(next *Zone) (removed, added []RR) {
+	for owner, set := range z.Walk() {
+		now, _ := next.Set(owner, set.Type)
+		if !bytes.Equal(set.Wire, now.Wire) {
+			removed = missingFrom(removed, now, set, owner)
+		}
+	}
+	for owner, set := range next.Walk() {
+		was, _ := z.Set(owner, set.Type)
+		if !bytes.Equal(set.Wire, was.Wire) {
+			added = missingFrom(added, was, set, owner)
+		}
+	}
+	return removed, added
+}
+
+// missingFrom appends the records of an RRset that another does not have.
+func missingFrom(list []RR, other, set RRset, owner []byte) []RR {
+	there := make(map[string]bool, other.Count)
+	if other.Count > 0 && other.TTL() == set.TTL() {
+		for data := range other.Data() {
+			there[dataKey(other.Type, data)] = true
+		}
+	}
+	for r := range set.Of(owner) {
+		if !there[dataKey(r.Type, r.Data)] {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// Sets gives the records of a steered name for a site, as they are sent: a CNAME,
+// or the addresses. There are none for a site that the name never chooses.
+func (s *Steered) Sets(site int) iter.Seq2[[]byte, RRset] {
+	return func(yield func([]byte, RRset) bool) {
+		if uint(site) >= uint(len(s.sites)) {
+			return
+		}
+		sets := &s.sites[site]
+		for _, set := range []RRset{sets.cname, sets.a, sets.aaaa} {
+			if set.Count > 0 && !yield(s.owner, set) {
+				return
+			}
+		}
+	}
+}

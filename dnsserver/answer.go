@@ -30,6 +30,8 @@ type responder struct {
 	tally   tally
 	batched bool           // who serves publishes the tally, not each answer
 	seconds *atomic.Uint32 // coarse time, for draws
+	others  bool           // there is an Other
+	handed  bool           // the last message is for it, and has no answer here
 
 	q   Query
 	res zones.Result
@@ -59,15 +61,22 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	q := &w.q
 	switch v := q.parse(msg); v {
 	case drop:
+		w.handed = false
 		w.tally.dropped++
 		return out[:0]
 	case notImplemented:
+		if w.isOther(v) {
+			return w.handOver(out)
+		}
 		return w.reject(msg, out, dns.RcodeNotImplemented)
 	case formErr:
 		return w.reject(msg, out, dns.RcodeFormatError)
 	case badVersion:
 		return w.reject(msg, out, dns.RcodeBadVers)
 	case signed:
+		if w.isOther(v) {
+			return w.handOver(out)
+		}
 		return w.reject(msg, out, dns.RcodeNotAuth)
 	}
 	if !w.limits.ecs || len(w.limits.ecsFrom) > 0 && !contains(w.limits.ecsFrom, src.Addr()) {
@@ -75,6 +84,9 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	}
 	out = w.start(msg, out)
 	if q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR {
+		if w.isOther(ask) {
+			return w.handOver(out)
+		}
 		return w.finish(out, out, zones.Counts{}, dns.RcodeRefused, false, false, noError)
 	}
 	if q.Type == dns.TypeOPT {
@@ -95,6 +107,12 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
 	return w.encode(out, tcp, ede)
+}
+
+// handOver leaves the message to Other.
+func (w *responder) handOver(out []byte) []byte {
+	w.handed = true
+	return out[:0]
 }
 
 // fits tells whether an answer that is ready has room behind a question that

@@ -99,6 +99,25 @@ func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {
 	return next.WithStates(g.States)
 }
 
+// WithDB gives the generation in which zones have changed. The steered names, and
+// what they choose from, must be those of g.
+func (g *Generation) WithDB(db *zones.DB) *Generation {
+	next := *g
+	next.DB, next.answers = db, nil
+	for _, s := range db.Steered() {
+		next.answers = append(next.answers, prepareSteered(db, s, g.sites))
+	}
+	return &next
+}
+
+// Default is the site that a steered name chooses for a client of whom nothing is
+// known, with all sites as they are now.
+func (g *Generation) Default(s *zones.Steered) (site int) {
+	nobody := netip.IPv4Unspecified() // in no database
+	cohort, _ := g.policies[s.Policy].Table.Lookup(nobody)
+	return int(g.live[s.Policy].Choose(cohort, steer.Ask{Client: nobody}, nil).Site)
+}
+
 // turns are the positions of round-robin picks, for A and for other types of
 // each steered name: a client that asks for A and AAAA in turn must not see
 // half of the sites by one type only.

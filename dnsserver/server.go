@@ -35,6 +35,9 @@ type Server struct {
 	tcp      tcpLimits
 	pool     sync.Pool // of *tcpBuffers
 	lastBug  atomic.Int64
+
+	other     Other         // nil: nobody
+	datagrams chan datagram // for other
 }
 
 // New makes a server that refuses every name until the first Swap.
@@ -144,6 +147,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
 	}
 	s.serveXDP(ctx, &wg)
+	if s.other != nil {
+		wg.Go(func() { s.serveDatagrams(ctx) })
+	}
 	wg.Go(func() { s.tick(ctx) })
 	<-ctx.Done()
 	s.close()
@@ -214,7 +220,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS, ecsFrom: s.cfg.ECSFrom,
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
-		shard: shard, count: c, seconds: &s.seconds,
+		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil,
 	}
 }
 

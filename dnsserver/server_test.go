@@ -29,12 +29,15 @@ func start(t *testing.T, cfg Config) *Server {
 }
 
 // begin serves on loopback until end is called, which gives what Serve returns
-// then, or the test ends.
-func begin(t *testing.T, cfg Config, log *slog.Logger) (s *Server, end func() <-chan error) {
+// then, or the test ends. before are called while it does not yet listen.
+func begin(t *testing.T, cfg Config, log *slog.Logger, before ...func(*Server)) (s *Server, end func() <-chan error) {
 	t.Helper()
 	base, _ := server(t, nil)
 	s = New(cfg, log)
 	s.Swap(base.Generation())
+	for _, f := range before {
+		f(s)
+	}
 	if err := s.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}

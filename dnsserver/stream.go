@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net"
@@ -125,6 +126,10 @@ func (st *stream) converse(ctx context.Context) {
 		if !ok || chosen || !st.flush(st.s.cfg.TCPIdle) {
 			return
 		}
+		if st.b.w.handed {
+			st.slow().converse(ctx)
+			return
+		}
 		fresh = answered > 0
 	}
 }
@@ -149,6 +154,9 @@ func (st *stream) answer(ctx context.Context) (answered int, ok bool) {
 		answered++
 		at := b.end + 2
 		reply := st.s.answer(b.w, b.in[b.from+2:next], st.src, true, b.out[at:at:at+maxMessage+maxRecordHead])
+		if len(reply) == 0 && b.w.handed {
+			return answered - 1, true // it stays in b.in, for slow
+		}
 		b.from = next
 		if len(reply) == 0 {
 			return answered, false // not DNS
@@ -160,6 +168,24 @@ func (st *stream) answer(ctx context.Context) (answered int, ok bool) {
 		}
 	}
 	return answered, true
+}
+
+// slow gives the connection to those who answer what is not a plain query.
+func (st *stream) slow() *slowStream {
+	b := st.b
+	pending := bytes.Clone(b.in[b.from:b.to])
+	b.from = b.to
+	shard := int(st.s.tcp.made.Add(1) % tcpShards)
+	c := &st.s.tcp.counters[shard]
+	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[tcp4], pending: pending}
+	if st.six {
+		slow.transport = &c.queries[tcp6]
+	}
+	b.w.handed = false
+	st.release()
+	slow.waits = func() { st.idle.Store(time.Now().UnixNano()) }
+	slow.heeds = func() bool { return st.idle.Swap(0) != evicted }
+	return slow
 }
 
 // flush sends the answers that are ready. A client that takes none of them holds

@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -77,6 +78,14 @@ func (l *udpListener) serveSingly(ctx context.Context, s *Server, w *responder) 
 		transport.Add(1)
 		reply := s.answer(w, in[:n], src, false, out)
 		if len(reply) == 0 {
+			if w.handed {
+				w.handed = false
+				from := bytes.Clone(replyFrom(oob[:noob], l.six))
+				s.handOver(w, in[:n], src, func(msg []byte) error {
+					_, _, err := l.conn.WriteMsgUDPAddrPort(msg, from, src)
+					return err
+				})
+			}
 			continue
 		}
 		if _, _, err := l.conn.WriteMsgUDPAddrPort(reply, replyFrom(oob[:noob], l.six), src); err != nil {

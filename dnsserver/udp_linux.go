@@ -1,9 +1,12 @@
 package dnsserver
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -125,6 +128,10 @@ func (b *batch) answer(n int) int {
 		query := b.queries[i*batchIn : i*batchIn+int(m.len)]
 		reply := b.s.answer(b.w, query, src, false, b.answers[at:at:at+batchOut])
 		if len(reply) == 0 {
+			if b.w.handed {
+				b.w.handed = false
+				b.s.handOver(b.w, query, src, b.later(i))
+			}
 			continue
 		}
 		b.outIOV[k].Base = &reply[0]
@@ -144,6 +151,34 @@ func (b *batch) answer(n int) int {
 		k++
 	}
 	return k
+}
+
+// later gives what sends an answer to query i when its slot serves others already.
+func (b *batch) later(i int) func(msg []byte) error {
+	name, size, sock := b.names[i], b.in[i].hdr.Namelen, b.l.sock
+	var oob []byte
+	if b.wildcard {
+		oob = bytes.Clone(replyFrom(b.control[i*batchOOB:i*batchOOB+int(b.in[i].hdr.Controllen)], b.l.six))
+	}
+	return func(msg []byte) error {
+		iov := unix.Iovec{Base: &msg[0]}
+		iov.SetLen(len(msg))
+		h := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&name)), Namelen: size, Iov: &iov}
+		h.SetIovlen(1)
+		if len(oob) > 0 {
+			h.Control = &oob[0]
+			h.SetControllen(len(oob))
+		}
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(sock.fd), uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT)
+		return os.NewSyscallError("sendmsg", errnoOf(errno))
+	}
+}
+
+func errnoOf(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
 }
 
 // source is where query i came from.

@@ -29,7 +29,21 @@ func (q *xdpQueue) Answer(query []byte, src netip.AddrPort, limit int) []byte {
 	}
 	q.w.count.queries[transport].Add(1)
 	q.w.limits.udpSize = min(q.s.cfg.MaxUDPSize, limit)
-	return q.s.answer(q.w, query, src, false, q.out)
+	reply := q.s.answer(q.w, query, src, false, q.out)
+	if len(reply) == 0 && q.w.handed {
+		reply = q.other(query, src)
+	}
+	return reply
+}
+
+// other lets Other answer at once: the frame can't wait. Opcodes other than
+// QUERY never come this way, so that all there is to do is to look at a signature.
+func (q *xdpQueue) other(query []byte, src netip.AddrPort) (reply []byte) {
+	q.s.respondOther(context.Background(), q.w, query, src, false, q.out, func(msg []byte) error {
+		reply = append(q.out[:0], msg...)
+		return nil
+	})
+	return reply
 }
 
 // Answered is part of afxdp.Handler: what was counted is published once a batch.

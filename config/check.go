@@ -104,7 +104,7 @@ func (c *Config) checkRoles(r *report) {
 		if !r.at.has("dns") {
 			r.bad("dns", `missing: the role "dns" needs [dns] with listen = ["0.0.0.0:53", "[::]:53"]`)
 		}
-		if len(c.Zones) == 0 && !r.at.has("zone") {
+		if len(c.Zones) == 0 && !r.at.has("zone") && !r.at.has("zones") {
 			r.bad("zone", `missing: the role "dns" needs at least one [[zone]] to serve`)
 		}
 	}
@@ -171,7 +171,7 @@ func (n *names) add(key, name string) bool {
 
 func (c *Config) checkZones(r *report) {
 	seen := names{report: r, what: "zone"}
-	for i, z := range c.Zones {
+	for i, z := range c.Zones[:c.listed] {
 		seen.add(indexPath("zone", i)+".name", z.Name)
 	}
 }

@@ -22,10 +22,14 @@ const (
 
 func (c *Config) checkSteers(r *report) {
 	seen := names{report: r, what: "steered name"}
+	apexes := make(map[string]bool)
+	for _, z := range c.Zones {
+		apexes[z.Name] = true
+	}
 	for i, s := range c.Steers {
 		path := indexPath("steer", i)
 		if seen.add(path+".name", s.Name) {
-			c.checkOwner(r, path, s)
+			c.checkOwner(r, path, s, apexes)
 		}
 		if s.Answer == "" {
 			r.bad(path+".answer", "missing: must be %q or %q", AnswerCNAME, AnswerAddress)
@@ -41,23 +45,38 @@ func (c *Config) checkSteers(r *report) {
 	}
 }
 
-// checkOwner looks at where the steered name stands.
-func (c *Config) checkOwner(r *report, path string, s Steer) {
+// checkOwner looks at where the steered name stands; apexes are those of all zones.
+func (c *Config) checkOwner(r *report, path string, s Steer, apexes map[string]bool) {
 	key := path + ".name"
-	apex, known := "", []string(nil)
-	for _, z := range c.Zones {
-		known = append(known, z.Name)
-		if z.Name != "" && dns.IsSubDomain(z.Name, s.Name) && len(z.Name) > len(apex) {
-			apex = z.Name
+	apex := ""
+	for at, end := 0, false; !end && apex == ""; at, end = dns.NextLabel(s.Name, at) {
+		if apexes[s.Name[at:]] {
+			apex = s.Name[at:]
 		}
 	}
+	if apex == "" && apexes["."] {
+		apex = "."
+	}
 	switch {
-	case r.faulty(key) || r.unread("zone"): // it is not known where the name belongs
-	case apex == "" && len(known) > 0:
-		r.badHint(key, "zones: "+strings.Join(known, ", "), "%q: is in none of the zones", s.Name)
+	case r.faulty(key) || r.unread("zone") || r.faulty("zones"): // it is not known where the name belongs
+	case apex == "" && len(c.Zones) > 0:
+		r.badHint(key, "zones: "+c.someZones(), "%q: is in none of the zones", s.Name)
 	case apex == s.Name && s.Answer == AnswerCNAME:
 		r.bad(key, `%q: is the apex of its zone, where a CNAME cannot stand beside SOA and NS: use answer = "address"`, s.Name)
 	}
+}
+
+// someZones lists the zones, as many as a person cares to read.
+func (c *Config) someZones() string {
+	const most = 20
+	var known []string
+	for _, z := range c.Zones[:min(len(c.Zones), most)] {
+		known = append(known, z.Name)
+	}
+	if more := len(c.Zones) - most; more > 0 {
+		known = append(known, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(known, ", ")
 }
 
 func (c *Config) checkRules(r *report, path string, s Steer) {

@@ -1,6 +1,6 @@
 // Package config reads gslb's configuration: a TOML file with what a node is
 // ([node], [dns], [etcd], [api], [[frontend]]) and what the fleet serves
-// ([[zone]], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
+// ([[zone]], [[zones]], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
 //
 // It owns the file, its lines and what ties tables together: references by
 // name, duplicates, paths, listens that collide. What a single table may say is
@@ -40,7 +40,8 @@ type Config struct {
 	Etcd      store.Config            `toml:"etcd"`
 	Geo       geo.Config              `toml:"geo"`
 	API       console.Config          `toml:"api"`
-	Zones     []zones.Config          `toml:"zone"`
+	Zones     []zones.Config          `toml:"zone"` // those of ZoneFiles behind the listed ones
+	ZoneFiles []ZoneFiles             `toml:"zones"`
 	Sites     []Site                  `toml:"site"`
 	Groups    []Group                 `toml:"group"`
 	Checks    map[string]probe.Config `toml:"check"`
@@ -49,6 +50,8 @@ type Config struct {
 
 	// Warnings are what works but is hardly meant, in the order of their lines.
 	Warnings Problems `toml:"-"`
+
+	listed int // how many of Zones have a [[zone]] of their own
 }
 
 // Load reads and checks the file. The error is Problems, with all of them;

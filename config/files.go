@@ -27,7 +27,7 @@ func (c *Config) completePaths(r *report) {
 // checkFiles reports the files that are named but cannot be read. What is in
 // them is for the room that reads them.
 func (c *Config) checkFiles(r *report) {
-	for i, z := range c.Zones {
+	for i, z := range c.Zones[:c.listed] {
 		r.checkFile(indexPath("zone", i)+".file", "zone file", z.File)
 	}
 	for i, path := range c.Geo.Databases {

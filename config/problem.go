@@ -82,9 +82,16 @@ func (r *report) add(to *list, key, message, hint string) {
 		return // nobody wonders that it is missing in a table that is wrong as a whole
 	}
 	if to.take(key) {
-		line, column := r.at.find(key)
-		to.Problems = append(to.Problems, Problem{r.file, line, column, key, message, hint})
+		p := r.problem(key, message)
+		p.Hint = hint
+		to.Problems = append(to.Problems, p)
 	}
+}
+
+// problem places a message.
+func (r *report) problem(key, message string) Problem {
+	line, column := r.at.find(key)
+	return Problem{File: r.file, Line: line, Column: column, Key: key, Message: message}
 }
 
 // take marks a key as reported; false: it was already.

@@ -144,7 +144,8 @@ func demoStatus() Status {
 	return Status{
 		Node: Node{Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"}, Version: "1.2.3", Started: at(76*time.Hour + 12*time.Minute)},
 		Now:  fakeNow, Revision: 4711,
-		Zones: []Zone{{"abc.com.", 2026112201, 42, 4096}, {"example.net.", 7, 9, 1024}},
+		Zones:    []Zone{{"abc.com.", 2026112201, 42, 4096}, {"example.net.", 7, 9, 1024}},
+		AllZones: ZoneSum{2, 51, 5120},
 		Steered: []Steered{
 			{"www.abc.com.", "cname", 30, 6},
 			{"api.abc.com.", "address", 20, 11},

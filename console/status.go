@@ -18,7 +18,10 @@ type Status struct {
 	// Stale says that the store can't be reached: Sites are the last known (fail static).
 	Stale bool `json:"stale"`
 
+	// Zones are those served, by name; at most MostZones of them.
 	Zones []Zone `json:"zones"`
+	// AllZones are all zones together.
+	AllZones ZoneSum `json:"all_zones"`
 	// ZonesLoadSeconds is how long the last load of the zones took.
 	ZonesLoadSeconds float64 `json:"zones_load_seconds"`
 
@@ -41,6 +44,17 @@ type Node struct {
 	Roles   []string  `json:"roles"` // "dns", "checker", "balancer"
 	Version string    `json:"version"`
 	Started time.Time `json:"started"`
+}
+
+// MostZones bounds how many zones a Status lists, and how many have metrics of
+// their own: with a million, either would be too much for who asks for it.
+const MostZones = 10_000
+
+// ZoneSum is what several zones have together.
+type ZoneSum struct {
+	Zones int   `json:"zones"`
+	Names int64 `json:"names"` // owner names
+	Bytes int64 `json:"bytes"` // of memory
 }
 
 // Zone is a zone this node serves.

@@ -180,7 +180,13 @@ func (n *node) Status() console.Status {
 	}
 	st.ZonesLoadSeconds = topo.db.LoadTime().Seconds()
 	for _, z := range topo.db.Zones() {
-		st.Zones = append(st.Zones, console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z), Bytes: z.Bytes()})
+		one := console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z), Bytes: z.Bytes()}
+		st.AllZones.Zones++
+		st.AllZones.Names += int64(one.Names)
+		st.AllZones.Bytes += int64(one.Bytes)
+		if len(st.Zones) < console.MostZones {
+			st.Zones = append(st.Zones, one)
+		}
 	}
 	for _, s := range topo.db.Steered() {
 		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})

@@ -46,7 +46,7 @@ var (
 	descZoneNames  = prometheus.NewDesc("gslb_zones_names", "Names that own records or are steered, of all zones.", nil, nil)
 	descZoneBytes  = prometheus.NewDesc("gslb_zones_bytes", "Memory that all zones take.", nil, nil)
 	descZoneLoad   = prometheus.NewDesc("gslb_zones_load_seconds", "How long the last load of the zones took.", nil, nil)
-	descSerial     = prometheus.NewDesc("gslb_zone_serial", "Serial number of the zone as it is served.", []string{"zone"}, nil)
+	descSerial     = prometheus.NewDesc("gslb_zone_serial", "Serial number of the zone as it is served; of the first 10000 zones by name.", []string{"zone"}, nil)
 	descGeoBuilt   = prometheus.NewDesc("gslb_geo_database_build_timestamp_seconds", "When the geo database in use was built, as it says itself.", []string{"database", "type"}, nil)
 	descGeoBytes   = prometheus.NewDesc("gslb_geo_database_bytes", "Memory that the geo database takes.", []string{"database", "type"}, nil)
 	descTableBytes = prometheus.NewDesc("gslb_geo_table_bytes", "Memory that the tables of cohorts take.", nil, nil)
@@ -101,14 +101,12 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 			gauge(descServers, float64(total), s.Site)
 		}
 	}
-	var names, octets int
 	for _, z := range st.Zones {
-		names, octets = names+z.Names, octets+z.Bytes
 		gauge(descSerial, float64(z.Serial), z.Name)
 	}
-	gauge(descZones, float64(len(st.Zones)))
-	gauge(descZoneNames, float64(names))
-	gauge(descZoneBytes, float64(octets))
+	gauge(descZones, float64(st.AllZones.Zones))
+	gauge(descZoneNames, float64(st.AllZones.Names))
+	gauge(descZoneBytes, float64(st.AllZones.Bytes))
 	gauge(descZoneLoad, st.ZonesLoadSeconds)
 	named := make(map[string]bool) // two files of one name and type would be one series twice
 	for _, d := range st.Geo {

@@ -163,7 +163,8 @@ function drawNames(s) {
     ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
     : el("p.quiet", "None."));
   once(byId("zones"), s.zones, () => s.zones.length
-    ? table(["Zone", "#Serial", "#Names"], s.zones.map((z) => [z.name, String(z.serial), String(z.names)]))
+    ? table(["Zone", "#Serial", "#Names"], s.zones.map((z) => [z.name, String(z.serial), String(z.names)])
+      .concat(s.all_zones.zones > s.zones.length ? [[`and ${s.all_zones.zones - s.zones.length} more`, "", ""]] : []))
     : el("p.quiet", "This node serves none."));
 }
 

@@ -129,12 +129,15 @@ func (s *setup) link(name, target string) error {
 }
 
 // plainZones are the zones that need nothing but a master file.
-func (s *setup) plainZones() []plainZone {
+func (s *setup) plainZones() []plainZone { return append(s.fewZones(), s.data.many...) }
+
+// fewZones are plainZones but for those that are many.
+func (s *setup) fewZones() []plainZone {
 	zones := []plainZone{{staticZone, s.data.static}}
 	if s.with.signed {
 		zones = append(zones, plainZone{signedZone, s.data.signed})
 	}
-	return append(zones, s.data.many...)
+	return zones
 }
 
 type plainZone struct{ name, file string }

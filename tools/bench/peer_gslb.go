@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -38,7 +39,10 @@ listen = "127.0.0.1:0"
 [api]
 listen = %q
 `, s.port, s.workers, cmp.Or(s.data.api, "off"))
-	for _, z := range s.plainZones() {
+	if len(s.data.many) > 0 {
+		fmt.Fprintf(&b, "\n[[zones]]\nfiles = %q\n", filepath.Join(filepath.Dir(s.data.many[0].file), "*"))
+	}
+	for _, z := range s.fewZones() {
 		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = %q\n", z.name, z.file)
 	}
 	if !s.with.steer && !s.with.operator {

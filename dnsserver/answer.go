@@ -93,7 +93,7 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		return w.finish(out, out, zones.Counts{}, dns.RcodeFormatError, false, false, noError)
 	}
 	r := &w.res
-	g.DB.Lookup(&q.Name, q.Type, r)
+	g.DB.Lookup(&q.Name, q.Type, q.EDNS.DO, r)
 	if r.Outcome != zones.Tailored {
 		if r.Wire.Body != nil && w.fits(len(out), &r.Wire, tcp) {
 			return w.copy(out, &r.Wire, r.Outcome, r.Authoritative, tcp, noError)
@@ -102,7 +102,7 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	}
 	ede := g.caveat()
 	w.choose(g, src, tr)
-	if p := g.answers[r.Steered.Index].get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire, tcp) {
+	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire, tcp) {
 		return w.copy(out, &p.wire, p.outcome, true, tcp, ede)
 	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
@@ -118,16 +118,16 @@ func (w *responder) handOver(out []byte) []byte {
 // fits tells whether an answer that is ready has room behind a question that
 // ends at a place.
 func (w *responder) fits(at int, wire *zones.Wire, tcp bool) bool {
-	return at+len(wire.Body)+w.reserve() <= w.limit(tcp) && !w.encodes
+	return at+w.res.Size(wire)+w.reserve() <= w.limit(tcp) && !w.encodes
 }
 
 // copy answers with what is ready, behind the question.
 func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authoritative, tcp bool, ede extendedError) []byte {
-	body := wire.AppendTo(out, len(w.q.Name.Wire()))
+	body, counts := w.res.AppendTo(out, wire)
 	if ede != noError {
 		ede = w.afford(ede, len(body), tcp)
 	}
-	return w.finish(out, body, wire.Counts(), int(rcodeOf(o)), authoritative, false, ede)
+	return w.finish(out, body, counts, int(rcodeOf(o)), authoritative, false, ede)
 }
 
 // choose picks the site for the client of the current query, and the scope

@@ -28,6 +28,7 @@ type Generation struct {
 	policies []Policy
 	live     []*steer.Live
 	answers  []siteAnswers // by steered name
+	signed   []siteAnswers // the same with the records of DNSSEC; empty for names in zones that are not signed
 	places   *geo.DB       // for explaining only; may be nil
 	declared *geo.Table    // 1 for networks that configuration names
 	sites    int
@@ -58,7 +59,12 @@ func NewGeneration(in Inputs) *Generation {
 		return 0
 	})
 	for _, s := range g.DB.Steered() {
-		g.answers = append(g.answers, prepareSteered(g.DB, s, in.Sites))
+		g.answers = append(g.answers, prepareSteered(g.DB, s, in.Sites, false))
+		var signed siteAnswers
+		if s.Zone().Signed() {
+			signed = prepareSteered(g.DB, s, in.Sites, true)
+		}
+		g.signed = append(g.signed, signed)
 	}
 	g.picked = newPicks(len(g.answers), in.Sites)
 	g.turns = make(turns, 2*len(g.answers))

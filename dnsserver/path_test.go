@@ -84,7 +84,7 @@ func BenchmarkEncode(b *testing.B) {
 		var n zones.Name
 		var r zones.Result
 		n.Set(name)
-		g.DB.Lookup(&n, c.qtype, &r)
+		g.DB.Lookup(&n, c.qtype, false, &r)
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

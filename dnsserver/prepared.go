@@ -34,7 +34,16 @@ func (s *siteAnswers) get(qtype uint16, site int32) *prepared {
 	return &list[site]
 }
 
-func prepareSteered(db *zones.DB, s *zones.Steered, sites int) (out siteAnswers) {
+// prepared gives the answers of a steered name that are ready, with the records
+// of DNSSEC where they are wanted and there are any.
+func (g *Generation) prepared(s *zones.Steered, signed bool) *siteAnswers {
+	if signed && s.Zone().Signed() {
+		return &g.signed[s.Index]
+	}
+	return &g.answers[s.Index]
+}
+
+func prepareSteered(db *zones.DB, s *zones.Steered, sites int, signed bool) (out siteAnswers) {
 	for i, qtype := range prepares {
 		if !s.Tailored(qtype) {
 			continue
@@ -43,7 +52,7 @@ func prepareSteered(db *zones.DB, s *zones.Steered, sites int) (out siteAnswers)
 		for site := range sites {
 			if s.CanChoose(site) {
 				p := &out[i][site]
-				p.wire, p.outcome = db.Prepare(s, qtype, site)
+				p.wire, p.outcome = db.Prepare(s, qtype, site, signed)
 			}
 		}
 	}

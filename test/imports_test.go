@@ -16,7 +16,7 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname
-//	3  zones -> steer geo dnsname stamp parallel      balancer -> health health/probe store
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store
 //	2  steer -> geo health         health/probe -> health         health/fleet -> health store
 //	1  geo -> stamp parallel       dnssec -> dnsname
 //	0  health   store   afxdp   dnsname   stamp   parallel
@@ -32,7 +32,7 @@ var rooms = map[string][]string{
 	"steer":        {"geo", "health"},
 	"health/probe": {"health"},
 	"health/fleet": {"health", "store"},
-	"zones":        {"steer", "geo", "dnsname", "stamp", "parallel"},
+	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},

@@ -3,6 +3,9 @@ package zones
 import (
 	"encoding/binary"
 	"math"
+	"slices"
+
+	"github.com/miekg/dns"
 
 	"gslb/dnsname"
 )
@@ -20,9 +23,11 @@ import (
 //	RRset
 //	  0   u16  type
 //	  2   u16  how many records there are
-//	  4   u32  octets of the records; the top bit: a tail's number follows
-//	  8   u32  (if so) the number of the tail; 0: there is none
-//	           the records, as RRset.Wire has them
+//	  4   u32  octets of the records; the top bit: a tail's number follows; the
+//	           next one: it is signed
+//	      u32  (if there is one) the number of the tail; 0: there is none
+//	      u16  (if signed) how many RRSIG records there are; u16 octets of them
+//	           the records, as RRset.Wire has them; then the RRSIG records
 //	tail       starts at a multiple of 4; its number is a quarter of that
 //	  0   u16  how many RRsets of addresses go with the set
 //	  2   u16  how many of them a referral needs as glue (RFC 9471)
@@ -48,11 +53,17 @@ const (
 	hasCNAME               // it owns a CNAME
 	hasDNAME               // it owns a DNAME
 	belowDNAME             // one of the names above it does
+	forSigning             // it is there for signing's sake: it, or what is below it, is steered
+
+	hasBelow = forSigning // of a draft: it has nodes below it
 )
 
 const (
-	nodeHead = 4
-	tailFlag = 1 << 31
+	nodeHead   = 4
+	tailFlag   = 1 << 31
+	signedFlag = 1 << 30
+	// maxSet is what the records of an RRset may take, in octets.
+	maxSet   = signedFlag - 1
 	tailHead = 14
 	refSize  = 6
 	// maxArena is where the numbers of nodes and tails end.
@@ -97,10 +108,16 @@ func (a arena) set(at int) (s RRset, tail uint32, next int) {
 	if size&tailFlag != 0 {
 		tail = binary.LittleEndian.Uint32(b[8:])
 		at += 4
-		size &^= tailFlag
 	}
-	next = at + int(size)
-	s.Wire = a[at:next:next]
+	sigs := 0
+	if size&signedFlag != 0 {
+		v := binary.LittleEndian.Uint32(a[at:])
+		s.Sigs, sigs = uint16(v), int(v>>16)
+		at += 4
+	}
+	end := at + int(size&maxSet)
+	next = end + sigs
+	s.Wire = a[at:end:next]
 	return s, tail, next
 }
 
@@ -113,6 +130,30 @@ func (a arena) find(n node, rrtype uint16) (s RRset, tail uint32, ok bool) {
 		}
 	}
 	return RRset{}, 0, false
+}
+
+// signatures gives the RRSIG records of one RRset of a node, as an RRset: one is
+// enough for a query that no resolver needs an answer to (RFC 8482, section 4.1).
+func (a arena) signatures(n node) (s RRset, tail uint32, ok bool) {
+	count, at := a.sets(n)
+	for range count {
+		if s, _, at = a.set(at); s.Sigs > 0 {
+			return RRset{Type: dns.TypeRRSIG, Count: s.Sigs, Wire: slices.Clip(s.RRSIG())}, 0, true
+		}
+	}
+	return RRset{}, 0, false
+}
+
+// smallest gives the RRset of a node that takes the fewest octets with its signatures.
+func (a arena) smallest(n node) (s RRset, tail uint32, ok bool) {
+	count, at := a.sets(n)
+	for range count {
+		set, t, next := a.set(at)
+		if at = next; !ok || len(set.signed()) < len(s.signed()) {
+			s, tail, ok = set, t, true
+		}
+	}
+	return s, tail, ok
 }
 
 // refs are the addresses that go with an RRset, and how many are needed glue.

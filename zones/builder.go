@@ -178,7 +178,7 @@ func (b *builder) place(owner []byte) uint32 {
 		at = uint32(apex)
 	}
 	for k--; k >= 0; k-- {
-		b.nodes.at(at).flags |= wildFlag(owner[b.name.off[k]:])
+		b.nodes.at(at).flags |= hasBelow | wildFlag(owner[b.name.off[k]:])
 		at = b.node(k, owner[b.name.off[k]:], at)
 	}
 	return at

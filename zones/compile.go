@@ -14,6 +14,7 @@ import (
 // group is an RRset while it is being compiled: the places of its records.
 type group struct {
 	rrtype  uint16
+	covered uint16 // the type that it signs, of RRSIG records; those of each are a group
 	ttl     uint32
 	records []uint32
 	seen    map[string]bool // their data, once there are many
@@ -28,6 +29,9 @@ type compiler struct {
 	// of each and its node.
 	tails []waiting
 	errs  []error
+	// nsec are the nodes that own NSEC records; nsec3 those made for NSEC3 records,
+	// which are no names to be found (RFC 5155, section 7.2.8).
+	nsec, nsec3 []node
 }
 
 type waiting struct {
@@ -55,6 +59,9 @@ func (b *builder) finish() []error {
 	if len(c.errs) > 0 {
 		return c.errs
 	}
+	if c.denial(); len(c.errs) > 0 {
+		return c.errs
+	}
 	if c.finishTails(); len(c.z.arena) > maxArena {
 		return []error{errTooMuch}
 	}
@@ -65,41 +72,83 @@ func (b *builder) finish() []error {
 
 // node writes one node. Those above it are written already.
 func (c *compiler) node(d *draft) {
-	n, a := node(len(c.z.arena)/4), c.z.arena
-	c.z.arena = append(a, d.len, 0, 0, 0)
-	c.z.arena = append(c.z.arena, c.text.at(d.name)[:d.len]...)
 	c.groups = c.gather(d)
+	if c.hasNSEC3(d) {
+		return
+	}
+	n := c.begin(c.text.at(d.name)[:d.len])
 	if d.up != 0 {
-		up := c.nodes.at(d.up)
-		if up.flags&(isCut|belowCut) != 0 {
-			d.flags |= belowCut
-		}
-		if up.flags&(hasDNAME|belowDNAME) != 0 {
-			d.flags |= belowDNAME
-		}
+		d.flags |= inherited(c.nodes.at(d.up).flags)
 	}
+	sets := 0
 	for i := range c.groups {
-		switch g := &c.groups[i]; {
-		case g.rrtype == dns.TypeNS && n != apex:
-			d.flags |= isCut
-		case g.rrtype == dns.TypeCNAME:
-			d.flags |= hasCNAME
-		case g.rrtype == dns.TypeDNAME:
-			d.flags |= hasDNAME
+		g := &c.groups[i]
+		if g.rrtype == dns.TypeRRSIG {
+			continue // beside what it signs
 		}
-		c.set(n, &c.groups[i])
+		d.flags |= ownFlag(g.rrtype, n)
+		c.set(n, g)
+		sets++
 	}
-	a = c.z.arena
-	a[4*int(n)+1] = d.flags
-	binary.LittleEndian.PutUint16(a[4*int(n)+2:], uint16(len(c.groups)))
-	if len(c.groups) > 0 {
+	c.strays(n)
+	c.check(n, d.flags)
+	c.end(n, d.flags&^hasBelow, sets)
+	if sets > 0 {
 		c.z.names++
 	}
-	c.check(n, d.flags)
+	c.z.index.put(d.hash, uint32(n))
+}
+
+// begin writes the beginning of a node.
+func (c *compiler) begin(owner []byte) node {
 	for len(c.z.arena)%4 != 0 {
 		c.z.arena = append(c.z.arena, 0)
 	}
-	c.z.index.put(d.hash, uint32(n))
+	n := node(len(c.z.arena) / 4)
+	c.z.arena = append(append(c.z.arena, uint8(len(owner)), 0, 0, 0), owner...)
+	return n
+}
+
+// end fills in what is known once all RRsets of a node are written.
+func (c *compiler) end(n node, flags uint8, sets int) {
+	c.z.arena[4*int(n)+1] = flags
+	binary.LittleEndian.PutUint16(c.z.arena[4*int(n)+2:], uint16(sets))
+}
+
+// inherited are the flags that a node has from the one above it.
+func inherited(above uint8) (flags uint8) {
+	if above&(isCut|belowCut) != 0 {
+		flags |= belowCut
+	}
+	if above&(hasDNAME|belowDNAME) != 0 {
+		flags |= belowDNAME
+	}
+	return flags
+}
+
+// ownFlag is the flag that a node has for owning a type.
+func ownFlag(rrtype uint16, n node) uint8 {
+	switch {
+	case rrtype == dns.TypeNS && n != apex:
+		return isCut
+	case rrtype == dns.TypeCNAME:
+		return hasCNAME
+	case rrtype == dns.TypeDNAME:
+		return hasDNAME
+	}
+	return 0
+}
+
+// strays warns of signatures that sign nothing.
+func (c *compiler) strays(n node) {
+	for i := range c.groups {
+		g := &c.groups[i]
+		if g.rrtype != dns.TypeRRSIG || slices.ContainsFunc(c.groups, func(o group) bool { return o.rrtype == g.covered }) {
+			continue
+		}
+		c.z.Warnings = append(c.z.Warnings, fmt.Sprintf("zone %s: %s: %s has an RRSIG of %s records but none of these: it is left out",
+			c.z.Name, c.z.File, dnsname.Format(c.z.arena.owner(n)), dns.Type(g.covered)))
+	}
 }
 
 // gather sorts the records of a node into RRsets, in the order in which they came.
@@ -107,8 +156,11 @@ func (c *compiler) gather(d *draft) []group {
 	groups := c.groups[:0]
 	for at := d.first; at != 0; {
 		t := c.text.at(at)
-		rrtype := binary.LittleEndian.Uint16(t[textType:])
-		i := slices.IndexFunc(groups, func(g group) bool { return g.rrtype == rrtype })
+		rrtype, covered := binary.LittleEndian.Uint16(t[textType:]), uint16(0)
+		if rrtype == dns.TypeRRSIG {
+			covered = binary.BigEndian.Uint16(c.data(at))
+		}
+		i := slices.IndexFunc(groups, func(g group) bool { return g.rrtype == rrtype && g.covered == covered })
 		if i < 0 {
 			i = len(groups)
 			if i < cap(groups) {
@@ -116,6 +168,7 @@ func (c *compiler) gather(d *draft) []group {
 			} else {
 				groups = append(groups, group{})
 			}
+			groups[i].covered = covered
 			groups[i].begin(rrtype, binary.LittleEndian.Uint32(t[textTTL:]))
 		}
 		c.join(&groups[i], d, at)
@@ -135,7 +188,7 @@ func (c *compiler) join(g *group, d *draft, at uint32) {
 		return
 	}
 	t := c.text.at(at)
-	if ttl := binary.LittleEndian.Uint32(t[textTTL:]); ttl != g.ttl { // RFC 2181, section 5.2
+	if ttl := binary.LittleEndian.Uint32(t[textTTL:]); ttl != g.ttl && g.covered == 0 { // RFC 2181, section 5.2
 		c.z.Warnings = append(c.z.Warnings, fmt.Sprintf("zone %s: %s:%d: %s %s has TTLs %d and %d: the smaller is used",
 			c.z.Name, c.names[binary.LittleEndian.Uint16(t[textType+2:])], binary.LittleEndian.Uint32(t[textLine:]),
 			dnsname.Format(c.text.at(d.name)[:d.len]), dns.Type(g.rrtype), g.ttl, ttl))
@@ -171,30 +224,64 @@ func (c *compiler) data(at uint32) []byte {
 	return t[textData : textData+binary.LittleEndian.Uint32(t[textLen:])]
 }
 
-// set writes an RRset of a node.
+// set writes an RRset of a node, and its signatures behind it.
 func (c *compiler) set(n node, g *group) {
 	if len(g.records) > 1<<16-1 {
 		c.fail("%s has %d %s records: at most 65535", dnsname.Format(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype))
 		return
 	}
-	size := uint32(0)
-	for _, at := range g.records {
-		size += recordHead + uint32(len(c.data(at)))
+	var sigs []uint32
+	for i := range c.groups {
+		if s := &c.groups[i]; s.rrtype == dns.TypeRRSIG && s.covered == g.rrtype {
+			sigs = s.records
+		}
 	}
+	size, signed := c.size(g.records), c.size(sigs)
+	if size > maxSet || signed > 1<<16-1 {
+		c.fail("%s has %d octets of %s records and %d of their signatures: at most %d and 65535", dnsname.Format(c.z.arena.owner(n)), size, dns.Type(g.rrtype), signed, maxSet)
+		return
+	}
+	c.head(n, g.rrtype, len(g.records), size, len(sigs), signed)
+	for _, at := range g.records {
+		c.z.arena = appendRecord(c.z.arena, g.rrtype, g.ttl, c.data(at))
+	}
+	for _, at := range sigs { // with the TTL of the set: RFC 4034, section 3
+		c.z.arena = appendRecord(c.z.arena, dns.TypeRRSIG, g.ttl, c.data(at))
+	}
+}
+
+// size is what records take in an RRset.
+func (c *compiler) size(records []uint32) (n int) {
+	for _, at := range records {
+		n += recordHead + len(c.data(at))
+	}
+	return n
+}
+
+// head writes what an RRset begins with.
+func (c *compiler) head(n node, rrtype uint16, count, size, sigs, signed int) {
 	a := c.z.arena
-	a = binary.LittleEndian.AppendUint16(a, g.rrtype)
-	a = binary.LittleEndian.AppendUint16(a, uint16(len(g.records)))
-	if asIs(g.rrtype) {
-		a = binary.LittleEndian.AppendUint32(a, size)
+	a = binary.LittleEndian.AppendUint16(a, rrtype)
+	a = binary.LittleEndian.AppendUint16(a, uint16(count))
+	flags := uint32(0)
+	if sigs > 0 {
+		flags = signedFlag
+	}
+	if asIs(rrtype) {
+		a = binary.LittleEndian.AppendUint32(a, uint32(size)|flags)
 	} else {
 		c.tails = append(c.tails, waiting{len(a) - 4, n})
-		a = binary.LittleEndian.AppendUint32(a, size|tailFlag)
+		a = binary.LittleEndian.AppendUint32(a, uint32(size)|flags|tailFlag)
 		a = append(a, 0, 0, 0, 0)
 	}
-	for _, at := range g.records {
-		a = appendRecord(a, g.rrtype, g.ttl, c.data(at))
+	if sigs > 0 {
+		a = binary.LittleEndian.AppendUint16(a, uint16(sigs))
+		a = binary.LittleEndian.AppendUint16(a, uint16(signed))
 	}
 	c.z.arena = a
+	if rrtype == dns.TypeNSEC {
+		c.nsec = append(c.nsec, n)
+	}
 }
 
 func (c *compiler) fail(format string, args ...any) {
@@ -244,10 +331,21 @@ func (c *compiler) apex() {
 	data := soa.first()
 	c.z.Serial = binary.BigEndian.Uint32(data[len(data)-20:])
 	ttl := min(soa.TTL(), binary.BigEndian.Uint32(data[len(data)-4:])) // RFC 2308, section 3
+	c.negSOA(soa, ttl)
+}
+
+// negSOA writes the SOA of negative answers. Its signatures are those of the
+// zone's: the original TTL in them stays.
+func (c *compiler) negSOA(soa RRset, ttl uint32) {
+	data := soa.first()
+	var sigs [][]byte
+	for d := range (RRset{Wire: soa.RRSIG()}).Data() {
+		sigs = append(sigs, d)
+	}
 	c.z.negSOA = len(c.z.arena)
-	c.tails = append(c.tails, waiting{len(c.z.arena), 0})
-	a := binary.LittleEndian.AppendUint32(c.z.arena, uint32(dns.TypeSOA)|1<<16)
-	a = binary.LittleEndian.AppendUint32(a, tailFlag|uint32(recordHead+len(data)))
-	a = append(a, 0, 0, 0, 0)
-	c.z.arena = appendRecord(a, dns.TypeSOA, ttl, data)
+	c.head(0, dns.TypeSOA, 1, recordHead+len(data), len(sigs), len(soa.RRSIG()))
+	c.z.arena = appendRecord(c.z.arena, dns.TypeSOA, ttl, data)
+	for _, d := range sigs {
+		c.z.arena = appendRecord(c.z.arena, dns.TypeRRSIG, ttl, d)
+	}
 }

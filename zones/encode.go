@@ -3,6 +3,8 @@ package zones
 import (
 	"encoding/binary"
 
+	"github.com/miekg/dns"
+
 	"gslb/dnsname"
 )
 
@@ -59,21 +61,21 @@ func (e *Encoder) begin(buf, name []byte, limit, skip int) {
 // section 9); what is merely additional is left out silently.
 func (e *Encoder) Sections(r *Result) (c Counts, whole bool) {
 	for _, rec := range r.Answer {
-		n, ok := e.rrset(rec)
+		n, ok := e.both(rec, r.Signed)
 		if !ok {
 			return c, false
 		}
 		c.Answer += n
 	}
 	for _, rec := range r.Authority {
-		n, ok := e.rrset(rec)
+		n, ok := e.both(rec, r.Signed)
 		if !ok {
 			return c, false
 		}
 		c.Authority += n
 	}
 	for i := range r.Additional.Len() {
-		n, ok := e.rrset(r.Additional.At(i))
+		n, ok := e.both(r.Additional.At(i), r.Signed)
 		if !ok {
 			break
 		}
@@ -90,6 +92,37 @@ func (e *Encoder) know(off, length int) {
 	}
 }
 
+// both appends an RRset and, if they are wanted, its signatures (RFC 4035,
+// section 3.1.1), or nothing where they do not fit.
+func (e *Encoder) both(r Record, signed bool) (records int, ok bool) {
+	if !signed || r.Set.Sigs == 0 {
+		return e.rrset(r)
+	}
+	start, known := len(e.Buf), e.n
+	if records, ok = e.rrset(r); !ok {
+		return 0, false
+	}
+	n, ok := e.rrset(Record{r.Owner, RRset{Type: dns.TypeRRSIG, Count: r.Set.Sigs, Wire: r.Set.RRSIG()}})
+	if !ok {
+		e.back(start, known)
+		return 0, false
+	}
+	return records + n, true
+}
+
+// back takes away what was written since the message had start octets and known names.
+func (e *Encoder) back(start, known int) {
+	e.Buf, e.n = e.Buf[:start], known
+	if e.pointers == nil {
+		return
+	}
+	p := *e.pointers
+	for len(p) >= 2 && int(binary.LittleEndian.Uint16(p[len(p)-2:])) >= start {
+		p = p[:len(p)-2]
+	}
+	*e.pointers = p
+}
+
 // rrset appends a whole RRset, or nothing where it does not fit, and tells how
 // many records it wrote. An RRset is never cut (RFC 2181, section 9).
 func (e *Encoder) rrset(r Record) (records int, ok bool) {
@@ -101,10 +134,7 @@ func (e *Encoder) rrset(r Record) (records int, ok bool) {
 		e.Buf = append(e.Buf, r.Set.Wire...)
 		return int(r.Set.Count), true
 	}
-	start, known, marks := len(e.Buf), e.n, 0
-	if e.pointers != nil {
-		marks = len(*e.pointers)
-	}
+	start, known := len(e.Buf), e.n
 	for w := r.Set.Wire; len(w) > 0; {
 		data, rest := nextData(w)
 		if ok = len(e.Buf)+MaxRecordHead+len(data) <= cap(e.Buf); !ok {
@@ -125,10 +155,7 @@ func (e *Encoder) rrset(r Record) (records int, ok bool) {
 		w = rest
 	}
 	if !ok {
-		e.Buf, e.n = e.Buf[:start], known
-		if e.pointers != nil {
-			*e.pointers = (*e.pointers)[:marks]
-		}
+		e.back(start, known)
 		return 0, false
 	}
 	return int(r.Set.Count), true

@@ -5,10 +5,11 @@ import (
 )
 
 // Lookup finds what the DB says of a name and type (RFC 1034, section 4.3.2)
-// and fills r. Both may be used again after r is no longer needed.
-func (db *DB) Lookup(name *Name, qtype uint16, r *Result) {
+// and fills r. Both may be used again after r is no longer needed. signed is the
+// DO bit: whether the records of DNSSEC are wanted too (RFC 4035, section 3.1).
+func (db *DB) Lookup(name *Name, qtype uint16, signed bool, r *Result) {
 	r.reset()
-	r.name = name
+	r.name, r.Signed = name, signed
 	db.follow(nil, name, qtype, r)
 }
 
@@ -33,10 +34,11 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 			return
 		}
 		n := z.find(name, 0)
+		wild := -1 // how many labels the closest encloser is without, where a wildcard stands for the name
 		switch {
 		case n != 0:
 			if f := z.arena.flags(n); f&(isCut|belowCut) != 0 && (f&belowCut != 0 || qtype != dns.TypeDS) {
-				r.refer(z, z.cutAbove(name), chained)
+				r.refer(z, name, z.cutAbove(name), chained)
 				return
 			}
 		case over == nil:
@@ -46,7 +48,7 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 				f = z.arena.flags(ce)
 			}
 			if f&isCut != 0 {
-				r.refer(z, ce, chained)
+				r.refer(z, name, ce, chained)
 				return
 			}
 			if f&hasDNAME != 0 {
@@ -68,15 +70,25 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 			}
 			if n == 0 && over == nil {
 				r.negative(z, NXDomain)
+				if r.Signed {
+					r.denyName(z, name, k)
+				}
 				return
 			}
+			wild = k
 			if over != nil && r.tailored(over, qtype, chained) {
+				if r.Signed && !chained {
+					r.denyCloser(z, name, k)
+				}
 				return
 			}
 		}
 		set, tail, ok := z.pick(n, qtype, over != nil && over.steered != nil)
 		if !ok {
 			r.negative(z, NoData)
+			if r.Signed {
+				r.denyTypeOr(z, name, n, wild)
+			}
 			return
 		}
 		if r.has(owner, name, set) {
@@ -85,7 +97,10 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 		r.Outcome = Answer
 		r.Answer = append(r.Answer, Record{Owner: owner, Set: set})
 		if r.Wire.Body = nil; !chained {
-			r.Wire.of(z, n, set, tail)
+			r.wire(z, n, set, tail)
+		}
+		if wild >= 0 && r.Signed {
+			r.denyCloser(z, name, wild)
 		}
 		if set.Type != dns.TypeCNAME || qtype == dns.TypeCNAME || qtype == dns.TypeANY {
 			r.Additional.z = z
@@ -124,7 +139,7 @@ func (r *Result) tailored(o *overName, qtype uint16, chained bool) bool {
 // Tailor fills r, which Lookup left at Tailored, with the answer for the chosen site.
 func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 	s := r.Steered
-	r.Answer, r.Authority, r.Additional, r.Required = r.answer[:0], r.authority[:0], Additional{}, 0
+	r.Answer, r.Additional, r.Required = r.answer[:0], Additional{}, 0 // Authority: that there is no such name but for the wildcard
 	r.Wire, r.nsynth, r.hops = Wire{}, 0, 0
 	if uint(site) >= uint(len(s.sites)) {
 		r.negative(s.zone, NoData)
@@ -212,10 +227,21 @@ func (db *DB) encloser(z *Zone, name *Name) (n node, over *overName, k int) {
 // pick gives the RRset of a node that answers a type. n is 0 for a name that
 // exists for the sake of steered ones only.
 func (z *Zone) pick(n node, qtype uint16, steered bool) (set RRset, tail uint32, ok bool) {
-	if n != 0 && z.arena.flags(n)&hasCNAME != 0 && qtype != dns.TypeRRSIG && qtype != dns.TypeNSEC {
+	if n != 0 && z.arena.flags(n)&hasCNAME != 0 && qtype != dns.TypeRRSIG {
+		if qtype == dns.TypeNSEC { // beside a CNAME: RFC 4035, section 2.5
+			if set, tail, ok = z.arena.find(n, qtype); ok {
+				return set, tail, true
+			}
+		}
 		return z.arena.find(n, dns.TypeCNAME)
 	}
+	if n != 0 && qtype == dns.TypeRRSIG {
+		return z.arena.signatures(n)
+	}
 	if qtype == dns.TypeANY {
+		if n != 0 && z.Signed() { // one that can be validated (RFC 8482, section 4.1)
+			return z.arena.smallest(n)
+		}
 		if n != 0 {
 			count, _ := z.arena.sets(n)
 			steered = steered || count > 0

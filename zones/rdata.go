@@ -64,6 +64,9 @@ func checkData(rrtype uint16, data []byte) error {
 		}
 		return nil
 	}
+	if rrtype == dns.TypeRRSIG && (len(data) < 18 || dnsname.Len(data[18:]) < 0) { // RFC 4034, section 3.1
+		return fmt.Errorf("has data that is not one of its type: %d octets, %x", len(data), data)
+	}
 	newRR, known := dns.TypeToRR[rrtype]
 	if !known || rrtype == dns.TypeNULL || rrtype == dns.TypeAPL {
 		return nil // any data will do

@@ -35,11 +35,15 @@ const MaxChain = 16
 // its slices point into itself, so it must not be copied.
 type Result struct {
 	Outcome Outcome
+	// Signed tells that whoever asks wants the records of DNSSEC too (RFC 3225);
+	// Lookup sets it.
+	Signed bool
 	// Authoritative is the AA bit.
 	Authoritative bool
 	Zone          *Zone    // the zone that answered; nil for Refused
 	Steered       *Steered // the steered name that was asked for, or nil
-	// Wire is the whole of the sections as it is sent, where that is kept ready.
+	// Wire is the sections as they are sent, where that is kept ready: all of
+	// them, or without what AppendTo puts in.
 	Wire       Wire
 	Answer     []Record
 	Authority  []Record
@@ -49,7 +53,10 @@ type Result struct {
 
 	// Each alias adds at most a DNAME and the CNAME that it implies.
 	answer    [2*MaxChain + 1]Record
-	authority [1]Record
+	authority [1 + maxProofs]Record
+	ready     int                                      // how many of Authority are in Wire
+	sigs      []byte                                   // signatures of the answer that are not in Wire, in its form,
+	nsigs     uint16                                   // and how many
 	synth     [MaxChain][recordHead + dnsname.Max]byte // CNAMEs that DNAMEs imply
 	nsynth    int
 	hops      int   // aliases followed
@@ -79,16 +86,29 @@ func (r *Result) reset() {
 	r.Answer, r.Authority, r.Additional.refs = r.answer[:0], r.authority[:0], nil
 	r.Wire.Body = nil
 	r.Required, r.nsynth, r.hops = 0, 0, 0
+	r.ready, r.sigs, r.nsigs = 0, nil, 0
 }
 
-// of makes w the answer that is an RRset of a node, if that is kept ready.
-func (w *Wire) of(z *Zone, n node, set RRset, tail uint32) {
-	if tail != 0 {
-		w.ownerLen = z.arena[4*int(n)]
+// wire makes Wire the answer that is an RRset of a node, if that is kept ready.
+func (r *Result) wire(z *Zone, n node, set RRset, tail uint32) {
+	w := &r.Wire
+	if tail == 0 {
+		w.Body, w.pointers, w.Answer, w.Authority, w.Additional = set.Wire, nil, set.Count, 0, 0
+		if r.Signed && set.Sigs > 0 {
+			w.Body, w.Answer = set.signed(), set.Count+set.Sigs
+		}
+		return
+	}
+	w.ownerLen = z.arena[4*int(n)]
+	if !r.Signed || set.Sigs == 0 {
 		z.arena.prepared(tail, w)
 		return
 	}
-	w.Body, w.pointers, w.Answer, w.Authority, w.Additional = set.Wire, nil, set.Count, 0, 0
+	if refs, _ := z.arena.refs(tail); len(refs) > 0 {
+		return // they have signatures too (RFC 4035, section 3.1.1)
+	}
+	z.arena.prepared(tail, w)
+	r.sigs, r.nsigs = set.RRSIG(), set.Sigs
 }
 
 // hinfo answers queries for ANY (RFC 8482, section 4.2).
@@ -163,16 +183,20 @@ func (r *Result) negative(z *Zone, o Outcome) {
 		return
 	}
 	soa, tail, _ := z.arena.set(z.negSOA)
+	if r.Signed && z.negSig != 0 {
+		tail = z.negSig
+	}
 	r.Zone = z
 	r.Wire.Body = nil
 	if len(r.Answer) == 0 {
+		r.ready = 1
 		r.Wire.ownerLen = uint8(len(z.apex))
 		z.arena.prepared(tail, &r.Wire)
 	}
 	if len(r.Answer) == 0 || o == NXDomain {
 		r.Outcome = o // RFC 6604, section 3: the code is that of the chain's end
 	}
-	r.Authority = append(r.authority[:0], Record{Owner: z.arena.owner(apex), Set: soa})
+	r.Authority = append(r.Authority, Record{Owner: z.arena.owner(apex), Set: soa})
 }
 
 // fail ends in a zone whose records are not known. After an alias the answer ends
@@ -187,18 +211,24 @@ func (r *Result) fail() {
 // refer points to the servers of a delegated zone. After an alias it only adds
 // them, where the chain is still in the zone that it began in (RFC 1034, section
 // 4.3.2, step 3b).
-func (r *Result) refer(z *Zone, cut node, chained bool) {
+func (r *Result) refer(z *Zone, name *Name, cut node, chained bool) {
 	if chained && z != r.Zone {
 		return
 	}
 	ns, tail, _ := z.arena.find(cut, dns.TypeNS)
 	refs, required := z.arena.refs(tail)
-	r.Authority = append(r.authority[:0], Record{Owner: z.arena.owner(cut), Set: ns})
+	r.Authority = append(r.Authority, Record{Owner: z.arena.owner(cut), Set: ns})
 	r.Additional = Additional{z, refs}
 	r.Wire.Body = nil
+	if r.Signed {
+		r.delegation(z, name, cut)
+	}
 	if !chained {
 		r.Outcome, r.Authoritative, r.Required = Referral, false, required
-		r.Wire.ownerLen = uint8(len(r.Authority[0].Owner))
+		if r.Signed && z.denial != noDenial && required < len(refs)/refSize {
+			return // there are addresses with signatures among them
+		}
+		r.Wire.ownerLen, r.ready = uint8(len(r.Authority[0].Owner)), 1
 		z.arena.prepared(tail, &r.Wire)
 	}
 }

@@ -11,10 +11,29 @@ import (
 type RRset struct {
 	Type  uint16
 	Count uint16 // of records
+	Sigs  uint16 // RRSIG records that cover it
 	// Wire are the records as they stand in a message whose question is for their
 	// owner name: each with a pointer there (recordHead octets up to its data), and
-	// names in the data not compressed.
+	// names in the data not compressed. The RRSIG records, in the same form, lie
+	// right behind it, up to its capacity: see RRSIG.
 	Wire []byte
+}
+
+// RRSIG are the records that sign the set (RFC 4034, section 3), in the form of
+// Wire; nil: it is not signed.
+func (s *RRset) RRSIG() []byte {
+	if s.Sigs == 0 {
+		return nil
+	}
+	return s.Wire[len(s.Wire):cap(s.Wire)]
+}
+
+// signed are the records and then their signatures, if there are any.
+func (s *RRset) signed() []byte {
+	if s.Sigs == 0 {
+		return s.Wire
+	}
+	return s.Wire[:cap(s.Wire)]
 }
 
 // recordHead is what a record of an RRset takes besides its data: the pointer

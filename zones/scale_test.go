@@ -105,7 +105,7 @@ func BenchmarkSize(b *testing.B) {
 			i := 0
 			for b.Loop() {
 				name.Set(names[i&(len(names)-1)])
-				db.Lookup(&name, dns.TypeA, &r)
+				db.Lookup(&name, dns.TypeA, false, &r)
 				i++
 			}
 		})

@@ -84,6 +84,9 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if z == nil {
 		return fmt.Errorf("steered name %s is in none of the zones served here", cfg.Name)
 	}
+	if z.Signed() {
+		return fmt.Errorf("steered name %s stands in zone %s, which comes signed: its answers could not be signed, and the zone's proofs would deny it; serve the zone unsigned", cfg.Name, z.Name)
+	}
 	ttl := uint32(cfg.TTL / time.Second)
 	if ttl == 0 {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
@@ -212,13 +215,14 @@ func (s *Steered) CanChoose(site int) bool {
 }
 
 // Prepare makes the answer of a steered name for a type and site ready to be
-// sent. The zero Wire comes back where it is too large to be kept.
-func (db *DB) Prepare(s *Steered, qtype uint16, site int) (Wire, Outcome) {
+// sent, with the records of DNSSEC or without. The zero Wire comes back where it
+// is too large to be kept.
+func (db *DB) Prepare(s *Steered, qtype uint16, site int, signed bool) (Wire, Outcome) {
 	var name Name
 	var r Result
 	var e Encoder
 	name.Set(s.owner)
-	db.Lookup(&name, qtype, &r)
+	db.Lookup(&name, qtype, signed, &r)
 	db.Tailor(&r, qtype, site)
 	return e.prepare(s.owner, &r), r.Outcome
 }

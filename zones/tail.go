@@ -23,6 +23,7 @@ func (c *compiler) tail(w waiting) {
 	set, _, _ := c.z.arena.set(w.at)
 	r := &c.result
 	r.reset()
+	r.Signed = false
 	var required int
 	r.Additional.z = c.z
 	r.Additional.refs, required = c.addresses(set, w.n)
@@ -36,23 +37,32 @@ func (c *compiler) tail(w waiting) {
 		r.Answer = append(r.Answer, Record{nil, set})
 	}
 	wire := c.encoder.prepare(owner, r)
+	if w.n == 0 && set.Sigs > 0 {
+		r.Signed = true
+		c.z.negSig = c.writeTail(c.encoder.prepare(owner, r), nil, 0)
+	}
 	if len(r.Answer) > 0 && len(r.Additional.refs) == 0 && bytes.Equal(wire.Body, set.Wire) {
 		return // the RRset is the answer
 	}
+	number := c.writeTail(wire, r.Additional.refs, required)
+	binary.LittleEndian.PutUint32(c.z.arena[w.at+8:], number)
+}
+
+// writeTail writes a tail and gives its number.
+func (c *compiler) writeTail(wire Wire, refs []byte, required int) (number uint32) {
 	a := c.z.arena
 	for len(a)%4 != 0 {
 		a = append(a, 0)
 	}
-	number := uint32(len(a) / 4)
-	for _, v := range []int{len(r.Additional.refs) / refSize, required, len(wire.Body), len(wire.pointers) / 2,
+	number = uint32(len(a) / 4)
+	for _, v := range []int{len(refs) / refSize, required, len(wire.Body), len(wire.pointers) / 2,
 		int(wire.Answer), int(wire.Authority), int(wire.Additional)} {
 		a = binary.LittleEndian.AppendUint16(a, uint16(v))
 	}
-	a = append(a, r.Additional.refs...)
+	a = append(a, refs...)
 	a = append(a, wire.pointers...)
-	a = append(a, wire.Body...)
-	binary.LittleEndian.PutUint32(a[w.at+8:], number)
-	c.z.arena = a
+	c.z.arena = append(a, wire.Body...)
+	return number
 }
 
 // addresses finds the addresses of the names in an RRset, first those that a

@@ -44,6 +44,100 @@ func (w *Wire) Counts() Counts {
 	return Counts{Answer: int(w.Answer), Authority: int(w.Authority), Additional: int(w.Additional)}
 }
 
+// Size is what AppendTo takes, in octets.
+func (r *Result) Size(w *Wire) int {
+	n := len(w.Body) + len(r.sigs)
+	for _, rec := range r.extra() {
+		n += len(rec.Owner) + len(rec.Set.signed())
+	}
+	return n
+}
+
+// extra are the RRsets of the authority section that Wire is without.
+func (r *Result) extra() []Record {
+	if !r.Signed {
+		return nil
+	}
+	return r.Authority[r.ready:]
+}
+
+// AppendTo adds to a message, whose question is for the name that was looked up,
+// an answer that is ready: r.Wire, or the one that was made ready for the site
+// that was chosen. It puts in what the look-up found besides: signatures and
+// proofs. The counts are those of the whole.
+func (r *Result) AppendTo(msg []byte, w *Wire) ([]byte, Counts) {
+	c := w.Counts()
+	extra := r.extra()
+	if len(r.sigs) == 0 && len(extra) == 0 {
+		return w.AppendTo(msg, r.name.length), c
+	}
+	at := len(msg)
+	msg = w.AppendTo(msg, r.name.length)
+	if c.Additional > 0 {
+		return r.insert(msg, skipRecords(msg, at, c.Answer+c.Authority), extra, c)
+	}
+	return r.append(msg, extra, c)
+}
+
+// insert is append where the additional section has been written already, and
+// begins at a place. The pointers in it lead to what stands before that.
+func (r *Result) insert(msg []byte, at int, extra []Record, c Counts) ([]byte, Counts) {
+	var room [maxPrepared]byte
+	rest := append(room[:0], msg[at:]...)
+	msg, c = r.append(msg[:at], extra, c)
+	return append(msg, rest...), c
+}
+
+// append writes the signatures of the answer, and records of the authority section.
+func (r *Result) append(msg []byte, extra []Record, c Counts) ([]byte, Counts) {
+	msg = append(msg, r.sigs...)
+	c.Answer += int(r.nsigs)
+	for i := range extra {
+		msg = r.appendRecord(msg, &extra[i])
+		c.Authority += int(extra[i].Set.Count) + int(extra[i].Set.Sigs)
+	}
+	return msg, c
+}
+
+// skipRecords gives the place behind n records, of which the first begins at a
+// place of a message that is known to be whole.
+func skipRecords(msg []byte, at, n int) int {
+	for range n {
+		for msg[at] != 0 && msg[at] < 0xc0 {
+			at += 1 + int(msg[at])
+		}
+		if msg[at] != 0 {
+			at++
+		}
+		at += 1 + recordHead - 2
+		at += int(binary.BigEndian.Uint16(msg[at-2:]))
+	}
+	return at
+}
+
+// appendRecord appends an RRset of the zone and its signatures. As much of the
+// owner's name as is in the question, the apex at least, is a pointer there.
+func (r *Result) appendRecord(msg []byte, rec *Record) []byte {
+	end := headerLen + r.name.length
+	common := len(rec.Owner)
+	if common > r.name.length || !sameName(rec.Owner, r.name.octets[r.name.length-common:r.name.length]) {
+		common = len(r.Zone.apex)
+	}
+	own := len(msg)
+	msg = append(msg, rec.Owner[:len(rec.Owner)-common]...)
+	at := len(msg)
+	msg = append(msg, rec.Set.signed()...)
+	binary.BigEndian.PutUint16(msg[at:], 0xc000|uint16(end-common))
+	if common == len(rec.Owner) {
+		own = end - common
+	}
+	pointer := 0xc000 | uint16(own)
+	for at += recordHead + int(binary.BigEndian.Uint16(msg[at+recordHead-2:])); at < len(msg); at += recordHead + int(binary.BigEndian.Uint16(msg[at+recordHead-2:])) {
+		binary.BigEndian.PutUint16(msg[at:], pointer)
+	}
+	return msg
+}
+
 // maxPrepared is the largest answer that is kept ready, in octets.
 const maxPrepared = 1400
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"gslb/dnsname"
+	"gslb/dnssec"
 )
 
 // Zone is one zone, ready to be looked up in. It never changes once read, and
@@ -21,8 +22,14 @@ type Zone struct {
 	labels uint8  // of apex
 	names  int    // that own records
 	arena  arena
-	index  index // of the nodes, by hash
-	negSOA int   // where the SOA of negative answers is in arena
+	index  index  // of the nodes, by hash
+	negSOA int    // where the SOA of negative answers is in arena
+	negSig uint32 // the tail of the same with its signatures; 0: there is none
+
+	denial denial
+	nsec3  dnssec.NSEC3Params
+	chain  chain // of the NSEC or NSEC3 records
+	atApex pinned
 
 	missing []missing
 	files   []sourceFile
@@ -36,11 +43,14 @@ type missing struct {
 
 // Bytes is the memory that the zone takes.
 func (z *Zone) Bytes() int {
-	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files)
+	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + z.chain.bytes()
 }
 
 // zoneBytes is what a Zone takes itself.
-const zoneBytes = 256
+const zoneBytes = 448
+
+// Signed tells whether the zone's records are signed: whether its SOA is.
+func (z *Zone) Signed() bool { return z.negSig != 0 }
 
 // Apex is the zone's name in wire form, as written.
 func (z *Zone) Apex() []byte {

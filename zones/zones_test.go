@@ -177,7 +177,7 @@ func lookup(t testing.TB, db *DB, name, qtype string, r *Result) string {
 	if !ok {
 		fmt.Sscanf(qtype, "TYPE%d", &typ)
 	}
-	db.Lookup(named(t, wire), typ, r)
+	db.Lookup(named(t, wire), typ, false, r)
 	return show(r)
 }
 
@@ -375,13 +375,13 @@ func TestLookupAllocatesNothing(t *testing.T) {
 	for _, name := range []string{"a.www.abc.com.", "alias.abc.com.", "x.old.abc.com.", "random.abc.com.", "foo.wild.abc.com.", "x.sub.abc.com.", "other."} {
 		wire, _ := dnsname.Parse(name)
 		n := new(Name)
-		if n := testing.AllocsPerRun(100, func() { n.Set(wire); db.Lookup(n, dns.TypeA, &r) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { n.Set(wire); db.Lookup(n, dns.TypeA, false, &r) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
 	wire, _ := dnsname.Parse("www.abc.com.")
 	name := named(t, wire)
-	if n := testing.AllocsPerRun(100, func() { db.Lookup(name, dns.TypeA, &r); db.Tailor(&r, dns.TypeA, 0) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { db.Lookup(name, dns.TypeA, false, &r); db.Tailor(&r, dns.TypeA, 0) }); n != 0 {
 		t.Errorf("steered: %v allocations", n)
 	}
 }
@@ -422,7 +422,7 @@ func TestEveryType(t *testing.T) {
 	n := 0
 	for owner, s := range db.Zones()[0].all() {
 		var r Result
-		db.Lookup(named(t, owner), s.Type, &r)
+		db.Lookup(named(t, owner), s.Type, false, &r)
 		if s.Type != dns.TypeNS && (r.Outcome != Answer || len(r.Answer) == 0 || !r.Answer[0].Set.same(s)) {
 			t.Errorf("%s %s: %s", dnsname.Format(owner), dns.Type(s.Type), show(&r))
 		}
@@ -450,7 +450,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var r Result
 		for owner, s := range z.all() {
-			db.Lookup(named(t, owner), s.Type, &r)
+			db.Lookup(named(t, owner), s.Type, false, &r)
 		}
 	})
 }
@@ -465,7 +465,7 @@ func BenchmarkLookup(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				n.Set(wire)
-				db.Lookup(&n, dns.TypeA, &r)
+				db.Lookup(&n, dns.TypeA, false, &r)
 			}
 		})
 	}

@@ -41,7 +41,7 @@ func withoutAddress(db *zones.DB, name string) *zones.Zone {
 	var r zones.Result
 	n.Set(wire)
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
-		db.Lookup(&n, qtype, &r)
+		db.Lookup(&n, qtype, false, &r)
 		// The chain of aliases ends in "no such name" or "no such type" exactly
 		// when the zone's SOA stands in the authority section.
 		if len(r.Authority) == 0 || r.Authority[0].Set.Type != dns.TypeSOA {

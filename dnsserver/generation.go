@@ -58,14 +58,7 @@ func NewGeneration(in Inputs) *Generation {
 		}
 		return 0
 	})
-	for _, s := range g.DB.Steered() {
-		g.answers = append(g.answers, prepareSteered(g.DB, s, in.Sites, false))
-		var signed siteAnswers
-		if s.Zone().Signed() {
-			signed = prepareSteered(g.DB, s, in.Sites, true)
-		}
-		g.signed = append(g.signed, signed)
-	}
+	g.prepare()
 	g.picked = newPicks(len(g.answers), in.Sites)
 	g.turns = make(turns, 2*len(g.answers))
 	return g.WithStates(in.States)
@@ -109,10 +102,8 @@ func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {
 // what they choose from, must be those of g.
 func (g *Generation) WithDB(db *zones.DB) *Generation {
 	next := *g
-	next.DB, next.answers = db, nil
-	for _, s := range db.Steered() {
-		next.answers = append(next.answers, prepareSteered(db, s, g.sites))
-	}
+	next.DB = db
+	next.prepare()
 	return &next
 }
 

@@ -34,6 +34,19 @@ func (s *siteAnswers) get(qtype uint16, site int32) *prepared {
 	return &list[site]
 }
 
+// prepare makes the answers of all steered names ready.
+func (g *Generation) prepare() {
+	g.answers, g.signed = nil, nil
+	for _, s := range g.DB.Steered() {
+		g.answers = append(g.answers, prepareSteered(g.DB, s, g.sites, false))
+		var signed siteAnswers
+		if s.Zone().Signed() {
+			signed = prepareSteered(g.DB, s, g.sites, true)
+		}
+		g.signed = append(g.signed, signed)
+	}
+}
+
 // prepared gives the answers of a steered name that are ready, with the records
 // of DNSSEC where they are wanted and there are any.
 func (g *Generation) prepared(s *zones.Steered, signed bool) *siteAnswers {

@@ -233,3 +233,35 @@ func TestChainSearch(t *testing.T) {
 		}
 	}
 }
+
+// A signed zone that is walked and made anew is the same one, and is no
+// different from itself.
+func TestSignedZoneMadeOfItsRecords(t *testing.T) {
+	for _, kind := range []string{"nsec", "optout"} {
+		data, err := os.ReadFile(filepath.Join("testdata", kind+".zone"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		z := read(t, "signed.example.", string(data))
+		again, err := Make(z.Name, "walk", func(yield func(RR) bool) {
+			for owner, set := range z.Walk() {
+				for r := range set.Of(owner) {
+					if !yield(r) {
+						return
+					}
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed, added := z.Diff(again); len(removed)+len(added) > 0 || again.denial != z.denial || len(again.chain.nodes) != len(z.chain.nodes) {
+			t.Errorf("%s: %d records less, %d more", kind, len(removed), len(added))
+		}
+		db, _ := Build([]*Zone{again}, nil, nil)
+		v := &validator{apex: z.Name, keys: keysOf(t, db, z.Name), now: time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC)}
+		if _, m, _ := asked(t, db, "none.b.c.ent.signed.example.", dns.TypeA, true); v.check(m) != nil {
+			t.Errorf("%s: %v\n%s", kind, v.check(m), m)
+		}
+	}
+}

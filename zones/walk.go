@@ -51,14 +51,13 @@ func (r RR) Same(o RR) bool {
 // Of gives the records of an RRset under an owner name.
 func (s RRset) Of(owner []byte) iter.Seq[RR] {
 	return func(yield func(RR) bool) {
-		ttl := uint32(0)
-		if len(s.Wire) > 0 {
-			ttl = s.TTL()
-		}
-		for data := range s.Data() {
+		for w := s.Wire; len(w) > 0; {
+			ttl := RRset{Wire: w}.TTL() // those of RRSIG records differ
+			data, rest := nextData(w)
 			if !yield(RR{owner, s.Type, ttl, data}) {
 				return
 			}
+			w = rest
 		}
 	}
 }
@@ -73,7 +72,8 @@ func NameSpan(rrtype uint16) (before, count int) {
 }
 
 // Walk gives the RRsets of the zone with their owner names: those of the apex
-// first, and those of a name after those of the names above it.
+// first, and those of a name after those of the names above it, its RRSIG
+// records last, together.
 func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 	return func(yield func([]byte, RRset) bool) {
 		if !z.Loaded() {
@@ -81,40 +81,49 @@ func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 		}
 		for at := 4 * int(apex); at < z.negSOA; {
 			owner := z.arena.owner(node(at / 4))
-			count, next := z.arena.sets(node(at / 4))
-			for range count {
-				var set RRset
-				if set, _, next = z.arena.set(next); !yield(owner, set) {
-					return
-				}
+			next, ok := z.arena.each(node(at/4), func(set RRset) bool { return yield(owner, set) })
+			if !ok {
+				return
 			}
 			at = (next + 3) &^ 3
 		}
 	}
 }
 
+// each gives the RRsets of a node, its RRSIG records as one, and where the next
+// node begins; ok is false where yield wanted no more.
+func (a arena) each(n node, yield func(RRset) bool) (next int, ok bool) {
+	count, at := a.sets(n)
+	var sigs RRset
+	for range count {
+		var set RRset
+		set, _, at = a.set(at)
+		sigs.Count, sigs.Wire = sigs.Count+set.Sigs, append(sigs.Wire, set.RRSIG()...)
+		if !yield(set) {
+			return at, false
+		}
+	}
+	sigs.Type = dns.TypeRRSIG
+	return at, sigs.Count == 0 || yield(sigs)
+}
+
 // Sets gives the RRsets that a name owns.
 func (z *Zone) Sets(owner []byte) iter.Seq[RRset] {
 	return func(yield func(RRset) bool) {
-		n := z.named(owner)
-		if n == 0 {
-			return
-		}
-		count, at := z.arena.sets(n)
-		for range count {
-			var set RRset
-			if set, _, at = z.arena.set(at); !yield(set) {
-				return
-			}
+		if n := z.named(owner); n != 0 {
+			z.arena.each(n, yield)
 		}
 	}
 }
 
 // Set gives the RRset of a type that a name owns.
 func (z *Zone) Set(owner []byte, rrtype uint16) (set RRset, ok bool) {
-	if n := z.named(owner); n != 0 {
-		set, _, ok = z.arena.find(n, rrtype)
-	}
+	z.Sets(owner)(func(s RRset) bool {
+		if ok = s.Type == rrtype; ok {
+			set = s
+		}
+		return !ok
+	})
 	return set, ok
 }
 
@@ -124,7 +133,14 @@ func (z *Zone) named(owner []byte) node {
 	if !z.Loaded() || name.Set(owner) != len(owner) || !z.holds(&name) {
 		return 0
 	}
-	return z.find(&name, 0)
+	n := z.find(&name, 0)
+	if n == 0 && z.denial == withNSEC3 && name.labels == int(z.labels)+1 {
+		// The owner of an NSEC3 is no name that is found by queries.
+		if at := z.cover(name.appendKey(nil, 0, int(z.labels))); z.arena.is(at, name.Wire()) {
+			return at
+		}
+	}
+	return n
 }
 
 // Holds tells whether a name in wire form is at or below the zone's apex.

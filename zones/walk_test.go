@@ -148,7 +148,7 @@ func TestAbsent(t *testing.T) {
 		var r Result
 		wire, _ := dnsname.Parse(name)
 		n.Set(wire)
-		db.Lookup(&n, qtype, &r)
+		db.Lookup(&n, qtype, false, &r)
 		if r.Outcome == Tailored {
 			db.Tailor(&r, qtype, 0)
 		}

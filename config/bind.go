@@ -234,15 +234,44 @@ func (b binder) bindDuration(dst reflect.Value, src any, path string) {
 	case int64: // a bare 2 could be seconds or, as the library has it, nanoseconds
 		b.bad(path, `%d: must be a duration with its unit, such as "%ds"`, v, v)
 	case string:
-		d, err := time.ParseDuration(v)
+		d, err := parseDuration(v)
 		if err != nil {
-			b.bad(path, `%q: must be a duration such as "500ms", "30s" or "5m"`, v)
+			b.bad(path, `%q: must be a duration such as "500ms", "30s", "5m" or "14d"`, v)
 			return
 		}
 		dst.SetInt(int64(d))
 	default:
 		b.bad(path, `%s: must be a duration such as "500ms", "30s" or "5m"`, show(src))
 	}
+}
+
+// parseDuration reads a duration as the time package does, and weeks and days
+// before that: "1w", "1d12h".
+func parseDuration(text string) (time.Duration, error) {
+	var days time.Duration
+	rest := text
+	for _, unit := range []struct {
+		letter string
+		length time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		digits, after, found := strings.Cut(rest, unit.letter)
+		if !found {
+			continue
+		}
+		n, err := strconv.ParseUint(digits, 10, 14) // the largest is 314 years of weeks, and fits
+		if err != nil {
+			return 0, err
+		}
+		days, rest = days+time.Duration(n)*unit.length, after
+	}
+	if rest == "" && text != "" {
+		return days, nil
+	}
+	d, err := time.ParseDuration(rest)
+	if err == nil && days > 0 && (d < 0 || days+d < days) {
+		err = errors.New("out of range")
+	}
+	return days + d, err
 }
 
 func (b binder) bindText(dst encoding.TextUnmarshaler, typ reflect.Type, src any, path string) {

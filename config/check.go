@@ -59,6 +59,13 @@ func (c *Config) checkRooms(r *report) {
 	for i, z := range c.Zones {
 		z.Validate(r.in(indexPath("zone", i)))
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.DNSSEC)) {
+		path := joinPath("dnssec", name)
+		if !nameForm.MatchString(name) {
+			r.bad(path, "%q: %s", name, nameRule)
+		}
+		c.DNSSEC[name].Validate(r.in(path))
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Checks)) {
 		path := joinPath("check", name)
 		if !nameForm.MatchString(name) {
@@ -172,7 +179,12 @@ func (n *names) add(key, name string) bool {
 func (c *Config) checkZones(r *report) {
 	seen := names{report: r, what: "zone"}
 	for i, z := range c.Zones[:c.listed] {
-		seen.add(indexPath("zone", i)+".name", z.Name)
+		path := indexPath("zone", i)
+		seen.add(path+".name", z.Name)
+		c.checkPolicyName(r, path+".dnssec", z.DNSSEC)
+	}
+	for i, z := range c.ZoneFiles {
+		c.checkPolicyName(r, indexPath("zones", i)+".dnssec", z.DNSSEC)
 	}
 }
 
@@ -221,6 +233,18 @@ func (c *Config) checkUnused(r *report) {
 	}
 	for _, f := range c.Frontends {
 		used[f.Check] = true
+	}
+	signs := map[string]bool{}
+	for _, z := range c.Zones {
+		signs[z.DNSSEC] = true
+	}
+	for _, z := range c.ZoneFiles {
+		signs[z.DNSSEC] = true
+	}
+	for name := range c.DNSSEC {
+		if !signs[name] {
+			r.warn(joinPath("dnssec", name), "not used: no zone is signed by it")
+		}
 	}
 	for name := range c.Checks {
 		if !used[name] {

@@ -61,6 +61,11 @@ func (c *Config) completeDefaults(r *report) {
 	for i, s := range c.Sites {
 		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())
 	}
+	for name, policy := range c.DNSSEC {
+		v := policy
+		setDefaults(r, joinPath("dnssec", name), &v, policy.WithDefaults())
+		c.DNSSEC[name] = v
+	}
 	for name, check := range c.Checks {
 		v := check
 		setDefaults(r, joinPath("check", name), &v, check.WithDefaults())
@@ -129,7 +134,12 @@ func showList(list []string) string {
 }
 
 // showDuration drops the zero units that Duration.String adds: "5m", not "5m0s".
+// From two days on whole ones are written as such.
 func showDuration(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]

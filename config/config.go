@@ -1,6 +1,6 @@
 // Package config reads gslb's configuration: a TOML file with what a node is
 // ([node], [dns], [etcd], [api], [[frontend]]) and what the fleet serves
-// ([[zone]], [[zones]], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
+// ([[zone]], [[zones]], [dnssec.NAME], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
 //
 // It owns the file, its lines and what ties tables together: references by
 // name, duplicates, paths, listens that collide. What a single table may say is
@@ -25,6 +25,7 @@ import (
 
 	"gslb/balancer"
 	"gslb/console"
+	"gslb/dnssec"
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health/probe"
@@ -35,18 +36,19 @@ import (
 // Config is a whole configuration: valid, with defaults filled in, names in
 // canonical form and paths absolute.
 type Config struct {
-	Node      Node                    `toml:"node"`
-	DNS       dnsserver.Config        `toml:"dns"`
-	Etcd      store.Config            `toml:"etcd"`
-	Geo       geo.Config              `toml:"geo"`
-	API       console.Config          `toml:"api"`
-	Zones     []zones.Config          `toml:"zone"` // those of ZoneFiles behind the listed ones
-	ZoneFiles []ZoneFiles             `toml:"zones"`
-	Sites     []Site                  `toml:"site"`
-	Groups    []Group                 `toml:"group"`
-	Checks    map[string]probe.Config `toml:"check"`
-	Steers    []Steer                 `toml:"steer"`
-	Frontends []balancer.Config       `toml:"frontend"`
+	Node      Node                     `toml:"node"`
+	DNS       dnsserver.Config         `toml:"dns"`
+	Etcd      store.Config             `toml:"etcd"`
+	Geo       geo.Config               `toml:"geo"`
+	API       console.Config           `toml:"api"`
+	Zones     []zones.Config           `toml:"zone"` // those of ZoneFiles behind the listed ones
+	ZoneFiles []ZoneFiles              `toml:"zones"`
+	DNSSEC    map[string]dnssec.Config `toml:"dnssec"`
+	Sites     []Site                   `toml:"site"`
+	Groups    []Group                  `toml:"group"`
+	Checks    map[string]probe.Config  `toml:"check"`
+	Steers    []Steer                  `toml:"steer"`
+	Frontends []balancer.Config        `toml:"frontend"`
 
 	// Warnings are what works but is hardly meant, in the order of their lines.
 	Warnings Problems `toml:"-"`

@@ -127,7 +127,7 @@ func TestDesignExample(t *testing.T) {
 	}{
 		{"node", c.Node, Node{
 			Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"},
-			DataDir: "/var/lib/gslb", LogLevel: "info", LogFormat: "text",
+			DataDir: "/var/lib/gslb", Keys: "/var/lib/gslb/keys", MaintainKeys: c.Node.MaintainKeys, LogLevel: "info", LogFormat: "text",
 		}},
 		{"zone file", c.Zones[0].File, filepath.Join(dir, "abc.com.zone")},
 		{"database", c.Geo.Databases[1], filepath.Join(dir, "GeoLite2-ASN.mmdb")},
@@ -140,6 +140,7 @@ func TestDesignExample(t *testing.T) {
 		{"site of the frontend, by its address", c.Frontends[0].Site, "kt"},
 		{"spare", c.Frontends[0].Spares[0].Address, "10.0.1.13:443"},
 		{"servers wanted", c.Frontends[0].MinServers, 2},
+		{"keys are maintained", *c.Node.MaintainKeys, true},
 		{"warnings", len(c.Warnings), 0},
 	} {
 		if !reflect.DeepEqual(tt.got, tt.want) {

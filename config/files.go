@@ -4,11 +4,16 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // completePaths makes every path absolute, relative to the configuration's directory.
 func (c *Config) completePaths(r *report) {
 	c.Node.DataDir = r.absolute(c.Node.DataDir)
+	if c.Node.Keys == "" {
+		c.Node.Keys = filepath.Join(c.Node.DataDir, "keys")
+	}
+	c.Node.Keys = r.absolute(c.Node.Keys)
 	for i := range c.Zones {
 		c.Zones[i].File = r.absolute(c.Zones[i].File)
 	}
@@ -41,6 +46,9 @@ func (c *Config) checkFiles(r *report) {
 	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)
 	if info, err := os.Stat(c.Node.DataDir); err == nil && !info.IsDir() {
 		r.bad("node.data_dir", "%s: must be a directory", c.Node.DataDir)
+	}
+	if info, err := os.Stat(c.Node.Keys); err == nil && !info.IsDir() {
+		r.bad("node.keys", "%s: must be a directory", c.Node.Keys)
 	}
 }
 

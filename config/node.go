@@ -12,6 +12,11 @@ type Node struct {
 	// DataDir keeps the embedded etcd and the last-known-good copies; default:
 	// "gslb-data" beside the configuration file.
 	DataDir string `toml:"data_dir"`
+	// Keys is the folder of the keys that zones are signed with; default: "keys" in DataDir.
+	Keys string `toml:"keys"`
+	// MaintainKeys: this node makes and rolls the keys; default true. Where
+	// several share keys, one of them does.
+	MaintainKeys *bool `toml:"maintain_keys"`
 	// Site is the site that this node stands in: its balancer reports on it.
 	Site      string `toml:"site"`
 	LogLevel  string `toml:"log_level"`  // "debug", "info" (default), "warn" or "error"
@@ -50,6 +55,10 @@ func (n Node) withDefaults(frontends bool) Node {
 	}
 	if n.DataDir == "" {
 		n.DataDir = "gslb-data"
+	}
+	if n.MaintainKeys == nil {
+		yes := true
+		n.MaintainKeys = &yes
 	}
 	if n.LogLevel == "" {
 		n.LogLevel = "info"

@@ -16,7 +16,8 @@ import (
 // ZoneFiles is one [[zones]]: each file that the pattern names is a zone, called
 // as the part of its name that stands for the "*".
 type ZoneFiles struct {
-	Files string `toml:"files"` // such as "zones/*.zone"; absolute once loaded
+	Files  string `toml:"files"`  // such as "zones/*.zone"; absolute once loaded
+	DNSSEC string `toml:"dnssec"` // as of a zone, for all of them
 }
 
 // maxBadFiles bounds how many files of a directory are told to have bad names.
@@ -53,6 +54,7 @@ func (c *Config) addZoneFiles(r *report) {
 			at, there := from[z.Name]
 			switch {
 			case !there:
+				z.DNSSEC = c.ZoneFiles[i].DNSSEC
 				from[z.Name] = len(c.Zones)
 				c.Zones = append(c.Zones, z)
 			case at >= c.listed:

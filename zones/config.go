@@ -4,4 +4,6 @@ package zones
 type Config struct {
 	Name string `toml:"name"` // the apex, e.g. "abc.com."
 	File string `toml:"file"` // RFC 1035 master file
+	// DNSSEC is the [dnssec.NAME] that the zone is signed by; empty: it is served as it comes.
+	DNSSEC string `toml:"dnssec"`
 }

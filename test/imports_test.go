@@ -17,7 +17,7 @@ import (
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store
-//	2  steer -> geo health         health/probe -> health         health/fleet -> health store
+//	2  steer -> geo health         health/probe -> health         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname
 //	1  geo -> stamp parallel       dnssec -> dnsname
 //	0  health   store   afxdp   dnsname   stamp   parallel
 var rooms = map[string][]string{
@@ -36,10 +36,12 @@ var rooms = map[string][]string{
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
-	"config":       {"geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "balancer", "console"},
-	"cmd":          {"dnsname", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
+	"config":       {"dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "balancer", "console"},
+	"cmd":          {"dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
+
+	"dnssec/upkeep": {"dnsname", "dnssec"},
 }
 
 // unreachable is what a room must not reach by any way, so that it can be

@@ -48,6 +48,7 @@ func root() *cli.Command {
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(),
 			drainCommand(), undrainCommand(), forceCommand(),
+			keysCommand(),
 			versionCommand(), demoServerCommand(),
 		},
 		Action: func(_ context.Context, c *cli.Command) error {
@@ -57,11 +58,16 @@ func root() *cli.Command {
 			return cli.ShowRootCommandHelp(c)
 		},
 	}
+	tellMisuse(c)
+	return c
+}
+
+// tellMisuse gives a command and all below it our words for wrong usage.
+func tellMisuse(c *cli.Command) {
 	c.OnUsageError = misused
 	for _, sub := range c.Commands {
-		sub.OnUsageError = misused
+		tellMisuse(sub)
 	}
-	return c
 }
 
 func versionCommand() *cli.Command {

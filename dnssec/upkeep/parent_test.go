@@ -1,0 +1,92 @@
+package upkeep
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// serve answers on a UDP and TCP port of one number at an address.
+func serve(t *testing.T, address string, port *uint16, handler dns.HandlerFunc) {
+	t.Helper()
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(address), *port)))
+	if err != nil {
+		t.Skip(err) // the port is taken at this address
+	}
+	*port = l.Addr().(*net.TCPAddr).AddrPort().Port()
+	p, err := net.ListenPacket("udp", l.Addr().String())
+	if err != nil {
+		l.Close()
+		t.Skip(err)
+	}
+	for _, s := range []*dns.Server{{Listener: l, Handler: handler}, {PacketConn: p, Handler: handler}} {
+		up := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(up) }
+		go func() { _ = s.ActivateAndServe() }()
+		<-up
+		t.Cleanup(func() { _ = s.Shutdown() })
+	}
+}
+
+// records answers from a list, with authority or not.
+func records(t *testing.T, authority bool, lines func() string) dns.HandlerFunc {
+	return func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		m.Authoritative = authority
+		for line := range strings.Lines(lines()) {
+			rr, err := dns.NewRR(line)
+			if err != nil {
+				t.Error(err)
+			}
+			if rr != nil && rr.Header().Name == q.Question[0].Name && rr.Header().Rrtype == q.Question[0].Qtype {
+				m.Answer = append(m.Answer, rr)
+			}
+		}
+		_ = w.WriteMsg(m)
+	}
+}
+
+func TestDSAtTheParent(t *testing.T) {
+	const ds = "x.abc.com. 300 DS 4711 15 2 7F233801AF37CF9B386535BF5B4AC0FC7C8D058C8819AE1C3554F1679E01EEF5\n"
+	const other = "x.abc.com. 300 DS 4712 15 2 7F233801AF37CF9B386535BF5B4AC0FC7C8D058C8819AE1C3554F1679E01EEF5\n"
+	var first, second atomic.Value
+	first.Store("")
+	second.Store("")
+	var port, resolver uint16
+	serve(t, "127.0.53.1", &port, records(t, true, func() string { return first.Load().(string) }))
+	serve(t, "127.0.53.2", &port, records(t, true, func() string { return second.Load().(string) }))
+	serve(t, "127.0.53.3", &resolver, records(t, false, func() string {
+		return "com. 300 NS a.com.\ncom. 300 NS b.com.\na.com. 300 A 127.0.53.1\nb.com. 300 A 127.0.53.9\nb.com. 300 A 127.0.53.2\n"
+	}))
+	l := lookup{resolvers: []netip.AddrPort{netip.MustParseAddrPort("127.0.53.9:9"), netip.AddrPortFrom(netip.MustParseAddr("127.0.53.3"), resolver)}, port: port}
+	for _, tt := range []struct {
+		first, second string
+		count         int
+		fault         string
+	}{
+		{"", "", 0, ""},
+		{ds, "", 0, "do not agree"},
+		{ds, ds, 1, ""},
+		{ds + other, other + ds, 2, ""},
+		{ds, other, 0, "do not agree"},
+	} {
+		first.Store(tt.first)
+		second.Store(tt.second)
+		got, err := l.ds(context.Background(), "x.abc.com.")
+		if len(got) != tt.count && tt.fault == "" || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
+			t.Errorf("%q and %q: %d records, %v", tt.first, tt.second, len(got), err)
+		}
+	}
+	if parent, servers, err := l.parent(context.Background(), "x.abc.com."); err != nil || parent != "com." || len(servers) != 2 {
+		t.Errorf("the parent is %s with %v, %v", parent, servers, err)
+	}
+	l.port = 9 // nobody there
+	if _, err := l.ds(context.Background(), "x.abc.com."); err == nil || !strings.Contains(err.Error(), "a.com., server of com.") {
+		t.Errorf("servers that do not answer: %v", err)
+	}
+}

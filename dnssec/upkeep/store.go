@@ -1,0 +1,201 @@
+package upkeep
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"gslb/dnsname"
+	"gslb/dnssec"
+)
+
+// Store is a folder of keys that several may change: this node, another one that
+// shares it, and people with gslb keys. Each change is made under the folder's lock.
+type Store struct{ dnssec.Folder }
+
+func (s Store) locked(f func() error) error {
+	unlock, err := lock(string(s.Folder))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return f()
+}
+
+// Maintain is Folder.Maintain under the lock.
+func (s Store) Maintain(zone []byte, p dnssec.Policy, now time.Time) (plan dnssec.Plan, err error) {
+	err = s.locked(func() error {
+		plan, err = s.Folder.Maintain(zone, p, now)
+		return err
+	})
+	return plan, err
+}
+
+// Roll begins a roll now: it makes the successor of the zone's key of a role.
+// What was due for the keys anyway is done before.
+func (s Store) Roll(zone []byte, p dnssec.Policy, role dnssec.Role, now time.Time) (made *dnssec.Key, err error) {
+	err = s.locked(func() error {
+		if _, err := s.Folder.Maintain(zone, p, now); err != nil {
+			return err
+		}
+		keys, err := s.Load(zone)
+		if err != nil {
+			return err
+		}
+		n, err := p.Roll(keys, role, now)
+		if err != nil {
+			return err
+		}
+		if made, err = s.Generate(zone, n.Algorithm, n.Bits, n.Role, n.Timing); err != nil {
+			return err
+		}
+		_, err = s.Folder.Maintain(zone, p, now) // so that the predecessor knows
+		return err
+	})
+	return made, err
+}
+
+// Seen notes which keys the parent's DS RRset names, as dnssec.Seen does, and
+// gives the keys whose times that changed.
+func (s Store) Seen(zone []byte, ds [][]byte, now time.Time) (changed []*dnssec.Key, err error) {
+	err = s.locked(func() error {
+		keys, err := s.Load(zone)
+		if err != nil {
+			return err
+		}
+		changed = dnssec.Seen(keys, ds, now)
+		return s.save(changed)
+	})
+	return changed, err
+}
+
+// Gone notes that the parent has no DS for the zone any more.
+func (s Store) Gone(zone []byte, now time.Time) (changed []*dnssec.Key, err error) {
+	err = s.locked(func() error {
+		keys, err := s.Load(zone)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if t := k.Timing; !t.DSSeen.IsZero() && t.DSGone.IsZero() {
+				t.DSGone = now.UTC().Truncate(time.Second)
+				changed = append(changed, k.WithTiming(t))
+			}
+		}
+		return s.save(changed)
+	})
+	return changed, err
+}
+
+func (s Store) save(keys []*dnssec.Key) error {
+	for _, k := range keys {
+		if err := s.Save(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Retire ends a key's time. Where it has no successor the policy makes one; it
+// signs on until that is known everywhere.
+func (s Store) Retire(zone []byte, p dnssec.Policy, tag uint16, now time.Time) (retired *dnssec.Key, err error) {
+	now = now.UTC().Truncate(time.Second)
+	err = s.locked(func() error {
+		k, err := s.Find(zone, tag)
+		if err != nil {
+			return err
+		}
+		t := k.Timing
+		switch {
+		case !t.Delete.IsZero() && !t.Delete.After(now):
+			return fmt.Errorf("key %s has gone at %s already", k, t.Delete.Format(time.DateTime))
+		case !t.Inactive.IsZero() && !t.Inactive.After(now):
+			return fmt.Errorf("key %s is retired since %s already", k, t.Inactive.Format(time.DateTime))
+		}
+		if t.Inactive = now; t.Publish.IsZero() || t.Publish.After(now) {
+			t.Delete = now // nobody has seen it
+		}
+		retired = k.WithTiming(t)
+		if err := s.Save(retired); err != nil {
+			return err
+		}
+		_, err = s.Folder.Maintain(zone, p, now)
+		return err
+	})
+	return retired, err
+}
+
+// Find gives the zone's key of a tag.
+func (s Store) Find(zone []byte, tag uint16) (*dnssec.Key, error) {
+	keys, err := s.Load(zone)
+	if err != nil {
+		return nil, err
+	}
+	var tags []string
+	for _, k := range keys {
+		if k.Tag() == tag {
+			return k, nil
+		}
+		tags = append(tags, fmt.Sprint(k.Tag()))
+	}
+	if len(tags) == 0 {
+		return nil, fmt.Errorf("%s has no keys in %s", dnsname.Format(zone), s.Folder)
+	}
+	return nil, fmt.Errorf("%s has no key %d; it has %s", dnsname.Format(zone), tag, strings.Join(tags, ", "))
+}
+
+// Import takes keys over from BIND's files: of a name with or without ending, or
+// all of the zone's in a directory. None is taken that is not the zone's, and all
+// are read before one is.
+func (s Store) Import(zone []byte, paths []string) (taken []*dnssec.Key, err error) {
+	var files []string
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil || !info.IsDir() {
+			files = append(files, p)
+			continue
+		}
+		keys, err := dnssec.Folder(p).Load(zone)
+		if err != nil {
+			return nil, err
+		}
+		if len(keys) == 0 {
+			return nil, fmt.Errorf("%s: there is no key of %s in it", p, dnsname.Format(zone))
+		}
+		for _, k := range keys {
+			files = append(files, filepath.Join(p, k.BaseName()))
+		}
+	}
+	var errs []error
+	for _, path := range files {
+		k, err := dnssec.ReadKey(path)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case dnssec.Compare(k.Zone, zone) != 0:
+			errs = append(errs, fmt.Errorf("%s: is a key of %s, not of %s", path, dnsname.Format(k.Zone), dnsname.Format(zone)))
+		case !k.CanSign():
+			errs = append(errs, fmt.Errorf("%s: there is no private key beside it", path))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	err = s.locked(func() error {
+		for _, path := range files {
+			k, err := s.Folder.Import(path)
+			if err != nil {
+				return err
+			}
+			if !slices.ContainsFunc(taken, func(o *dnssec.Key) bool { return o.BaseName() == k.BaseName() }) {
+				taken = append(taken, k)
+			}
+		}
+		return nil
+	})
+	return taken, err
+}

@@ -51,7 +51,7 @@ func TestGet(t *testing.T) {
 	for _, tt := range []struct{ path, contentType, has string }{
 		{"/api/v1/status", "application/json", `"site":"kt","state":"down"`},
 		{"/api/v1/status", "application/json", `"spare":7900`}, // virginia: 12000-4100
-		{"/api/v1/zones", "application/json", `{"zones":[{"name":"abc.com.","serial":2026112201,"names":42,"bytes":4096}`},
+		{"/api/v1/zones", "application/json", `{"zones":[{"name":"abc.com.","serial":2026112201,"names":42,"bytes":4096,`},
 		{"/api/v1/explain?name=WWW.abc.com&client=203.0.113.7", "application/json", `"scope":"203.0.112.0/20"`},
 		{"/metrics", "text/plain", `gslb_build_info{`},
 		{"/metrics", "text/plain", `gslb_console_requests_total{code="2xx",endpoint="/api/v1/status"} 4`},

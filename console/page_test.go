@@ -171,6 +171,7 @@ func testPageEscapes(t *testing.T, b *browser) {
 	x.Votes[0].Detail, x.Votes[0].Vantage = hostile, hostile
 	x.Override = &health.Override{Kind: health.ForceDown, Who: hostile, Why: hostile}
 	st.Zones[0].Name, st.Steered[0].Name, st.Nodes[0].Name = hostile, hostile, hostile
+	st.Zones[0].DNSSEC.Keys[0].State, st.Zones[0].DNSSEC.Parent, st.Zones[0].DNSSEC.DS[0] = hostile, hostile, hostile
 	st.Frontends[0].Name, st.Frontends[0].Servers[2].Detail = hostile, hostile
 	srv := start(t, Config{}, &fake{status: st})
 	b.open(srv.URL + "/#name=" + url.QueryEscape(hostile) + "&client=" + url.QueryEscape(hostile))

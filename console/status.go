@@ -63,6 +63,8 @@ type Zone struct {
 	Serial uint32 `json:"serial"`
 	Names  int    `json:"names"` // owner names
 	Bytes  int    `json:"bytes"` // of memory
+	// DNSSEC is how this node signs it; nil: it does not.
+	DNSSEC *DNSSEC `json:"dnssec,omitempty"`
 }
 
 // Steered is a name whose answer depends on the client.

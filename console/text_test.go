@@ -72,6 +72,7 @@ func TestWriteStatusIsHarmlessInATerminal(t *testing.T) {
 	s.Sites[0].Site, s.Sites[0].Why, s.Sites[0].Votes[0].Detail = bad, bad, bad
 	s.Sites[0].Override = &health.Override{Kind: health.OverrideKind(bad), Who: bad, Why: bad}
 	s.Frontends[0].Servers[0].Detail, s.Nodes[0].Name, s.Steered[0].Name, s.Geo[0].Path = bad, bad, bad, bad
+	s.Zones[0].DNSSEC.Keys[0].State, s.Zones[0].DNSSEC.Parent, s.Zones[0].DNSSEC.DS[0] = bad, bad, bad
 	text := statusText(t, s)
 	for _, r := range text {
 		if r != '\n' && !unicode.IsPrint(r) {

@@ -28,6 +28,11 @@ type topology struct {
 // come as one error.
 func compile(cfg *config.Config, places *geo.DB, prev *zones.DB) (*topology, error) {
 	t := &topology{cfg: cfg}
+	for _, z := range cfg.Zones {
+		if z.DNSSEC != "" {
+			return nil, fmt.Errorf("zone %s: dnssec = %q: signing is not wired in yet", z.Name, z.DNSSEC)
+		}
+	}
 	for _, s := range cfg.Sites {
 		t.sites = append(t.sites, s.Name)
 	}

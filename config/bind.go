@@ -63,11 +63,7 @@ func (b binder) bindTable(dst reflect.Value, src any, path string, outer *table)
 		return
 	}
 	t := &table{fields: map[string]reflect.Value{}, path: path, outer: outer}
-	for i := range dst.NumField() {
-		if tag := dst.Type().Field(i).Tag.Get("toml"); tag != "" && tag != "-" {
-			t.fields[tag] = dst.Field(i)
-		}
-	}
+	t.take(dst)
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		at := joinPath(path, key)
 		if field, ok := t.fields[key]; ok {
@@ -77,6 +73,18 @@ func (b binder) bindTable(dst reflect.Value, src any, path string, outer *table)
 			if near := Nearest(key, t.names()); near != "" {
 				b.errors.take(joinPath(path, near)) // that it is missing goes without saying
 			}
+		}
+	}
+}
+
+// take adds the fields of a struct, with those of structs embedded in it.
+func (t *table) take(dst reflect.Value) {
+	for i := range dst.NumField() {
+		field := dst.Type().Field(i)
+		if tag := field.Tag.Get("toml"); tag != "" && tag != "-" {
+			t.fields[tag] = dst.Field(i)
+		} else if field.Anonymous {
+			t.take(dst.Field(i))
 		}
 	}
 }

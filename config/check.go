@@ -56,9 +56,7 @@ func (c *Config) checkRooms(r *report) {
 	c.Etcd.Validate(r.in("etcd"))
 	c.Geo.Validate(r.in("geo"))
 	c.API.Validate(r.in("api"))
-	for i, z := range c.Zones {
-		z.Validate(r.in(indexPath("zone", i)))
-	}
+	c.checkListed(r)
 	for _, name := range slices.Sorted(maps.Keys(c.DNSSEC)) {
 		path := joinPath("dnssec", name)
 		if !nameForm.MatchString(name) {

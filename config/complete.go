@@ -18,6 +18,7 @@ func (c *Config) complete(r *report) {
 	c.checkRooms(r)
 	c.completeDefaults(r)
 	c.completePaths(r)
+	c.dropListed()
 	c.addZoneFiles(r)
 	for i := range c.Frontends {
 		if f := &c.Frontends[i]; f.Site == "" {

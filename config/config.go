@@ -1,6 +1,6 @@
 // Package config reads gslb's configuration: a TOML file with what a node is
 // ([node], [dns], [etcd], [api], [[frontend]]) and what the fleet serves
-// ([[zone]], [[zones]], [dnssec.NAME], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
+// ([[zone]], [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
 //
 // It owns the file, its lines and what ties tables together: references by
 // name, duplicates, paths, listens that collide. What a single table may say is
@@ -30,6 +30,7 @@ import (
 	"gslb/geo"
 	"gslb/health/probe"
 	"gslb/store"
+	"gslb/transfer"
 	"gslb/zones"
 )
 
@@ -41,9 +42,12 @@ type Config struct {
 	Etcd      store.Config             `toml:"etcd"`
 	Geo       geo.Config               `toml:"geo"`
 	API       console.Config           `toml:"api"`
-	Zones     []zones.Config           `toml:"zone"` // those of ZoneFiles behind the listed ones
+	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
+	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones
+	Moving    []transfer.ZoneConfig    `toml:"-"`    // those that move between servers
 	ZoneFiles []ZoneFiles              `toml:"zones"`
 	DNSSEC    map[string]dnssec.Config `toml:"dnssec"`
+	TSIG      map[string]transfer.Key  `toml:"tsig"`
 	Sites     []Site                   `toml:"site"`
 	Groups    []Group                  `toml:"group"`
 	Checks    map[string]probe.Config  `toml:"check"`
@@ -53,7 +57,8 @@ type Config struct {
 	// Warnings are what works but is hardly meant, in the order of their lines.
 	Warnings Problems `toml:"-"`
 
-	listed int // how many of Zones have a [[zone]] of their own
+	listed   int          // how many of Zones have a [[zone]] of their own
+	fileless map[int]bool // those of Zones that are read from no master file
 }
 
 // Load reads and checks the file. The error is Problems, with all of them;
@@ -81,6 +86,7 @@ func Parse(name string, data []byte, dir string) (*Config, error) {
 	c := &Config{}
 	if tree := r.decode(text); tree != nil {
 		binder{r}.bind(reflect.ValueOf(c).Elem(), tree, "", nil)
+		c.takeListed()
 		c.complete(r)
 		c.check(r)
 	}

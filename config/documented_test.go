@@ -16,6 +16,9 @@ func tables() map[string][]string {
 	walk = func(typ reflect.Type, header, path string) {
 		for i := range typ.NumField() {
 			tag := typ.Field(i).Tag.Get("toml")
+			if typ.Field(i).Anonymous && tag == "" {
+				walk(typ.Field(i).Type, header, path)
+			}
 			if tag == "" || tag == "-" {
 				continue
 			}

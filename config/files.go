@@ -17,6 +17,10 @@ func (c *Config) completePaths(r *report) {
 	for i := range c.Zones {
 		c.Zones[i].File = r.absolute(c.Zones[i].File)
 	}
+	for name, key := range c.TSIG {
+		key.SecretFile = r.absolute(key.SecretFile)
+		c.TSIG[name] = key
+	}
 	for i := range c.Geo.Databases {
 		c.Geo.Databases[i] = r.absolute(c.Geo.Databases[i])
 	}
@@ -33,10 +37,16 @@ func (c *Config) completePaths(r *report) {
 // them is for the room that reads them.
 func (c *Config) checkFiles(r *report) {
 	for i, z := range c.Zones[:c.listed] {
+		if c.fileless[i] {
+			continue // gslb writes it
+		}
 		r.checkFile(indexPath("zone", i)+".file", "zone file", z.File)
 	}
 	for i, path := range c.Geo.Databases {
 		r.checkFile(indexPath("geo.databases", i), "database", path)
+	}
+	for name, key := range c.TSIG {
+		r.checkFile(joinPath("tsig", name)+".secret_file", "file with the secret", key.SecretFile)
 	}
 	for name, check := range c.Checks {
 		r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA)

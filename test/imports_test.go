@@ -15,7 +15,7 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname
+//	4  dnsserver -> zones steer geo health afxdp dnsname      transfer -> zones dnsname
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store
 //	2  steer -> geo health         health/probe -> health         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname
 //	1  geo -> stamp parallel       dnssec -> dnsname
@@ -35,9 +35,10 @@ var rooms = map[string][]string{
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname"},
+	"transfer":     {"zones", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
-	"config":       {"dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "balancer", "console"},
-	"cmd":          {"dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "balancer", "console", "config", "tools"},
+	"config":       {"dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
+	"cmd":          {"dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 
@@ -52,7 +53,8 @@ var unreachable = map[string][]string{
 	"health":    {"go.etcd.io/", "net", "github.com/miekg/dns"},
 	"steer":     {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
 	"zones":     {"go.etcd.io/", "net/http"},
-	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer"},
+	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer", "gslb/transfer"},
+	"transfer":  {"go.etcd.io/", "net/http", "gslb/dnsserver"},
 	"balancer":  {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
 	"store":     {"github.com/miekg/dns"},
 	"dnssec":    {"go.etcd.io/", "net/http"},

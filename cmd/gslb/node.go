@@ -22,6 +22,7 @@ import (
 	"gslb/health/fleet"
 	"gslb/health/probe"
 	"gslb/store"
+	"gslb/transfer"
 )
 
 // readyGate bounds how long a node that starts waits for the first States
@@ -38,6 +39,7 @@ type node struct {
 	fleet    *fleet.Fleet
 	runner   *probe.Runner
 	dns      *dnsserver.Server  // nil without the role
+	moves    *transfer.Manager  // nil without the role of the DNS server
 	balancer *balancer.Balancer // nil without the role
 	api      *console.Server    // nil when switched off
 	apiLn    net.Listener       // until it serves
@@ -66,7 +68,16 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.places, err = geo.Open(cfg.Geo); err != nil {
 		return nil, err
 	}
-	if n.topo, err = compile(cfg, n.places, nil); err != nil {
+	others := absent(cfg)
+	var moving *transfer.Prepared
+	if cfg.Node.HasRole(config.RoleDNS) {
+		n.moves = transfer.New(filepath.Join(cfg.Node.DataDir, "zones"), n, log)
+		if moving, err = n.moves.Prepare(cfg.Moving, cfg.TSIG); err != nil {
+			return nil, err
+		}
+		others = moving.Beside
+	}
+	if n.topo, err = compile(cfg, n.places, nil, others); err != nil {
 		return nil, err
 	}
 	n.sayPlaces(n.places, n.topo)
@@ -80,7 +91,9 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.dns = dnsserver.New(cfg.DNS, log)
+		n.dns.SetOther(n.moves)
 		n.dns.Swap(n.topo.generation(n.places, nil))
+		n.moves.Commit(moving)
 		if err := n.dns.Listen(ctx); err != nil {
 			return nil, err
 		}
@@ -142,6 +155,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.dns != nil {
 		part("dns", n.dns.Serve)
+		part("transfer", n.moves.Run)
 		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
 	}
 	if n.balancer != nil {

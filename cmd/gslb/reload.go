@@ -11,6 +11,7 @@ import (
 
 	"gslb/config"
 	"gslb/geo"
+	"gslb/transfer"
 )
 
 // watchPlaces looks for replaced databases until ctx ends or it is called again.
@@ -84,13 +85,25 @@ func (n *node) reload(ctx context.Context) error {
 		return err
 	}
 	n.mu.Lock()
-	read, served := n.places, n.topo.db
+	read := n.places
 	n.mu.Unlock()
 	places, err := read.Reopen(cfg.Geo)
 	if err != nil {
 		return err
 	}
-	topo, err := compile(cfg, places, served)
+	others := absent(cfg)
+	var moving *transfer.Prepared
+	if n.moves != nil {
+		if moving, err = n.moves.Prepare(cfg.Moving, cfg.TSIG); err != nil {
+			return err
+		}
+		defer moving.Release()
+		others = moving.Beside
+	}
+	n.mu.Lock()
+	served := n.topo.db // no zone changes from now on
+	n.mu.Unlock()
+	topo, err := compile(cfg, places, served, others)
 	if err != nil {
 		return err
 	}
@@ -115,6 +128,9 @@ func (n *node) reload(ctx context.Context) error {
 		n.dns.Swap(topo.generation(places, n.fleet.States()))
 	}
 	n.mu.Unlock()
+	if n.moves != nil {
+		n.moves.Commit(moving)
+	}
 	n.watchPlaces(ctx)
 	for _, w := range cfg.Warnings {
 		n.log.Warn("configuration: " + w.Error())

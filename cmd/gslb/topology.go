@@ -25,8 +25,8 @@ type topology struct {
 
 // compile reads the zones, but for those of prev (which may be nil) that are
 // still the same, and compiles the policies against the databases. All faults
-// come as one error.
-func compile(cfg *config.Config, places *geo.DB, prev *zones.DB) (*topology, error) {
+// come as one error. others are the zones that do not come from files.
+func compile(cfg *config.Config, places *geo.DB, prev *zones.DB, others beside) (*topology, error) {
 	t := &topology{cfg: cfg}
 	for _, z := range cfg.Zones {
 		if z.DNSSEC != "" {
@@ -52,7 +52,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *zones.DB) (*topology, err
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places); err != nil {
 		return nil, err
 	}
-	if t.db, err = zones.Reload(prev, cfg.Zones, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
+	if t.db, err = zones.ReloadBeside(prev, cfg.Files(), others, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
 		return nil, err
 	}
 	if err := checkTargets(cfg, t.db); err != nil {

@@ -1,0 +1,249 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gslb/dnsname"
+	"gslb/zones"
+)
+
+// Host is who serves the zones: the node.
+type Host interface {
+	// DB is what is served now.
+	DB() *zones.DB
+	// Put serves zones in the place of those of their names, or beside the others,
+	// and no longer serves those in drop. durable is called when it is known that
+	// this can be, and before it is served; if it fails, or it cannot be, all stays
+	// as it was. durable may be nil.
+	Put(put []*zones.Zone, drop []string, durable func() error) error
+	// Default is the site that a steered name chooses for a client of whom nothing
+	// is known; negative: none.
+	Default(s *zones.Steered) int
+}
+
+// ZoneConfig is a zone with how it moves.
+type ZoneConfig struct {
+	Name string // presentation form, lower case
+	File string // the master file, or of a zone with primaries its copy; may be ""
+	Zone
+}
+
+// Manager moves zones. Make it with New, give it zones with Prepare and Commit,
+// then Run it; Respond may be called from its first Commit on.
+type Manager struct {
+	dir  string // that journals are in
+	host Host
+	log  *slog.Logger
+	now  func() time.Time
+
+	state atomic.Pointer[state]
+
+	// edit is held by whoever changes zones, from when it looks at what is served
+	// until what follows is served: updates, transfers, reloads.
+	edit sync.Mutex
+
+	mu  sync.Mutex // guards what follows
+	ctx context.Context
+	run sync.WaitGroup // of what Run started
+	off map[string]context.CancelFunc
+}
+
+// state is what configuration says, compiled: an immutable value.
+type state struct {
+	keys  map[string]*key  // by name, wire form in lower case
+	zones map[string]*zone // by apex, wire form in lower case
+}
+
+// New makes a manager that keeps its journals in a folder.
+func New(dir string, host Host, log *slog.Logger) *Manager {
+	m := &Manager{dir: dir, host: host, log: log, now: time.Now, off: make(map[string]context.CancelFunc)}
+	m.state.Store(&state{})
+	return m
+}
+
+// zone is a zone that moves, over all versions of it.
+type zone struct {
+	m    *Manager
+	name string // presentation form
+	apex []byte // wire form, lower case
+	set  atomic.Pointer[settings]
+
+	versions sync.Mutex // held while served changes
+	served   atomic.Pointer[version]
+
+	round   sync.Mutex         // guards the two that follow
+	stop    context.CancelFunc // of the notifications under way
+	telling uint32             // the serial number that they tell
+
+	count counts
+}
+
+// counts are what happened to a zone since the start.
+type counts struct {
+	out, outFailed, refused atomic.Uint64
+}
+
+// settings are a zone's configuration, compiled.
+type settings struct {
+	ZoneConfig
+	transferTo, notifyFrom []rule
+	notify, primaries      []peer
+}
+
+// Prepared is a configuration that is whole and not yet in force.
+type Prepared struct {
+	m     *Manager
+	state *state
+	sets  map[*zone]*settings
+	held  bool // m.edit
+}
+
+// Prepare compiles the zones and keys of a configuration. Nothing changes before
+// Commit. All faults come as one error. No zone can be changed until Release or
+// Commit.
+func (m *Manager) Prepare(cfgs []ZoneConfig, keys map[string]Key) (*Prepared, error) {
+	p := &Prepared{m: m, state: &state{keys: make(map[string]*key), zones: make(map[string]*zone)}, sets: make(map[*zone]*settings)}
+	var errs []error
+	for name, cfg := range keys {
+		k, err := newKey(name, cfg)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		p.state.keys[string(k.name)] = k
+	}
+	old := m.state.Load()
+	for _, cfg := range cfgs {
+		if !cfg.Moves() {
+			continue
+		}
+		if err := p.add(old, cfg); err != nil {
+			errs = append(errs, fmt.Errorf("zone %s: %w", cfg.Name, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	m.edit.Lock()
+	p.held = true
+	return p, nil
+}
+
+// Release lets zones be changed again, whether p was put in force or not.
+func (p *Prepared) Release() {
+	if p.held {
+		p.held = false
+		p.m.edit.Unlock()
+	}
+}
+
+// Beside gives the zones that are not what their master files say, or have none;
+// read gives those that were read.
+func (p *Prepared) Beside(read func(apex []byte) *zones.Zone) (all []*zones.Zone, err error) {
+	for z, set := range p.sets {
+		if set.HasFile() {
+			continue
+		}
+		a, err := zones.Absent(z.name, set.File)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}
+
+// add takes a zone up, as it is known already or new.
+func (p *Prepared) add(old *state, cfg ZoneConfig) error {
+	wire, err := dnsname.Parse(cfg.Name)
+	if err != nil {
+		return err
+	}
+	set, err := compile(cfg, p.state.keys)
+	if err != nil {
+		return err
+	}
+	apex := lowered(wire)
+	z := old.zones[string(apex)]
+	if z == nil {
+		z = &zone{m: p.m, name: cfg.Name, apex: apex}
+	}
+	p.state.zones[string(apex)] = z
+	p.sets[z] = set
+	return nil
+}
+
+func compile(cfg ZoneConfig, keys map[string]*key) (*settings, error) {
+	s := &settings{ZoneConfig: cfg}
+	var errs [4]error
+	s.transferTo, errs[0] = rules(cfg.TransferTo, keys)
+	s.notifyFrom, errs[1] = rules(cfg.NotifyFrom, keys)
+	s.notify, errs[2] = peersOf(cfg.Notify, keys)
+	s.primaries, errs[3] = peersOf(cfg.Primaries, keys)
+	return s, errors.Join(errs[:]...)
+}
+
+// Commit puts what was prepared in force. The zones must be served already.
+func (m *Manager) Commit(p *Prepared) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for z, set := range p.sets {
+		z.set.Store(set)
+	}
+	m.state.Store(p.state)
+	p.Release()
+	if m.ctx != nil {
+		m.start()
+	}
+}
+
+// Run keeps the zones moving until ctx ends.
+func (m *Manager) Run(ctx context.Context) error {
+	m.mu.Lock()
+	m.ctx = ctx
+	m.start()
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	m.ctx = nil
+	clear(m.off)
+	m.mu.Unlock()
+	m.run.Wait()
+	return nil
+}
+
+// start begins with what the state has and what does not run yet; m.mu is held.
+func (m *Manager) start() {
+	for _, z := range m.state.Load().zones {
+		m.run.Go(z.changed)
+	}
+}
+
+// Changed is to be called when the host serves other zones than before.
+func (m *Manager) Changed() {
+	for _, z := range m.state.Load().zones {
+		z.changed()
+	}
+}
+
+// Moving lists the zones that move, by name.
+func (m *Manager) moving() []*zone {
+	var all []*zone
+	for _, z := range m.state.Load().zones {
+		all = append(all, z)
+	}
+	slices.SortFunc(all, func(a, b *zone) int {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}

@@ -14,6 +14,7 @@ func (c *Config) completePaths(r *report) {
 		c.Node.Keys = filepath.Join(c.Node.DataDir, "keys")
 	}
 	c.Node.Keys = r.absolute(c.Node.Keys)
+	c.DNS.CookieSecretFile = r.absolute(c.DNS.CookieSecretFile)
 	for i := range c.Zones {
 		c.Zones[i].File = r.absolute(c.Zones[i].File)
 	}
@@ -51,6 +52,7 @@ func (c *Config) checkFiles(r *report) {
 	for name, check := range c.Checks {
 		r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA)
 	}
+	r.checkFile("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
 	r.checkFile("etcd.cert", "PEM file", c.Etcd.Cert)
 	r.checkFile("etcd.key", "PEM file", c.Etcd.Key)
 	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)

@@ -32,10 +32,18 @@ type responder struct {
 	seconds *atomic.Uint32 // coarse time, for draws
 	others  bool           // there is an Other
 	handed  bool           // the last message is for it, and has no answer here
+	self
+	protection
+	// encrypted is set where the transport hides all but the length of messages, so
+	// that padding helps (RFC 7830, section 6).
+	encrypted bool
 
-	q   Query
-	res zones.Result
-	enc zones.Encoder
+	q    Query
+	opt  optionState
+	room int        // octets that the answer may have
+	from netip.Addr // the client of a query with a cookie
+	res  zones.Result
+	enc  zones.Encoder
 	// encodes is set where answers that are ready are not to be used, for tests.
 	encodes bool
 
@@ -49,7 +57,6 @@ type responder struct {
 type limits struct {
 	udpSize        int
 	ecs            bool
-	ecsFrom        []netip.Prefix
 	scope4, scope6 uint8
 }
 
@@ -57,77 +64,74 @@ type limits struct {
 // be maxMessage+maxRecordHead. An empty answer means that none is to be sent.
 // tr is nil on the query path.
 func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp bool, out []byte, tr *steer.Trace) []byte {
-	w.scope, w.client = 0, netip.Addr{}
+	w.scope, w.client, w.opt, w.handed = 0, netip.Addr{}, optionState{}, false
 	q := &w.q
-	switch v := q.parse(msg); v {
-	case drop:
-		w.handed = false
+	v := q.parse(msg)
+	if v == drop {
 		w.tally.dropped++
 		return out[:0]
-	case notImplemented:
-		if w.isOther(v) {
-			return w.handOver(out)
-		}
-		return w.reject(msg, out, dns.RcodeNotImplemented)
-	case formErr:
-		return w.reject(msg, out, dns.RcodeFormatError)
-	case badVersion:
-		return w.reject(msg, out, dns.RcodeBadVers)
-	case signed:
-		if w.isOther(v) {
-			return w.handOver(out)
-		}
-		return w.reject(msg, out, dns.RcodeNotAuth)
 	}
-	if !w.limits.ecs || len(w.limits.ecsFrom) > 0 && !contains(w.limits.ecsFrom, src.Addr()) {
+	w.access, w.standing = g.access, believed
+	if w.access != nil {
+		w.standing = w.access.standing(src.Addr())
+	}
+	if q.EDNS.ECS.Present && (!w.limits.ecs || w.standing&believed == 0) {
 		q.EDNS.ECS = ECS{}
 	}
-	out = w.start(msg, out)
-	if q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR {
-		if w.isOther(ask) {
-			return w.handOver(out)
+	if q.EDNS.asks != 0 {
+		v = w.heed(v, src, tcp)
+	}
+	w.room = w.limit(len(msg), tcp)
+	if w.guarded() {
+		if answer, done := w.admit(v, msg, src, tcp, out); done {
+			return answer
 		}
-		return w.finish(out, out, zones.Counts{}, dns.RcodeRefused, false, false, noError)
 	}
-	if q.Type == dns.TypeOPT {
-		return w.finish(out, out, zones.Counts{}, dns.RcodeFormatError, false, false, noError)
+	if v != ask || q.odd() {
+		if w.isOther(v) {
+			w.handed = true
+			return out[:0]
+		}
+		return w.reject(v, msg, out)
 	}
+	out = w.start(msg, out)
 	r := &w.res
 	g.DB.Lookup(&q.Name, q.Type, q.EDNS.DO, r)
-	if r.Outcome != zones.Tailored {
-		if r.Wire.Body != nil && w.fits(len(out), &r.Wire, tcp) {
-			return w.copy(out, &r.Wire, r.Outcome, r.Authoritative, tcp, noError)
+	w.opt.looked = true
+	if w.limiter != nil && !tcp {
+		if answer, done := w.within(w.identity(), msg, src, out); done {
+			return answer
 		}
-		return w.encode(out, tcp, noError)
+	}
+	if r.Outcome != zones.Tailored {
+		ede := noError
+		if r.Outcome == zones.Refused {
+			ede = notAuthoritative
+		}
+		if r.Wire.Body != nil && w.fits(len(out), &r.Wire) {
+			return w.copy(out, &r.Wire, r.Outcome, r.Authoritative, ede)
+		}
+		return w.encode(out, ede)
 	}
 	ede := g.caveat()
 	w.choose(g, src, tr)
-	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire, tcp) {
-		return w.copy(out, &p.wire, p.outcome, true, tcp, ede)
+	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire) {
+		return w.copy(out, &p.wire, p.outcome, true, ede)
 	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
-	return w.encode(out, tcp, ede)
-}
-
-// handOver leaves the message to Other.
-func (w *responder) handOver(out []byte) []byte {
-	w.handed = true
-	return out[:0]
+	return w.encode(out, ede)
 }
 
 // fits tells whether an answer that is ready has room behind a question that
 // ends at a place.
-func (w *responder) fits(at int, wire *zones.Wire, tcp bool) bool {
-	return at+w.res.Size(wire)+w.reserve() <= w.limit(tcp) && !w.encodes
+func (w *responder) fits(at int, wire *zones.Wire) bool {
+	return at+w.res.Size(wire)+w.reserve() <= w.room && !w.encodes
 }
 
 // copy answers with what is ready, behind the question.
-func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authoritative, tcp bool, ede extendedError) []byte {
+func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authoritative bool, ede extendedError) []byte {
 	body, counts := w.res.AppendTo(out, wire)
-	if ede != noError {
-		ede = w.afford(ede, len(body), tcp)
-	}
-	return w.finish(out, body, counts, int(rcodeOf(o)), authoritative, false, ede)
+	return w.finish(out, body, counts, int(rcodeOf(o)), authoritative, false, w.afford(ede, len(body)))
 }
 
 // choose picks the site for the client of the current query, and the scope
@@ -220,25 +224,19 @@ func reserved4(b [4]byte) uint8 {
 	return 0
 }
 
-func contains(list []netip.Prefix, a netip.Addr) bool {
-	a = a.Unmap()
-	for _, p := range list {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
-}
-
-// limit is how many octets the answer may have.
-func (w *responder) limit(tcp bool) int {
-	switch {
-	case tcp:
+// limit is how many octets the answer to a query of so many may have.
+func (w *responder) limit(query int, tcp bool) int {
+	if tcp {
 		return maxMessage
-	case !w.q.EDNS.Present:
-		return minUDPSize
 	}
-	return min(max(int(w.q.EDNS.UDPSize), minUDPSize), w.limits.udpSize)
+	n := minUDPSize
+	if w.q.EDNS.Present {
+		n = min(max(int(w.q.EDNS.UDPSize), minUDPSize), w.limits.udpSize)
+	}
+	if w.amplify > 0 && !w.opt.trusted {
+		n = min(n, w.amplify*query)
+	}
+	return n
 }
 
 // reserve is what the OPT record will take, but for an extended error.
@@ -246,26 +244,26 @@ func (w *responder) reserve() int {
 	if !w.q.EDNS.Present {
 		return 0
 	}
-	return optLen + w.q.EDNS.ECS.size()
+	return optLen + w.q.EDNS.ECS.size() + w.opt.size
 }
 
 // afford leaves an extended error out of a message of size octets that has no
 // room for it: it never causes truncation.
-func (w *responder) afford(ede extendedError, size int, tcp bool) extendedError {
-	if size+w.reserve()+edeLen > w.limit(tcp) {
+func (w *responder) afford(ede extendedError, size int) extendedError {
+	if ede != noError && size+w.reserve()+edeLen > w.room {
 		return noError
 	}
 	return ede
 }
 
 // encode writes the records that the look-up found.
-func (w *responder) encode(out []byte, tcp bool, ede extendedError) []byte {
+func (w *responder) encode(out []byte, ede extendedError) []byte {
 	r := &w.res
-	w.enc.Begin(out, w.q.Name.Wire(), w.limit(tcp)-w.reserve())
+	w.enc.Begin(out, w.q.Name.Wire(), w.room-w.reserve())
 	c, whole := w.enc.Sections(r)
 	// Glue that a referral needs and that does not fit sets TC (RFC 9471, section 3).
 	truncated := !whole || c.Extra < r.Required
-	ede = w.afford(ede, len(w.enc.Buf), tcp)
+	ede = w.afford(ede, len(w.enc.Buf))
 	return w.finish(out, w.enc.Buf, c, int(rcodeOf(r.Outcome)), r.Authoritative, truncated, ede)
 }
 
@@ -294,7 +292,7 @@ func (w *responder) start(msg, out []byte) []byte {
 // in its header (RFC 1035, section 4.1.1). head is the message up to the records.
 func (w *responder) finish(head, out []byte, c zones.Counts, rcode int, authoritative, truncated bool, ede extendedError) []byte {
 	if w.q.EDNS.Present {
-		out = appendOPT(out, &w.q.EDNS, uint16(w.limits.udpSize), uint8(rcode>>4), w.scope, ede)
+		out = w.appendOPT(out, uint8(rcode>>4), ede)
 		c.Additional++
 	}
 	flags := uint16(1<<15) | uint16(w.q.Opcode)<<11 | uint16(rcode&0xf)
@@ -305,11 +303,13 @@ func (w *responder) finish(head, out []byte, c zones.Counts, rcode int, authorit
 		flags |= 1 << 9
 		w.tally.truncated++
 	}
-	if w.q.RD {
-		flags |= 1 << 8
-	}
-	if w.q.CD { // RFC 4035, section 3.1.6
-		flags |= 1 << 4
+	if w.q.Opcode == dns.OpcodeQuery { // of others nobody has said that they have these
+		if w.q.RD {
+			flags |= 1 << 8
+		}
+		if w.q.CD { // RFC 4035, section 3.1.6
+			flags |= 1 << 4
+		}
 	}
 	questions := uint64(0)
 	if len(head) > headerLen {
@@ -327,16 +327,49 @@ func (w *responder) finish(head, out []byte, c zones.Counts, rcode int, authorit
 }
 
 // reject answers a message that is not looked up: with its question and an OPT
-// where it had them and they could be read. A Client Subnet is not echoed.
-func (w *responder) reject(msg, out []byte, rcode int) []byte {
-	w.q.EDNS.ECS = ECS{}
+// where it had them and they could be read. A Client Subnet is echoed only where
+// there was a question to answer.
+func (w *responder) reject(v verdict, msg, out []byte) []byte {
+	if v != ask {
+		w.q.EDNS.ECS = ECS{}
+	}
+	switch v {
+	case ask:
+		return w.odd(msg, out)
+	case ping:
+		return w.refuse(dns.RcodeSuccess, msg, out, noError)
+	case notImplemented:
+		return w.refuse(dns.RcodeNotImplemented, msg, out, notSupported)
+	case badVersion:
+		return w.refuse(dns.RcodeBadVers, msg, out, noError)
+	case signed:
+		return w.refuse(dns.RcodeNotAuth, msg, out, noError)
+	}
+	return w.refuse(dns.RcodeFormatError, msg, out, noError)
+}
+
+// refuse answers with a response code alone, and why.
+func (w *responder) refuse(rcode int, msg, out []byte, ede extendedError) []byte {
 	out = w.start(msg, out)
-	return w.finish(out, out, zones.Counts{}, rcode, false, false, noError)
+	return w.finish(out, out, zones.Counts{}, rcode, false, false, w.afford(ede, len(out)))
+}
+
+// odd answers questions that zones have no answer to: of other classes, for
+// transfers, and for a type that is none.
+func (w *responder) odd(msg, out []byte) []byte {
+	q := &w.q
+	switch {
+	case q.Class == dns.ClassCHAOS:
+		return w.chaos(msg, out)
+	case q.Type == dns.TypeOPT && (q.Class == dns.ClassINET || q.Class == dns.ClassANY):
+		return w.refuse(dns.RcodeFormatError, msg, out, noError)
+	}
+	return w.refuse(dns.RcodeRefused, msg, out, notSupported)
 }
 
 // bare answers with a header alone, for messages that nothing else is to be read from.
 func (w *responder) bare(msg, out []byte, rcode int) []byte {
-	w.q.EDNS = EDNS{}
+	w.q.EDNS, w.opt = EDNS{}, optionState{}
 	w.q.question = nil
-	return w.reject(msg, out, rcode)
+	return w.refuse(rcode, msg, out, noError)
 }

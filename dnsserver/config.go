@@ -35,7 +35,43 @@ type Config struct {
 	ECSMaxV4 int `toml:"ecs_max_v4"`
 	ECSMaxV6 int `toml:"ecs_max_v6"`
 
+	// Version and Identity are told to who asks for version.bind and id.server in
+	// class CHAOS (RFC 4892), Identity by NSID (RFC 5001) too; "": neither.
+	Version  string `toml:"version"`
+	Identity string `toml:"identity"`
+
+	// Cookies are DNS Cookies (RFC 7873): "on", "off", or "required" of clients over
+	// UDP. CookieSecretFile has the secrets of the fleet, see ReadSecrets; "": random.
+	Cookies          string `toml:"cookies"`
+	CookieSecretFile string `toml:"cookie_secret_file"`
+
+	// Allow and Deny are the networks of clients that are served, and that are not;
+	// the longest that holds an address decides. Without Allow all others are served.
+	Allow  []netip.Prefix `toml:"allow"`
+	Deny   []netip.Prefix `toml:"deny"`
+	Denied string         `toml:"denied"` // "refuse" or "drop"
+
+	// RateLimit is how many times in a second a client network is given one answer
+	// over UDP, for each worker; 0: any. RateLimitWindow is how long it may save up,
+	// RateLimitSlip that every so-manieth answer over the limit is sent truncated; 0: none.
+	RateLimit       int            `toml:"rate_limit"`
+	RateLimitWindow time.Duration  `toml:"rate_limit_window"`
+	RateLimitSlip   *int           `toml:"rate_limit_slip"`
+	RateLimitExempt []netip.Prefix `toml:"rate_limit_exempt"`
+
+	// MaxAmplification bounds answers over UDP to clients without a good cookie, by
+	// so many times the octets of the query; 0: not.
+	MaxAmplification *int `toml:"max_amplification"`
+
 	TCPIdle      time.Duration `toml:"tcp_idle"`       // default 10s
 	TCPMax       int           `toml:"tcp_max"`        // connections in all; default 1000
 	TCPMaxClient int           `toml:"tcp_max_client"` // for one client address; default 100
+}
+
+// WithLive gives c with those keys of another that can change while a Server
+// serves: what NewAccess goes by, and CookieSecretFile.
+func (c Config) WithLive(from Config) Config {
+	c.Allow, c.Deny, c.Denied, c.RateLimitExempt, c.ECSFrom = from.Allow, from.Deny, from.Denied, from.RateLimitExempt, from.ECSFrom
+	c.CookieSecretFile = from.CookieSecretFile
+	return c
 }

@@ -20,7 +20,27 @@ type EDNS struct {
 	UDPSize uint16 // octets that the client can take
 	DO      bool   // RFC 3225
 	ECS     ECS
+	Cookie  []byte // the data of the first COOKIE option (RFC 7873), as it came
+
+	asks options // that it has, besides Client Subnet
 }
+
+// options is a set of EDNS options.
+type options uint8
+
+const (
+	askNSID        options = 1 << iota // RFC 5001
+	askExpire                          // RFC 7314
+	askCookie                          // RFC 7873
+	askKeepalive                       // RFC 7828
+	askPadding                         // RFC 7830
+	askZoneVersion                     // RFC 9660
+	badCookie                          // a COOKIE of a length that none has
+	badKeepalive                       // a keepalive with a time, which is the server's to tell
+)
+
+// ednsZoneVersion is the code of the ZONEVERSION option (RFC 9660, section 2).
+const ednsZoneVersion = 19
 
 // ECS is a Client Subnet option (RFC 7871, section 6).
 type ECS struct {
@@ -48,14 +68,45 @@ func (e *EDNS) parse(rr []byte) verdict {
 		if 4+n > len(opts) {
 			return formErr
 		}
-		if code == dns.EDNS0SUBNET {
-			if e.ECS.Present || !e.ECS.parse(opts[4:4+n]) {
+		data := opts[4 : 4+n]
+		switch code {
+		case dns.EDNS0SUBNET:
+			if e.ECS.Present || !e.ECS.parse(data) {
 				return formErr
 			}
+		case dns.EDNS0COOKIE:
+			e.parseCookie(data)
+		case dns.EDNS0NSID: // RFC 5001, section 2.1: whatever is in it
+			e.asks |= askNSID
+		case dns.EDNS0EXPIRE:
+			e.asks |= askExpire
+		case dns.EDNS0TCPKEEPALIVE:
+			e.asks |= askKeepalive
+			if n > 0 {
+				e.asks |= badKeepalive
+			}
+		case dns.EDNS0PADDING:
+			e.asks |= askPadding
+		case ednsZoneVersion: // RFC 9660, section 3.2: whatever is in it
+			e.asks |= askZoneVersion
 		}
 		opts = opts[4+n:]
 	}
 	return ask
+}
+
+// parseCookie reads the data of a COOKIE option: a client cookie alone, or with a
+// server cookie behind it (RFC 7873, section 4). Only the first option counts
+// (section 5.2).
+func (e *EDNS) parseCookie(data []byte) {
+	if e.asks&askCookie != 0 {
+		return
+	}
+	e.asks |= askCookie
+	e.Cookie = data
+	if n := len(data) - clientCookieLen; n != 0 && (n < leastServer || n > mostServer) {
+		e.asks |= badCookie
+	}
 }
 
 // parse reads the data of a Client Subnet option and tells whether it is well
@@ -104,33 +155,4 @@ func (s *ECS) size() int {
 		return 0
 	}
 	return ecsHead + len(s.raw)
-}
-
-// extendedError is an RFC 8914 info-code; negative: none.
-type extendedError int
-
-const (
-	noError     extendedError = -1
-	staleAnswer extendedError = 3
-	notReady    extendedError = 14
-)
-
-// appendOPT adds the OPT record of an answer: RFC 6891, section 6.1.1, and the
-// echo of a Client Subnet with its scope (RFC 7871, section 7.2.1).
-func appendOPT(out []byte, e *EDNS, size uint16, extendedRcode, scope uint8, ede extendedError) []byte {
-	out = append(out, 0, 0, byte(dns.TypeOPT), byte(size>>8), byte(size), extendedRcode, 0, 0, 0, 0, 0)
-	if e.DO {
-		out[len(out)-4] = 0x80
-	}
-	at := len(out)
-	if e.ECS.Present {
-		n := 4 + len(e.ECS.raw)
-		out = append(out, 0, dns.EDNS0SUBNET, byte(n>>8), byte(n), byte(e.ECS.Family>>8), byte(e.ECS.Family), e.ECS.Source, scope)
-		out = append(out, e.ECS.raw...)
-	}
-	if ede != noError {
-		out = append(out, 0, dns.EDNS0EDE, 0, 2, byte(ede>>8), byte(ede))
-	}
-	binary.BigEndian.PutUint16(out[at-2:], uint16(len(out)-at))
-	return out
 }

@@ -30,6 +30,7 @@ type Generation struct {
 	answers  []siteAnswers // by steered name
 	signed   []siteAnswers // the same with the records of DNSSEC; empty for names in zones that are not signed
 	places   *geo.DB       // for explaining only; may be nil
+	access   *Access       // nil: all clients alike
 	declared *geo.Table    // 1 for networks that configuration names
 	sites    int
 	picked   *picks
@@ -40,8 +41,9 @@ type Generation struct {
 type Inputs struct {
 	DB       *zones.DB
 	Policies []Policy // by the index that zones.SteeredConfig.Policy names
-	Sites    int      // how many there are
-	Places   *geo.DB  // may be nil
+	Access   *Access
+	Sites    int     // how many there are
+	Places   *geo.DB // may be nil
 	// Declared are the networks that overrides and rules name. A client subnet
 	// from private address space counts only if one of them holds it.
 	Declared []netip.Prefix
@@ -51,7 +53,7 @@ type Inputs struct {
 // NewGeneration compiles inputs. It is the slow way: seconds at most, beside
 // the serving path.
 func NewGeneration(in Inputs) *Generation {
-	g := &Generation{DB: in.DB, policies: in.Policies, places: in.Places, sites: in.Sites}
+	g := &Generation{DB: in.DB, policies: in.Policies, places: in.Places, access: in.Access, sites: in.Sites}
 	g.declared = geo.Build(nil, in.Declared, func(_ geo.Place, within netip.Prefix) uint32 {
 		if within.IsValid() {
 			return 1

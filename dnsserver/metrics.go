@@ -22,6 +22,9 @@ var (
 	descTailored  = prometheus.NewDesc("gslb_dns_tailored_total", "Answers that a policy chose, by what was special about them.", []string{"kind"}, nil)
 	descPanics    = prometheus.NewDesc("gslb_dns_panics_total", "Queries that made the server panic (answered SERVFAIL).", nil, nil)
 	descSendFail  = prometheus.NewDesc("gslb_dns_send_failures_total", "UDP answers that the system refused to send.", nil, nil)
+	descDenied    = prometheus.NewDesc("gslb_dns_denied_total", "Queries from networks that are denied.", nil, nil)
+	descLimited   = prometheus.NewDesc("gslb_dns_rate_limited_total", "Answers over the rate limit, by what was done: drop, or slip (sent truncated, or with BADCOOKIE).", []string{"action"}, nil)
+	descCookies   = prometheus.NewDesc("gslb_dns_cookies_total", "Queries with a COOKIE: client (without a server cookie), good or bad.", []string{"kind"}, nil)
 	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
 	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
 	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
@@ -37,7 +40,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descTCPOpen, descTCPRefuse, descTCPEvict, descPicked} {
+		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descPicked} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -71,6 +74,12 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descTailored, st.Shed, "shed")
 	count(descPanics, st.Panics)
 	count(descSendFail, st.SendFail)
+	count(descDenied, st.Denied)
+	count(descLimited, st.Limited-st.Slipped, "drop")
+	count(descLimited, st.Slipped, "slip")
+	for kind, n := range st.Cookies {
+		count(descCookies, n, kind)
+	}
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)
 	count(descTCPEvict, st.TCPEvict)

@@ -58,8 +58,10 @@ func (w *responder) isOther(v verdict) bool {
 		return w.q.Opcode == dns.OpcodeNotify || w.q.Opcode == dns.OpcodeUpdate
 	case signed:
 		return true
+	case ask:
+		return (w.q.Type == dns.TypeAXFR || w.q.Type == dns.TypeIXFR) && w.q.Class == dns.ClassINET
 	}
-	return (w.q.Type == dns.TypeAXFR || w.q.Type == dns.TypeIXFR) && w.q.Class == dns.ClassINET
+	return false
 }
 
 // handOver queues a message that came over UDP; reply is to send through its socket.

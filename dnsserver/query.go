@@ -25,6 +25,12 @@ type Query struct {
 	question []byte
 }
 
+// odd tells whether no zone has an answer to the question: it is of another class,
+// for a transfer, or for a type that is none.
+func (q *Query) odd() bool {
+	return q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR || q.Type == dns.TypeOPT
+}
+
 // verdict is what parsing a message came to.
 type verdict uint8
 
@@ -35,18 +41,20 @@ const (
 	notImplemented                // an opcode that is not served
 	badVersion                    // RFC 6891, section 6.1.3
 	signed                        // a TSIG (RFC 8945), whose key is not known here
+	ping                          // no question, but a COOKIE: RFC 7873, section 5.4
 )
 
 // parse reads a message into q. The first line that applies decides:
 //
 //	shorter than a header, or QR set            drop
 //	opcode other than QUERY                     notImplemented
-//	QDCOUNT other than 1                        formErr
+//	QDCOUNT above 1, or 0 without a COOKIE      formErr
 //	name, record or EDNS option malformed       formErr
 //	an OPT outside the additional section       formErr
 //	octets left over                            formErr
 //	EDNS version above 0                        badVersion
 //	a TSIG                                      signed
+//	QDCOUNT 0 with a COOKIE                     ping
 //
 // The rest is read all the same, as far as it goes, since an OPT is answered
 // with one whatever else is wrong (RFC 6891, section 6.1.1).
@@ -63,13 +71,19 @@ func (q *Query) parse(msg []byte) verdict {
 	switch {
 	case q.Opcode != dns.OpcodeQuery:
 		v = notImplemented
-	case questions != 1:
+	case questions > 1:
 		v = formErr
 	}
-	if rest := q.parseSections(msg, questions); v == ask {
+	rest := q.parseSections(msg, questions)
+	switch {
+	case v != ask:
+		return v
+	case questions == 1 || rest != ask:
 		return rest
+	case q.EDNS.asks&askCookie != 0:
+		return ping
 	}
-	return v
+	return formErr
 }
 
 func (q *Query) parseSections(msg []byte, questions uint16) verdict {

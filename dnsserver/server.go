@@ -26,6 +26,12 @@ type Server struct {
 	gen atomic.Pointer[Generation]
 	// seconds is the Unix time, coarse: it only divides draws into periods.
 	seconds atomic.Uint32
+	// millis is a coarse clock of no particular beginning, for rates.
+	millis atomic.Uint32
+	// secrets are those of cookies. They have a pointer of their own, which only
+	// queries with a COOKIE load: they roll without a new generation.
+	secrets atomic.Pointer[Secrets]
+	random  atomic.Bool // nobody has given them
 
 	mu       sync.Mutex // guards counters and the listeners
 	counters []*counters
@@ -48,12 +54,23 @@ func New(cfg Config, log *slog.Logger) *Server {
 		s.counters = append(s.counters, &s.tcp.counters[i])
 	}
 	s.seconds.Store(uint32(time.Now().Unix()))
-	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB)}))
+	s.SetSecrets(nil)
+	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB), Access: NewAccess(s.cfg)}))
 	return s
 }
 
 // Swap makes g the generation that the next query is answered from.
 func (s *Server) Swap(g *Generation) { s.gen.Store(g) }
+
+// SetSecrets puts server secrets of cookies in force; nil: random ones, which no
+// other server knows, and which are made anew each day (RFC 7873, section 7.1).
+func (s *Server) SetSecrets(to *Secrets) {
+	s.random.Store(to == nil)
+	if to == nil {
+		to = randomSecrets(nil)
+	}
+	s.secrets.Store(to)
+}
 
 // Generation is the one that is served now.
 func (s *Server) Generation() *Generation { return s.gen.Load() }
@@ -174,16 +191,25 @@ func (s *Server) keep(ctx context.Context, network string, addr net.Addr, loop f
 	}
 }
 
-// tick keeps the coarse clock.
+// secretLife is how long a random secret makes cookies (RFC 7873, section 7.1).
+const secretLife = 24 * time.Hour
+
+// tick keeps the coarse clocks, and rolls secrets that are random.
 func (s *Server) tick(ctx context.Context) {
 	t := time.NewTicker(200 * time.Millisecond)
 	defer t.Stop()
+	begin, rolled := time.Now(), time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
 			s.seconds.Store(uint32(now.Unix()))
+			s.millis.Store(uint32(now.Sub(begin).Milliseconds()) + 1)
+			if s.random.Load() && now.Sub(rolled) >= secretLife {
+				s.secrets.Store(randomSecrets(s.secrets.Load()))
+				rolled = now
+			}
 		}
 	}
 }
@@ -215,13 +241,21 @@ func (s *Server) newCounters() *counters {
 
 // responder makes one that counts in c.
 func (s *Server) responder(shard int, c *counters) *responder {
-	return &responder{
+	w := &responder{
 		limits: limits{
-			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS, ecsFrom: s.cfg.ECSFrom,
+			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS,
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
 		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil,
+		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle},
+		protection: protection{
+			required: s.cfg.Cookies == cookiesRequired, limiter: newLimiter(s.cfg, &s.millis), amplify: *s.cfg.MaxAmplification,
+		},
 	}
+	if s.cfg.Cookies != cookiesOff {
+		w.secrets = &s.secrets
+	}
+	return w
 }
 
 // answer is respond with a net below it: a query that makes the server panic is

@@ -22,7 +22,11 @@ type counters struct {
 	shed      atomic.Uint64
 	panics    atomic.Uint64
 	sendFail  atomic.Uint64
-	_         [64]byte // keep neighbours off this cache line
+	denied    atomic.Uint64                   // to clients that configuration denies
+	limited   atomic.Uint64                   // answers over the limit, slipped ones too
+	slipped   atomic.Uint64                   // of those, sent truncated or with BADCOOKIE
+	cookies   [len(cookieKinds)]atomic.Uint64 // queries with a COOKIE
+	_         [64]byte                        // keep neighbours off this cache line
 }
 
 // Transports, as counters index them.
@@ -40,6 +44,23 @@ var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6"}
 type tally struct {
 	rcodes                                                       [maxRcode]uint32
 	dropped, truncated, subnet, tailored, failOpen, resort, shed uint32
+	denied, limited, slipped                                     uint32
+	cookies                                                      [len(cookieKinds)]uint32
+}
+
+// cookieKinds are what the COOKIE of a query can be: without a server cookie, with
+// one that is good, or with another.
+var cookieKinds = [...]string{"client", "good", "bad"}
+
+func (t *tally) cookie(good bool, size int) {
+	switch {
+	case good:
+		t.cookies[1]++
+	case size == clientCookieLen:
+		t.cookies[0]++
+	default:
+		t.cookies[2]++
+	}
 }
 
 func (t *tally) answer(rcode int) { t.rcodes[min(uint(rcode), maxRcode-1)]++ }
@@ -70,6 +91,12 @@ func (w *responder) publish() {
 	move(&t.failOpen, &c.failOpen)
 	move(&t.resort, &c.resort)
 	move(&t.shed, &c.shed)
+	move(&t.denied, &c.denied)
+	move(&t.limited, &c.limited)
+	move(&t.slipped, &c.slipped)
+	for i := range t.cookies {
+		move(&t.cookies[i], &c.cookies[i])
+	}
 }
 
 func move(from *uint32, to *atomic.Uint64) {
@@ -122,6 +149,10 @@ type Stats struct {
 	Shed      uint64            `json:"shed"`
 	Panics    uint64            `json:"panics"`
 	SendFail  uint64            `json:"send_failed"`
+	Denied    uint64            `json:"denied"`
+	Limited   uint64            `json:"rate_limited"`
+	Slipped   uint64            `json:"rate_slipped"`
+	Cookies   map[string]uint64 `json:"cookies"` // queries: client good bad
 	TCPOpen   int64             `json:"tcp_open"`
 	TCPRefuse uint64            `json:"tcp_refused"`
 	TCPEvict  uint64            `json:"tcp_evicted"`
@@ -132,7 +163,7 @@ type Stats struct {
 
 // Stats sums up what all goroutines have counted.
 func (s *Server) Stats() Stats {
-	st := Stats{Queries: map[string]uint64{}, Rcodes: map[int]uint64{}, Picked: map[string][]uint64{}}
+	st := Stats{Queries: map[string]uint64{}, Rcodes: map[int]uint64{}, Cookies: map[string]uint64{}, Picked: map[string][]uint64{}}
 	s.mu.Lock()
 	all := s.counters
 	s.mu.Unlock()
@@ -154,6 +185,12 @@ func (s *Server) Stats() Stats {
 		st.Shed += c.shed.Load()
 		st.Panics += c.panics.Load()
 		st.SendFail += c.sendFail.Load()
+		st.Denied += c.denied.Load()
+		st.Limited += c.limited.Load()
+		st.Slipped += c.slipped.Load()
+		for i, kind := range cookieKinds {
+			st.Cookies[kind] += c.cookies[i].Load()
+		}
 	}
 	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()
 	if g := s.gen.Load(); g != nil {

@@ -34,10 +34,21 @@ const (
 	leastBuffer   = 64 << 10 // the largest datagram, or nearly
 	mostBuffer    = 1 << 29
 	mostBusyPoll  = 10 * time.Millisecond
+
+	mostText       = 255 // octets of a character-string (RFC 1035, section 3.3)
+	mostRate       = 1_000_000
+	defaultSlip    = 2
+	mostSlip       = 10
+	defaultWindow  = 2 * time.Second
+	leastWindow    = time.Second
+	mostWindow     = time.Minute
+	defaultAmplify = 30
+	leastAmplify   = 5
+	mostAmplify    = 100
 )
 
 // WithDefaults returns c with the defaults in place of zero values. Workers
-// stays 0 and ECS is set to true.
+// and RateLimit stay 0 and ECS is set to true.
 func (c Config) WithDefaults() Config {
 	if c.MaxUDPSize == 0 {
 		c.MaxUDPSize = defaultUDPSize
@@ -64,6 +75,7 @@ func (c Config) WithDefaults() Config {
 	if c.ECSMaxV6 == 0 {
 		c.ECSMaxV6 = defaultECSMaxV6
 	}
+	c = c.withProtection()
 	if c.TCPIdle == 0 {
 		c.TCPIdle = defaultTCPIdle
 	}
@@ -72,6 +84,25 @@ func (c Config) WithDefaults() Config {
 	}
 	if c.TCPMaxClient == 0 {
 		c.TCPMaxClient = min(defaultTCPMaxClient, c.TCPMax)
+	}
+	return c
+}
+
+func (c Config) withProtection() Config {
+	if c.Cookies == "" {
+		c.Cookies = cookiesOn
+	}
+	if c.Denied == "" {
+		c.Denied = deniedRefuse
+	}
+	if c.RateLimitWindow == 0 {
+		c.RateLimitWindow = defaultWindow
+	}
+	if c.RateLimitSlip == nil {
+		c.RateLimitSlip = new(defaultSlip)
+	}
+	if c.MaxAmplification == nil {
+		c.MaxAmplification = new(defaultAmplify)
 	}
 	return c
 }
@@ -110,11 +141,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	within("max_udp_size", c.MaxUDPSize, leastUDPSize, mostUDPSize)
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
-	for i, p := range c.ECSFrom {
-		if p.IsValid() && p != p.Masked() {
-			bad(fmt.Sprintf("ecs_from[%d]", i), fmt.Sprintf("%q: has bits set beyond its length; the network is %q", p, p.Masked()))
-		}
-	}
+	c.validateProtection(bad, within)
 	if c.TCPIdle < minTCPIdle || c.TCPIdle > maxTCPIdle {
 		bad("tcp_idle", fmt.Sprintf("%v: must be 1s to 1h", c.TCPIdle))
 	}
@@ -123,6 +150,49 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	if c.TCPMaxClient < 1 || c.TCPMaxClient > max(1, c.TCPMax) {
 		bad("tcp_max_client", fmt.Sprintf("%d: must be 1 to tcp_max, %d", c.TCPMaxClient, c.TCPMax))
+	}
+}
+
+func (c Config) validateProtection(bad func(key, msg string), within func(key string, n, low, high int)) {
+	for _, t := range []struct{ key, text string }{{"version", c.Version}, {"identity", c.Identity}} {
+		if len(t.text) > mostText {
+			bad(t.key, fmt.Sprintf("%d octets: must be at most %d", len(t.text), mostText))
+		}
+	}
+	oneOf := func(key, word string, known ...string) {
+		if !slices.Contains(known, word) {
+			bad(key, fmt.Sprintf(`%q: must be one of "%s"`, word, strings.Join(known, `", "`)))
+		}
+	}
+	oneOf("cookies", c.Cookies, cookiesOff, cookiesOn, cookiesRequired)
+	if c.CookieSecretFile != "" && c.Cookies == cookiesOff {
+		bad("cookie_secret_file", `cannot be used with cookies = "off": remove one of them`)
+	}
+	oneOf("denied", c.Denied, deniedRefuse, deniedDrop)
+	within("rate_limit", c.RateLimit, 0, mostRate)
+	within("rate_limit_slip", *c.RateLimitSlip, 0, mostSlip)
+	if c.RateLimitWindow < leastWindow || c.RateLimitWindow > mostWindow {
+		bad("rate_limit_window", fmt.Sprintf("%v: must be 1s to 1m", c.RateLimitWindow))
+	}
+	if n := *c.MaxAmplification; n != 0 && (n < leastAmplify || n > mostAmplify) {
+		bad("max_amplification", fmt.Sprintf("%d: must be %d to %d, or 0 for no bound", n, leastAmplify, mostAmplify))
+	}
+	if c.Allow != nil && len(c.Allow) == 0 {
+		bad("allow", "empty: leave it out to answer all clients, or list those that are to be answered")
+	}
+	for _, l := range []struct {
+		key  string
+		list []netip.Prefix
+	}{{"ecs_from", c.ECSFrom}, {"allow", c.Allow}, {"deny", c.Deny}, {"rate_limit_exempt", c.RateLimitExempt}} {
+		for i, p := range l.list {
+			switch {
+			case !p.IsValid():
+			case p != p.Masked():
+				bad(fmt.Sprintf("%s[%d]", l.key, i), fmt.Sprintf("%q: has bits set beyond its length; the network is %q", p, p.Masked()))
+			case l.key == "deny" && slices.Contains(c.Allow, p):
+				bad(fmt.Sprintf("deny[%d]", i), fmt.Sprintf("%q: stands in allow too", p))
+			}
+		}
 	}
 }
 

@@ -37,6 +37,11 @@ func TestValidate(t *testing.T) {
 		{"few connections", Config{Listen: listen, TCPMax: 10}, ""},
 		{"interfaces", Config{Listen: listen, XDP: []string{"eth0", "enp3s0f1np1"}}, ""},
 		{"no interfaces", Config{Listen: listen, XDP: []string{"", "lo", "eth0", "eth0", "../eth1", "sixteen-letters-"}}, "xdp[0] xdp[1] xdp[3] xdp[4] xdp[5]"},
+		{"protection", Config{Listen: listen, Cookies: "required", CookieSecretFile: "x", Denied: "drop", RateLimit: 1000000, RateLimitSlip: new(0), RateLimitWindow: time.Minute, MaxAmplification: new(0), Version: strings.Repeat("x", 255)}, ""},
+		{"protection out of bounds", Config{Listen: listen, Cookies: "yes", Denied: "reject", RateLimit: -1, RateLimitSlip: new(11), RateLimitWindow: 1, MaxAmplification: new(4), Version: strings.Repeat("x", 256), Identity: strings.Repeat("x", 256)}, "version identity cookies denied rate_limit rate_limit_slip rate_limit_window max_amplification"},
+		{"nobody allowed", Config{Listen: listen, Allow: []netip.Prefix{}}, "allow"},
+		{"allowed and denied", Config{Listen: listen, Allow: prefixes("10.0.0.0/8"), Deny: prefixes("10.0.0.0/16", "10.0.0.0/8")}, "deny[1]"},
+		{"secrets and no cookies", Config{Listen: listen, Cookies: "off", CookieSecretFile: "x"}, "cookie_secret_file"},
 		{"host bits", Config{Listen: listen, ECSFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("10.1.0.0/8")}}, "ecs_from[1]"},
 	}
 	for _, tt := range tests {

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"encoding/binary"
+	"unsafe"
 
 	"github.com/miekg/dns"
 
@@ -87,6 +88,24 @@ func (r *Result) reset() {
 	r.Wire.Body = nil
 	r.Required, r.nsynth, r.hops = 0, 0, 0
 	r.ready, r.sigs, r.nsigs = 0, nil, 0
+}
+
+// Identity is a number that is the same for all questions with the same answer, as
+// far as limits go, and hardly ever for others: that of the RRset, so that all names
+// below a wildcard are one; of the zone, so that all names that do not exist are; of
+// the delegation; and of the steered name, whichever site is chosen. It holds while
+// the DB is served.
+func (r *Result) Identity() uint64 {
+	at := unsafe.Pointer(r.Zone)
+	switch {
+	case r.Outcome == Tailored:
+		at = unsafe.Pointer(r.Steered)
+	case r.Outcome == Answer && len(r.Answer) > 0:
+		at = unsafe.Pointer(unsafe.SliceData(r.Answer[0].Set.Wire))
+	case r.Outcome == Referral:
+		at = unsafe.Pointer(unsafe.SliceData(r.Authority[0].Set.Wire))
+	}
+	return uint64(uintptr(at))<<4 | uint64(r.Outcome)
 }
 
 // wire makes Wire the answer that is an RRset of a node, if that is kept ready.

@@ -1,7 +1,10 @@
 package zones
 
 import (
+	"encoding/binary"
 	"slices"
+
+	"github.com/miekg/dns"
 
 	"gslb/dnsname"
 	"gslb/dnssec"
@@ -58,6 +61,23 @@ func (z *Zone) Apex() []byte {
 		return z.apex
 	}
 	return z.arena.owner(apex)
+}
+
+// Labels is how many labels the zone's name has, the root's not counted.
+func (z *Zone) Labels() uint8 { return z.labels }
+
+// Expire is for how long others may serve a copy of the zone that they cannot
+// renew, in seconds: the EXPIRE of its SOA (RFC 1035, section 3.3.13).
+func (z *Zone) Expire() uint32 {
+	if !z.Loaded() {
+		return 0
+	}
+	soa, _, ok := z.arena.find(apex, dns.TypeSOA)
+	if !ok {
+		return 0
+	}
+	d := soa.first()
+	return binary.BigEndian.Uint32(d[len(d)-8:])
 }
 
 // holds tells whether a name is at or below the apex.

@@ -92,6 +92,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.dns = dnsserver.New(cfg.DNS, log)
 		n.dns.SetOther(n.moves)
+		n.dns.SetSecrets(n.topo.secrets)
 		n.dns.Swap(n.topo.generation(n.places, nil))
 		n.moves.Commit(moving)
 		if err := n.dns.Listen(ctx); err != nil {

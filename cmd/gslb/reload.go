@@ -123,8 +123,12 @@ func (n *node) reload(ctx context.Context) error {
 	fc := fleetConfig(cfg)
 	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
 	n.mu.Lock()
+	random := n.topo.secrets == nil
 	n.topo, n.places = topo, places
 	if n.dns != nil {
+		if !random || topo.secrets != nil { // random ones go on being good
+			n.dns.SetSecrets(topo.secrets)
+		}
 		n.dns.Swap(topo.generation(places, n.fleet.States()))
 	}
 	n.mu.Unlock()
@@ -148,10 +152,11 @@ func (n *node) reload(ctx context.Context) error {
 // the status, and gives cfg the values that go on being in force.
 func (n *node) keepBound(cfg *config.Config) {
 	inForce := n.topo.cfg
+	bound := inForce.DNS.WithLive(cfg.DNS)
 	for _, part := range []struct {
 		name     string
 		was, now any
-	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", inForce.DNS, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}} {
+	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}} {
 		text := ""
 		if !reflect.DeepEqual(part.was, part.now) {
 			text = part.name + " has changed: takes effect after a restart"
@@ -159,5 +164,5 @@ func (n *node) keepBound(cfg *config.Config) {
 		}
 		n.fault("restart "+part.name, text)
 	}
-	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API = inForce.Node, inForce.DNS, inForce.Etcd, inForce.API
+	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API = inForce.Node, bound, inForce.Etcd, inForce.API
 }

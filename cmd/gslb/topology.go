@@ -21,6 +21,7 @@ type topology struct {
 	policies []dnsserver.Policy // distinct ones
 	sources  []steer.Policy     // as configured, of each in policies
 	sites    []string
+	secrets  *dnsserver.Secrets // of cookies; nil: random ones
 }
 
 // compile reads the zones, but for those of prev (which may be nil) that are
@@ -57,6 +58,11 @@ func compile(cfg *config.Config, places *geo.DB, prev *zones.DB, others beside) 
 	}
 	if err := checkTargets(cfg, t.db); err != nil {
 		return nil, err
+	}
+	if path := cfg.DNS.CookieSecretFile; path != "" {
+		if t.secrets, err = dnsserver.ReadSecrets(path); err != nil {
+			return nil, err
+		}
 	}
 	return t, nil
 }
@@ -155,5 +161,6 @@ func (t *topology) declared() []netip.Prefix {
 func (t *topology) generation(places *geo.DB, states *health.States) *dnsserver.Generation {
 	return dnsserver.NewGeneration(dnsserver.Inputs{
 		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
+		Access: dnsserver.NewAccess(t.cfg.DNS),
 	})
 }

@@ -22,12 +22,12 @@ type Spec struct {
 	// of the longest of Cuts that contains it, the zero Prefix if none does. It is called
 	// once for each distinct combination of what every source says and all Specs'
 	// cuts, and a family, not for each network; in an order that depends on the databases and Specs alone.
-	// Calls never overlap, but those of other Specs can. A number is less than 2^31.
+	// Calls never overlap, but those of other Specs can. A number is less than 2^26.
 	Cohort func(p Place, within netip.Prefix) uint32
 }
 
 // MaxTableBytes bounds the memory of a Table. One of City and ASN databases, joined, as
-// finely as they go, takes less than a tenth of it.
+// finely as they go, takes less than a twentieth of it.
 const MaxTableBytes = 1 << 30
 
 // BuildAll makes a Table for each Spec. It walks everything that db says, joined, once
@@ -38,7 +38,7 @@ const MaxTableBytes = 1 << 30
 func BuildAll(db *DB, specs []Spec) ([]*Table, error) { return buildAll(db, specs, MaxTableBytes) }
 
 // Build makes a single Table, of any size. See Spec for cohort, which is called from this
-// goroutine. It panics if cohort returns a number of 2^31 or more.
+// goroutine. It panics if cohort returns a number of 2^26 or more.
 func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix) uint32) *Table {
 	tables, err := buildAll(db, []Spec{{Cuts: cuts, Cohort: cohort}}, math.MaxInt)
 	if err != nil {
@@ -150,7 +150,7 @@ func (j *joint) ownCuts(own []netip.Prefix) []netip.Prefix {
 }
 
 // table lays out a family with these numbers in the place of the tuples.
-func (t *tupled) table(numbers []uint32, v4 bool, limit int) (*lines, error) {
+func (t *tupled) table(numbers []uint32, v4 bool, limit int) (*trie, error) {
 	var merged stream
 	for r, i := t.reader(), 1; ; i++ {
 		r.next()

@@ -14,9 +14,9 @@
 // value, neighbours with the same value merged as far as they go, written down
 // in address order in a few bytes each.
 //
-//	file -> two walks -> stream of places ┐                              ┌> numbers -> lines ┐
-//	file -> two walks -> stream of places ┼ sweep -> stream of tuples ───┼> numbers -> lines ┼ Tables
-//	overrides ---------> stream           │          (Places and cuts)   └> numbers -> lines ┘
+//	file -> two walks -> stream of places ┐                              ┌> numbers -> trie ┐
+//	file -> two walks -> stream of places ┼ sweep -> stream of tuples ───┼> numbers -> trie ┼ Tables
+//	overrides ---------> stream           │          (Places and cuts)   └> numbers -> trie ┘
 //	cuts --------------> stream           ┘
 //
 // A sweep runs over several streams in step and sees each piece in which all
@@ -25,7 +25,7 @@
 // in address order, siblings of equal value merge as they come, so that the result
 // is the least partition there is, without a tree in memory.
 //
-// A Table's own form is another, made for look-ups: lines. See there, and docs/cohorts.md for
+// A Table's own form is another, made for look-ups: a trie. See there, and docs/cohorts.md for
 // what it was measured against.
 //
 // # Invariants

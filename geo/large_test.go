@@ -1,7 +1,6 @@
 package geo
 
 import (
-	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -56,44 +55,6 @@ func TestLargeDatabases(t *testing.T) {
 				t.Fatalf("%s: %d with %d bits; look-up says %+v in %s", a, value, bits, p, within)
 			}
 		}
-	}
-}
-
-// How many cache lines a look-up reads: an IPv4 one of a random /24, two nearly always.
-func TestLinesRead(t *testing.T) {
-	db := mustOpen(t, Config{Databases: large(t)})
-	table := Build(db, nil, byCountry())
-	random := rand.New(rand.NewPCG(1, 2))
-	const n = 100000
-	var read4, read6 int
-	for range n {
-		read4 += linesRead(&table.v4, key4(random.Uint32()&^0xff))
-		read6 += linesRead(&table.v6, keyOf(randomAddr6(random)))
-	}
-	t.Logf("IPv4 %.3f, IPv6 %.3f", float64(read4)/n, float64(read6)/n)
-	if read4 > 2.1*n || read6 > 4*n {
-		t.Errorf("cache lines read for a look-up: IPv4 %.3f, want 2.1 at most; IPv6 %.3f, want 4 at most", float64(read4)/n, float64(read6)/n)
-	}
-}
-
-// linesRead follows find.
-func linesRead(t *lines, k key) (n int) {
-	at := t.bits
-	for e := t.index[k.hi>>(64-at)]; ; n++ {
-		if e.value < leads {
-			return n + 1
-		}
-		rest, stride := k.from(at), uint8(e.value>>strideShift&31)
-		i := e.value&baseMask + uint32(rest>>1>>(63-stride))
-		at += stride
-		if e.value&toIndex != 0 {
-			e = t.index[i]
-			continue
-		}
-		l := &t.lines[i]
-		x := l.search(rest << stride >> (64 - lineBits))
-		at = uint8(l.bound(widthAt)) + lineBits + 1 - uint8(bits.Len16(l.bound(x+1)-l.bound(x)))
-		e = entry{l.values[x], at}
 	}
 }
 

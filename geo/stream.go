@@ -31,6 +31,7 @@ func (r run) last() key { return r.start.last(r.bits) }
 type stream struct {
 	chunks []chunk
 	leaves int
+	most   uint32 // value
 	merger merger
 }
 
@@ -71,6 +72,7 @@ func (s *stream) write(r run) {
 	c := &s.chunks[n-1]
 	c.data = binary.AppendUvarint(append(c.data, width), uint64(r.value))
 	s.leaves++
+	s.most = max(s.most, r.value)
 }
 
 // find returns the leaf that holds k. It reads a chunk: microseconds.

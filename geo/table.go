@@ -9,7 +9,7 @@ import (
 // Table maps every address to a number, for look-ups that are fast. It never
 // changes. The zero Table maps everything to 0.
 type Table struct {
-	v4, v6    lines
+	v4, v6    trie
 	buildTime time.Duration
 }
 
@@ -49,7 +49,7 @@ func (t *Table) Stats() TableStats {
 	return TableStats{Leaves4: t.v4.leaves, Leaves6: t.v6.leaves, Bytes: t.v4.bytes() + t.v6.bytes(), BuildTime: t.buildTime}
 }
 
-func (t *Table) family(v4 bool) *lines {
+func (t *Table) family(v4 bool) *trie {
 	if v4 {
 		return &t.v4
 	}

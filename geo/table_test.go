@@ -44,12 +44,12 @@ func (s *stream) findLeaf(k key) leaf { return s.find(k) }
 func (s *stream) count() int          { return s.leaves }
 
 // family6 are lines of IPv6 addresses, in which the holes are as wide as they are.
-type family6 struct{ *lines }
+type family6 struct{ *trie }
 
-func (t *lines) runs() []run  { return runsOf(t.findLeaf) }
+func (t *trie) runs() []run   { return runsOf(t.findLeaf) }
 func (t family6) runs() []run { return runsOf(t.findLeaf) }
-func (t *lines) count() int   { return t.leaves }
-func (t *lines) findLeaf(k key) (lf leaf) {
+func (t *trie) count() int    { return t.leaves }
+func (t *trie) findLeaf(k key) (lf leaf) {
 	lf.value, lf.bits = t.find(k)
 	return lf
 }
@@ -57,7 +57,7 @@ func (t *lines) findLeaf(k key) (lf leaf) {
 var knownHoles = holes()
 
 func (t family6) findLeaf(k key) leaf {
-	lf := t.lines.findLeaf(k)
+	lf := t.trie.findLeaf(k)
 	lf.hole = knownHoles.v6.find(k).hole
 	return lf
 }

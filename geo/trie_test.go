@@ -10,7 +10,7 @@ import (
 )
 
 // crowd returns many networks, some of them in crowds within few others, so that
-// lines overflow, strides differ and index entries are divided again.
+// subtrees are deep, and some are equal.
 func crowd(random *rand.Rand, n int, v4 bool) []netip.Prefix {
 	width := 128
 	if v4 {
@@ -36,17 +36,18 @@ func crowd(random *rand.Rand, n int, v4 bool) []netip.Prefix {
 	return list
 }
 
-// Lines say of every leaf's first and last address what the stream says that they
-// were made of, its width too, and cover the whole family.
-func TestLinesAgreeWithStream(t *testing.T) {
+// A trie says of every leaf's first and last address what the stream says that it
+// was made of, its width too, and covers the whole family; whatever octets its values need.
+func TestTrieAgreesWithStream(t *testing.T) {
 	for seed := range uint64(8) {
+		values := []uint32{5, 5000, 1 << 20, maxNumber + 1}[seed%4]
 		for _, v4 := range []bool{true, false} {
 			random := rand.New(rand.NewPCG(seed, 9))
 			var networks []valued
 			cuts := crowd(random, 1+random.IntN(1<<random.IntN(13)), v4)
 			slices.SortFunc(cuts, netip.Prefix.Compare)
 			for _, c := range slices.Compact(cuts) {
-				networks = append(networks, valued{c, leaf{value: random.Uint32N(5)}})
+				networks = append(networks, valued{c, leaf{value: random.Uint32N(values)}})
 			}
 			p := nested(networks).family(v4)
 			checkPartition(t, p)
@@ -55,17 +56,75 @@ func TestLinesAgreeWithStream(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, want := l.runs(), p.runs(); !slices.Equal(got, want) {
-				t.Fatalf("seed %d, IPv4 %v: %d leaves in lines, %d in the stream, or others", seed, v4, len(got), len(want))
+				t.Fatalf("seed %d, IPv4 %v: %d leaves in the trie, %d in the stream, or others", seed, v4, len(got), len(want))
 			}
 			for _, r := range p.runs() {
 				if got := l.findLeaf(r.last()); got != r.leaf {
-					t.Fatalf("seed %d: %+v: lines say %+v of its end", seed, r, got)
+					t.Fatalf("seed %d: %+v: the trie says %+v of its end", seed, r, got)
 				}
 			}
 			if per := float64(l.bytes()) / float64(p.leaves); p.leaves > 1000 && per > 100 {
 				t.Errorf("seed %d: %.0f bytes for each of %d leaves", seed, per, p.leaves)
 			}
 		}
+	}
+}
+
+// An IPv6 network with many leaves is divided by a second step of entries, and its
+// neighbours with few are not.
+func TestTrieOfDenseNetworks(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 9))
+	networks := map[netip.Prefix]uint32{}
+	for i := range 3 * furtherLeaves {
+		first := []uint64{0x2a00, 0x2a02, 0xffff}[i%3]
+		if i%3 == 1 && i > 100 {
+			continue
+		}
+		bits := 17 + random.IntN(112)
+		p, _ := key{first<<48 | random.Uint64()>>16, random.Uint64()}.addr(false).Prefix(bits)
+		networks[p] = random.Uint32N(1000)
+	}
+	var list []valued
+	for p, v := range networks {
+		list = append(list, valued{p, leaf{value: v}})
+	}
+	p := nested(list).family(false)
+	l, err := lay(p, false, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPartition(t, l)
+	if !slices.Equal(l.runs(), p.runs()) {
+		t.Fatal("the trie says otherwise than the stream")
+	}
+	var more []int
+	for i, e := range l.direct[:1<<l.bits] {
+		if e&(leads|further) == leads|further {
+			more = append(more, i)
+		}
+	}
+	if want := []int{0x2a00, 0xffff}; l.bits != directBits || !slices.Equal(more, want) {
+		t.Errorf("of %d bits, %x have a second step, want %x", l.bits, more, want)
+	}
+}
+
+// Networks that are divided alike, at the same place within a step, take no memory each.
+func TestTrieKeepsEqualSubtreesOnce(t *testing.T) {
+	octets := func(n int) int {
+		var list []valued
+		for i := range n {
+			for _, inner := range []uint32{0x00, 0x3f, 0x80} {
+				list = append(list, valued{netip.PrefixFrom(addr4(uint32(i)<<16|inner<<4|7), 32), leaf{value: 1 + inner}})
+			}
+		}
+		l, err := lay(nested(list).family(true), true, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(l.nodes)
+	}
+	if a, b := octets(20000), octets(40000); a != b || a > 1000 {
+		t.Errorf("%d octets for 20000 networks, %d for 40000", a, b)
 	}
 }
 
@@ -128,8 +187,8 @@ func TestBuildAllRefuses(t *testing.T) {
 		strings.Contains(err.Error(), "small") {
 		t.Errorf("error %v", err)
 	}
-	_, err = BuildAll(nil, []Spec{{Name: "www", Cohort: func(Place, netip.Prefix) uint32 { return 1 << 31 }}})
-	if err == nil || !strings.Contains(err.Error(), "www: number 2147483648: must be at most 2147483647") {
+	_, err = BuildAll(nil, []Spec{{Name: "www", Cohort: func(Place, netip.Prefix) uint32 { return 1 << 26 }}})
+	if err == nil || !strings.Contains(err.Error(), "www: number 67108864: must be at most 67108863") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -339,7 +339,7 @@ func (w *responder) reject(v verdict, msg, out []byte) []byte {
 	case ping:
 		return w.refuse(dns.RcodeSuccess, msg, out, noError)
 	case notImplemented:
-		return w.refuse(dns.RcodeNotImplemented, msg, out, notSupported)
+		return w.refuse(dns.RcodeNotImplemented, msg, out, noError)
 	case badVersion:
 		return w.refuse(dns.RcodeBadVers, msg, out, noError)
 	case signed:

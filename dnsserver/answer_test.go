@@ -477,16 +477,33 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 	}
 }
 
+// A query that hits a bug is answered SERVFAIL and counted, over each transport, and
+// the next one is answered as ever.
 func TestPanicIsServfail(t *testing.T) {
 	s, w := server(t, nil)
-	g := *s.Generation()
-	g.live = nil // as a bug would
-	s.Swap(&g)
-	if got := brief(answer(t, s, w, query(t, "www.abc.com.", dns.TypeA), false)); got != "SERVFAIL" {
-		t.Errorf("got %s", got)
-	}
-	if n := s.Stats().Panics; n != 1 {
-		t.Errorf("%d panics counted", n)
+	good := s.Generation()
+	bug := *good
+	bug.live = nil // as a bug would
+	x := &xdpQueue{s: s, w: s.responder(1, s.newCounters()), out: make([]byte, 0, maxMessage+maxRecordHead)}
+	msg := query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24"), cookieOption([]byte("client01")))
+	for n, ask := range []func() []byte{
+		func() []byte { return s.answer(w, msg, source, false, make([]byte, 0, maxMessage+maxRecordHead)) },
+		func() []byte { return s.answer(w, msg, source, true, make([]byte, 0, maxMessage+maxRecordHead)) },
+		func() []byte { return x.Answer(msg, source, 1452) },
+	} {
+		for _, c := range []struct {
+			g     *Generation
+			rcode int
+		}{{&bug, dns.RcodeServerFailure}, {good, dns.RcodeSuccess}} {
+			s.Swap(c.g)
+			m := new(dns.Msg)
+			if err := m.Unpack(ask()); err != nil || m.Rcode != c.rcode {
+				t.Errorf("transport %d: %v, %v", n, err, brief(m))
+			}
+		}
+		if got := s.Stats().Panics; got != uint64(n+1) {
+			t.Errorf("%d panics counted after %d", got, n+1)
+		}
 	}
 }
 

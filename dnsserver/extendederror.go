@@ -11,5 +11,5 @@ const (
 	notReady         extendedError = 14 // nothing is known of the sites yet
 	prohibited       extendedError = 18 // this client is not served
 	notAuthoritative extendedError = 20 // no zone served here holds the name
-	notSupported     extendedError = 21 // an opcode, class or type that is not served
+	notSupported     extendedError = 21 // a class or type that is not served
 )

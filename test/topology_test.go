@@ -39,6 +39,7 @@ type topology struct {
 	rise, fall        int
 	capacity          float64  // of a web server, in connections
 	extra             string   // more configuration of the DNS node
+	keys              string   // more keys of its [dns], a line each
 	zone              string   // path of abc.com's master file
 	prefix            []string // words before each command, such as those of a namespace
 }
@@ -182,7 +183,7 @@ func (tp *topology) writeDNSNode() string {
 	if tp.outside {
 		etcd = fmt.Sprintf("endpoints = [\"http://%s\"]\n", tp.etcd)
 	}
-	text := nodeConfiguration("ns1", `["dns", "checker"]`, etcd, tp.api) + fmt.Sprintf("[dns]\nlisten = [%q]\n\n", tp.dns)
+	text := nodeConfiguration("ns1", `["dns", "checker"]`, etcd, tp.api) + fmt.Sprintf("[dns]\nlisten = [%q]\n%s\n", tp.dns, tp.keys)
 	return write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()+tp.extra)
 }
 

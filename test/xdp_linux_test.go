@@ -65,10 +65,7 @@ func within(t testing.TB, words []string, f func() error) error {
 // it does.
 func (tp *topology) startXDPNode() *node {
 	tp.t.Helper()
-	tp.dns, tp.api = wireNode4+":53", "127.0.0.1:8053"
-	text := nodeConfiguration("ns1", `["dns", "checker"]`, "embedded = true\nlisten = \"127.0.0.1:2379\"\npeer_listen = \"127.0.0.1:2380\"\n", tp.api)
-	text += "[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nxdp = [\"eth0\"]\n\n"
-	n := tp.startNode("ns1", write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()), tp.dns, tp.api)
+	n := tp.beginXDPNode()
 	until(tp.t, 30*time.Second, func() error {
 		log := n.log.String()
 		switch {
@@ -82,6 +79,15 @@ func (tp *topology) startXDPNode() *node {
 		return errors.New("AF_XDP is not there yet")
 	})
 	return n
+}
+
+// beginXDPNode starts a node that is to take queries from the wire.
+func (tp *topology) beginXDPNode() *node {
+	tp.t.Helper()
+	tp.dns, tp.api = wireNode4+":53", "127.0.0.1:8053"
+	text := nodeConfiguration("ns1", `["dns", "checker"]`, "embedded = true\nlisten = \"127.0.0.1:2379\"\npeer_listen = \"127.0.0.1:2380\"\n", tp.api)
+	text += "[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nxdp = [\"eth0\"]\n\n"
+	return tp.startNode("ns1", write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()), tp.dns, tp.api)
 }
 
 // taken is how many frames AF_XDP took from the wire.
@@ -174,6 +180,13 @@ func TestXDP(t *testing.T) {
 			}
 		}
 		same(server, ordinary, new(dns.Msg).SetQuestion("MAIL.abc.com.", dns.TypeA)) // without EDNS
+		for _, padding := range []int{0, 400, 900, 1300} {                           // queries of more than 512 octets too (RFC 7830)
+			m := question("www.abc.com.", dns.TypeA, clientKT)
+			opt := m.IsEdns0()
+			opt.Option = append(opt.Option, &dns.EDNS0_PADDING{Padding: make([]byte, padding)})
+			same(server, ordinary, m)
+			asked++
+		}
 		asked++
 	}
 	if got := w.taken(t, n); got != asked {
@@ -251,4 +264,32 @@ func TestXDP(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// Without the rights that AF_XDP needs the ordinary sockets serve, and log and
+// status tell which rights those are.
+func TestXDPWithoutRights(t *testing.T) {
+	needTool(t, "dig", "setpriv")
+	w := newWire(t)
+	tp := newTopology(t)
+	tp.prefix = append(append([]string{}, w.node...), "setpriv", "--bounding-set", "-all,+net_bind_service")
+	n := tp.beginXDPNode()
+	const want = "it needs CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW"
+	until(t, 30*time.Second, func() error {
+		argv := append(append([]string{}, w.node...), binary(t), "status", "-api", n.api)
+		text := run(t, time.Minute, argv...).out // it is not there at first
+		if !strings.Contains(text, "AF_XDP on eth0: ") || !strings.Contains(text, want) || !strings.Contains(text, "the ordinary sockets take all queries") {
+			return fmt.Errorf("status does not tell of it:\n%s", text)
+		}
+		if !strings.Contains(n.log.String(), want) {
+			return fmt.Errorf("the log does not tell of it:\n%s", n.log.String())
+		}
+		return nil
+	})
+	for _, server := range []string{wireNode4, wireNode6} {
+		argv := append(append([]string{}, w.peer...), "dig", "@"+server, "+short", "+norecurse", "+time=3", "+tries=2", "mail.abc.com", "A")
+		if got := strings.TrimSpace(must(t, argv...)); got == "" {
+			t.Errorf("%s does not answer", server)
+		}
+	}
 }

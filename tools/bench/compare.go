@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -39,11 +38,8 @@ func compare(ctx context.Context, o *options, dir string, progress io.Writer) (p
 	if err != nil {
 		return "", nil, err
 	}
-	if c.contestants, c.missing, err = contestants(ctx, o, dir); err != nil {
+	if c.contestants, c.missing, err = contestants(ctx, o, dir, progress); err != nil {
 		return "", nil, err
-	}
-	if len(c.missing) > 0 {
-		fmt.Fprintf(progress, "not installed: %s\n", strings.Join(c.missing, ", "))
 	}
 	for number := range o.Repeat {
 		if err := c.repeat(ctx, &repetition{number, map[*contestant]*server{}, d, dir}, progress); err != nil {

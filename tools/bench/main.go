@@ -43,7 +43,7 @@ func init() { runtime.LockOSThread() }
 
 // command is one of the benchmarks, with the defaults of its flags.
 type command struct {
-	name, about        string
+	name, about, takes string
 	servers, workloads []string
 	seconds            float64
 	repeat, rounds     int
@@ -58,11 +58,11 @@ var commands []command
 
 func init() { // refers to what refers to it
 	commands = []command{
-		{"dns", "gslb beside other servers", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
-		{"scale", "one core and two", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
-		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
-		{"zones", "a zone of many names, or many zones", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
-		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
+		{"dns", "gslb beside other servers", "10 minutes", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
+		{"scale", "one core and two", "2 minutes", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
+		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", "2 minutes", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
+		{"zones", "a zone of many names, or many zones", "4 minutes", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
+		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair; needs root", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
 	}
 }
 

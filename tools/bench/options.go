@@ -44,12 +44,13 @@ func (o *options) pressure() pressure { return pressure{cpu: o.LoadCPU, length: 
 // parseOptions reads the command line: the name of the benchmark and its flags.
 func parseOptions(args []string, out io.Writer) (options, error) {
 	var o options
-	if len(args) == 0 || commandNamed(args[0]) == nil {
-		if len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
-			for _, c := range commands {
-				fmt.Fprintf(out, "bench %s: %s\n", c.name, c.about)
-			}
-			fmt.Fprintln(out, "bench NAME -h lists the flags of each, such as -servers.")
+	if len(args) == 0 {
+		args = []string{commands[0].name}
+		fmt.Fprintf(out, "bench %s: %s; -h tells of others\n", commands[0].name, commands[0].about)
+	}
+	if commandNamed(args[0]) == nil {
+		if slices.Contains([]string{"-h", "-help", "--help"}, args[0]) {
+			o.help(out)
 			return o, flag.ErrHelp
 		}
 		return o, fmt.Errorf("the first argument must be the benchmark's name: %s", strings.Join(commandNames(), ", "))
@@ -81,6 +82,27 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	o.Servers, err1 = subset("-servers", *servers, peerNames())
 	o.Workloads, err2 = subset("-workloads", *load, workloadNames())
 	return o, errors.Join(err1, err2, o.checkRanges())
+}
+
+// help tells what there is to measure, and which servers are here.
+func (o *options) help(out io.Writer) {
+	fmt.Fprintln(out, "Measures gslb, and compares it with the DNS servers that are installed here. What is not installed is left out.\n\nbenchmarks:")
+	for _, c := range commands {
+		fmt.Fprintf(out, "  go run ./tools/bench %-8s %s (takes about %s)\n", c.name, c.about, c.takes)
+	}
+	fmt.Fprintf(out, "\nWithout a name it is %s. NAME -h lists the flags of each, such as -servers. Each writes its part of a page, -out.\n\nservers:\n", commands[0].name)
+	for i := range peers {
+		p := &peers[i]
+		state := "is there"
+		if p.name == gslb.name {
+			state = "is built from this source"
+		} else if path, ok := findBinary(p.binary); ok {
+			state += ": " + path
+		} else {
+			state = "is missing; " + p.origin
+		}
+		fmt.Fprintf(out, "  %-11s %s\n", p.name, state)
+	}
 }
 
 // subset splits a list of names that must all be known.

@@ -9,7 +9,6 @@ import (
 
 func TestOptionErrors(t *testing.T) {
 	for _, test := range []struct{ args, want string }{
-		{"", "the first argument must be"},
 		{"http", "the first argument must be"},
 		{"dns x", `unexpected argument "x"`},
 		{"dns -servers gslb,bnd", `-servers "bnd": must be of gslb, gdnsd`},
@@ -38,6 +37,21 @@ func TestHelp(t *testing.T) {
 		var out strings.Builder
 		if code := run(context.Background(), strings.Fields(args), &out); code != 0 || !strings.Contains(out.String(), "-servers") {
 			t.Errorf("%q: exit code %d and %q", args, code, out.String())
+		}
+	}
+}
+
+// Without arguments the servers are compared; help names those that are missing.
+func TestWithoutArguments(t *testing.T) {
+	var out strings.Builder
+	if o, err := parseOptions(nil, &out); err != nil || o.Command != "dns" || o.commandLine() != "go run ./tools/bench dns" {
+		t.Errorf("%+v, %v", o, err)
+	}
+	t.Setenv("PATH", t.TempDir())
+	new(options).help(&out)
+	for _, want := range []string{"go run ./tools/bench zones", "gslb        is built", "coredns     is missing; a release"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is missing in\n%s", want, out.String())
 		}
 	}
 }

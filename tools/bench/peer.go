@@ -15,6 +15,7 @@ import (
 type peer struct {
 	name    string // on the command line
 	title   string // on the page
+	origin  string // where whoever misses it finds it
 	binary  string // looked up in PATH, /usr/sbin and /usr/local/sbin
 	version []string
 	number  *regexp.Regexp // finds the version in what binary prints with the arguments version

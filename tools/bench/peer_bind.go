@@ -12,7 +12,7 @@ var bindVersion = regexp.MustCompile(`BIND (\d+\.\d+\.\d+)`)
 // BIND takes no client subnet; by source address it steers with views, which
 // every query then pays for: bindViews.
 var bind = peer{
-	name: "bind", title: "BIND", binary: "named",
+	name: "bind", origin: "Debian: apt-get install bind9", title: "BIND", binary: "named",
 	version: []string{"-v"}, number: bindVersion,
 	can: abilities{static: true, signed: true},
 	configure: func(s *setup) ([]string, error) {
@@ -22,7 +22,7 @@ var bind = peer{
 
 // bindViews has a view for each site, matched by country.
 var bindViews = peer{
-	name: "bind-views", title: "BIND views", binary: "named",
+	name: "bind-views", origin: "Debian: apt-get install bind9", title: "BIND views", binary: "named",
 	version: []string{"-v"}, number: bindVersion,
 	can: abilities{steer: true},
 	configure: func(s *setup) ([]string, error) {

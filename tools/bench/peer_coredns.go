@@ -9,7 +9,7 @@ import (
 // CoreDNS gives no client subnet option back, so that no cache could keep its
 // answers apart; loadgen finds that, and the page says it.
 var coredns = peer{
-	name: "coredns", title: "CoreDNS", binary: "coredns",
+	name: "coredns", origin: "a release of github.com/coredns/coredns, in PATH", title: "CoreDNS", binary: "coredns",
 	version: []string{"-version"}, number: regexp.MustCompile(`CoreDNS-(\S+)`),
 	can: abilities{static: true, steer: true, ecs: true, signed: true},
 	configure: func(s *setup) ([]string, error) {

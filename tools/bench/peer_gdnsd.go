@@ -9,7 +9,7 @@ import (
 )
 
 var gdnsd = peer{
-	name: "gdnsd", title: "gdnsd", binary: "gdnsd",
+	name: "gdnsd", origin: "Debian: apt-get install gdnsd", title: "gdnsd", binary: "gdnsd",
 	version: []string{"-h"}, number: regexp.MustCompile(`gdnsd version (\S+)`),
 	can: abilities{static: true, steer: true, ecs: true},
 	configure: func(s *setup) ([]string, error) {

@@ -7,7 +7,7 @@ import (
 )
 
 var knot = peer{
-	name: "knot", title: "Knot DNS", binary: "knotd",
+	name: "knot", origin: "Debian: apt-get install knot", title: "Knot DNS", binary: "knotd",
 	version: []string{"--version"}, number: regexp.MustCompile(`version (\S+)`),
 	can: abilities{static: true, steer: true, ecs: true, operator: true, signed: true},
 	configure: func(s *setup) ([]string, error) {

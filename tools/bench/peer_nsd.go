@@ -7,7 +7,7 @@ import (
 )
 
 var nsd = peer{
-	name: "nsd", title: "NSD", binary: "nsd",
+	name: "nsd", origin: "Debian: apt-get install nsd", title: "NSD", binary: "nsd",
 	version: []string{"-v"}, number: regexp.MustCompile(`NSD version (\S+?)\.?\s`),
 	can: abilities{static: true, signed: true},
 	configure: func(s *setup) ([]string, error) {

@@ -9,7 +9,7 @@ import (
 )
 
 var powerdns = peer{
-	name: "powerdns", title: "PowerDNS", binary: "pdns_server",
+	name: "powerdns", origin: "Debian: apt-get install pdns-server pdns-backend-bind pdns-backend-geoip", title: "PowerDNS", binary: "pdns_server",
 	version: []string{"--version"}, number: regexp.MustCompile(`Authoritative Server (\S+)`),
 	can: abilities{static: true, steer: true, ecs: true, operator: true, signed: true},
 	configure: func(s *setup) ([]string, error) {

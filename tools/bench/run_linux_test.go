@@ -114,7 +114,7 @@ func TestPeersAnswerRightly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	found, missing, err := contestants(t.Context(), o, dir)
+	found, missing, err := contestants(t.Context(), o, dir, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func scale(ctx context.Context, o *options, dir string, progress io.Writer) (par
 	if err != nil {
 		return "", nil, err
 	}
-	found, missing, err := contestants(ctx, o, dir)
+	found, missing, err := contestants(ctx, o, dir, progress)
 	if err != nil {
 		return "", nil, err
 	}

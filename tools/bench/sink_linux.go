@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strconv"
 	"syscall"
 	"time"
 	"unsafe"
@@ -15,12 +14,12 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
-	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 )
 
-// blastCommand, a server, an interface and a length make this program send
-// queries as fast as they are answered, and count the answers.
+// blastCommand, a server, an interface, a length and a load make this program send
+// queries as fast as they are answered, and count the answers. With the server's
+// Ethernet address the queries are frames (see framer), else a socket's.
 const blastCommand = "blast"
 
 // blasted is what came of it, as JSON.
@@ -35,8 +34,12 @@ type blasted struct {
 // the interface (TCX) counts and drops them. On a veth pair, what a client does
 // with its answers would run on the server's core.
 func blast(args []string, out io.Writer) error {
-	if len(args) != 3 {
-		return errors.New("blast: want a server, an interface and a length")
+	if len(args) != 4 && len(args) != 5 {
+		return errors.New("blast: want a server, an interface, a length, a load and, for frames, the server's station")
+	}
+	q, err := questionFor(args[3])
+	if err != nil {
+		return err
 	}
 	length, err := time.ParseDuration(args[2])
 	if err != nil {
@@ -47,6 +50,21 @@ func blast(args []string, out io.Writer) error {
 		return err
 	}
 	defer s.close()
+	var r blasted
+	if len(args) == 5 {
+		f, err := newFramer(args[0], args[1], args[4], q, s)
+		if err != nil {
+			return err
+		}
+		defer f.close()
+		began := time.Now()
+		if r.Sent, err = f.run(began.Add(length), s); err != nil {
+			return err
+		}
+		r.Seconds = time.Since(began).Seconds()
+		r.Answers, r.Other = s.read()
+		return json.NewEncoder(out).Encode(r)
+	}
 	c, err := net.Dial("udp4", args[0])
 	if err != nil {
 		return err
@@ -56,8 +74,7 @@ func blast(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	b := newBlaster()
-	var r blasted
+	b := newBlaster(q)
 	began := time.Now()
 	if e := raw.Control(func(fd uintptr) { r.Sent, err = b.run(fd, began.Add(length), s) }); e != nil || err != nil {
 		return errors.Join(e, err)
@@ -74,16 +91,10 @@ type blaster struct {
 	data    [echoBatch][]byte
 }
 
-// blastName is a name of the zone that the queries are for.
-func blastName(i int) string { return "host" + strconv.Itoa(i) + "." + xdpZone }
-
-func newBlaster() *blaster {
+func newBlaster(q question) *blaster {
 	b := new(blaster)
 	for i := range b.data {
-		m := new(dns.Msg).SetQuestion(blastName(i), dns.TypeA)
-		m.RecursionDesired = false
-		m.SetEdns0(1232, false)
-		b.data[i], _ = m.Pack() // a valid name
+		b.data[i] = q.at(i)
 		b.vectors[i].Base = &b.data[i][0]
 		b.vectors[i].SetLen(len(b.data[i]))
 		b.headers[i].header.Iov = &b.vectors[i]
@@ -94,11 +105,12 @@ func newBlaster() *blaster {
 
 const (
 	// blastWindow is how many queries are outstanding: always some, so that the
-	// server never waits, and not so many that it loses any.
-	blastWindow = 512
+	// server never waits, and not so many that it loses any: a veth interface has
+	// room for 256.
+	blastWindow = 192
 	// blastPatience is how long the generator waits when no answer comes, before it
 	// takes what is outstanding for lost.
-	blastPatience = 20 * time.Millisecond
+	blastPatience = 5 * time.Millisecond
 )
 
 // run sends until then.
@@ -130,6 +142,15 @@ func (b *blaster) run(fd uintptr, until time.Time, s *sink) (sent uint64, err er
 	}
 }
 
+// The counts of a sink and of a framer.
+const (
+	countAnswers = iota
+	countOther
+	countSent
+	countLost
+	allCounts
+)
+
 // sink drops what comes from a DNS server, and counts it.
 type sink struct {
 	counts *ebpf.Map
@@ -149,7 +170,7 @@ func newSink(name string) (s *sink, err error) {
 	if err != nil {
 		return s, err
 	}
-	if s.counts, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 2, Flags: unix.BPF_F_MMAPABLE}); err != nil {
+	if s.counts, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: allCounts, Flags: unix.BPF_F_MMAPABLE}); err != nil {
 		return s, fmt.Errorf("sink: %w", err)
 	}
 	if s.memory, err = s.counts.Memory(); err != nil {

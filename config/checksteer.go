@@ -23,8 +23,10 @@ const (
 func (c *Config) checkSteers(r *report) {
 	seen := names{report: r, what: "steered name"}
 	apexes := make(map[string]bool)
-	for _, z := range c.Zones {
-		apexes[z.Name] = true
+	if len(c.Steers) > 0 {
+		for _, z := range c.Zones {
+			apexes[z.Name] = true
+		}
 	}
 	for i, s := range c.Steers {
 		path := indexPath("steer", i)

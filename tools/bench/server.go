@@ -143,6 +143,26 @@ func (s *server) waitReady(ctx context.Context, within time.Duration, d *dataset
 	}
 }
 
+// settle waits until the server has done with what it does behind its first
+// answers, such as giving memory back: until it uses next to no CPU time.
+func (s *server) settle(ctx context.Context) error {
+	const pause, idle = 300 * time.Millisecond, 10 * time.Millisecond
+	before, err := s.cpuTime()
+	for deadline := time.Now().Add(time.Minute); err == nil && time.Now().Before(deadline); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		var now time.Duration
+		if now, err = s.cpuTime(); now-before < idle {
+			break
+		}
+		before = now
+	}
+	return err
+}
+
 // freePort finds a port that is free for both UDP and TCP now.
 func freePort() (int, error) {
 	for range 20 {

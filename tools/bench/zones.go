@@ -99,6 +99,11 @@ func (s *sized) repeat(ctx context.Context, o *options, fewData, manyData *datas
 		side.into.wall = append(side.into.wall, time.Since(began).Seconds())
 		side.into.cpu = append(side.into.cpu, started.loading.Seconds())
 	}
+	for _, server := range servers {
+		if err := server.settle(ctx); err != nil {
+			return err
+		}
+	}
 	w := workloadNamed("static")
 	for round := range o.Rounds {
 		for i, side := range sides {

@@ -63,6 +63,10 @@ type Config struct {
 	// so many times the octets of the query; 0: not.
 	MaxAmplification *int `toml:"max_amplification"`
 
+	// TCPEngine is how TCP connections are served: "epoll" by event loops, as many
+	// as Workers (Linux), "portable" by a goroutine for each; default "auto":
+	// epoll where the system has it.
+	TCPEngine    string        `toml:"tcp_engine"`
 	TCPIdle      time.Duration `toml:"tcp_idle"`       // default 10s
 	TCPMax       int           `toml:"tcp_max"`        // connections in all; default 1000
 	TCPMaxClient int           `toml:"tcp_max_client"` // for one client address; default 100

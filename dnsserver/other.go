@@ -148,8 +148,8 @@ type slowStream struct {
 // converse answers messages in the order they come, plain ones too, until the
 // client leaves, is silent for too long, or ctx ends. It does not close c.
 func (st *slowStream) converse(ctx context.Context) {
-	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(st.pending), st.c), tcpRead)
-	in := make([]byte, 0, tcpRead)
+	r := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(st.pending), st.c), streamRead)
+	in := make([]byte, 0, streamRead)
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	for ctx.Err() == nil {
 		st.c.SetReadDeadline(time.Now().Add(st.s.cfg.TCPIdle))

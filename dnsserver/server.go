@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,9 +22,10 @@ import (
 // Server answers queries from the current Generation. Make it with New, call
 // Listen, then Serve.
 type Server struct {
-	cfg Config
-	log *slog.Logger
-	gen atomic.Pointer[Generation]
+	cfg   Config
+	log   *slog.Logger
+	began time.Time
+	gen   atomic.Pointer[Generation]
 	// seconds is the Unix time, coarse: it only divides draws into periods.
 	seconds atomic.Uint32
 	// millis is a coarse clock of no particular beginning, for rates.
@@ -36,10 +38,12 @@ type Server struct {
 	mu       sync.Mutex // guards counters and the listeners
 	counters []*counters
 	udp      []*udpListener
-	tcpl     []*tcpListener
-	xdp      []*afxdp.Port // of cfg.XDP, since Listen
+	bound    []netip.AddrPort  // of TCP, in the order of cfg.Listen
+	loops    []*tcpLoop        // that serve TCP
+	listens  []*streamListener // that are served by streams
+	xdp      []*afxdp.Port     // of cfg.XDP, since Listen
 	tcp      tcpLimits
-	pool     sync.Pool // of *tcpBuffers
+	streams  streams
 	lastBug  atomic.Int64
 
 	other     Other         // nil: nobody
@@ -48,10 +52,10 @@ type Server struct {
 
 // New makes a server that refuses every name until the first Swap.
 func New(cfg Config, log *slog.Logger) *Server {
-	s := &Server{cfg: cfg.WithDefaults(), log: log}
-	s.tcp.perClient, s.tcp.streams = make(map[netip.Addr]int), make(map[*stream]struct{})
-	for i := range s.tcp.counters {
-		s.counters = append(s.counters, &s.tcp.counters[i])
+	s := &Server{cfg: cfg.WithDefaults(), log: log, began: time.Now()}
+	s.streams.all = make(map[*stream]struct{})
+	for i := range s.streams.counters {
+		s.counters = append(s.counters, &s.streams.counters[i])
 	}
 	s.seconds.Store(uint32(time.Now().Unix()))
 	s.SetSecrets(nil)
@@ -97,13 +101,6 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	if ap.Addr().Unmap().Is6() {
 		family = "6" // sockets of their own for each family, so that both wildcards can be had
 	}
-	tcp, err := listenTCP(ctx, "tcp"+family, addr)
-	if err != nil {
-		return bindError(err, "tcp", addr)
-	}
-	// Where the port was left to the system, UDP takes the one that TCP got.
-	bound := tcp.Addr().(*net.TCPAddr).AddrPort()
-	s.tcpl = append(s.tcpl, &tcpListener{ln: tcp, six: family == "6"})
 	workers, cpus := s.cfg.Workers, s.cfg.cpus()
 	if workers == 0 {
 		workers = cores()
@@ -111,6 +108,12 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 			workers = len(cpus)
 		}
 	}
+	bound, err := s.listenTCP(ctx, ap, "tcp"+family, workers, cpus)
+	if err != nil {
+		return bindError(err, "tcp", addr)
+	}
+	// Where the port was left to the system, UDP takes the one that TCP got.
+	s.bound = append(s.bound, bound)
 	for i := range workers {
 		l := &udpListener{addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}
 		if len(cpus) > 0 {
@@ -133,18 +136,26 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	return nil
 }
 
+// listenTCP binds an address for as many workers, in the way that the
+// configuration chose, and gives it with its real port.
+func (s *Server) listenTCP(ctx context.Context, ap netip.AddrPort, network string, workers int, cpus []int) (netip.AddrPort, error) {
+	if s.cfg.epolls() {
+		return s.listenLoops(ap, network == "tcp6", workers, cpus)
+	}
+	ln, err := listenTCP(ctx, network, ap.String())
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	s.listens = append(s.listens, &streamListener{ln: ln, six: network == "tcp6"})
+	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
+}
+
 func bindError(err error, network, addr string) error {
 	return fmt.Errorf("cannot listen on %s %s: %w (is another DNS server running there, or is the right to use the port missing?)", network, addr, err)
 }
 
 // Addrs are the addresses bound, with their real ports.
-func (s *Server) Addrs() []netip.AddrPort {
-	var all []netip.AddrPort
-	for _, l := range s.tcpl {
-		all = append(all, l.ln.Addr().(*net.TCPAddr).AddrPort())
-	}
-	return all
-}
+func (s *Server) Addrs() []netip.AddrPort { return slices.Clone(s.bound) }
 
 // Serve answers queries until ctx ends. A listener that fails is reported and
 // goes on; Serve itself returns an error only when it was not given any.
@@ -160,7 +171,10 @@ func (s *Server) Serve(ctx context.Context) error {
 			s.keep(ctx, "udp", net.UDPAddrFromAddrPort(l.addr), func() error { return l.serve(ctx, s, w) })
 		})
 	}
-	for _, l := range s.tcpl {
+	for _, l := range s.loops {
+		wg.Go(func() { s.keep(ctx, "tcp", addrs(s.bound), func() error { return l.serve(ctx) }) })
+	}
+	for _, l := range s.listens {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
 	}
 	s.serveXDP(ctx, &wg)
@@ -170,14 +184,19 @@ func (s *Server) Serve(ctx context.Context) error {
 	wg.Go(func() { s.tick(ctx) })
 	<-ctx.Done()
 	s.close()
-	s.tcp.end()
+	s.streams.end()
 	wg.Wait()
 	s.free()
 	return nil
 }
 
+// addrs are addresses, for the log.
+type addrs []netip.AddrPort
+
+func (a addrs) String() string { return fmt.Sprint([]netip.AddrPort(a)) }
+
 // keep runs a listener's loop again when it fails.
-func (s *Server) keep(ctx context.Context, network string, addr net.Addr, loop func() error) {
+func (s *Server) keep(ctx context.Context, network string, addr fmt.Stringer, loop func() error) {
 	for ctx.Err() == nil {
 		err := loop()
 		if ctx.Err() != nil {
@@ -218,7 +237,10 @@ func (s *Server) close() {
 	for _, l := range s.udp {
 		l.stop()
 	}
-	for _, l := range s.tcpl {
+	for _, l := range s.loops {
+		l.stop()
+	}
+	for _, l := range s.listens {
 		l.ln.Close()
 	}
 }
@@ -226,6 +248,9 @@ func (s *Server) close() {
 // free gives back what serving goroutines used until their end.
 func (s *Server) free() {
 	for _, l := range s.udp {
+		l.free()
+	}
+	for _, l := range s.loops {
 		l.free()
 	}
 }

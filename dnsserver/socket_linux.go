@@ -104,10 +104,14 @@ func listenTCP(ctx context.Context, network, addr string) (net.Listener, error) 
 // fastOpenQueue bounds connections that sent data and are not yet known to be real.
 const fastOpenQueue = 256
 
-// reader gives the function that reads once. The runtime's poller waits, and
-// buffers are taken only when there is something to put into them.
+// reader gives the function that reads once. On TCP itself the runtime's poller
+// waits, and buffers are taken only when there is something to put into them.
 func (st *stream) reader() func() error {
-	raw, err := st.c.SyscallConn()
+	tcp, ok := st.c.(*net.TCPConn)
+	if !ok {
+		return st.readAhead
+	}
+	raw, err := tcp.SyscallConn()
 	if err != nil {
 		return func() error { return err }
 	}

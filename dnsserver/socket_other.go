@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 )
 
@@ -38,21 +37,8 @@ func listenTCP(ctx context.Context, network, addr string) (net.Listener, error) 
 	return lc.Listen(ctx, network, addr)
 }
 
-// reader gives the function that reads once, with a buffer taken before there
-// is anything to read.
-func (st *stream) reader() func() error {
-	return func() error {
-		n, err := st.c.Read(st.room())
-		if n > 0 {
-			st.b.to += n
-			return nil
-		}
-		if err == nil {
-			err = io.ErrNoProgress
-		}
-		return err
-	}
-}
+// reader gives the function that reads once.
+func (st *stream) reader() func() error { return st.readAhead }
 
 // replyFrom leaves the choice of the source address to the system.
 func replyFrom([]byte, bool) []byte { return nil }

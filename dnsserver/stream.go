@@ -4,32 +4,35 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"net/netip"
 	"sync/atomic"
 	"time"
 )
 
-// stream is one TCP connection. It holds buffers only while there is something
-// in them: thousands of idle connections must not cost more than themselves.
+// stream is one connection with a goroutine of its own. On TCP itself it holds
+// buffers only while there is something in them: thousands of idle connections
+// must not cost more than themselves. What is read through another net.Conn
+// (crypto/tls) needs its buffer before there is something to read.
 type stream struct {
 	s   *Server
-	c   *net.TCPConn
+	c   net.Conn
 	src netip.AddrPort
 	six bool
 
 	// idle is since when the stream waits for its client (Unix time in
 	// nanoseconds), 0 while it does not, or evicted.
 	idle atomic.Int64
-	b    *tcpBuffers // nil while there is nothing in them
-	got  int         // octets of the last read
-	err  error       // of the last read
+	b    *streamBuffers // nil while there is nothing in them
+	got  int            // octets of the last read
+	err  error          // of the last read
 }
 
 const evicted = -1
 
-// tcpBuffers is what serving a connection needs; used again by the next one.
-type tcpBuffers struct {
+// streamBuffers is what serving a connection needs; used again by the next one.
+type streamBuffers struct {
 	w *responder
 	// in has what was received and not yet answered: in[from:to].
 	in       []byte
@@ -40,7 +43,7 @@ type tcpBuffers struct {
 }
 
 const (
-	tcpRead = 4096 // octets of a read, more for a message that is longer
+	streamRead = 4096 // octets of a read, more for a message that is longer
 	// tcpGather is how much of answers is gathered before it is sent, while more
 	// queries are there. Room for the largest answer comes behind it.
 	tcpGather = 16 << 10
@@ -49,15 +52,12 @@ const (
 	lastWrite = time.Second
 )
 
-// tcpShards is how many sets of counters all TCP connections share.
-const tcpShards = pickShards
-
-func (s *Server) tcpBuffers() *tcpBuffers {
-	if b, ok := s.pool.Get().(*tcpBuffers); ok {
+func (s *Server) streamBuffers() *streamBuffers {
+	if b, ok := s.streams.pool.Get().(*streamBuffers); ok {
 		return b
 	}
-	shard := int(s.tcp.made.Add(1) % tcpShards)
-	b := &tcpBuffers{w: s.responder(shard, &s.tcp.counters[shard]), in: make([]byte, tcpRead), out: make([]byte, tcpOut)}
+	shard := int(s.streams.made.Add(1) % streamShards)
+	b := &streamBuffers{w: s.responder(shard, &s.streams.counters[shard]), in: make([]byte, streamRead), out: make([]byte, tcpOut)}
 	b.w.batched = true
 	return b
 }
@@ -69,17 +69,17 @@ func (st *stream) release() {
 		return
 	}
 	b.from, b.to = 0, 0
-	if len(b.in) > 4*tcpRead { // for a message such as hardly ever comes
-		b.in = make([]byte, tcpRead)
+	if len(b.in) > 4*streamRead { // for a message such as hardly ever comes
+		b.in = make([]byte, streamRead)
 	}
 	st.b = nil
-	st.s.pool.Put(b)
+	st.s.streams.pool.Put(b)
 }
 
 // room gives the part of the buffer to read into; at least one octet.
 func (st *stream) room() []byte {
 	if st.b == nil {
-		st.b = st.s.tcpBuffers()
+		st.b = st.s.streamBuffers()
 	}
 	b := st.b
 	if b.from > 0 {
@@ -92,6 +92,19 @@ func (st *stream) room() []byte {
 		}
 	}
 	return b.in[b.to:]
+}
+
+// readAhead reads once, with a buffer taken before there is anything to read.
+func (st *stream) readAhead() error {
+	n, err := st.c.Read(st.room())
+	if n > 0 {
+		st.b.to += n
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
 }
 
 // converse answers the queries of the connection in the order they come. It
@@ -175,8 +188,8 @@ func (st *stream) slow() *slowStream {
 	b := st.b
 	pending := bytes.Clone(b.in[b.from:b.to])
 	b.from = b.to
-	shard := int(st.s.tcp.made.Add(1) % tcpShards)
-	c := &st.s.tcp.counters[shard]
+	shard := int(st.s.streams.made.Add(1) % streamShards)
+	c := &st.s.streams.counters[shard]
 	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[tcp4], pending: pending}
 	if st.six {
 		slow.transport = &c.queries[tcp6]

@@ -1,127 +1,96 @@
 package dnsserver
 
 import (
-	"context"
-	"errors"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
-// tcpListener accepts DNS over TCP (RFC 7766).
-type tcpListener struct {
-	ln  net.Listener
-	six bool
+// Words of Config.TCPEngine. Both engines promise the same, and pass the same tests.
+const (
+	engineAuto     = "auto"     // epoll where the system has it
+	engineEpoll    = "epoll"    // loops.go: a few threads, each with many connections
+	enginePortable = "portable" // streams.go: a goroutine for each connection
+)
+
+// epolls tells whether event loops serve TCP.
+func (c Config) epolls() bool {
+	return canEpoll && c.TCPEngine != enginePortable
 }
 
-// tcpLimits bounds connections, so that a few clients cannot take them all.
+// tcpLimits bounds the connections of all engines together, so that a few
+// clients cannot take them all.
 type tcpLimits struct {
-	open     atomic.Int64
-	refused  atomic.Uint64
-	evicted  atomic.Uint64
-	made     atomic.Uint64 // buffers
-	counters [tcpShards]counters
-
-	mu        sync.Mutex // guards what follows
-	perClient map[netip.Addr]int
-	streams   map[*stream]struct{}
-	ending    bool
+	open    atomic.Int64
+	refused atomic.Uint64
+	evicted atomic.Uint64
+	clients [clientShards]clientShard
 }
 
-// evictFrom is how many connections are looked at for the one to close: the
-// longest idle of so many is among the longest idle of all.
-const evictFrom = 32
+const clientShards = 64 // a power of two
 
-// take counts a connection in, unless there are too many. When there are too
-// many in all, one that waits for its client is closed instead (RFC 7766,
+// clientShard counts the connections of those clients whose addresses it gets.
+type clientShard struct {
+	mu sync.Mutex
+	n  map[netip.Addr]int
+	_  [64]byte // keep neighbours off this cache line
+}
+
+// evictor closes a connection that waits for its client, to make room for
+// another; false when there is none.
+type evictor interface{ evict() bool }
+
+// take counts a connection of a client in, unless there are too many. When there
+// are too many in all, one that waits for its client is closed instead (RFC 7766,
 // section 6.2.3: idle connections may be closed at any time).
-func (t *tcpLimits) take(st *stream, maxAll, maxClient int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	a := st.src.Addr()
-	if t.ending || t.perClient[a] >= maxClient || t.open.Load() >= int64(maxAll) && !t.evict() {
+func (t *tcpLimits) take(a netip.Addr, maxAll, maxClient int, e evictor) bool {
+	if !t.client(a).take(a, maxClient) {
 		t.refused.Add(1)
 		return false
 	}
-	t.open.Add(1)
-	t.perClient[a]++
-	t.streams[st] = struct{}{}
+	if t.open.Add(1) > int64(maxAll) {
+		if !e.evict() {
+			t.give(a)
+			t.refused.Add(1)
+			return false
+		}
+		t.evicted.Add(1)
+	}
 	return true
 }
 
-// evict ends a connection that has been idle for long, if any is idle.
-func (t *tcpLimits) evict() bool {
-	var victim *stream
-	var since int64
-	looked := 0
-	for st := range t.streams { // begins anywhere
-		if at := st.idle.Load(); at > 0 && (victim == nil || at < since) {
-			victim, since = st, at
-		}
-		if looked++; looked == evictFrom {
-			break
-		}
-	}
-	if victim == nil || !victim.idle.CompareAndSwap(since, evicted) {
+// give counts a connection out.
+func (t *tcpLimits) give(a netip.Addr) {
+	t.open.Add(-1)
+	t.client(a).give(a)
+}
+
+func (t *tcpLimits) client(a netip.Addr) *clientShard {
+	b := a.As16()
+	h := uint32(b[15]) | uint32(b[14])<<8 | uint32(b[7])<<16 | uint32(b[6])<<24
+	return &t.clients[h*0x9e3779b1>>26%clientShards]
+}
+
+func (c *clientShard) take(a netip.Addr, most int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := c.n[a]
+	if n >= most {
 		return false
 	}
-	victim.c.SetReadDeadline(time.Unix(1, 0))
-	t.evicted.Add(1)
+	if c.n == nil {
+		c.n = make(map[netip.Addr]int)
+	}
+	c.n[a] = n + 1
 	return true
 }
 
-func (t *tcpLimits) give(st *stream) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	a := st.src.Addr()
-	t.open.Add(-1)
-	delete(t.streams, st)
-	if t.perClient[a]--; t.perClient[a] == 0 {
-		delete(t.perClient, a)
+func (c *clientShard) give(a netip.Addr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := c.n[a]; n > 1 {
+		c.n[a] = n - 1
+		return
 	}
-}
-
-// end makes all connections end, and takes no more.
-func (t *tcpLimits) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ending = true
-	for st := range t.streams {
-		st.c.SetDeadline(time.Unix(1, 0))
-	}
-}
-
-// serve accepts until the listener fails or ctx ends.
-func (l *tcpListener) serve(ctx context.Context, s *Server, wg *sync.WaitGroup) error {
-	var pause time.Duration
-	for {
-		c, err := l.ln.Accept()
-		if err != nil {
-			if ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			// Out of file descriptors, most likely: wait for some to come back.
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			s.log.Warn("cannot accept a TCP connection", "address", l.ln.Addr(), "error", err, "pause", pause)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(pause):
-			}
-			continue
-		}
-		pause = 0
-		st := &stream{s: s, c: c.(*net.TCPConn), src: c.RemoteAddr().(*net.TCPAddr).AddrPort(), six: l.six}
-		if !s.tcp.take(st, s.cfg.TCPMax, s.cfg.TCPMaxClient) {
-			c.Close()
-			continue
-		}
-		wg.Go(func() {
-			defer s.tcp.give(st)
-			defer st.c.Close()
-			st.converse(ctx)
-		})
-	}
+	delete(c.n, a)
 }

@@ -160,7 +160,7 @@ func TestTCPCountersAreBounded(t *testing.T) {
 	s, _ := server(t, nil)
 	before := len(s.counters)
 	for range 100 {
-		s.tcpBuffers()
+		s.streamBuffers()
 	}
 	if len(s.counters) != before {
 		t.Errorf("%d sets of counters, %d before", len(s.counters), before)
@@ -187,17 +187,7 @@ func TestTCPEvictsTheIdle(t *testing.T) {
 	for range 3 {
 		ask(asked)
 	}
-	waitFor(t, func() bool { // both wait for their clients
-		s.tcp.mu.Lock()
-		defer s.tcp.mu.Unlock()
-		n := 0
-		for st := range s.tcp.streams {
-			if st.idle.Load() > 0 {
-				n++
-			}
-		}
-		return n == 2
-	})
+	waitFor(t, func() bool { return s.cfg.epolls() || s.streams.waiting() == 2 }) // a loop's wait from when they are asked
 	third := dial(t, s)
 	ask(third)
 	closes(t, "the connection that was idle for longest", idle)
@@ -216,14 +206,14 @@ func TestTCPIdleHasNoBuffers(t *testing.T) {
 	if _, err := co.ReadMsg(); err != nil {
 		t.Fatal(err)
 	}
-	made := s.tcp.made.Load()
+	made := s.streams.made.Load()
 	for range 50 {
 		dial(t, s)
 	}
 	waitFor(t, func() bool { return s.Stats().TCPOpen == 51 })
 	// The race detector's pool drops some on purpose, hence the room: each idle
 	// connection took and gave back one set at most, one after the other.
-	if n := s.tcp.made.Load() - made; n > 25 {
+	if n := s.streams.made.Load() - made; n > 25 {
 		t.Errorf("%d sets of buffers for 50 idle connections", n)
 	}
 }

@@ -25,16 +25,22 @@ const maxQuery = maxMessage
 
 // serve answers until the socket fails or ctx ends.
 func (l *udpListener) serve(ctx context.Context, s *Server, w *responder) error {
-	if l.cpu >= 0 {
-		// The thread ends with the goroutine: nobody else is to inherit its CPU.
-		if err := pinThread(l.cpu); err != nil {
-			s.log.Warn("cannot keep a DNS worker on its CPU; it goes on without", "cpu", l.cpu, "error", err)
-		}
-	}
+	s.pin(l.cpu)
 	if l.sock != nil {
 		return l.serveBatch(s, w, s.cfg.Batch)
 	}
 	return l.serveSingly(ctx, s, w)
+}
+
+// pin keeps the goroutine on a CPU, if one is given.
+func (s *Server) pin(cpu int) {
+	if cpu < 0 {
+		return
+	}
+	// The thread ends with the goroutine: nobody else is to inherit its CPU.
+	if err := pinThread(cpu); err != nil {
+		s.log.Warn("cannot keep a DNS worker on its CPU; it goes on without", "cpu", cpu, "error", err)
+	}
 }
 
 // stop makes serve end soon.

@@ -119,7 +119,7 @@ func (b *batch) answer(n int) int {
 	k := 0
 	for i := range n {
 		m := &b.in[i]
-		src := b.source(i)
+		src := sender(&b.names[i])
 		if m.hdr.Flags&unix.MSG_TRUNC != 0 || !src.IsValid() || src.Port() == 0 {
 			b.w.count.dropped.Add(1) // longer than any query, or nowhere to answer to
 			continue
@@ -181,9 +181,8 @@ func errnoOf(errno syscall.Errno) error {
 	return errno
 }
 
-// source is where query i came from.
-func (b *batch) source(i int) netip.AddrPort {
-	sa := &b.names[i]
+// sender is where a message came from.
+func sender(sa *unix.RawSockaddrInet6) netip.AddrPort {
 	port := sa.Port>>8 | sa.Port<<8 // network byte order
 	if sa.Family == unix.AF_INET {
 		return netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(sa)).Addr), port)

@@ -76,6 +76,9 @@ func (c Config) WithDefaults() Config {
 		c.ECSMaxV6 = defaultECSMaxV6
 	}
 	c = c.withProtection()
+	if c.TCPEngine == "" {
+		c.TCPEngine = engineAuto
+	}
 	if c.TCPIdle == 0 {
 		c.TCPIdle = defaultTCPIdle
 	}
@@ -142,6 +145,15 @@ func (c Config) Validate(bad func(key, msg string)) {
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
 	c.validateProtection(bad, within)
+	switch c.TCPEngine {
+	case engineAuto, enginePortable:
+	case engineEpoll:
+		if !canEpoll {
+			bad("tcp_engine", `"epoll": needs Linux; "auto" takes it where it is there`)
+		}
+	default:
+		bad("tcp_engine", fmt.Sprintf(`%q: must be "auto", "epoll" or "portable"`, c.TCPEngine))
+	}
 	if c.TCPIdle < minTCPIdle || c.TCPIdle > maxTCPIdle {
 		bad("tcp_idle", fmt.Sprintf("%v: must be 1s to 1h", c.TCPIdle))
 	}

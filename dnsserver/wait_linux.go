@@ -26,11 +26,14 @@ import (
 // which ends the wait since the socket has a time-out (signal(7)), and another
 // each 100 µs until the goroutine stops.
 type batchSocket struct {
+	holder
 	fd      int
 	wake    int // eventfd that ends the wait of an idle worker
 	stopped atomic.Bool
-	holding bool // the worker keeps its P while it waits
 }
+
+// holder is a worker that may keep its P while it waits.
+type holder struct{ holding bool }
 
 // holdWait bounds the wait of a worker that keeps its P: one tick of most
 // kernels, and less than the 10 ms after which the runtime sends its signal. A
@@ -112,18 +115,19 @@ func (b *batchSocket) wait() {
 // holders counts the workers that keep their P while they wait.
 var holders atomic.Int32
 
-// hold lets the worker keep its P from now on, if one is left for all others.
-func (b *batchSocket) hold() {
+// hold lets the worker keep its P from now on, if one is left for all others. It
+// must not hold it yet.
+func (h *holder) hold() {
 	if int(holders.Add(1)) < runtime.GOMAXPROCS(0) {
-		b.holding = true
+		h.holding = true
 		return
 	}
 	holders.Add(-1)
 }
 
-func (b *batchSocket) release() {
-	if b.holding {
-		b.holding = false
+func (h *holder) release() {
+	if h.holding {
+		h.holding = false
 		holders.Add(-1)
 	}
 }

@@ -21,13 +21,15 @@ type loopListener struct {
 	addr    netip.AddrPort
 	queries *atomic.Uint64 // counts those that come this way
 	six     bool
+	burst   int           // how many are accepted in one go
+	full    uint64        // the last round of the loop in which there were as many
 	pause   time.Duration // how long it was left alone last
 	until   int64         // as tcpLoop.now; 0: it is not left alone
 }
 
 const (
-	// acceptBatch is how many connections are accepted before others are served.
-	acceptBatch = 16
+	// maxBurst is how many connections are accepted before others are served.
+	maxBurst = 16
 	// deferAccept is how many seconds a connection without a query may wait in the
 	// system before the loop hears of it: mostly it comes with its query.
 	deferAccept = 1
@@ -57,7 +59,7 @@ func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus []int)
 				return ap, err
 			}
 		}
-		if err := s.loops[i].add(&loopListener{fd: fd, addr: ap, six: six}); err != nil {
+		if err := s.loops[i].add(&loopListener{fd: fd, addr: ap, six: six, burst: 1}); err != nil {
 			return ap, err
 		}
 	}
@@ -169,14 +171,16 @@ func (l *tcpLoop) add(ln *loopListener) error {
 }
 
 // accept takes connections that wait, and answers those whose query is there.
-// Epoll tells of a listener again while there are more (level-triggered), so that
-// the next is only looked for when there were several just now.
+// Epoll tells of a listener again while there are more (level-triggered): looking
+// for another one in vain costs more than being told, so that more are taken in
+// one go only while there are more each time.
 func (l *tcpLoop) accept(ln *loopListener) {
-	for range acceptBatch {
+	for range ln.burst {
 		fd, src, errno := l.acceptOne(ln)
 		switch errno {
 		case 0:
 		case unix.EAGAIN:
+			ln.burst = 1
 			return
 		case unix.EINTR, unix.ECONNABORTED, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT, unix.EHOSTDOWN, unix.ENONET,
 			unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH: // of that connection: accept(2)
@@ -195,6 +199,10 @@ func (l *tcpLoop) accept(ln *loopListener) {
 			l.read(c, false)
 		}
 	}
+	if ln.full == l.round-1 {
+		ln.burst = min(2*ln.burst, maxBurst)
+	}
+	ln.full = l.round
 }
 
 // acceptOne takes one connection from the listener's queue.

@@ -47,13 +47,9 @@ type connRef struct {
 }
 
 // connList has connections in the order of since.
-type connList struct{ head, tail *loopConn }
-
-func (cl *connList) oldest() int64 {
-	if cl.head == nil {
-		return 0
-	}
-	return cl.head.since
+type connList struct {
+	head, tail *loopConn
+	since      atomic.Int64 // of the first, for other loops; 0: there is none
 }
 
 // move puts c at the end of a list, as of now.
@@ -64,23 +60,27 @@ func (c *loopConn) move(to *connList, now int64) {
 		to.tail.next = c
 	} else {
 		to.head = c
+		to.since.Store(now)
 	}
 	to.tail = c
 }
 
 func (c *loopConn) unlink() {
-	if c.list == nil {
+	list := c.list
+	if list == nil {
 		return
-	}
-	if c.prev != nil {
-		c.prev.next = c.next
-	} else {
-		c.list.head = c.next
 	}
 	if c.next != nil {
 		c.next.prev = c.prev
 	} else {
-		c.list.tail = c.prev
+		list.tail = c.prev
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else if list.head = c.next; c.next != nil {
+		list.since.Store(c.next.since)
+	} else {
+		list.since.Store(0)
 	}
 	c.list, c.next, c.prev = nil, nil, nil
 }

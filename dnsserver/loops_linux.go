@@ -32,11 +32,11 @@ type tcpLoop struct {
 	wake      int // eventfd that ends the wait
 	reserve   int // descriptor that is given up to turn a connection away when there is none left
 	stopped   atomic.Bool
-	crowded   atomic.Bool  // there are too many connections in all: close some that are idle
-	oldest    atomic.Int64 // since when the longest idle connection is, as now; 0: none is
+	crowded   atomic.Bool // there are too many connections in all: close some that are idle
 
 	began  time.Time
-	now    int64 // nanoseconds since began, coarse
+	now    int64  // nanoseconds since began, as of this round
+	round  uint64 // counts the waits
 	conns  []*loopConn
 	spare  []int32 // of conns, those that are not in use
 	idle   connList
@@ -49,6 +49,7 @@ type tcpLoop struct {
 	out    []byte // out[:end] are answers to be sent, each with its length before it
 	end    int
 
+	fruitless  int   // waits for nothing, one after the other, with the P kept
 	paused     int   // listeners that are left alone for a while
 	lastReport int64 // of a listener that cannot accept, as now
 	peer       unix.RawSockaddrInet6
@@ -59,6 +60,11 @@ const (
 	eventWake     = -1
 	eventListener = -2 // and below, by index
 )
+
+// patience is how many times holdWait a loop that keeps its P waits for nothing
+// before it lets go of it. A loop that lets go more often costs more than it
+// gives: each time the runtime's monitor looks at everything for a while.
+const patience = 5
 
 // newTCPLoop makes a loop without listeners.
 func newTCPLoop(s *Server, shard, cpu int) (*tcpLoop, error) {
@@ -119,6 +125,7 @@ func (l *tcpLoop) serve(ctx context.Context) error {
 			return os.NewSyscallError("epoll_wait", errno)
 		}
 		l.now = int64(time.Since(l.began))
+		l.round++
 		for i := range n {
 			l.event(&l.events[i])
 		}
@@ -126,9 +133,6 @@ func (l *tcpLoop) serve(ctx context.Context) error {
 		l.expire()
 		if l.paused > 0 {
 			l.resume()
-		}
-		if at := l.idle.oldest(); at != l.oldest.Load() {
-			l.oldest.Store(at)
 		}
 	}
 	for _, c := range l.conns {
@@ -185,8 +189,14 @@ func (l *tcpLoop) wait() (int, syscall.Errno) {
 		if errno != 0 {
 			return 0, errno
 		}
-		if n == 0 && timeout != 0 {
-			l.release()
+		switch {
+		case n > 0:
+			l.fruitless = 0
+		case timeout != 0:
+			if l.fruitless++; l.fruitless == patience {
+				l.fruitless = 0
+				l.release()
+			}
 		}
 		return int(n), 0
 	}
@@ -259,7 +269,7 @@ func (l *tcpLoop) evict() bool {
 	var other *tcpLoop
 	var since int64
 	for _, o := range l.s.loops {
-		if at := o.oldest.Load(); o != l && at > 0 && (other == nil || at < since) {
+		if at := o.idle.since.Load(); o != l && at > 0 && (other == nil || at < since) {
 			other, since = o, at
 		}
 	}

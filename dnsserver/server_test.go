@@ -53,12 +53,14 @@ var modes = map[string]int{"batched": 0, "singly": 1}
 
 func TestTransports(t *testing.T) {
 	for name, batch := range modes {
-		t.Run(name, func(t *testing.T) { testTransports(t, batch) })
+		for _, engine := range engines() {
+			t.Run(name+" "+engine, func(t *testing.T) { testTransports(t, batch, engine) })
+		}
 	}
 }
 
-func testTransports(t *testing.T, batch int) {
-	cfg := Config{Listen: []string{"127.0.0.1:0"}, Batch: batch}
+func testTransports(t *testing.T, batch int, engine string) {
+	cfg := Config{Listen: []string{"127.0.0.1:0"}, Batch: batch, TCPEngine: engine}
 	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
 		l.Close()
 		cfg.Listen = append(cfg.Listen, "[::1]:0", "[::]:0")
@@ -107,8 +109,10 @@ func testWildcard(t *testing.T, batch int) {
 	}
 }
 
-func TestPipelining(t *testing.T) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}})
+func TestPipelining(t *testing.T) { eachEngine(t, testPipelining) }
+
+func testPipelining(t *testing.T, engine string) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine})
 	c, err := net.Dial("tcp", s.Addrs()[0].String())
 	if err != nil {
 		t.Fatal(err)
@@ -133,33 +137,18 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-func TestTCPLimits(t *testing.T) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: 300 * time.Millisecond, TCPMaxClient: 3})
+func TestTCPLimits(t *testing.T) { eachEngine(t, testTCPLimits) }
+
+func testTCPLimits(t *testing.T, engine string) {
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: time.Second, TCPMaxClient: 3, TCPEngine: engine})
 	var open []net.Conn
 	for range 3 {
-		c, err := net.Dial("tcp", s.Addrs()[0].String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		open = append(open, c)
+		open = append(open, dialAndBegin(t, s))
 	}
 	waitFor(t, func() bool { return s.Stats().TCPOpen == 3 })
-	c, err := net.Dial("tcp", s.Addrs()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
-		t.Errorf("the fourth connection of a client was not closed: %v", err)
-	}
-	// The others are closed when idle.
+	closes(t, "the fourth connection of a client", dialAndBegin(t, s))
 	for _, c := range open {
-		c.SetReadDeadline(time.Now().Add(5 * time.Second))
-		if _, err := c.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
-			t.Errorf("an idle connection was not closed: %v", err)
-		}
+		closes(t, "an idle connection", c)
 	}
 	waitFor(t, func() bool { return s.Stats().TCPOpen == 0 })
 	if s.Stats().TCPRefuse != 1 {

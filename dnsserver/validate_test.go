@@ -27,6 +27,8 @@ func TestValidate(t *testing.T) {
 		{"busy poll too fine", Config{Listen: listen, BusyPoll: 1500, Pin: "0-3,6"}, "busy_poll"},
 		{"pin a word", Config{Listen: listen, Pin: "yes"}, "pin"},
 		{"pin twice", Config{Listen: listen, Pin: "0,1,0"}, "pin"},
+		{"an engine", Config{Listen: listen, TCPEngine: "portable"}, ""},
+		{"no engine", Config{Listen: listen, TCPEngine: "select"}, "tcp_engine"},
 		{"nothing", Config{}, "listen"},
 		{"no port", Config{Listen: []string{"0.0.0.0", "[::]"}}, "listen[0] listen[1]"},
 		{"no address", Config{Listen: []string{"ns1.abc.com:53"}}, "listen[0]"},

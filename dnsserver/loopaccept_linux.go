@@ -230,7 +230,7 @@ func (l *tcpLoop) admit(ln *loopListener, fd int32, src netip.AddrPort) *loopCon
 		c = &loopConn{slot: int32(len(l.conns))}
 		l.conns = append(l.conns, c)
 	}
-	c.fd, c.src, c.queries = fd, src, ln.queries
+	c.fd, c.src, c.ln = fd, src, ln
 	c.registered, c.last = false, false
 	c.move(&l.idle, l.now)
 	return c

@@ -29,7 +29,7 @@ type loopConn struct {
 	turn       int32 // which connection of this slot it is
 	registered bool  // epoll tells of it
 	last       bool  // to be closed when its answers are sent
-	queries    *atomic.Uint64
+	ln         *loopListener
 	src        netip.AddrPort
 	since      int64 // as tcpLoop.now
 	list       *connList
@@ -110,7 +110,7 @@ func (l *tcpLoop) read(c *loopConn, toEnd bool) {
 			l.finish(c)
 			return
 		}
-		if c.stuck() {
+		if c.stuck() || c.fd < 0 {
 			return
 		}
 		if n < len(room) && !toEnd {
@@ -180,7 +180,8 @@ func (l *tcpLoop) give(b []byte) {
 }
 
 // answer answers all messages in b that are whole (RFC 1035, section 4.2.2) and
-// keeps the rest; false when there is no point in going on.
+// keeps the rest; false when there is no point in going on. Behind it the
+// connection may be stuck, or no longer be the loop's.
 func (l *tcpLoop) answer(c *loopConn, b []byte) bool {
 	answered := 0
 	for len(b) >= 2 {
@@ -188,17 +189,22 @@ func (l *tcpLoop) answer(c *loopConn, b []byte) bool {
 		if n > len(b) {
 			break
 		}
-		answered++
 		at := l.end + 2
 		reply := l.s.answer(l.w, b[2:n], c.src, true, l.out[at:at:at+maxMessage+maxRecordHead])
+		if len(reply) == 0 && l.w.handed {
+			c.ln.queries.Add(uint64(answered))
+			l.handOver(c, b)
+			return true
+		}
+		answered++
 		b = b[n:]
 		if len(reply) == 0 { // not DNS
-			c.queries.Add(uint64(answered))
+			c.ln.queries.Add(uint64(answered))
 			return false
 		}
 		binary.BigEndian.PutUint16(l.out[l.end:], uint16(len(reply)))
 		if l.end = at + len(reply); l.end > tcpGather {
-			c.queries.Add(uint64(answered))
+			c.ln.queries.Add(uint64(answered))
 			answered = 0
 			c.move(&l.idle, l.now)
 			if !l.flush(c) {
@@ -211,7 +217,7 @@ func (l *tcpLoop) answer(c *loopConn, b []byte) bool {
 		}
 	}
 	if answered > 0 {
-		c.queries.Add(uint64(answered))
+		c.ln.queries.Add(uint64(answered))
 		c.move(&l.idle, l.now)
 	}
 	if len(b) > 0 {
@@ -223,6 +229,9 @@ func (l *tcpLoop) answer(c *loopConn, b []byte) bool {
 // finish ends the turn of a connection: its answers are sent, and it is closed or
 // waits for its client.
 func (l *tcpLoop) finish(c *loopConn) {
+	if c.fd < 0 {
+		return
+	}
 	if !l.flush(c) || c.last && !c.stuck() {
 		l.close(c)
 		return
@@ -271,7 +280,7 @@ func (l *tcpLoop) unstick(c *loopConn) {
 		if !l.answer(c, left) {
 			c.last = true
 		}
-		if c.stuck() {
+		if c.stuck() || c.fd < 0 {
 			return
 		}
 	}
@@ -294,13 +303,20 @@ func (l *tcpLoop) watch(c *loopConn, events uint32) {
 	}
 }
 
-// close ends a connection, if it is not closed. It leaves the epoll set with its descriptor.
+// close ends a connection, if it is not closed. It leaves the epoll set with its
+// descriptor.
 func (l *tcpLoop) close(c *loopConn) {
 	if c.fd < 0 {
 		return
 	}
 	unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
 	l.s.tcp.give(c.src.Addr())
+	l.forget(c)
+}
+
+// forget makes room for another connection in the place of one that is closed,
+// or in other hands.
+func (l *tcpLoop) forget(c *loopConn) {
 	c.unlink()
 	l.give(c.begun)
 	c.begun, c.out, c.left = nil, nil, nil

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"context"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -25,8 +26,10 @@ type tcpLoop struct {
 	holder
 	s         *Server
 	w         *responder
-	shard     int // of what is counted by choice
-	cpu       int // to serve on; -1: any
+	ctx       context.Context // of serve, for others
+	others    *sync.WaitGroup // those who go on with connections
+	shard     int             // of what is counted by choice
+	cpu       int             // to serve on; -1: any
 	listeners []*loopListener
 	epoll     int
 	wake      int // eventfd that ends the wait
@@ -112,8 +115,10 @@ func (l *tcpLoop) free() {
 	}
 }
 
-// serve runs the loop until it is stopped or its epoll set fails.
-func (l *tcpLoop) serve(ctx context.Context) error {
+// serve runs the loop until it is stopped or its epoll set fails. Connections that
+// others go on with end in wg.
+func (l *tcpLoop) serve(ctx context.Context, wg *sync.WaitGroup) error {
+	l.ctx, l.others = ctx, wg
 	l.s.pin(l.cpu)
 	if l.w == nil {
 		l.prepare()

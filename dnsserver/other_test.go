@@ -46,9 +46,10 @@ func withTSIG(m *dns.Msg) { m.SetTsig("key.", dns.HmacSHA256, 300, time.Now().Un
 // TestOther: what is not a plain query reaches Other over each transport, among
 // plain queries of one connection too, and nothing else does.
 func TestOther(t *testing.T) {
-	for _, batch := range []int{1, 32} {
-		t.Run(fmt.Sprintf("batch %d", batch), func(t *testing.T) {
-			s := startOther(t, Config{Listen: []string{"127.0.0.1:0"}, Batch: batch, Workers: 1})
+	for i, engine := range engines() {
+		batch := []int{1, 32}[i%2]
+		t.Run(fmt.Sprintf("batch %d, %s", batch, engine), func(t *testing.T) {
+			s := startOther(t, Config{Listen: []string{"127.0.0.1:0"}, Batch: batch, Workers: 1, TCPEngine: engine})
 			update := func(m *dns.Msg) { m.Opcode = dns.OpcodeUpdate }
 			for _, network := range []string{"udp", "tcp"} {
 				conn, err := net.Dial(network, s.Addrs()[0].String())

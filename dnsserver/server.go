@@ -172,7 +172,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	for _, l := range s.loops {
-		wg.Go(func() { s.keep(ctx, "tcp", addrs(s.bound), func() error { return l.serve(ctx) }) })
+		wg.Go(func() { s.keep(ctx, "tcp", addrs(s.bound), func() error { return l.serve(ctx, &wg) }) })
 	}
 	for _, l := range s.listens {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })

@@ -188,14 +188,19 @@ func (st *stream) slow() *slowStream {
 	b := st.b
 	pending := bytes.Clone(b.in[b.from:b.to])
 	b.from = b.to
+	b.w.handed = false
+	st.release()
+	return st.slowWith(pending)
+}
+
+// slowWith is slow of a connection that holds no buffers.
+func (st *stream) slowWith(pending []byte) *slowStream {
 	shard := int(st.s.streams.made.Add(1) % streamShards)
 	c := &st.s.streams.counters[shard]
 	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[tcp4], pending: pending}
 	if st.six {
 		slow.transport = &c.queries[tcp6]
 	}
-	b.w.handed = false
-	st.release()
 	slow.waits = func() { st.idle.Store(time.Now().UnixNano()) }
 	slow.heeds = func() bool { return st.idle.Swap(0) != evicted }
 	return slow

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"runtime"
 	"time"
 
 	"gslb/parallel"
@@ -34,7 +33,7 @@ const MaxTableBytes = 1 << 30
 // for all of them; db may be nil: then nothing is known of any place. Neighbours
 // with the same number merge as far as they go.
 //
-// It uses all processors, and lets other goroutines have them every hundred microseconds or so.
+// It uses all processors, and yields (package parallel) every hundred microseconds or so.
 func BuildAll(db *DB, specs []Spec) ([]*Table, error) { return buildAll(db, specs, MaxTableBytes) }
 
 // Build makes a single Table, of any size. See Spec for cohort, which is called from this
@@ -110,7 +109,7 @@ func (j *joint) classify(specs []Spec) ([][2][]uint32, error) {
 		within[i] = j.ownCuts(s.Cuts)
 	}
 	// Each goroutine joins the Places anew for its share of the specs.
-	groups := min(len(specs), runtime.GOMAXPROCS(0))
+	groups := min(len(specs), parallel.Processors())
 	errs := make([]error, len(specs))
 	parallel.Each(groups, func(g int) {
 		j.each(func(family int, tuple uint32, p *Place, cut uint32) {
@@ -163,7 +162,7 @@ func (t *tupled) table(numbers []uint32, v4 bool, limit int) (*trie, error) {
 			break
 		}
 		if i%yieldEvery == 0 {
-			runtime.Gosched()
+			parallel.Yield()
 		}
 	}
 	merged.seal()

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
+	"slices"
 )
 
 // DB is a set of databases and overrides, opened. It never changes.
 type DB struct {
 	sources   []*source
 	overrides overrides
+	declared  []Override // what overrides was made of
 	holes     *both
 }
 
@@ -21,12 +24,13 @@ type DB struct {
 func Open(cfg Config) (*DB, error) { return open(cfg, nil) }
 
 // Reopen is Open for a Config that replaces db's. It takes over what db, which
-// may be nil, has read from files that are still the same.
+// may be nil, has read from files that are still the same. It returns db itself
+// if all is as it was: files, their order and overrides.
 func (db *DB) Reopen(cfg Config) (*DB, error) { return open(cfg, db) }
 
 // open takes over from an earlier DB what it read from files that are still the same.
 func open(cfg Config, earlier *DB) (*DB, error) {
-	db := &DB{overrides: newOverrides(cfg.Overrides), holes: holes()}
+	db := &DB{declared: cfg.Overrides}
 	var faults []error
 	for _, path := range cfg.Databases {
 		s := earlier.unchanged(path)
@@ -42,6 +46,10 @@ func open(cfg Config, earlier *DB) (*DB, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
+	if earlier != nil && slices.Equal(db.sources, earlier.sources) && reflect.DeepEqual(db.declared, earlier.declared) {
+		return earlier, nil
+	}
+	db.overrides, db.holes = newOverrides(cfg.Overrides), holes()
 	return db, nil
 }
 

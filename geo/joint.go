@@ -2,7 +2,8 @@ package geo
 
 import (
 	"net/netip"
-	"runtime"
+
+	"gslb/parallel"
 )
 
 // joint is everything that a DB says, joined with the networks that its users tell
@@ -45,9 +46,7 @@ func (db *DB) join(cuts []netip.Prefix) *joint {
 	return j
 }
 
-// yieldEvery is after how many networks a walk lets others have its processor: after
-// some hundred microseconds. Go would leave a goroutine alone for ten milliseconds,
-// which queries must not wait.
+// yieldEvery is after how many networks a walk yields: after some hundred microseconds.
 const yieldEvery = 4096
 
 // fill takes the holes, the sources' partitions and the cuts'.
@@ -67,7 +66,7 @@ func (t *tupled) fill(parts []*stream, sources []*places) {
 		}
 		t.push(at)
 		if count++; count%yieldEvery == 0 {
-			runtime.Gosched()
+			parallel.Yield()
 		}
 	})
 	t.seal()
@@ -121,7 +120,7 @@ func (j *joint) each(f func(family int, tuple uint32, p *Place, cut uint32)) {
 			p, cut = j.place(links, uint32(t))
 			f(i, uint32(t), &p, cut)
 			if t%512 == 0 {
-				runtime.Gosched()
+				parallel.Yield()
 			}
 		}
 	}

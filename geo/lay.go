@@ -4,7 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"runtime"
+
+	"gslb/parallel"
 )
 
 const (
@@ -43,7 +44,7 @@ func lay(p *stream, v4 bool, limit int) (*trie, error) {
 	}
 	t := l.trie
 	t.direct = exact(t.direct)
-	t.nodes = append(make([]byte, 0, len(l.octets)+tail), l.octets...)[:len(l.octets)+tail]
+	t.nodes = piecewise(make([]byte, 0, len(l.octets)+tail), l.octets)[:len(l.octets)+tail]
 	return &t, nil
 }
 
@@ -62,7 +63,7 @@ func (l *layer) advance() {
 	l.next()
 	l.read++
 	if l.read%(yieldEvery/4) == 0 {
-		runtime.Gosched()
+		parallel.Yield()
 	}
 }
 
@@ -89,7 +90,7 @@ func (l *layer) entry(stride, at uint8) uint32 {
 		return l.node(at)
 	}
 	base := len(l.direct)
-	l.direct = append(l.direct, make([]uint32, 1<<furtherBits)...)
+	l.direct = longer(l.direct, 1<<furtherBits)
 	l.fill(base, furtherBits, at+furtherBits)
 	return leads | further | uint32(base)<<2
 }

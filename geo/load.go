@@ -3,7 +3,6 @@ package geo
 import (
 	"errors"
 	"fmt"
-	"runtime"
 	"sync"
 
 	"github.com/oschwald/maxminddb-golang/v2"
@@ -104,7 +103,7 @@ type loader struct {
 }
 
 // recordsAtOnce are decoded before their places are entered under the lock.
-const recordsAtOnce = 512
+const recordsAtOnce = 128
 
 // recordError is a fault of the record at an offset.
 type recordError struct {
@@ -122,7 +121,6 @@ func (l *loader) decode() error {
 	parallel.Each(batches, func(i int) {
 		from, to := i*recordsAtOnce, min((i+1)*recordsAtOnce, len(l.offsets))
 		errs[i] = l.decodeBatch(l.offsets[from:to], l.numbers[from:to])
-		runtime.Gosched()
 	})
 	for _, err := range errs {
 		if err != nil {

@@ -3,7 +3,8 @@ package geo
 import (
 	"bytes"
 	"hash/maphash"
-	"runtime"
+
+	"gslb/parallel"
 )
 
 // pool keeps nodes one behind the other, equal ones once. A node says in its own
@@ -30,6 +31,7 @@ func (p *pool) place(node []byte) uint32 {
 			return k.place
 		}
 	}
+	p.octets = roomy(p.octets, len(node)+3)
 	for len(p.octets)%4 != 0 {
 		p.octets = append(p.octets, 0)
 	}
@@ -56,7 +58,7 @@ func (p *pool) grow() {
 			p.known[i] = k
 		}
 		if n%yieldEvery == 0 {
-			runtime.Gosched()
+			parallel.Yield()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
+	"gslb/parallel"
 	"gslb/stamp"
 )
 
@@ -104,8 +105,14 @@ func readWhole(path string) ([]byte, stamp.Stamp, error) {
 		return nil, stamp.Stamp{}, fmt.Errorf("%d bytes: must be at most %d", before.Size, int64(maxFileSize))
 	}
 	data := make([]byte, before.Size)
-	if _, err := io.ReadFull(f, data); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return nil, stamp.Stamp{}, fmt.Errorf("read: %w", bare(err))
+	for rest := data; len(rest) > 0; parallel.Yield() {
+		n, err := f.Read(rest[:min(pieceSize, len(rest))])
+		if rest = rest[n:]; errors.Is(err, io.EOF) {
+			break // which the stamp tells
+		}
+		if err != nil {
+			return nil, stamp.Stamp{}, fmt.Errorf("read: %w", bare(err))
+		}
 	}
 	if after, err := stampOfFile(f); err != nil || after != before {
 		return nil, stamp.Stamp{}, errors.New("changed while it was read")

@@ -164,6 +164,3 @@ func (m *merger) flush(out func(run)) {
 
 // isLeft tells whether a run is the lower half of the network around it.
 func (r run) isLeft() bool { return r.bits > 0 && !r.start.bit(r.bits-1) }
-
-// exact copies a slice without spare capacity.
-func exact[T any](s []T) []T { return append(make([]T, 0, len(s)), s...) }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"gslb/parallel"
 )
 
 // newSearchTree checks what a walk over the networks relies on to end: that
@@ -66,6 +68,9 @@ func (t *searchTree) check() error {
 				return fmt.Errorf("corrupt search tree: node %d is reached a second time from node %d", child, n)
 			}
 			reached.set(child)
+		}
+		if n%(4*yieldEvery) == 0 {
+			parallel.Yield()
 		}
 	}
 	return nil

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+
+	"gslb/parallel"
 )
 
 // searchTree reads the nodes at the start of a MaxMind DB file: pairs of
@@ -62,6 +64,7 @@ type walker struct {
 	v4    bool
 	depth uint8 // of the tree
 	each  visit
+	count int // of networks
 }
 
 func (w *walker) under(record uint, at key, bits uint8) error {
@@ -76,6 +79,9 @@ func (w *walker) under(record uint, at key, bits uint8) error {
 			return nil // all of IPv4
 		}
 		w.each(at, bits, record-w.nodes-separatorSize)
+		if w.count++; w.count%yieldEvery == 0 {
+			parallel.Yield()
+		}
 		return nil
 	case !w.v4 && record == w.ipv4:
 		return nil

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"gslb/parallel"
 	"gslb/stamp"
 )
 
@@ -66,7 +67,8 @@ func Watch(ctx context.Context, cfg Config, log *slog.Logger, reloaded func(*DB)
 
 // Run looks at the files at once and then every Config.Reload. When any has
 // changed it opens the changed ones, checks them whole, and calls reloaded from
-// this goroutine with a new DB; files that have not changed are not read again. If
+// this goroutine with a new DB; files that have not changed are not read again.
+// It is Background work (package parallel). If
 // any of the set is bad nothing is handed over: that is logged once, shown by
 // Status, and tried again when a file changes. Run returns nil when ctx ends,
 // and for no other reason.
@@ -116,7 +118,9 @@ func (w *Watcher) look() *DB {
 		w.bad(err)
 		return nil
 	}
-	db, err := open(w.cfg, w.db)
+	var db *DB
+	var err error
+	parallel.Background(func() { db, err = open(w.cfg, w.db) })
 	if err != nil {
 		if errno := syscall.Errno(0); errors.As(err, &errno) {
 			w.seen = nil // permissions and disks get well without a change to the file

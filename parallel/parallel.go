@@ -1,5 +1,6 @@
 // Package parallel spreads work that is done beside the serving path, such as
-// reading zones and databases, over the processors.
+// reading zones and databases, over the processors, and paces it: what is done
+// in the Background of a server that is busy takes what its work leaves of them.
 package parallel
 
 import (
@@ -10,6 +11,7 @@ import (
 
 // Each runs f for 0 to n-1, on as many processors as there are; for 0 alone in
 // this goroutine. A panic in one of them comes out here, when all have ended.
+// Between two of them it yields.
 func Each(n int, f func(i int)) { Workers(n, func() func(int) { return f }) }
 
 // Workers is Each with something of each goroutine's own: worker is called once
@@ -22,7 +24,7 @@ func Workers(n int, worker func() func(i int)) {
 	var wg sync.WaitGroup
 	var turn atomic.Int64
 	var fault atomic.Pointer[any]
-	for range min(n, runtime.GOMAXPROCS(0)) {
+	for range min(n, Processors()) {
 		wg.Go(func() {
 			defer func() {
 				if r := recover(); r != nil {
@@ -32,6 +34,7 @@ func Workers(n int, worker func() func(i int)) {
 			f := worker()
 			for i := int(turn.Add(1)) - 1; i < n; i = int(turn.Add(1)) - 1 {
 				f(i)
+				Yield()
 			}
 		})
 	}
@@ -40,3 +43,8 @@ func Workers(n int, worker func() func(i int)) {
 		panic(*r)
 	}
 }
+
+// Processors is how many goroutines can compute at once: the CPUs of this
+// process, of which GOMAXPROCS may allow less. (A server that answers allows one
+// more, for workers that wait in the kernel.)
+func Processors() int { return min(runtime.NumCPU(), runtime.GOMAXPROCS(0)) }

@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/dnsname"
+	"gslb/parallel"
 )
 
 // record is one resource record as a master file gives it. Its slices are
@@ -39,6 +40,8 @@ type builder struct {
 	at     uint32 // and its node
 	octets int    // at most, that nodes and records take in the arena
 
+	records int // added, those of earlier zones too
+
 	encoder Encoder
 	result  Result
 }
@@ -66,6 +69,10 @@ const (
 // builders are there to be used again: a million zones need no more memory
 // while they are read than a few.
 var builders = sync.Pool{New: func() any { return new(builder) }}
+
+// yieldEvery is after how many records, or names, work on a zone yields: after some
+// hundred microseconds.
+const yieldEvery = 256
 
 // newBuilder begins a zone.
 func newBuilder(cfg Config) (*builder, error) {
@@ -104,6 +111,9 @@ func (b *builder) opened(path string, info fs.FileInfo) {
 // add puts a record into the zone. An error tells what is wrong with it; the
 // caller says where, and may go on.
 func (b *builder) add(rec record) error {
+	if b.records++; b.records%yieldEvery == 0 {
+		parallel.Yield()
+	}
 	if rec.class != dns.ClassINET {
 		return fmt.Errorf("%s %s has class %s: only IN is served", dnsname.Format(rec.owner), dns.Type(rec.rrtype), dns.Class(rec.class))
 	}

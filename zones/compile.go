@@ -9,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/dnsname"
+	"gslb/parallel"
 )
 
 // group is an RRset while it is being compiled: the places of its records.
@@ -51,6 +52,9 @@ func (b *builder) finish() []error {
 	c.z.files = b.files
 	for i := uint32(1); i < uint32(b.nodes.len()); i++ {
 		c.node(b.nodes.at(i))
+		if i%yieldEvery == 0 {
+			parallel.Yield()
+		}
 		if len(c.z.arena) > maxArena {
 			return []error{errTooMuch}
 		}

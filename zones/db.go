@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"gslb/parallel"
 )
 
 // DB is all that is served: an immutable value. The zero DB serves nothing and
@@ -59,8 +61,11 @@ func (db *DB) enter() error {
 func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, error) {
 	errs := []error{err}
 	db.steeredCfgs, db.sites = steered, sites
-	for _, c := range steered {
+	for i, c := range steered {
 		errs = append(errs, db.steer(c, sites))
+		if i%yieldEvery == yieldEvery-1 {
+			parallel.Yield()
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

@@ -8,14 +8,18 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/dnsname"
+	"gslb/parallel"
 )
 
 // finishTails gives the RRsets with names in them what goes with them: the
 // addresses of those names, as far as they are in the zone, and the answer in
 // wire form.
 func (c *compiler) finishTails() {
-	for _, w := range c.tails {
+	for i, w := range c.tails {
 		c.tail(w)
+		if i%yieldEvery == yieldEvery-1 {
+			parallel.Yield()
+		}
 	}
 }
 

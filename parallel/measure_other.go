@@ -1,0 +1,5 @@
+//go:build !linux
+
+package parallel
+
+func measureProcessors() (processorUse, bool) { return processorUse{}, false }

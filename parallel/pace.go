@@ -1,0 +1,174 @@
+package parallel
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pace divides time into parts in which background work runs, on all its
+// goroutines at once, and parts in which it rests:
+//
+//	| run |       rest        | run |       rest        | run …
+//	      └ measure ─────────┘ └ as long as the measures allow
+//
+// What the processors do while it rests is what they do without it. So the share
+// of them that is idle then is the share that the work may have:
+//
+//	processors, while the work rests         share of the time in which it runs
+//	mostly idle                              mostShare
+//	partly idle                              the idle share, less spared
+//	busy, this process has little part in it fairShare, as the kernel divides
+//	busy                                     LeastShare: it ends some time
+//
+// Lower priorities of its threads would be simpler and are worse: a thread that
+// the kernel does not run keeps its P and the runtime's locks, and whoever stops
+// the world, each collection of garbage, stops the workers and waits for it.
+type pace struct {
+	clock   func() time.Duration // monotonic
+	sleep   func(time.Duration)
+	measure func() (processorUse, bool) // false: it can't be told, so nothing rests
+
+	// until is when the run part ends: 0 while there is no background work,
+	// past while it rests.
+	until atomic.Int64
+
+	mu      sync.Mutex // guards what is below
+	jobs    int        // Background calls that run
+	resting bool
+	began   time.Duration // of the part
+	resume  time.Duration // when the rest ends; kept after the last job
+	before  processorUse  // at the start of the rest
+	free    float64       // share of the processors that is not used in rests, smoothed
+	serving float64       // share of them that this process uses in rests, smoothed
+	at      time.Duration // when these two were measured
+}
+
+// processorUse is what the processors have done since the machine started.
+type processorUse struct {
+	idle time.Duration // sum of what they idled, or worked for processes of low priority
+	own  time.Duration // what they did for this process
+	n    int           // how many they are
+}
+
+const (
+	// LeastShare is the share of the processors that background work gets however busy they are.
+	LeastShare = 0.03
+
+	mostShare = 0.9
+	fairShare = 0.5
+	// spared is what is left idle beside background work: a processor that is
+	// never idle makes queries wait.
+	spared = 0.1
+	// littleUsed is the share of the processors below which this process's own
+	// work needs no care: then others keep them busy, and the kernel is fair among processes.
+	littleUsed = 0.1
+
+	// leastRest is long enough to measure, since Linux counts idle time in hundredths of a
+	// second; with the shares it makes run parts of 1.2 to 360 ms.
+	leastRest = 40 * time.Millisecond
+	// mostRest bounds what is made up for work that did not yield in time.
+	mostRest = 2 * time.Second
+	// stale is the age from which a measure says nothing of now.
+	stale = 2 * time.Second
+	// smoothing is the weight of the last measure.
+	smoothing = 0.25
+)
+
+// runs tells whether the caller may go on: most of the time, at the cost of reading the clock.
+func (p *pace) runs() bool {
+	until := p.until.Load()
+	return until == 0 || p.clock() < time.Duration(until)
+}
+
+const past = 1 // nanosecond after the start, for until
+
+// enter begins background work: with a rest, to see what the processors do
+// without it, and to make up for what earlier work did.
+func (p *pace) enter() {
+	p.mu.Lock()
+	p.jobs++
+	if p.jobs == 1 {
+		p.rest(max(p.clock()+leastRest, p.resume))
+	}
+	p.mu.Unlock()
+	p.turn()
+}
+
+func (p *pace) leave() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.jobs--; p.jobs > 0 {
+		return
+	}
+	p.until.Store(0)
+	if !p.resting {
+		now := p.clock()
+		p.resume = now + p.makeUp(now-p.began)
+	}
+	p.resting = false
+}
+
+// turn rests until it is time to run, and begins or ends the parts.
+func (p *pace) turn() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := p.clock(); p.jobs > 0 && !p.resting && now >= time.Duration(p.until.Load()) {
+		p.rest(now + p.makeUp(now-p.began))
+	}
+	for p.resting {
+		left := p.resume - p.clock()
+		if left <= 0 {
+			p.run()
+			return
+		}
+		p.mu.Unlock()
+		p.sleep(left)
+		p.mu.Lock()
+	}
+}
+
+// rest begins a rest, if the processors can be measured.
+func (p *pace) rest(until time.Duration) {
+	var ok bool
+	p.began = p.clock()
+	if p.before, ok = p.measure(); !ok {
+		p.until.Store(int64(p.began + leastRest))
+		return
+	}
+	p.resting, p.resume = true, until
+	p.until.Store(past)
+}
+
+// run ends a rest, with what was learned in it.
+func (p *pace) run() {
+	now := p.clock()
+	if use, ok := p.measure(); ok && now > p.began && use.n > 0 {
+		weight := smoothing
+		if p.at == 0 || now-p.at > stale {
+			weight = 1
+		}
+		all := float64(now-p.began) * float64(use.n)
+		p.free += weight * (float64(use.idle-p.before.idle)/all - p.free)
+		p.serving += weight * (float64(use.own-p.before.own)/all - p.serving)
+		p.at = now
+	}
+	p.resting, p.began = false, now
+	share := p.share()
+	p.until.Store(int64(now + time.Duration(float64(leastRest)*share/(1-share))))
+}
+
+// share is the share of the time that background work may run.
+func (p *pace) share() float64 {
+	least := LeastShare
+	if p.serving < littleUsed {
+		least = fairShare
+	}
+	return min(max(p.free-spared, least), mostShare)
+}
+
+// makeUp is the rest after a run part of that length.
+func (p *pace) makeUp(ran time.Duration) time.Duration {
+	share := p.share()
+	return min(max(time.Duration(float64(ran)*(1-share)/share), leastRest), mostRest)
+}

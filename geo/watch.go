@@ -10,13 +10,15 @@ import (
 	"syscall"
 	"time"
 
-	"gslb/parallel"
 	"gslb/stamp"
 )
 
 // Watcher looks at the database files of a Config for replacements. A file may be
 // replaced by rename, which is best, or rewritten in place.
 type Watcher struct {
+	// Slowly is given the work of opening files to run, such as parallel.Background; nil: it runs at once.
+	Slowly func(open func())
+
 	cfg  Config
 	log  *slog.Logger
 	db   *DB        // in use; nil: none yet
@@ -67,8 +69,7 @@ func Watch(ctx context.Context, cfg Config, log *slog.Logger, reloaded func(*DB)
 
 // Run looks at the files at once and then every Config.Reload. When any has
 // changed it opens the changed ones, checks them whole, and calls reloaded from
-// this goroutine with a new DB; files that have not changed are not read again.
-// It is Background work (package parallel). If
+// this goroutine with a new DB; files that have not changed are not read again. If
 // any of the set is bad nothing is handed over: that is logged once, shown by
 // Status, and tried again when a file changes. Run returns nil when ctx ends,
 // and for no other reason.
@@ -120,7 +121,11 @@ func (w *Watcher) look() *DB {
 	}
 	var db *DB
 	var err error
-	parallel.Background(func() { db, err = open(w.cfg, w.db) })
+	slowly := w.Slowly
+	if slowly == nil {
+		slowly = func(f func()) { f() }
+	}
+	slowly(func() { db, err = open(w.cfg, w.db) })
 	if err != nil {
 		if errno := syscall.Errno(0); errors.As(err, &errno) {
 			w.seen = nil // permissions and disks get well without a change to the file

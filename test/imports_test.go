@@ -38,7 +38,7 @@ var rooms = map[string][]string{
 	"transfer":     {"zones", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
-	"cmd":          {"dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "tools"},
+	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 

@@ -61,13 +61,13 @@ func (n *node) known(site string) error {
 // Explain is part of console.Backend.
 func (n *node) Explain(name, client, qtype string) (*console.Explanation, error) {
 	n.mu.Lock()
-	topo, places := n.topo, n.places
+	topo := n.topo
 	n.mu.Unlock()
 	var g *dnsserver.Generation
 	if n.dns != nil {
 		g = n.dns.Generation()
 	} else {
-		g = topo.generation(places, n.fleet.States())
+		g = topo.generation(n.fleet.States())
 	}
 	return explain(g, topo.cfg, topo.db.Steered(), name, client, qtype)
 }

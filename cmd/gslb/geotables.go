@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime/debug"
+	"runtime/metrics"
 	"time"
 
 	"gslb/console"
@@ -26,10 +27,25 @@ func (n *node) sayPlaces(places *geo.DB, topo *topology) {
 		"took", topo.policies[0].Table.Stats().BuildTime.Round(time.Millisecond))
 }
 
-// giveBack returns the memory that reading and compiling took to the system. Left
-// alone, Go would keep a heap as large as the peak for minutes, beside many a
-// small server's other work. It costs one collection, which runs beside the serving path.
-func giveBack() { debug.FreeOSMemory() }
+// worthGivingBack is from how many bytes that were allocated giveBack does something.
+const worthGivingBack = 32 << 20
+
+// giveBack returns the memory that reading and compiling took to the system, if it
+// was much since allocated() was before. Left alone, Go would keep a heap as large as
+// the peak for minutes, beside many a small server's other work. It costs one
+// collection, which runs beside the serving path.
+func giveBack(before uint64) {
+	if allocated()-before >= worthGivingBack {
+		debug.FreeOSMemory()
+	}
+}
+
+// allocated is how many bytes were ever allocated.
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
 
 // tables describes the tables of all distinct policies.
 func (t *topology) tables() []console.Table {

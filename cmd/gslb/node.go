@@ -50,8 +50,7 @@ type node struct {
 	topo    *topology
 	places  *geo.DB
 	watch   *geo.Watcher
-	stop    context.CancelFunc // of watch
-	faults  map[string]string  // what is wrong now, by what it is about
+	faults  map[string]string // what is wrong now, by what it is about
 	ready   atomic.Bool
 	serving atomic.Bool
 }
@@ -81,7 +80,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		return nil, err
 	}
 	n.sayPlaces(n.places, n.topo)
-	giveBack()
+	giveBack(0)
 	checks, err := siteChecks(cfg)
 	if err != nil {
 		return nil, err
@@ -93,7 +92,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		n.dns = dnsserver.New(cfg.DNS, log)
 		n.dns.SetOther(n.moves)
 		n.dns.SetSecrets(n.topo.secrets)
-		n.dns.Swap(n.topo.generation(n.places, nil))
+		n.dns.Swap(n.topo.generation(nil))
 		n.moves.Commit(moving)
 		if err := n.dns.Listen(ctx); err != nil {
 			return nil, err
@@ -171,7 +170,6 @@ func (n *node) run(ctx context.Context) error {
 		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")
 	}
 	wg.Go(func() { n.reloads(ctx) })
-	n.watchPlaces(ctx)
 	n.serving.Store(true)
 	gate := time.AfterFunc(readyGate, func() { n.ready.Store(true) })
 	defer gate.Stop()

@@ -10,62 +10,82 @@ import (
 	"time"
 
 	"gslb/config"
+	"gslb/dnsserver"
 	"gslb/geo"
+	"gslb/parallel"
 	"gslb/transfer"
 )
 
-// watchPlaces looks for replaced databases until ctx ends or it is called again.
-func (n *node) watchPlaces(ctx context.Context) {
+// watchPlaces looks for replaced databases until ctx ends or the function that it
+// returns is called, which waits until a replacement that has begun is in force.
+func (n *node) watchPlaces(ctx context.Context) (stop func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.stop != nil {
-		n.stop()
-	}
-	ctx, n.stop = context.WithCancel(ctx)
 	w := geo.NewWatcher(n.topo.cfg.Geo, n.places, n.log)
+	w.Slowly = parallel.Background
 	n.watch = w
-	go n.keep(ctx, "geo", func(ctx context.Context) error { return w.Run(ctx, n.replaced) })
+	watching, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		n.keep(watching, "geo", func(ctx context.Context) error { return w.Run(ctx, n.replaced) })
+		close(ended)
+	}()
+	return func() {
+		cancel()
+		select {
+		case <-ended:
+		case <-ctx.Done(): // the process ends, and what it reads with it
+		}
+	}
 }
 
-// replaced classifies all clients anew with databases that were just read.
+// replaced puts databases that were just read in force: all clients are classified anew.
 func (n *node) replaced(places *geo.DB) {
 	n.mu.Lock()
-	sources, sites := n.topo.sources, n.topo.cfg.SteerSites()
+	served := n.topo
 	n.mu.Unlock()
 	begin := time.Now()
-	policies, err := classify(sources, sites, places)
+	var policies []dnsserver.Policy
+	var err error
+	parallel.Background(func() {
+		policies, err = classify(served.sources, served.cfg.SteerSites(), places, served)
+	})
 	if err != nil {
 		n.log.Error("replaced databases are not used", "error", err)
 		return
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(sources) != len(n.topo.sources) || len(sources) > 0 && &sources[0] != &n.topo.sources[0] {
-		return // the configuration was reloaded meanwhile, with these databases or newer ones
-	}
-	n.places = places
-	t := *n.topo
-	t.policies = policies
-	n.topo = &t
+	t := *n.topo // its zones may have changed meanwhile, its policies have not
+	t.policies, t.places = policies, places
+	n.topo, n.places = &t, places
 	if n.dns != nil {
 		n.dns.Swap(n.dns.Generation().WithPlaces(places, policies))
 	}
-	n.sayPlaces(places, n.topo)
-	defer giveBack()
+	n.mu.Unlock()
+	n.sayPlaces(places, &t)
+	giveBack(0)
 	n.log.Info("replaced databases are in use", "took", time.Since(begin).Round(time.Millisecond))
 }
 
-// reloads reads everything again at each SIGHUP.
+// reloads watches the databases, and reads everything again at each SIGHUP: one
+// at a time, since both compile the policies, and a reload would otherwise read
+// the same databases once more.
 func (n *node) reloads(ctx context.Context) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
+	stopWatching := n.watchPlaces(ctx)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hup:
-			err := n.reload(ctx)
+			stopWatching()
+			var err error
+			parallel.Background(func() {
+				err = guarded(ctx, func(context.Context) error { return n.reload() })
+			})
+			stopWatching = n.watchPlaces(ctx)
 			if err != nil {
 				n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
 				n.log.Error("reload failed; what was served before is still served", "error", err)
@@ -78,8 +98,8 @@ func (n *node) reloads(ctx context.Context) {
 
 // reload puts the configuration file and the zones as they are now in force,
 // all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles.
-func (n *node) reload(ctx context.Context) error {
-	begin := time.Now()
+func (n *node) reload() error {
+	begin, before := time.Now(), allocated()
 	cfg, err := config.Load(n.path)
 	if err != nil {
 		return err
@@ -101,7 +121,7 @@ func (n *node) reload(ctx context.Context) error {
 		others = moving.Beside
 	}
 	n.mu.Lock()
-	served := n.topo.db // no zone changes from now on
+	served := n.topo // no zone changes from now on
 	n.mu.Unlock()
 	topo, err := compile(cfg, places, served, others)
 	if err != nil {
@@ -122,20 +142,23 @@ func (n *node) reload(ctx context.Context) error {
 	n.keepBound(cfg)
 	fc := fleetConfig(cfg)
 	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
-	n.mu.Lock()
+	var next *dnsserver.Generation
+	if n.dns != nil {
+		next = topo.generation(nil)
+	}
+	n.mu.Lock() // for what does not rest in the background: health changes wait for it
 	random := n.topo.secrets == nil
 	n.topo, n.places = topo, places
 	if n.dns != nil {
 		if !random || topo.secrets != nil { // random ones go on being good
 			n.dns.SetSecrets(topo.secrets)
 		}
-		n.dns.Swap(topo.generation(places, n.fleet.States()))
+		n.dns.Swap(next.WithStates(n.fleet.States()))
 	}
 	n.mu.Unlock()
 	if n.moves != nil {
 		n.moves.Commit(moving)
 	}
-	n.watchPlaces(ctx)
 	for _, w := range cfg.Warnings {
 		n.log.Warn("configuration: " + w.Error())
 	}
@@ -143,7 +166,7 @@ func (n *node) reload(ctx context.Context) error {
 		n.log.Warn(w)
 	}
 	n.sayPlaces(places, topo)
-	giveBack()
+	giveBack(before)
 	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }

@@ -20,15 +20,20 @@ type topology struct {
 	db       *zones.DB
 	policies []dnsserver.Policy // distinct ones
 	sources  []steer.Policy     // as configured, of each in policies
+	places   *geo.DB            // that policies are compiled against
 	sites    []string
 	secrets  *dnsserver.Secrets // of cookies; nil: random ones
 }
 
-// compile reads the zones, but for those of prev (which may be nil) that are
-// still the same, and compiles the policies against the databases. All faults
-// come as one error. others are the zones that do not come from files.
-func compile(cfg *config.Config, places *geo.DB, prev *zones.DB, others beside) (*topology, error) {
-	t := &topology{cfg: cfg}
+// compile reads the zones and compiles the policies against the databases. What
+// is the same in prev, which may be nil, it takes from there: zones by their
+// files, policies with their tables. All faults come as one error. others are
+// the zones that do not come from files.
+func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside) (*topology, error) {
+	t := &topology{cfg: cfg, places: places}
+	if prev == nil {
+		prev = new(topology)
+	}
 	for _, z := range cfg.Zones {
 		if z.DNSSEC != "" {
 			return nil, fmt.Errorf("zone %s: dnssec = %q: signing is not wired in yet", z.Name, z.DNSSEC)
@@ -50,10 +55,10 @@ func compile(cfg *config.Config, places *geo.DB, prev *zones.DB, others beside) 
 		}
 		index[i] = at
 	}
-	if t.policies, err = classify(t.sources, cfg.SteerSites(), places); err != nil {
+	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
 		return nil, err
 	}
-	if t.db, err = zones.ReloadBeside(prev, cfg.Files(), others, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
+	if t.db, err = zones.ReloadBeside(prev.db, cfg.Files(), others, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
 		return nil, err
 	}
 	if err := checkTargets(cfg, t.db); err != nil {
@@ -73,30 +78,58 @@ func samePolicy(p, q steer.Policy) bool {
 }
 
 // classify compiles policies and builds the tables of all of them in one walk.
-func classify(sources []steer.Policy, sites []steer.Site, places *geo.DB) ([]dnsserver.Policy, error) {
+// Those of prev that would come out the same are taken from there.
+func classify(sources []steer.Policy, sites []steer.Site, places *geo.DB, prev *topology) ([]dnsserver.Policy, error) {
 	out := make([]dnsserver.Policy, len(sources))
-	specs := make([]geo.Spec, len(sources))
+	known := prev.classified(sites, places)
+	var specs []geo.Spec
+	var fresh []int // which policies specs are of
 	for i := range sources {
+		if p, ok := known(&sources[i]); ok {
+			out[i] = p
+			continue
+		}
 		c, err := steer.Compile(&sources[i], sites)
 		if err != nil {
 			return nil, fmt.Errorf("steered name %s: %w", sources[i].Name, err)
 		}
 		out[i].Compiled = c
-		specs[i] = geo.Spec{
+		fresh = append(fresh, i)
+		specs = append(specs, geo.Spec{
 			Name:   "steered name " + sources[i].Name,
 			Cuts:   c.Cuts(),
 			Cohort: func(p geo.Place, within netip.Prefix) uint32 { return c.Classify(p, within, nil) },
-		}
+		})
+	}
+	if len(fresh) == 0 {
+		return out, nil
 	}
 	tables, err := geo.BuildAll(places, specs)
 	if err != nil {
 		return nil, err
 	}
-	for i := range out {
+	for n, i := range fresh {
 		out[i].Compiled.Settle()
-		out[i].Table = tables[i]
+		out[i].Table = tables[n]
 	}
 	return out, nil
+}
+
+// classified gives a look-up of the policies in t, for those that are to be
+// compiled with these sites and databases.
+func (t *topology) classified(sites []steer.Site, places *geo.DB) func(*steer.Policy) (dnsserver.Policy, bool) {
+	byName := make(map[string]int, len(t.sources))
+	if t.cfg != nil && t.places == places && slices.Equal(t.cfg.SteerSites(), sites) {
+		for i := range t.sources {
+			byName[t.sources[i].Name] = i
+		}
+	}
+	return func(p *steer.Policy) (dnsserver.Policy, bool) {
+		if i, ok := byName[p.Name]; ok && reflect.DeepEqual(*p, t.sources[i]) {
+			return t.policies[i], true
+		}
+		return dnsserver.Policy{}, false
+	}
 }
 
 func zoneSites(cfg *config.Config) []zones.Site {
@@ -158,9 +191,9 @@ func (t *topology) declared() []netip.Prefix {
 }
 
 // generation makes what the DNS server answers from.
-func (t *topology) generation(places *geo.DB, states *health.States) *dnsserver.Generation {
+func (t *topology) generation(states *health.States) *dnsserver.Generation {
 	return dnsserver.NewGeneration(dnsserver.Inputs{
-		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: places, Declared: t.declared(), States: states,
+		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: t.places, Declared: t.declared(), States: states,
 		Access: dnsserver.NewAccess(t.cfg.DNS),
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 // processors is the pace of this process: one, since all background work of it
 // takes from the same processors.
-var processors = pace{clock: monotonic, sleep: time.Sleep, measure: measureProcessors}
+var processors = pace{clock: monotonic, sleep: time.Sleep, measure: measureProcessors, thread: threadTime, threads: map[int]time.Duration{}}
 
 var started = time.Now()
 
@@ -35,8 +35,10 @@ func Background(f func()) {
 // it every few hundred microseconds: Go would leave a goroutine alone for ten
 // milliseconds, which queries must not wait. It costs some tens of nanoseconds.
 func Yield() {
-	if !processors.runs() {
+	switch {
+	case !processors.runs():
 		processors.turn()
+	case !processors.brief.Load():
+		runtime.Gosched()
 	}
-	runtime.Gosched()
 }

@@ -29,6 +29,15 @@ func measureProcessors() (processorUse, bool) {
 	return use, use.n > 0
 }
 
+// threadTime gives the caller's thread and the processor time that it has used.
+func threadTime() (id int, used time.Duration) {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0, 0
+	}
+	return unix.Gettid(), time.Duration(t.Nano())
+}
+
 // usable adds up the times of the CPUs that count: those that idled, waited for a
 // disk, or worked for processes of low priority (nice), which give way.
 func usable(stat []byte, counts func(cpu int) bool) processorUse {

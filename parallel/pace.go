@@ -28,15 +28,21 @@ type pace struct {
 	clock   func() time.Duration // monotonic
 	sleep   func(time.Duration)
 	measure func() (processorUse, bool) // false: it can't be told, so nothing rests
+	thread  func() (id int, used time.Duration)
 
 	// until is when the run part ends: 0 while there is no background work,
 	// past while it rests.
 	until atomic.Int64
+	// brief tells that the part is so short that nobody needs the processor
+	// before its end: waiting for it again would use up the part.
+	brief atomic.Bool
 
 	mu      sync.Mutex // guards what is below
 	jobs    int        // Background calls that run
 	resting bool
 	began   time.Duration // of the part
+	// threads that went on in this part, and the processor time that each had used before
+	threads map[int]time.Duration
 	resume  time.Duration // when the rest ends; kept after the last job
 	before  processorUse  // at the start of the rest
 	free    float64       // share of the processors that is not used in rests, smoothed
@@ -67,6 +73,7 @@ const (
 	// leastRest is long enough to measure, since Linux counts idle time in hundredths of a
 	// second; with the shares it makes run parts of 1.2 to 360 ms.
 	leastRest = 40 * time.Millisecond
+	briefly   = 3 * time.Millisecond
 	// mostRest bounds what is made up for work that did not yield in time.
 	mostRest = 2 * time.Second
 	// stale is the age from which a measure says nothing of now.
@@ -106,9 +113,9 @@ func (p *pace) leave() {
 		return
 	}
 	p.until.Store(0)
+	p.brief.Store(false)
 	if !p.resting {
-		now := p.clock()
-		p.resume = now + p.makeUp(now-p.began)
+		p.resume = p.clock() + p.makeUp(p.ran())
 	}
 	p.resting = false
 }
@@ -118,18 +125,31 @@ func (p *pace) turn() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := p.clock(); p.jobs > 0 && !p.resting && now >= time.Duration(p.until.Load()) {
-		p.rest(now + p.makeUp(now-p.began))
+		p.rest(now + p.makeUp(p.ran()))
 	}
 	for p.resting {
 		left := p.resume - p.clock()
 		if left <= 0 {
 			p.run()
-			return
+			break
 		}
 		p.mu.Unlock()
 		p.sleep(left)
 		p.mu.Lock()
 	}
+	id, used := p.thread()
+	p.threads[id] = used
+}
+
+// ran is for how long the caller has run in this part: the processor time of its
+// thread, if it is still the same one, since the kernel may have run others meanwhile.
+func (p *pace) ran() time.Duration {
+	ran := p.clock() - p.began
+	id, used := p.thread()
+	if before, ok := p.threads[id]; ok {
+		ran = min(ran, used-before)
+	}
+	return ran
 }
 
 // rest begins a rest, if the processors can be measured.
@@ -158,8 +178,11 @@ func (p *pace) run() {
 		p.at = now
 	}
 	p.resting, p.began = false, now
+	clear(p.threads)
 	share := p.share()
-	p.until.Store(int64(now + time.Duration(float64(leastRest)*share/(1-share))))
+	length := time.Duration(float64(leastRest) * share / (1 - share))
+	p.brief.Store(length < briefly)
+	p.until.Store(int64(now + length))
 }
 
 // share is the share of the time that background work may run.

@@ -16,17 +16,21 @@ type disturbance struct {
 	title, about string
 	// run goes on until ctx ends; it counts in n.changes what the node has put in force.
 	run func(n *node, ctx context.Context) error
+	// settle waits until the node has nothing more to do, so that the next quiet
+	// slice is one.
+	settle func(n *node, ctx context.Context) error
 }
 
 var disturbances = []disturbance{
-	{"health flips", "a site forced down and taken back, ten changes a second, through the API and etcd", (*node).flip},
-	{"geo database reloads", "the database file replaced by another one, again as soon as it is in use", (*node).replaceDatabase},
-	{"zone reloads", "a zone file replaced and SIGHUP sent, again as soon as the new serial is served", (*node).reloadZone},
+	{"health flips", "a site forced down and taken back, ten changes a second, through the API and etcd", (*node).flip, (*node).siteIsUp},
+	{"geo database reloads", "the database file replaced by another one, again as soon as it is in use", (*node).replaceDatabase, (*node).databaseInUse},
+	{"zone reloads", "a zone file replaced and SIGHUP sent, again as soon as the new serial is served", (*node).reloadZone, (*node).zoneInUse},
 }
 
 // disturbed is what one disturbance did under one load.
 type disturbed struct {
-	rates     []float64 // answers per second, over those of the quiet slice beside it
+	rates     []float64 // answers per second, over those of the quiet slices beside it
+	took      time.Duration
 	sent      uint64
 	lost      uint64
 	wrong     uint64
@@ -76,7 +80,7 @@ func disturb(ctx context.Context, o *options, dir string, progress io.Writer) (p
 	return disturbPage(o, began, &machine, who, results), nil, nil
 }
 
-// turns measures each disturbance under each load, with a quiet slice before.
+// turns measures each disturbance under each load, between two quiet slices.
 func (n *node) turns(ctx context.Context, o *options, w *workload, results map[string]map[string]*disturbed, progress io.Writer) error {
 	if err := n.verify(ctx, w, n.data); err != nil {
 		return err
@@ -99,19 +103,25 @@ func (n *node) turns(ctx context.Context, o *options, w *workload, results map[s
 				if err != nil {
 					return err
 				}
-				got, changes, err := n.during(ctx, what, p, w)
+				got, changes, took, err := n.during(ctx, what, p, w)
 				if err != nil {
 					return fmt.Errorf("%s: %w", what.title, err)
 				}
+				after, err := n.slice(ctx, p, w)
+				if err != nil {
+					return err
+				}
+				quiet.Rate = (quiet.Rate + after.Rate) / 2
+				quiet.Latency.P99 = (quiet.Latency.P99 + after.Latency.P99) / 2
 				if results[level.title] == nil {
 					results[level.title] = map[string]*disturbed{}
 				}
 				if results[level.title][what.title] == nil {
 					results[level.title][what.title] = &disturbed{}
 				}
-				results[level.title][what.title].add(&quiet, &got, changes)
-				fmt.Fprintf(progress, "%-17s %-20s %7.0f answers/s, quiet %7.0f: %.3f; %d lost, %d wrong, %d changes\n", level.title, what.title,
-					got.Rate, quiet.Rate, got.Rate/quiet.Rate, got.Lost, got.wrong(), changes)
+				results[level.title][what.title].add(&quiet, &got, changes, took)
+				fmt.Fprintf(progress, "%-17s %-20s %7.0f answers/s, quiet %7.0f: %.3f; %d lost, %d wrong, %d changes in %v\n", level.title, what.title,
+					got.Rate, quiet.Rate, got.Rate/quiet.Rate, got.Lost, got.wrong(), changes, took.Round(time.Second/10))
 			}
 		}
 	}
@@ -122,13 +132,14 @@ func (n *node) turns(ctx context.Context, o *options, w *workload, results map[s
 // names that are not steered need not come back.
 func (r *generated) wrong() uint64 { return r.Mismatches - r.Reasons["ecs"] }
 
-func (d *disturbed) add(quiet, got *generated, changes int) {
+func (d *disturbed) add(quiet, got *generated, changes int, took time.Duration) {
 	d.rates = append(d.rates, got.Rate/quiet.Rate)
 	d.sent += got.Sent
 	d.lost += got.Lost
 	d.wrong += got.wrong()
 	d.heldBack += got.HeldBack
 	d.changes += changes
+	d.took += took
 	d.p99, d.p99Before = append(d.p99, got.Latency.P99), append(d.p99Before, quiet.Latency.P99)
 }
 
@@ -142,33 +153,37 @@ func (n *node) slice(ctx context.Context, p pressure, w *workload) (generated, e
 	return n.load(ctx, p, w, n.data, n.tools)
 }
 
-// mostSlices bounds the wait for a change to come into force.
-const mostSlices = 20
+// mostWait bounds the wait for a change to come into force: a fully busy node
+// takes a minute for what it else does in seconds.
+const mostWait = 4 * time.Minute
 
 // during measures while the disturbance goes on, until it has done something: a
 // large database takes longer than a slice.
-func (n *node) during(ctx context.Context, what disturbance, p pressure, w *workload) (all generated, changes int, err error) {
+func (n *node) during(ctx context.Context, what disturbance, p pressure, w *workload) (all generated, changes int, took time.Duration, err error) {
 	disturbing, stop := context.WithCancel(ctx)
 	defer stop()
 	n.changes.Store(0)
 	ended := make(chan error, 1)
 	go func() { ended <- what.run(n, disturbing) }() // ends with stop
-	slices := 0
-	for slices == 0 || slices < mostSlices && err == nil && n.changes.Load() == 0 && len(ended) == 0 {
+	slices, began := 0, time.Now()
+	for slices == 0 || time.Since(began) < mostWait && err == nil && n.changes.Load() == 0 && len(ended) == 0 {
 		var r generated
 		if r, err = n.slice(ctx, p, w); err == nil {
 			all.add(&r)
 			slices++
 		}
 	}
-	changes = int(n.changes.Load())
+	changes, took = int(n.changes.Load()), time.Since(began)
 	stop()
 	err = errors.Join(err, <-ended)
 	if err == nil && ctx.Err() == nil && changes == 0 {
 		err = fmt.Errorf("no change came into force in %d measurements", slices)
 	}
+	if err == nil {
+		err = what.settle(n, ctx)
+	}
 	all.Rate /= float64(max(slices, 1))
-	return all, changes, err
+	return all, changes, took, err
 }
 
 // add adds up the answers of slices; the rate becomes a sum, the latencies are the worst ones.
@@ -189,26 +204,30 @@ func disturbPage(o *options, began time.Time, m *machine, who *contestant, resul
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Changes under load\n\n```sh\n%s\n```\n\n", o.commandLine())
 	b.WriteString(conditions(began, m, []*contestant{who}, nil))
-	b.WriteString("| load | meanwhile | changes in force | answers, × quiet | middle half | queries | lost | wrong | p99 µs, quiet | p99 µs |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| load | meanwhile | changes in force | in seconds | answers, × quiet | each pair | queries | lost | wrong | p99 µs, quiet | p99 µs |\n|---|---|--:|--:|--:|---|--:|--:|--:|--:|--:|\n")
 	for _, level := range loadLevels {
 		for _, what := range disturbances {
 			d := results[level.title][what.title]
 			if d == nil {
 				continue
 			}
-			r := spreadOf(d.rates)
-			fmt.Fprintf(&b, "| %s | %s | %d | %.3f | %.3f to %.3f | %d | %d | %d | %.0f | %.0f |\n", level.title, what.title, d.changes, r.median, r.low, r.high,
-				d.sent, d.lost, d.wrong, spreadOf(d.p99Before).median, spreadOf(d.p99).median)
+			pairs := make([]string, len(d.rates))
+			for i, r := range d.rates {
+				pairs[i] = fmt.Sprintf("%.3f", r)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %d | %.1f | %.3f | %s | %d | %d | %d | %.0f | %.0f |\n", level.title, what.title, d.changes, d.took.Seconds(),
+				spreadOf(d.rates).median, strings.Join(pairs, " "), d.sent, d.lost, d.wrong, spreadOf(d.p99Before).median, spreadOf(d.p99).median)
 		}
 	}
 	b.WriteString("\n")
 	for _, what := range disturbances {
 		fmt.Fprintf(&b, "- *%s*: %s.\n", what.title, what.about)
 	}
-	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Each slice of %v s, or as many of them as it takes until a change is in force, has a quiet
-  one of the same load right before it, and the answers for each second are compared slice by slice: %d starts with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong below full load.
-- gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core has time: on a machine
-  with two cores, at full load, it takes that time from the worker or from the generator, and the rate falls by what it takes. Half of full load leaves time for it.
+	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Slices of %v s, as many as it takes until a change is in force, lie between two quiet ones of the same load,
+  and their answers for each second are compared with the mean of these two: %d starts with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong.
+- gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core the kernel puts it: on a machine
+  with two cores, at full load, it takes time from the worker or from the generator, and the rate falls by what it takes. So gslb rests most of the time then, and a database takes
+  a minute (package parallel). Replacing the file and asking whether it is in use, which this program does, takes from the same cores. Half of full load leaves time for all of it.
 - The City database is %s. Changes are counted when they are in force: by the answer of the steered name, by the database's build time and by the zone's serial.
 `, o.Seconds, o.Repeat, o.Rounds, m.cores, o.LoadCPU, databaseName(o))
 	return b.String()

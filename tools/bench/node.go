@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"gslb/health"
 )
 
@@ -78,7 +80,10 @@ func (n *node) findClient() error {
 	return errors.New("the database has no client network of a country with a site")
 }
 
-// every calls f in turn until ctx ends.
+// errDone ends every without an error.
+var errDone = errors.New("done")
+
+// every calls f in turn until it is done or fails, or ctx ends.
 func every(ctx context.Context, pause time.Duration, f func() error) error {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
@@ -87,7 +92,10 @@ func every(ctx context.Context, pause time.Duration, f func() error) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := f(); err != nil && ctx.Err() == nil {
+			switch err := f(); {
+			case err == errDone || err != nil && ctx.Err() != nil:
+				return nil
+			case err != nil:
 				return err
 			}
 		}
@@ -162,30 +170,43 @@ func (n *node) call(ctx context.Context, method, path string, body []byte) ([]by
 	return text, err
 }
 
-// metric waits until the metric has the value; false when ctx ended before.
-func (n *node) metric(ctx context.Context, line *regexp.Regexp, want uint32) (bool, error) {
-	for ctx.Err() == nil {
+// siteIsUp is what flip leaves.
+func (n *node) siteIsUp(context.Context) error { return nil }
+
+var builtMetric = regexp.MustCompile(`(?m)^gslb_geo_database_build_timestamp_seconds\{.*\} (\S+)$`)
+
+// databaseInUse waits until the database as it lies there is in use. It asks
+// seldom: the metrics are work for the node, too.
+func (n *node) databaseInUse(ctx context.Context) error {
+	return every(ctx, 250*time.Millisecond, func() error {
 		text, err := n.call(ctx, http.MethodGet, "/metrics", nil)
 		if err != nil {
-			return false, err
+			return err
 		}
-		if m := line.FindSubmatch(text); m != nil {
-			if value, err := strconv.ParseFloat(string(m[1]), 64); err == nil && uint32(value) == want {
-				return true, nil
+		if m := builtMetric.FindSubmatch(text); m != nil {
+			if value, err := strconv.ParseFloat(string(m[1]), 64); err == nil && uint32(value) == n.epoch {
+				return errDone
 			}
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-	return false, nil
+		return nil
+	})
 }
 
-var (
-	builtMetric  = regexp.MustCompile(`(?m)^gslb_geo_database_build_timestamp_seconds\{.*\} (\S+)$`)
-	serialMetric = regexp.MustCompile(`(?m)^gslb_zone_serial\{zone="` + regexp.QuoteMeta(staticZone) + `?"\} (\S+)$`)
-)
+// zoneInUse waits until the zone as it lies there is served.
+func (n *node) zoneInUse(ctx context.Context) error {
+	v := verifier{server: n.address, data: n.data}
+	v.client.Timeout = time.Second
+	return every(ctx, 10*time.Millisecond, func() error {
+		m, err := v.askType(ctx, staticZone, dns.TypeSOA, netip.Prefix{}, false)
+		if err != nil || len(m.Answer) == 0 {
+			return nil // loadgen counts what is lost
+		}
+		if soa, ok := m.Answer[0].(*dns.SOA); ok && soa.Serial == n.serial {
+			return errDone
+		}
+		return nil
+	})
+}
 
 // replaceDatabase replaces the City database by one that was built later, again
 // and again, and counts those that came into use.
@@ -195,11 +216,10 @@ func (n *node) replaceDatabase(ctx context.Context) error {
 		if err := withEpoch(n.original.database, n.data.database, n.epoch); err != nil {
 			return err
 		}
-		done, err := n.metric(ctx, builtMetric, n.epoch)
-		if err != nil && ctx.Err() == nil {
+		if err := n.databaseInUse(ctx); err != nil {
 			return err
 		}
-		if done {
+		if ctx.Err() == nil {
 			n.changes.Add(1)
 		}
 	}
@@ -220,11 +240,10 @@ func (n *node) reloadZone(ctx context.Context) error {
 		if err := errors.Join(os.WriteFile(aside, text, 0o644), os.Rename(aside, n.data.static), n.signal(syscall.SIGHUP)); err != nil {
 			return err
 		}
-		done, err := n.metric(ctx, serialMetric, n.serial)
-		if err != nil && ctx.Err() == nil {
+		if err := n.zoneInUse(ctx); err != nil {
 			return err
 		}
-		if done {
+		if ctx.Err() == nil {
 			n.changes.Add(1)
 		}
 	}

@@ -118,7 +118,12 @@ func (z *zone) current() *version {
 	if v = z.served.Load(); now == nil || v != nil && v.zone == now {
 		return v
 	}
-	v = v.next(now)
+	if v == nil && now == z.raw.Load() && z.history.Load() != nil {
+		v = &version{zone: now, changes: *z.history.Load()}
+		v.trim()
+	} else {
+		v = v.next(now)
+	}
 	z.served.Store(v)
 	return v
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,7 +42,8 @@ type Manager struct {
 	log  *slog.Logger
 	now  func() time.Time
 
-	state atomic.Pointer[state]
+	state     atomic.Pointer[state]
+	transfers chan struct{} // one for each that comes in
 
 	// edit is held by whoever changes zones, from when it looks at what is served
 	// until what follows is served: updates, transfers, reloads.
@@ -63,7 +63,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: time.Now, off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: time.Now, transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }
@@ -82,12 +82,32 @@ type zone struct {
 	stop    context.CancelFunc // of the notifications under way
 	telling uint32             // the serial number that they tell
 
+	// raw are the records before anybody signs them, and history how they came to
+	// be; nil where the master file is all there is.
+	raw     atomic.Pointer[zones.Zone]
+	history atomic.Pointer[[]*change]
+	kept
+
+	waiting sync.Mutex  // guards queue
+	queue   []*updating // to be made by whoever has Manager.edit next
+
+	// Of a secondary. Times are Unix ones; 0: never.
+	kick      chan struct{}
+	primary   atomic.Pointer[peer]   // that had the zone
+	fault     atomic.Pointer[string] // why it could not be refreshed; nil or "": it could
+	confirmed atomic.Int64           // when the copy was known to be the newest
+	moved     atomic.Int64           // when it was transferred
+	due       atomic.Int64           // when the primaries are asked next
+	lapsed    atomic.Bool            // it has expired, and is not served
+
 	count counts
 }
 
 // counts are what happened to a zone since the start.
 type counts struct {
 	out, outFailed, refused atomic.Uint64
+	in, inFailed            atomic.Uint64
+	updates, updatesRefused atomic.Uint64
 }
 
 // settings are a zone's configuration, compiled.
@@ -95,6 +115,7 @@ type settings struct {
 	ZoneConfig
 	transferTo, notifyFrom []rule
 	notify, primaries      []peer
+	permits                []permit
 }
 
 // Prepared is a configuration that is whole and not yet in force.
@@ -103,13 +124,17 @@ type Prepared struct {
 	state *state
 	sets  map[*zone]*settings
 	held  bool // m.edit
+	files map[*zone]taken
+	fresh []*zone // that were not known before
 }
 
 // Prepare compiles the zones and keys of a configuration. Nothing changes before
 // Commit. All faults come as one error. No zone can be changed until Release or
 // Commit.
 func (m *Manager) Prepare(cfgs []ZoneConfig, keys map[string]Key) (*Prepared, error) {
-	p := &Prepared{m: m, state: &state{keys: make(map[string]*key), zones: make(map[string]*zone)}, sets: make(map[*zone]*settings)}
+	p := &Prepared{m: m, state: &state{keys: make(map[string]*key), zones: make(map[string]*zone)}, sets: make(map[*zone]*settings), files: make(map[*zone]taken)}
+	m.edit.Lock()
+	p.held = true
 	var errs []error
 	for name, cfg := range keys {
 		k, err := newKey(name, cfg)
@@ -129,35 +154,21 @@ func (m *Manager) Prepare(cfgs []ZoneConfig, keys map[string]Key) (*Prepared, er
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
+		p.Release()
 		return nil, err
 	}
-	m.edit.Lock()
-	p.held = true
 	return p, nil
 }
 
 // Release lets zones be changed again, whether p was put in force or not.
 func (p *Prepared) Release() {
 	if p.held {
+		for _, z := range p.fresh { // none, once in force
+			z.journal.close()
+		}
 		p.held = false
 		p.m.edit.Unlock()
 	}
-}
-
-// Beside gives the zones that are not what their master files say, or have none;
-// read gives those that were read.
-func (p *Prepared) Beside(read func(apex []byte) *zones.Zone) (all []*zones.Zone, err error) {
-	for z, set := range p.sets {
-		if set.HasFile() {
-			continue
-		}
-		a, err := zones.Absent(z.name, set.File)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, a)
-	}
-	return all, nil
 }
 
 // add takes a zone up, as it is known already or new.
@@ -173,7 +184,16 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 	apex := lowered(wire)
 	z := old.zones[string(apex)]
 	if z == nil {
-		z = &zone{m: p.m, name: cfg.Name, apex: apex}
+		z = &zone{m: p.m, name: cfg.Name, apex: apex, kick: make(chan struct{}, 1)}
+	}
+	if set.keeps() && z.journal == nil {
+		if err := z.open(); err != nil {
+			return err
+		}
+		p.fresh = append(p.fresh, z)
+		if z.lost != "" {
+			p.m.log.Error("the end of a zone's journal cannot be read; it is kept beside it", "zone", z.name, "file", z.journal.path+".damaged", "lost", z.lost)
+		}
 	}
 	p.state.zones[string(apex)] = z
 	p.sets[z] = set
@@ -182,16 +202,26 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 
 func compile(cfg ZoneConfig, keys map[string]*key) (*settings, error) {
 	s := &settings{ZoneConfig: cfg}
-	var errs [4]error
+	var errs [5]error
 	s.transferTo, errs[0] = rules(cfg.TransferTo, keys)
 	s.notifyFrom, errs[1] = rules(cfg.NotifyFrom, keys)
 	s.notify, errs[2] = peersOf(cfg.Notify, keys)
 	s.primaries, errs[3] = peersOf(cfg.Primaries, keys)
+	s.permits, errs[4] = permitsOf(cfg.Update, keys)
 	return s, errors.Join(errs[:]...)
 }
 
 // Commit puts what was prepared in force. The zones must be served already.
 func (m *Manager) Commit(p *Prepared) {
+	for z, t := range p.files {
+		z.take(t)
+	}
+	for apex, z := range m.state.Load().zones {
+		if p.state.zones[apex] == nil {
+			z.leave()
+		}
+	}
+	p.fresh = nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for z, set := range p.sets {
@@ -221,8 +251,38 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // start begins with what the state has and what does not run yet; m.mu is held.
 func (m *Manager) start() {
-	for _, z := range m.state.Load().zones {
+	for apex, z := range m.state.Load().zones {
 		m.run.Go(z.changed)
+		follows := z.set.Load().secondary()
+		if stop := m.off[apex]; stop != nil && !follows {
+			stop()
+			delete(m.off, apex)
+		} else if stop == nil && follows {
+			ctx, cancel := context.WithCancel(m.ctx)
+			m.off[apex] = cancel
+			m.run.Go(func() { z.follow(ctx) })
+		} else if follows {
+			z.wake() // its primaries may be others now
+		}
+	}
+	for apex, stop := range m.off {
+		if m.state.Load().zones[apex] == nil {
+			stop()
+			delete(m.off, apex)
+		}
+	}
+}
+
+// leave lets go of a zone that does not move any more; m.edit is held. What is on
+// disk stays.
+func (z *zone) leave() {
+	if z.journal != nil {
+		z.journal.close()
+	}
+	z.round.Lock()
+	defer z.round.Unlock()
+	if z.stop != nil {
+		z.stop()
 	}
 }
 
@@ -233,17 +293,3 @@ func (m *Manager) Changed() {
 	}
 }
 
-// Moving lists the zones that move, by name.
-func (m *Manager) moving() []*zone {
-	var all []*zone
-	for _, z := range m.state.Load().zones {
-		all = append(all, z)
-	}
-	slices.SortFunc(all, func(a, b *zone) int {
-		if a.name < b.name {
-			return -1
-		}
-		return 1
-	})
-	return all
-}

@@ -22,14 +22,14 @@ func (z *zone) changed() {
 	if v == nil || !v.zone.Loaded() {
 		return
 	}
+	z.round.Lock()
+	defer z.round.Unlock()
 	z.m.mu.Lock()
+	defer z.m.mu.Unlock()
 	ctx := z.m.ctx
-	z.m.mu.Unlock()
 	if ctx == nil || ctx.Err() != nil {
 		return
 	}
-	z.round.Lock()
-	defer z.round.Unlock()
 	if z.stop != nil && z.telling == v.zone.Serial {
 		return
 	}
@@ -96,6 +96,7 @@ func (m *Manager) notified(st *state, r *request) {
 	default:
 		r.w.begin(r.id, flagsOf(r.message, dns.RcodeSuccess)|flagAuthoritative, maxMessage, r.questions...)
 		r.finish()
+		z.wake()
 	}
 }
 

@@ -1,0 +1,252 @@
+package transfer
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/zones"
+)
+
+// kept is a zone's records as they are kept here, before anybody signs them, of
+// zones that are updated or transferred. All but raw and history is guarded by
+// Manager.edit.
+type kept struct {
+	journal *journal
+	source  [sha256.Size]byte // of the master file that the records began with
+	lost    string            // what of the journal could not be read
+	refused string            // why the master file is not what is served
+}
+
+// keeps tells whether the zone's records are kept in a journal.
+func (s *settings) keeps() bool { return s.secondary() || len(s.Update) > 0 }
+
+func (s *settings) secondary() bool { return len(s.primaries) > 0 }
+
+// journalPath is where the journal of a zone is. Names may have any octet.
+func (m *Manager) journalPath(zone string) string {
+	file := url.PathEscape(zone)
+	if file == "." {
+		file = "root."
+	}
+	return filepath.Join(m.dir, file+"journal")
+}
+
+// open reads the journal of a zone that has none open.
+func (z *zone) open() error {
+	j, c, err := openJournal(z.m.journalPath(z.name))
+	if err != nil {
+		return err
+	}
+	z.kept = kept{journal: j, source: c.source, lost: c.lost}
+	if c.records == nil {
+		return nil
+	}
+	raw, err := c.zone(z.name, j.path)
+	if err != nil {
+		j.close()
+		return fmt.Errorf("journal %s: %w", j.path, err)
+	}
+	z.raw.Store(raw)
+	z.history.Store(&c.changes)
+	z.confirmed.Store(c.confirmed.Unix())
+	return nil
+}
+
+// zone gives the zone that the journal says: the snapshot with what follows it.
+func (c *content) zone(name, source string) (*zones.Zone, error) {
+	base, err := zones.Make(name, source, func(yield func(zones.RR) bool) {
+		for _, r := range c.records {
+			if !yield(r) {
+				return
+			}
+		}
+	})
+	if err != nil || c.before == len(c.changes) {
+		return base, err
+	}
+	e := newEdit(base)
+	for _, change := range c.changes[c.before:] {
+		if err := e.apply(change); err != nil {
+			return nil, err
+		}
+	}
+	return e.build(name, source)
+}
+
+// Beside gives the zones that are not what their master files say, or have none;
+// read gives those that were read.
+func (p *Prepared) Beside(read func(apex []byte) *zones.Zone) (all []*zones.Zone, err error) {
+	for z, set := range p.sets {
+		var with *zones.Zone
+		switch {
+		case set.secondary():
+			with, err = p.secondary(z, set)
+		case set.Catalog == Producer:
+			with, err = p.produce(z)
+		case len(set.Update) > 0:
+			with = p.updated(z, read(z.apex))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("zone %s: %w", z.name, err)
+		}
+		if with != nil {
+			all = append(all, with)
+		}
+	}
+	more, err := p.members()
+	return append(all, more...), err
+}
+
+// secondary gives the last copy of a zone that is transferred, which counts until
+// it expires (RFC 1035, section 3.3.13).
+func (p *Prepared) secondary(z *zone, set *settings) (*zones.Zone, error) {
+	raw := z.raw.Load()
+	if raw == nil && set.File != "" {
+		if info, err := os.Stat(set.File); err == nil {
+			if raw, err = zones.ReadFile(zones.Config{Name: z.name, File: set.File}); err != nil {
+				p.m.log.Warn("the copy of a zone is not used", "zone", z.name, "error", err)
+			} else {
+				z.raw.Store(raw)
+				z.confirmed.Store(info.ModTime().Unix())
+			}
+		}
+	}
+	z.lapsed.Store(raw != nil && z.expired(p.m.now()))
+	if raw == nil || z.lapsed.Load() {
+		return zones.Absent(z.name, set.File)
+	}
+	return raw, nil
+}
+
+// updated decides between the master file of a zone that takes updates and what
+// updates made of it:
+//
+//	no update yet                         the file
+//	the file is as it was                 what updates made
+//	the file is another, and newer        the file, and the updates are gone
+//	the file is another, and not newer    what updates made, which is said as a problem
+func (p *Prepared) updated(z *zone, file *zones.Zone) *zones.Zone {
+	if file == nil {
+		return nil // the configuration is refused for it
+	}
+	raw, sum := z.raw.Load(), digest(file)
+	if raw == nil || z.journal.f == nil {
+		p.files[z] = taken{file: file, sum: sum}
+		return nil
+	}
+	switch {
+	case sum == z.source:
+		p.files[z] = taken{}
+		return raw
+	case newer(file.Serial, raw.Serial):
+		p.files[z] = taken{file: file, sum: sum}
+		return nil
+	}
+	p.files[z] = taken{refused: fmt.Sprintf("zone %s: %s has changed, but its serial number %d is not newer than %d, which updates made: what updates made is served until the file has a newer one",
+		z.name, file.File, file.Serial, raw.Serial)}
+	return raw
+}
+
+// taken is what Commit does with the master file of a zone that takes updates.
+type taken struct {
+	file    *zones.Zone // its records are in force; nil: those in the journal are
+	sum     [sha256.Size]byte
+	refused string
+}
+
+// take puts a master file in the place of what updates made.
+func (z *zone) take(t taken) {
+	if z.refused = t.refused; z.refused != "" {
+		z.m.log.Error(z.refused)
+	}
+	if t.file == nil {
+		return
+	}
+	old := z.raw.Load()
+	z.source = t.sum
+	z.raw.Store(t.file)
+	if z.journal.f == nil {
+		return // the first update begins it
+	}
+	var history []*change
+	if old != nil && newer(t.file.Serial, old.Serial) {
+		history = append(append(history, *z.history.Load()...), differ(old, t.file))
+	}
+	z.history.Store(&history)
+	if err := z.journal.rewrite(t.file, t.sum, history); err != nil {
+		z.m.log.Error("a zone's new master file is served, but not noted in its journal: after a restart the updates from before would be back", "zone", z.name, "error", err)
+		return
+	}
+	z.m.log.Info("the master file of a zone is newer than the updates made to it, and takes their place", "zone", z.name, "serial", t.file.Serial)
+}
+
+// install serves another version of a zone whose records are kept, once it is on
+// disk. changes lead to it from the one before; nil: it is not known how. m.edit
+// must be held.
+func (z *zone) install(next *zones.Zone, changes []*change) error {
+	old := z.raw.Load()
+	if changes == nil && old != nil && newer(next.Serial, old.Serial) {
+		changes = []*change{differ(old, next)}
+	}
+	var history []*change
+	if h := z.history.Load(); h != nil && changes != nil {
+		history = append(history, *h...)
+	}
+	v := version{zone: next, changes: append(history, changes...)}
+	v.trim()
+	err := z.m.host.Put([]*zones.Zone{next}, nil, func() error {
+		var err error
+		if changes == nil || z.journal.full() {
+			err = z.journal.rewrite(next, z.source, v.changes)
+		} else {
+			err = z.journal.append(changes...)
+		}
+		if err != nil {
+			return diskError{err}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	z.raw.Store(next)
+	z.history.Store(&v.changes)
+	return nil
+}
+
+// diskError tells that a zone could not be changed because that could not be written.
+type diskError struct{ error }
+
+func (e diskError) Unwrap() error { return e.error }
+
+// expired tells whether the zone's last copy is too old to be served.
+func (z *zone) expired(now time.Time) bool {
+	raw := z.raw.Load()
+	return raw == nil || !now.Before(time.Unix(z.confirmed.Load(), 0).Add(timersOf(raw).expire))
+}
+
+// timers are those of an SOA record (RFC 1035, section 3.3.13).
+type timers struct{ refresh, retry, expire time.Duration }
+
+// timersOf reads them, within bounds that keep a slip from doing harm.
+func timersOf(z *zones.Zone) timers {
+	data := soaOf(z).Data
+	at := func(i int) time.Duration {
+		d := data[len(data)-20+4*i:]
+		return time.Duration(uint32(d[0])<<24|uint32(d[1])<<16|uint32(d[2])<<8|uint32(d[3])) * time.Second
+	}
+	const day = 24 * time.Hour
+	return timers{
+		refresh: min(max(at(1), time.Second), 28*day),
+		retry:   min(max(at(2), time.Second), 14*day),
+		expire:  max(at(3), 5*time.Second),
+	}
+}
+
+const typeANY = dns.TypeANY

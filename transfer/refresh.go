@@ -1,0 +1,239 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gslb/zones"
+)
+
+// Pauses of a secondary that has no copy of its zone, whose SOA record would tell.
+const (
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// maxTransfers bounds the transfers that come in at one time.
+const maxTransfers = 16
+
+// follow keeps a secondary's copy of the zone fresh until ctx ends (RFC 1034,
+// section 4.3.5): it asks when the SOA record's times say so, at the start, and
+// when a primary tells that there is something new.
+func (z *zone) follow(ctx context.Context) {
+	wait := time.Duration(0)
+	if z.raw.Load() != nil { // many zones must not ask all at once
+		wait = rand.N(time.Second)
+	}
+	failures := 0
+	for {
+		z.plan(wait)
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-z.kick:
+		case <-t.C:
+		}
+		t.Stop()
+		err := z.refresh(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			failures = 0
+		} else {
+			failures++
+		}
+		z.note(err)
+		z.expire()
+		wait = z.next(failures)
+	}
+}
+
+// next is when to ask again: a little before the time that the SOA record says,
+// so that the zones of one server do not stay in step.
+func (z *zone) next(failures int) time.Duration {
+	raw := z.raw.Load()
+	if raw == nil {
+		return jitter(min(firstRetry<<min(failures, 10), lastRetry))
+	}
+	t := timersOf(raw)
+	wait := t.refresh
+	if failures > 0 {
+		wait = t.retry
+	}
+	wait = jitter(wait)
+	if !z.lapsed.Load() {
+		left := time.Unix(z.confirmed.Load(), 0).Add(t.expire).Sub(z.m.now())
+		wait = min(wait, max(left, 0)+10*time.Millisecond)
+	}
+	return wait
+}
+
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
+
+// refresh asks the primaries, in their order, until one has the zone.
+func (z *zone) refresh(ctx context.Context) error {
+	select {
+	case z.m.transfers <- struct{}{}:
+		defer func() { <-z.m.transfers }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var errs []error
+	for _, p := range z.set.Load().primaries {
+		err := z.refreshFrom(ctx, p)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", p, err))
+	}
+	return errors.Join(errs...)
+}
+
+func (z *zone) refreshFrom(ctx context.Context, p peer) error {
+	begin := time.Now()
+	serial, err := z.askSerial(ctx, p)
+	if err != nil {
+		return err
+	}
+	has := z.raw.Load()
+	if has != nil && !newer(serial, has.Serial) {
+		if serial != has.Serial {
+			return fmt.Errorf("its serial number %d is older than the %d of the copy here", serial, has.Serial)
+		}
+		return z.confirm(nil, nil, p)
+	}
+	next, changes, err := z.fetch(ctx, p, has)
+	if has != nil && err != nil && ctx.Err() == nil {
+		z.m.log.Info("an incremental transfer is not possible, so the whole zone is transferred", "zone", z.name, "from", p, "reason", err)
+		next, changes, err = z.fetch(ctx, p, nil)
+	}
+	if err == nil {
+		err = z.confirm(next, changes, p)
+	}
+	if err != nil {
+		z.count.inFailed.Add(1)
+		return err
+	}
+	if next != nil {
+		kind := "AXFR"
+		if changes != nil {
+			kind = "IXFR"
+		}
+		z.count.in.Add(1)
+		z.moved.Store(z.m.now().Unix())
+		z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", time.Since(begin).Round(time.Millisecond))
+		z.changed()
+		z.m.catalogChanged(z)
+	}
+	return nil
+}
+
+// confirm notes that the copy is the newest, or puts the next version in its place.
+func (z *zone) confirm(next *zones.Zone, changes []*change, p peer) error {
+	z.m.edit.Lock()
+	defer z.m.edit.Unlock()
+	if z.m.state.Load().zones[string(z.apex)] != z {
+		return context.Canceled // it went meanwhile
+	}
+	now := z.m.now()
+	z.primary.Store(&p)
+	if next != nil {
+		if err := z.install(next, changes); err != nil {
+			return err
+		}
+		if file := z.set.Load().File; file != "" {
+			if err := writeCopy(file, next); err != nil {
+				z.m.log.Error("the copy of a zone cannot be written", "zone", z.name, "error", err)
+			}
+		}
+	} else if z.lapsed.Load() {
+		if err := z.m.host.Put([]*zones.Zone{z.raw.Load()}, nil, nil); err != nil {
+			return err
+		}
+	}
+	z.confirmed.Store(now.Unix())
+	z.lapsed.Store(false)
+	if err := z.journal.confirm(now); err != nil {
+		z.m.log.Error("it cannot be noted that a zone is the newest", "zone", z.name, "error", err)
+	}
+	return nil
+}
+
+// expire stops serving a zone whose copy is too old (RFC 1035, section 3.3.13).
+func (z *zone) expire() {
+	if z.raw.Load() == nil || z.lapsed.Load() || !z.expired(z.m.now()) {
+		return
+	}
+	z.m.edit.Lock()
+	defer z.m.edit.Unlock()
+	if z.m.state.Load().zones[string(z.apex)] != z {
+		return
+	}
+	absent, err := zones.Absent(z.name, z.set.Load().File)
+	if err == nil {
+		err = z.m.host.Put([]*zones.Zone{absent}, nil, nil)
+	}
+	if err != nil {
+		z.m.log.Error("an expired zone is still served", "zone", z.name, "error", err)
+		return
+	}
+	z.lapsed.Store(true)
+	z.m.log.Error("a zone has expired: no primary could be reached for too long, and it is answered SERVFAIL", "zone", z.name)
+}
+
+// wake makes follow ask the primaries now.
+func (z *zone) wake() {
+	select {
+	case z.kick <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// note remembers how the last refresh went, for the status and the log.
+func (z *zone) note(err error) {
+	text := ""
+	if err != nil {
+		text = strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	old := z.fault.Swap(&text)
+	switch {
+	case text != "" && (old == nil || *old != text):
+		z.m.log.Warn("a zone cannot be refreshed", "zone", z.name, "error", text)
+	case text == "" && old != nil && *old != "":
+		z.m.log.Info("a zone is refreshed again", "zone", z.name)
+	}
+}
+
+// plan notes when the primaries are asked next.
+func (z *zone) plan(wait time.Duration) { z.due.Store(z.m.now().Add(wait).Unix()) }
+
+// replaceFile writes a file whole and synced, and puts it in the place of another.
+func replaceFile(path string, data []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	return err
+}

@@ -36,6 +36,21 @@ func AppendBitmap(dst []byte, types []uint16) []byte {
 	return dst
 }
 
+// variant is a bitmap without one of its types.
+type variant struct {
+	without uint16
+	bitmap  []byte
+}
+
+// variantsOf gives the bitmap of types without each one of some.
+func variantsOf(deny, types []uint16) (list []variant) {
+	for _, without := range deny {
+		rest := slices.DeleteFunc(slices.Clone(types), func(t uint16) bool { return t == without })
+		list = append(list, variant{without, AppendBitmap(nil, rest)})
+	}
+	return list
+}
+
 // provenTypes gives the types that stand in a name's bitmap. At a cut these are
 // NS and what the parent side is authoritative for (RFC 4035, section 2.3).
 // An NSEC lists itself and its RRSIG; an NSEC3 stands elsewhere, and RRSIG is

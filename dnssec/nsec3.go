@@ -65,40 +65,48 @@ func (p NSEC3Params) appendParams(dst []byte, flags byte) []byte {
 
 // nsec3Chain gathers the names of a zone and becomes its NSEC3 records.
 type nsec3Chain struct {
-	params  NSEC3Params
-	entries []nsec3Entry
-	bitmaps []byte
-	last    []byte // the last name added
+	params   NSEC3Params
+	entries  []nsec3Entry
+	bitmaps  []byte
+	variants [][]variant
+	last     []byte // the last name added
 }
 
 type nsec3Entry struct {
 	hash  [sha1.Size]byte
 	start uint32 // of its bitmap in bitmaps
 	end   uint32
+	// variants is its place in nsec3Chain.variants, from 1; 0: it has none.
+	variants uint32
 }
 
 // add takes the next name in canonical order, in lower case, with what of it
 // is proven, and the empty non-terminals that it stands below (RFC 5155,
 // section 7.1).
-func (c *nsec3Chain) add(apex, name []byte, types []uint16) {
-	c.put(name, types)
+func (c *nsec3Chain) add(apex, name []byte, types, deny []uint16) {
+	c.put(name, types, deny)
 	if len(name) > len(apex) {
 		for up := name[1+name[0]:]; len(up) > len(apex) && !within(c.last, up); up = up[1+up[0]:] {
-			c.put(up, nil)
+			c.put(up, nil, nil)
 		}
 	}
 	c.last = append(c.last[:0], name...)
 }
 
-func (c *nsec3Chain) put(name []byte, types []uint16) {
+func (c *nsec3Chain) put(name []byte, types, deny []uint16) {
 	start := uint32(len(c.bitmaps))
 	c.bitmaps = AppendBitmap(c.bitmaps, types)
-	c.entries = append(c.entries, nsec3Entry{c.params.Hash(name), start, uint32(len(c.bitmaps))})
+	e := nsec3Entry{hash: c.params.Hash(name), start: start, end: uint32(len(c.bitmaps))}
+	if len(deny) > 0 {
+		c.variants = append(c.variants, variantsOf(deny, types))
+		e.variants = uint32(len(c.variants))
+	}
+	c.entries = append(c.entries, e)
 }
 
 // close sorts the chain by hash and yields each record's hash and rdata, which
 // counts until the next one.
-func (c *nsec3Chain) close(yield func(hash [sha1.Size]byte, rdata []byte) error) error {
+func (c *nsec3Chain) close(yield func(hash [sha1.Size]byte, rdata []byte, without uint16) error) error {
 	slices.SortFunc(c.entries, func(a, b nsec3Entry) int { return bytes.Compare(a.hash[:], b.hash[:]) })
 	flags := byte(0)
 	if c.params.OptOut {
@@ -110,11 +118,17 @@ func (c *nsec3Chain) close(yield func(hash [sha1.Size]byte, rdata []byte) error)
 		if next == e.hash && len(c.entries) > 1 {
 			return errors.New("two names have the same NSEC3 hash: choose another salt")
 		}
-		rdata = c.params.appendParams(rdata[:0], flags)
-		rdata = append(append(rdata, byte(len(next))), next[:]...)
-		rdata = append(rdata, c.bitmaps[e.start:e.end]...)
-		if err := yield(e.hash, rdata); err != nil {
-			return err
+		all := []variant{{bitmap: c.bitmaps[e.start:e.end]}}
+		if e.variants > 0 {
+			all = append(all, c.variants[e.variants-1]...)
+		}
+		for _, v := range all {
+			rdata = c.params.appendParams(rdata[:0], flags)
+			rdata = append(append(rdata, byte(len(next))), next[:]...)
+			rdata = append(rdata, v.bitmap...)
+			if err := yield(e.hash, rdata, v.without); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

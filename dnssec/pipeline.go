@@ -87,15 +87,15 @@ func (s *signature) make(old *Cache) {
 }
 
 // add queues an RRset whose owner is in lower case. With own its data are
-// emitted too.
-func (p *pipeline) add(owner []byte, set *RRset, keys []*Key, own bool) error {
+// emitted too. without is Signed.Without.
+func (p *pipeline) add(owner []byte, set *RRset, keys []*Key, own bool, without uint16) error {
 	b := p.batch
 	if b == nil {
 		b = p.take()
 		p.batch = b
 	}
 	j := grow(&b.jobs)
-	j.out = Signed{Owner: b.copy(owner), Type: set.Type, TTL: set.TTL, ID: set.ID}
+	j.out = Signed{Owner: b.copy(owner), Type: set.Type, TTL: set.TTL, ID: set.ID, Without: without}
 	j.data, j.rrsig, j.pending = j.data[:0], j.rrsig[:0], j.pending[:0]
 	if own {
 		for _, data := range set.Data {

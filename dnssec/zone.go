@@ -21,6 +21,10 @@ type Name struct {
 	Owner    []byte // wire form, in any case
 	Standing Standing
 	Sets     []RRset
+	// Deny are types of Sets that not every answer has, as those of a steered
+	// name that some site has not: for each of them the name's NSEC or NSEC3 is
+	// signed once more without it; see Signed.Without.
+	Deny []uint16
 }
 
 // Walk visits every owner of records in a zone, in canonical order (RFC 4034,
@@ -38,6 +42,9 @@ type Signed struct {
 	ID    uint64   // as in the RRset that came in; 0 for those made here
 	Data  [][]byte // of an RRset that signing makes; nil for one that came in
 	RRSIG [][]byte // rdata; none where the parent is not authoritative
+	// Without is the type that this variant of an NSEC or NSEC3 leaves out, one of
+	// Name.Deny; 0: it is the record of the chain.
+	Without uint16
 }
 
 // Signing says how a zone is signed.

@@ -23,6 +23,7 @@ type zoneSigner struct {
 	types  []uint16
 	nsec   struct { // the record that waits for its next name
 		owner, bitmap, rdata []byte
+		variants             []variant
 	}
 	chain nsec3Chain
 }
@@ -96,8 +97,9 @@ func (z *zoneSigner) visit(n *Name) error {
 	if z.Denial == WithNSEC {
 		z.nsec.owner = append(z.nsec.owner[:0], z.owner...)
 		z.nsec.bitmap = AppendBitmap(z.nsec.bitmap[:0], z.types)
+		z.nsec.variants = variantsOf(n.Deny, z.types)
 	} else if !z.NSEC3.OptOut || n.Standing != Cut || hasType(n, dns.TypeDS) {
-		z.chain.add(z.Apex, z.owner, z.types)
+		z.chain.add(z.Apex, z.owner, z.types, n.Deny)
 	}
 	return nil
 }
@@ -124,7 +126,7 @@ func (z *zoneSigner) atApex(n *Name) (apex *Name, from int, err error) {
 		}
 		made[2].Data = append(made[2].Data, k.DNSKEY())
 	}
-	apex = &Name{Owner: n.Owner}
+	apex = &Name{Owner: n.Owner, Deny: n.Deny}
 	soa := &RRset{}
 	for _, set := range n.Sets {
 		switch set.Type {
@@ -171,7 +173,7 @@ func (z *zoneSigner) signSets(n *Name, made int) error {
 		if i >= made && set.Type != dns.TypeNSEC3PARAM {
 			keys = z.Keys.SignKeys
 		}
-		if err := z.add(z.owner, set, keys, i >= made); err != nil {
+		if err := z.add(z.owner, set, keys, i >= made, 0); err != nil {
 			return err
 		}
 	}
@@ -184,8 +186,14 @@ func (z *zoneSigner) closeNSEC(next []byte) error {
 		return nil
 	}
 	z.result.Names++
-	z.nsec.rdata = append(append(z.nsec.rdata[:0], next...), z.nsec.bitmap...)
-	return z.add(z.nsec.owner, &RRset{Type: dns.TypeNSEC, TTL: z.negTTL, Data: [][]byte{z.nsec.rdata}}, z.Keys.SignZone, true)
+	for _, v := range append([]variant{{bitmap: z.nsec.bitmap}}, z.nsec.variants...) {
+		z.nsec.rdata = append(append(z.nsec.rdata[:0], next...), v.bitmap...)
+		set := RRset{Type: dns.TypeNSEC, TTL: z.negTTL, Data: [][]byte{z.nsec.rdata}}
+		if err := z.add(z.nsec.owner, &set, z.Keys.SignZone, true, v.without); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // finish queues what is left and waits for all of it.
@@ -201,10 +209,10 @@ func (z *zoneSigner) finish() error {
 	}
 	z.result.Names = len(z.chain.entries)
 	set := RRset{Type: dns.TypeNSEC3, TTL: z.negTTL, Data: make([][]byte, 1)}
-	err := z.chain.close(func(hash [sha1.Size]byte, rdata []byte) error {
+	err := z.chain.close(func(hash [sha1.Size]byte, rdata []byte, without uint16) error {
 		z.owner = AppendOwner(z.owner[:0], hash, z.Apex)
 		set.Data[0] = rdata
-		return z.add(z.owner, &set, z.Keys.SignZone, true)
+		return z.add(z.owner, &set, z.Keys.SignZone, true, without)
 	})
 	if err != nil {
 		return err

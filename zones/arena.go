@@ -53,7 +53,7 @@ const (
 	hasCNAME               // it owns a CNAME
 	hasDNAME               // it owns a DNAME
 	belowDNAME             // one of the names above it does
-	forSigning             // it is there for signing's sake: it, or what is below it, is steered
+	forSigning             // it is there for signing's sake: it is steered, or above a steered name, or owns an NSEC3
 
 	hasBelow = forSigning // of a draft: it has nodes below it
 )

@@ -6,4 +6,7 @@ type Config struct {
 	File string `toml:"file"` // RFC 1035 master file
 	// DNSSEC is the [dnssec.NAME] that the zone is signed by; empty: it is served as it comes.
 	DNSSEC string `toml:"dnssec"`
+	// Serial is what happens to the SOA's serial number when the zone is signed
+	// here: "keep", "increment" or "unixtime"; empty: it is kept.
+	Serial Serial `toml:"serial"`
 }

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/miekg/dns"
+
+	"gslb/dnssec"
 	"gslb/parallel"
 )
 
@@ -30,6 +33,10 @@ type DB struct {
 	warnings    []string      // of steered names
 	added       map[*Zone]int // names that exist for being steered alone
 	took        time.Duration
+
+	signing map[string]*dnssec.Signing // as Input has it
+	now     func() time.Time           // likewise
+	signed  bool                       // some zones are signed here
 }
 
 // Build joins zones with the steered names that stand in them.
@@ -70,6 +77,9 @@ func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, e
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	if err := db.sign(); err != nil {
+		return nil, err
+	}
 	return db, nil
 }
 
@@ -91,8 +101,12 @@ func (z *Zone) owns(name *Name) bool {
 	if n == 0 {
 		return false
 	}
-	count, _ := z.arena.sets(n)
-	return count > 0
+	own := false
+	z.arena.each(n, func(set RRset) bool {
+		own = set.Type != dns.TypeRRSIG && !z.ofSigning(n, set.Type)
+		return !own
+	})
+	return own
 }
 
 // Warnings are all the zones' faults that do not keep them from being served.

@@ -7,34 +7,42 @@ import (
 	"time"
 
 	"gslb/dnsname"
+	"gslb/dnssec"
 	"gslb/parallel"
 )
 
-// Load reads the zones and builds the DB. All faults come as one error.
-func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
-	return Reload(nil, cfgs, steered, sites)
+// Input is what a DB is made from.
+type Input struct {
+	Zones []Config
+	// Others, which may be nil, gives zones that do not stand in the files, or
+	// stand there otherwise: it is shown the zones read (nil: there is none of that
+	// name) and gives those that are to take their place or to stand beside them.
+	Others  func(read func(apex []byte) *Zone) ([]*Zone, error)
+	Steered []SteeredConfig
+	Sites   []Site
+	// Signing says how zones are signed here, by Zone.Name; all others are served
+	// as they come. Apex is filled in. Where Cache is nil, that of the zone's last
+	// signing is used.
+	Signing map[string]*dnssec.Signing
+	// Now tells the time of signing, also for what is made of the DB later; nil is
+	// time.Now.
+	Now func() time.Time
 }
 
-// Reload is Load that takes those zones from an earlier DB whose files, the
-// included ones too, are still the ones that it read. prev may be nil.
-func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
-	return ReloadBeside(prev, cfgs, nil, steered, sites)
-}
-
-// ReloadBeside is Reload that lets others, which may be nil, give zones that do
-// not stand in the files, or stand there otherwise: it is shown the zones read
-// (nil: there is none of that name) and gives those that are to take their place
-// or to stand beside them.
-func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Zone) ([]*Zone, error), steered []SteeredConfig, sites []Site) (*DB, error) {
+// Load reads the zones and builds the DB. All faults come as one error. Those
+// zones are taken from an earlier DB, which may be nil, whose files, the included
+// ones too, are still the ones that it read; those that are signed here are signed
+// anew only if records, steered names or keys have changed, or something is due.
+func (in Input) Load(prev *DB) (*DB, error) {
 	begin := time.Now()
 	if prev == nil {
 		prev = new(DB)
 	}
-	db := &DB{cfgs: slices.Clone(cfgs), byCfg: prev.unchanged(cfgs)}
+	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now}
 	var changed []Config
 	for i, z := range db.byCfg {
 		if z == nil {
-			changed = append(changed, cfgs[i])
+			changed = append(changed, in.Zones[i])
 		}
 	}
 	read, errs := readAll(changed)
@@ -47,14 +55,30 @@ func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Z
 		}
 	}
 	err := db.arrange(prev)
-	if err == nil && others != nil {
+	if err == nil && in.Others != nil {
 		var given []*Zone
-		if given, err = others(db.Zone); err == nil {
+		if given, err = in.Others(db.Zone); err == nil {
 			err = db.put(given, false)
 		}
 	}
 	db.took = time.Since(begin)
-	return db.complete(err, steered, sites)
+	return db.complete(err, in.Steered, in.Sites)
+}
+
+// Load reads the zones and builds the DB. All faults come as one error.
+func Load(cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	return Reload(nil, cfgs, steered, sites)
+}
+
+// Reload is Load that takes those zones from an earlier DB whose files, the
+// included ones too, are still the ones that it read. prev may be nil.
+func Reload(prev *DB, cfgs []Config, steered []SteeredConfig, sites []Site) (*DB, error) {
+	return ReloadBeside(prev, cfgs, nil, steered, sites)
+}
+
+// ReloadBeside is Reload with Input.Others.
+func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Zone) ([]*Zone, error), steered []SteeredConfig, sites []Site) (*DB, error) {
+	return Input{Zones: cfgs, Others: others, Steered: steered, Sites: sites}.Load(prev)
 }
 
 // unchanged gives the zones of cfgs that need not be read again, nil for others.

@@ -142,7 +142,7 @@ func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 	r.Answer, r.Additional, r.Required = r.answer[:0], Additional{}, 0 // Authority: that there is no such name but for the wildcard
 	r.Wire, r.nsynth, r.hops = Wire{}, 0, 0
 	if uint(site) >= uint(len(s.sites)) {
-		r.negative(s.zone, NoData)
+		s.noData(r, qtype)
 		return
 	}
 	sets := &s.sites[site]
@@ -154,7 +154,7 @@ func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 		set = sets.aaaa
 	}
 	if set.Count == 0 {
-		r.negative(s.zone, NoData)
+		s.noData(r, qtype)
 		return
 	}
 	r.Outcome = Answer

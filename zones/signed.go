@@ -34,7 +34,7 @@ func (c *compiler) hasNSEC3(d *draft) bool {
 			rest = append(rest, *g)
 		}
 	}
-	c.end(n, 0, 1)
+	c.end(n, forSigning, 1)
 	c.nsec3 = append(c.nsec3, n)
 	c.groups = rest
 	return len(rest) == 0 && d.flags&hasBelow == 0

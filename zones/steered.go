@@ -57,6 +57,9 @@ type Steered struct {
 	owner []byte // wire form, lower case
 	zone  *Zone
 	sites []siteSets // by site index; zero for sites it never chooses
+
+	// Of a zone that is signed here:
+	denied []denied
 }
 
 // siteSets is what one site contributes to the answers of a steered name. Sets
@@ -69,6 +72,9 @@ func (s *Steered) Zone() *Zone { return s.zone }
 // Tailored tells whether answers of the type depend on the client: all of them
 // do where the name is a CNAME, only addresses otherwise.
 func (s *Steered) Tailored(qtype uint16) bool {
+	if qtype == dns.TypeNSEC && s.zone.denial == withNSEC {
+		return false // it stands beside a CNAME: RFC 4035, section 2.5
+	}
 	return s.Form == CNAME || qtype == dns.TypeA || qtype == dns.TypeAAAA
 }
 
@@ -84,8 +90,8 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if z == nil {
 		return fmt.Errorf("steered name %s is in none of the zones served here", cfg.Name)
 	}
-	if z.Signed() {
-		return fmt.Errorf("steered name %s stands in zone %s, which comes signed: its answers could not be signed, and the zone's proofs would deny it; serve the zone unsigned", cfg.Name, z.Name)
+	if z.Signed() && z.signing == nil {
+		return fmt.Errorf("steered name %s stands in zone %s, which comes signed: there are no keys here to sign its answers with, and the zone's proofs deny it; leave the signatures out of %s and have the zone signed here", cfg.Name, z.Name, z.File)
 	}
 	ttl := uint32(cfg.TTL / time.Second)
 	if ttl == 0 {
@@ -133,7 +139,9 @@ func (db *DB) checkPlace(s *Steered, name *Name) error {
 	count, at := z.arena.sets(n)
 	for range count {
 		var set RRset
-		set, _, at = z.arena.set(at)
+		if set, _, at = z.arena.set(at); z.ofSigning(n, set.Type) {
+			continue
+		}
 		switch {
 		case s.Form == CNAME:
 			return fmt.Errorf("steered name %s has %s records in %s: in CNAME form nothing else can stand there (RFC 1034, section 3.6.2); remove them or use answer = \"address\"", s.Name, dns.Type(set.Type), z.File)
@@ -216,7 +224,7 @@ func (s *Steered) CanChoose(site int) bool {
 
 // Prepare makes the answer of a steered name for a type and site ready to be
 // sent, with the records of DNSSEC or without. The zero Wire comes back where it
-// is too large to be kept.
+// is too large to be kept, or not the same for all names that a wildcard stands for.
 func (db *DB) Prepare(s *Steered, qtype uint16, site int, signed bool) (Wire, Outcome) {
 	var name Name
 	var r Result
@@ -224,5 +232,8 @@ func (db *DB) Prepare(s *Steered, qtype uint16, site int, signed bool) (Wire, Ou
 	name.Set(s.owner)
 	db.Lookup(&name, qtype, signed, &r)
 	db.Tailor(&r, qtype, site)
+	if len(r.Authority) > 0 && signed && dnsname.IsWild(s.owner) {
+		return Wire{}, r.Outcome // the proofs depend on the name that is asked for
+	}
 	return e.prepare(s.owner, &r), r.Outcome
 }

@@ -17,6 +17,11 @@ func (c Config) Validate(bad func(key, msg string)) {
 	} else if name == "*" || strings.HasPrefix(name, "*.") {
 		bad("name", fmt.Sprintf("%q: a zone's apex can't be a wildcard", c.Name))
 	}
+	switch c.Serial {
+	case "", KeepSerial, IncrementSerial, UnixTimeSerial:
+	default:
+		bad("serial", fmt.Sprintf("%q: must be %q, %q or %q", c.Serial, KeepSerial, IncrementSerial, UnixTimeSerial))
+	}
 	if c.File == "" {
 		bad("file", "missing: must be the zone's master file (RFC 1035)")
 	}

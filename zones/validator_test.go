@@ -19,6 +19,7 @@ type validator struct {
 	keys []*dns.DNSKEY
 	now  time.Time
 	m    *dns.Msg
+	seen map[string]bool // signatures that are right, with what they sign
 }
 
 // check validates an answer, which may hold a chain of aliases.
@@ -60,7 +61,7 @@ func (v *validator) check(m *dns.Msg) error {
 	}
 	q := m.Question[0]
 	name := strings.ToLower(q.Name)
-	for {
+	for range MaxChain {
 		next, answered := v.next(name, q.Qtype)
 		if answered || !dns.IsSubDomain(v.apex, name) {
 			return nil
@@ -69,6 +70,9 @@ func (v *validator) check(m *dns.Msg) error {
 			break
 		}
 		name = next
+	}
+	if next, _ := v.next(name, q.Qtype); next != "" {
+		return nil // a loop of aliases
 	}
 	soa := slices.ContainsFunc(m.Ns, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeSOA })
 	switch {
@@ -130,9 +134,20 @@ func (v *validator) signature(section []dns.RR, set []dns.RR) (*dns.RRSIG, error
 	}
 	for _, k := range v.keys {
 		if k.KeyTag() == sig.KeyTag && k.Algorithm == sig.Algorithm {
+			id := sig.Signature + h.Name
+			for _, rr := range set {
+				id += rr.String()
+			}
+			if v.seen[id] {
+				return sig, nil
+			}
 			if err := sig.Verify(k, set); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
+			if v.seen == nil {
+				v.seen = make(map[string]bool)
+			}
+			v.seen[id] = true
 			return sig, nil
 		}
 	}
@@ -245,7 +260,7 @@ func (v *validator) denied(name string) bool {
 
 // enclosers are the names from the one above a name up to the apex.
 func (v *validator) enclosers(name string) (list []string) {
-	for strings.ToLower(name) != v.apex {
+	for strings.ToLower(name) != v.apex && dns.IsSubDomain(v.apex, name) {
 		i, _ := dns.NextLabel(name, 0)
 		name = name[i:]
 		list = append(list, name)

@@ -190,7 +190,7 @@ func missingFrom(list []RR, other, set RRset, owner []byte) []RR {
 }
 
 // Sets gives the records of a steered name for a site, as they are sent: a CNAME,
-// or the addresses. There are none for a site that the name never chooses.
+// or the addresses, each with its RRSIG records if the zone is signed. There are none for a site that the name never chooses.
 func (s *Steered) Sets(site int) iter.Seq2[[]byte, RRset] {
 	return func(yield func([]byte, RRset) bool) {
 		if uint(site) >= uint(len(s.sites)) {
@@ -199,6 +199,9 @@ func (s *Steered) Sets(site int) iter.Seq2[[]byte, RRset] {
 		sets := &s.sites[site]
 		for _, set := range []RRset{sets.cname, sets.a, sets.aaaa} {
 			if set.Count > 0 && !yield(s.owner, set) {
+				return
+			}
+			if set.Sigs > 0 && !yield(s.owner, RRset{Type: dns.TypeRRSIG, Count: set.Sigs, Wire: set.RRSIG()}) {
 				return
 			}
 		}

@@ -34,6 +34,8 @@ type Zone struct {
 	chain  chain // of the NSEC or NSEC3 records
 	atApex pinned
 
+	signing *signing // nil: it is not signed here
+
 	missing []missing
 	files   []sourceFile
 }

@@ -1,0 +1,129 @@
+package zones
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"gslb/dnssec"
+)
+
+// Resign gives the DB whose zones are signed as they are to be now: keys, or what
+// signing knows, have changed, or signatures are due. Nothing is read from files;
+// zones for which nothing has changed are shared, and so is what of the others'
+// signatures is still right.
+func (db *DB) Resign(signing map[string]*dnssec.Signing) (*DB, error) {
+	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed}
+	return next.complete(nil, db.steeredCfgs, db.sites)
+}
+
+// sign puts in the place of each zone that is to be signed the signed one, and in
+// the place of one that is not to be any more the one as it came.
+func (db *DB) sign() error {
+	if len(db.signing) == 0 && !db.signed {
+		return nil
+	}
+	now := time.Now
+	if db.now != nil {
+		now = db.now
+	}
+	steered := make(map[*Zone][]*Steered)
+	for _, s := range db.steered {
+		steered[s.zone] = append(steered[s.zone], s)
+	}
+	serials := make(map[string]Serial)
+	for i := range db.cfgs {
+		if db.cfgs[i].Serial != "" {
+			serials[db.byCfg[i].Name] = db.cfgs[i].Serial
+		}
+	}
+	put := make(map[*Zone]*Zone)
+	var errs []error
+	db.signed = false
+	for i, z := range db.list {
+		next, err := z, error(nil)
+		switch s := db.signing[z.Name]; {
+		case s != nil && z.Loaded():
+			db.signed = true
+			next, err = z.sign(s, serials[z.Name], steered[z], now())
+			for _, st := range steered[z] {
+				if w := st.differ(); w != "" {
+					db.warnings = append(db.warnings, w)
+				}
+			}
+		case s == nil && z.signing != nil:
+			next, err = z.unsigned()
+			for _, st := range steered[z] {
+				st.zone = next
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+		} else if next != z {
+			put[z], db.list[i] = next, next
+		}
+	}
+	db.replace(put)
+	return errors.Join(errs...)
+}
+
+// replace puts zones in the place of others wherever these are known but in the list.
+func (db *DB) replace(put map[*Zone]*Zone) {
+	if len(put) == 0 {
+		return
+	}
+	db.byCfg = slices.Clone(db.byCfg)
+	for i, z := range db.byCfg {
+		if next := put[z]; next != nil {
+			db.byCfg[i] = next
+		}
+	}
+	for z, next := range put {
+		if n, ok := db.added[z]; ok {
+			db.added[next] = n
+			delete(db.added, z)
+		}
+	}
+}
+
+// WalkOwn is Walk for what the zone has of its own: without what was added, and
+// with the serial number that it had, before it was signed here.
+func (z *Zone) WalkOwn() iter.Seq2[[]byte, RRset] {
+	if z.signing == nil {
+		return z.Walk()
+	}
+	return func(yield func([]byte, RRset) bool) {
+		w := zoneSigner{old: z, serial: z.signing.serial}
+		w.order(nil)
+		for i := range w.sources {
+			s, more := &w.sources[i], true
+			w.own(s, func(set RRset) {
+				set.Sigs = 0
+				more = more && yield(s.owner, set)
+			})
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+// unsigned is the zone as it came.
+func (z *Zone) unsigned() (*Zone, error) {
+	next, err := Make(z.Name, z.File, func(yield func(RR) bool) {
+		for owner, set := range z.WalkOwn() {
+			for r := range set.Of(owner) {
+				if !yield(r) {
+					return
+				}
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("without its signatures: %w", err)
+	}
+	next.files = z.files
+	return next, nil
+}

@@ -38,7 +38,7 @@ func (in Input) Load(prev *DB) (*DB, error) {
 	if prev == nil {
 		prev = new(DB)
 	}
-	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now}
+	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now, signed: prev.signed}
 	var changed []Config
 	for i, z := range db.byCfg {
 		if z == nil {

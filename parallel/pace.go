@@ -41,10 +41,13 @@ type pace struct {
 	jobs    int        // Background calls that run
 	resting bool
 	began   time.Duration // of the part
+	length  time.Duration // of the run part, as planned
 	// threads that went on in this part, and the processor time that each had used before
 	threads map[int]time.Duration
 	resume  time.Duration // when the rest ends; kept after the last job
 	before  processorUse  // at the start of the rest
+	seen    processorUse  // in rests, since free and serving were made of them,
+	seenFor time.Duration // which took so long
 	free    float64       // share of the processors that is not used in rests, smoothed
 	serving float64       // share of them that this process uses in rests, smoothed
 	at      time.Duration // when these two were measured
@@ -70,10 +73,13 @@ const (
 	// work needs no care: then others keep them busy, and the kernel is fair among processes.
 	littleUsed = 0.1
 
-	// leastRest is long enough to measure, since Linux counts idle time in hundredths of a
-	// second; with the shares it makes run parts of 1.2 to 360 ms.
-	leastRest = 40 * time.Millisecond
-	briefly   = 3 * time.Millisecond
+	// enough rest makes a measure, since Linux counts idle time in hundredths of a
+	// second. With the shares it makes run parts of 1.2 to 360 ms.
+	enough = 40 * time.Millisecond
+	// mostRun bounds the run parts beside queries: the kernel gives them half of a
+	// processor meanwhile, or a third, and those that do not get it must not fill the socket's buffer.
+	mostRun = 5 * time.Millisecond
+	briefly = 3 * time.Millisecond
 	// mostRest bounds what is made up for work that did not yield in time.
 	mostRest = 2 * time.Second
 	// stale is the age from which a measure says nothing of now.
@@ -100,7 +106,7 @@ func (p *pace) enter() {
 		if p.resume > now+mostRest {
 			p.resume = 0 // of another clock: that of a test's bubble
 		}
-		p.rest(max(now+leastRest, p.resume))
+		p.rest(max(now+enough, p.resume))
 	}
 	p.mu.Unlock()
 	p.turn()
@@ -157,7 +163,7 @@ func (p *pace) rest(until time.Duration) {
 	var ok bool
 	p.began = p.clock()
 	if p.before, ok = p.measure(); !ok {
-		p.until.Store(int64(p.began + leastRest))
+		p.until.Store(int64(p.began + enough))
 		return
 	}
 	p.resting, p.resume = true, until
@@ -167,22 +173,33 @@ func (p *pace) rest(until time.Duration) {
 // run ends a rest, with what was learned in it.
 func (p *pace) run() {
 	now := p.clock()
-	if use, ok := p.measure(); ok && now > p.began && use.n > 0 {
-		weight := smoothing
-		if p.at == 0 || now-p.at > stale {
-			weight = 1
+	if use, ok := p.measure(); ok {
+		p.seen.idle += use.idle - p.before.idle
+		p.seen.own += use.own - p.before.own
+		if p.seenFor += now - p.began; p.seenFor >= enough && use.n > 0 {
+			p.learn(now, float64(p.seenFor)*float64(use.n))
 		}
-		all := float64(now-p.began) * float64(use.n)
-		p.free += weight * (float64(use.idle-p.before.idle)/all - p.free)
-		p.serving += weight * (float64(use.own-p.before.own)/all - p.serving)
-		p.at = now
 	}
 	p.resting, p.began = false, now
 	clear(p.threads)
 	share := p.share()
-	length := time.Duration(float64(leastRest) * share / (1 - share))
-	p.brief.Store(length < briefly)
-	p.until.Store(int64(now + length))
+	p.length = time.Duration(float64(enough) * share / (1 - share))
+	if p.serving >= littleUsed {
+		p.length = min(p.length, mostRun)
+	}
+	p.brief.Store(p.length < briefly)
+	p.until.Store(int64(now + p.length))
+}
+
+// learn takes in what was seen in rests, of all that the processors could have done.
+func (p *pace) learn(now time.Duration, all float64) {
+	weight := smoothing
+	if p.at == 0 || now-p.at > stale {
+		weight = 1
+	}
+	p.free += weight * (float64(p.seen.idle)/all - p.free)
+	p.serving += weight * (float64(p.seen.own)/all - p.serving)
+	p.at, p.seen, p.seenFor = now, processorUse{}, 0
 }
 
 // share is the share of the time that background work may run.
@@ -197,5 +214,5 @@ func (p *pace) share() float64 {
 // makeUp is the rest after a run part of that length.
 func (p *pace) makeUp(ran time.Duration) time.Duration {
 	share := p.share()
-	return min(max(time.Duration(float64(ran)*(1-share)/share), leastRest), mostRest)
+	return min(time.Duration(float64(max(ran, p.length))*(1-share)/share), mostRest)
 }

@@ -70,7 +70,7 @@ func TestShareOfTheTime(t *testing.T) {
 		if math.Abs(got-c.want) > 0.1*c.want {
 			t.Errorf("%s: it runs in %.3f of the time, want %.3f", c.what, got, c.want)
 		}
-		if m.longest > 2*leastRest {
+		if m.longest > 2*enough {
 			t.Errorf("%s: a rest took %v", c.what, m.longest)
 		}
 	}

@@ -111,3 +111,36 @@ func BenchmarkSize(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkZones is a look-up among different numbers of zones, another one each time.
+func BenchmarkZones(b *testing.B) {
+	for _, n := range []int{1000, 100_000} {
+		zs := make([]*Zone, n)
+		names := make([][]byte, n)
+		for i := range zs {
+			apex := fmt.Sprintf("z%07d.many.example.", i)
+			z, err := Read(Config{Name: apex, File: "f"}, bytes.NewReader([]byte("$TTL 60\n@ SOA ns1 h 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n")))
+			if err != nil {
+				b.Fatal(err)
+			}
+			zs[i] = z
+			names[i*7919%n], _ = dnsname.Parse("www." + apex)
+		}
+		db, err := Build(zs, nil, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var r Result
+			var name Name
+			i := 0
+			for b.Loop() {
+				name.Set(names[i])
+				db.Lookup(&name, dns.TypeA, false, &r)
+				if i++; i == n {
+					i = 0
+				}
+			}
+		})
+	}
+}

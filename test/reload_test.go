@@ -171,3 +171,35 @@ func TestDatabaseReplaced(t *testing.T) {
 		}
 	}
 }
+
+// TestReloadZoneFiles: SIGHUP takes in what was added to the directory of a
+// [[zones]], reads what has changed, and lets go of what is gone.
+func TestReloadZoneFiles(t *testing.T) {
+	tp := newTopology(t)
+	zone := func(address string) string {
+		return "$TTL 60\n@ SOA ns1 hostmaster 1 3600 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\nwww A " + address + "\n"
+	}
+	if err := os.Mkdir(tp.path("many"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, tp.path("many"), "one.example.zone", zone("192.0.2.1"))
+	write(t, tp.path("many"), "two.example.zone", zone("192.0.2.2"))
+	tp.extra += "\n[[zones]]\nfiles = \"many/*.zone\"\n"
+	n := tp.startDNSNode()
+	n.answers("www.one.example.", dns.TypeA, "www.one.example. A 192.0.2.1")
+	write(t, tp.path("many"), "one.example.zone", zone("192.0.2.11"))
+	write(t, tp.path("many"), "Three.example.zone", zone("192.0.2.3"))
+	if err := os.Remove(tp.path("many/two.example.zone")); err != nil {
+		t.Fatal(err)
+	}
+	n.reload()
+	n.answers("www.three.example.", dns.TypeA, "www.three.example. A 192.0.2.3")
+	n.answers("www.one.example.", dns.TypeA, "www.one.example. A 192.0.2.11")
+	if m, err := exchange("udp", n.dns, question("www.two.example.", dns.TypeA, "")); err != nil || m.Rcode != dns.RcodeRefused {
+		t.Errorf("a zone that is gone: %v, %v", m, err)
+	}
+	write(t, tp.path("many"), "three.example.zone", zone("192.0.2.4"))
+	n.reload()
+	n.problem("are both the zone three.example.")
+	n.answers("www.one.example.", dns.TypeA, "www.one.example. A 192.0.2.11")
+}

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/test/bed"
 )
 
 // expected is what a client gets that sends stream and then ends its side, and
@@ -307,6 +309,9 @@ func testTCPServingAllocatesNothing(t *testing.T, engine string) {
 	runtime.ReadMemStats(&before)
 	exchange(n)
 	runtime.ReadMemStats(&after)
+	if bed.RaceDetector && engine == enginePortable {
+		return // its sync.Pool drops some on purpose
+	}
 	if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
 		t.Errorf("%.2f allocations for each query", per)
 	}

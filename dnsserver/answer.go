@@ -139,30 +139,27 @@ func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authorit
 func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	s := w.res.Steered
 	p := &g.policies[s.Policy]
-	addr, fromECS, silent := w.whom(g, src)
-	w.client = addr
-	// Behind a transition mechanism it is the IPv4 address within that counts,
-	// for the place, for draws, and for how much of it may be told.
-	inner, before := geo.Inner(addr)
-	cohort, bits := p.Table.Lookup(inner)
+	who := w.whom(g, src)
+	w.client = who.addr
+	cohort, bits := p.Table.Lookup(who.inner)
 	if tr != nil {
-		g.explain(p, addr, cohort, tr)
+		g.explain(p, who.addr, cohort, tr)
 	}
-	ask := steer.Ask{Client: inner, Period: w.seconds.Load() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
+	ask := steer.Ask{Client: who.inner, Period: w.seconds.Load() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
 	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
 	scope := max(bits, w.choice.Bits)
-	if inner.Is4() {
-		scope = before + min(scope, w.limits.scope4)
+	if who.inner.Is4() {
+		scope = who.before + min(scope, w.limits.scope4)
 	} else {
 		scope = min(scope, w.limits.scope6)
 	}
 	e := &w.q.EDNS.ECS
-	if e.Present && !fromECS && scope > 0 {
+	if e.Present && !who.fromECS && scope > 0 {
 		// It holds for all of whom this server knows as little, not for everyone:
 		// scope 0 would give the answer for one resolver's network to all clients.
-		scope = silent
+		scope = who.silent
 	}
-	if e.Family == 2 && e.Addr.Is4() && (fromECS || scope > 0) {
+	if e.Family == 2 && e.Addr.Is4() && (who.fromECS || scope > 0) {
 		scope += 96 // an IPv4-mapped address, given and echoed as IPv6
 	}
 	w.scope = scope
@@ -170,26 +167,42 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	g.picked.add(w.shard, s.Index, int(w.choice.Site))
 }
 
-// whom tells whose place decides, and whether the Client Subnet said so. Where
-// the subnet says nothing, it tells how wide the network around it is in which
-// that is so, in bits.
+// client is whose place decides.
+type client struct {
+	addr netip.Addr
+	// Behind a transition mechanism it is the IPv4 address within that counts,
+	// for the place, for draws, and for how much of it may be told.
+	inner  netip.Addr
+	before uint8 // bits of addr before inner
+	// fromECS tells that the Client Subnet said so. Where the subnet says nothing, silent
+	// is how wide the network around it is in which that is so, in bits.
+	fromECS bool
+	silent  uint8
+}
+
+// whom tells whose place decides.
 //
 //	no Client Subnet                           the source address
 //	source prefix length 0                     the source address: the client wants privacy
 //	private, loopback …, not declared          the source address: it says nothing here
 //	else                                       the Client Subnet
-func (w *responder) whom(g *Generation, src netip.AddrPort) (addr netip.Addr, fromECS bool, silent uint8) {
-	a := w.q.EDNS.ECS.Addr
-	if !a.IsValid() {
-		return src.Addr().Unmap(), false, 0
-	}
-	inner, before := geo.Inner(a)
-	if block := reserved(inner); block > 0 {
-		if v, bits := g.declared.Lookup(a); v == 0 {
-			return src.Addr().Unmap(), false, max(before+block, bits)
+func (w *responder) whom(g *Generation, src netip.AddrPort) (c client) {
+	if a := w.q.EDNS.ECS.Addr; a.IsValid() {
+		c.addr, c.fromECS = a, true
+		c.inner, c.before = geo.Inner(a)
+		block := reserved(c.inner)
+		if block == 0 {
+			return c
 		}
+		v, bits := g.declared.Lookup(a)
+		if v != 0 {
+			return c
+		}
+		c.fromECS, c.silent = false, max(c.before+block, bits)
 	}
-	return a, true, 0
+	c.addr = src.Addr().Unmap()
+	c.inner, c.before = geo.Inner(c.addr)
+	return c
 }
 
 // reserved is the width of the block (RFC 6890) that an address lies in by
@@ -199,12 +212,13 @@ func reserved(a netip.Addr) uint8 {
 	if a.Is4() {
 		return reserved4(a.As4())
 	}
+	b := a.As16()
 	switch {
-	case a.IsPrivate():
+	case b[0]&0xfe == 0xfc:
 		return 7
-	case a.IsLinkLocalUnicast():
+	case b[0] == 0xfe && b[1]&0xc0 == 0x80:
 		return 10
-	case a.IsLoopback(), a.IsUnspecified():
+	case b[0] == 0 && (a.IsLoopback() || a.IsUnspecified()):
 		return 128
 	}
 	return 0

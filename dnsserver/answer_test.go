@@ -549,6 +549,7 @@ func BenchmarkAnswer(b *testing.B) {
 		{"static", query(b, "static.abc.com.", dns.TypeA, edns(1232, false))},
 		{"steered", query(b, "www.abc.com.", dns.TypeA)},
 		{"steered-ecs", query(b, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24"))},
+		{"steered-ecs6", query(b, "www.abc.com.", dns.TypeA, subnet("2001:db8:1:200::/56"))},
 		{"steered-hash", query(b, "sticky.abc.com.", dns.TypeA)},
 		{"nxdomain", query(b, "random.abc.com.", dns.TypeA, edns(1232, false))},
 		{"referral", query(b, "x.sub.abc.com.", dns.TypeA, edns(1232, false))},

@@ -130,8 +130,8 @@ func frameOf(dst, src net.HardwareAddr, from, to netip.AddrPort, payload []byte)
 	return append(append(f, ip...), udp...)
 }
 
-// framerInstructions sends a batch of frames to the interface whenever no more
-// than blastWindow are outstanding then, each for the next name, and drops them else. R6 is the frame,
+// framerInstructions sends a frame to the interface while fewer than blastWindow
+// are outstanding, each for the next name, and drops it else. R6 is the frame,
 // R7 the counts, R8 how many were sent.
 func framerInstructions(counts, iface, size int, q question) asm.Instructions {
 	const (
@@ -155,10 +155,8 @@ func framerInstructions(counts, iface, size int, q question) asm.Instructions {
 	}
 	all = append(all, count(countSent)...)
 	all = append(all,
-		asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord),
-		asm.Mov.Reg(asm.R1, asm.R8), asm.And.Imm(asm.R1, echoBatch-1), asm.JNE.Imm(asm.R1, 0, "send"), // within a batch
-		asm.Mov.Reg(asm.R1, asm.R8), asm.Add.Imm(asm.R1, echoBatch-1), asm.JGE.Reg(asm.R1, asm.R9, "drop"),
-		asm.Mov.Reg(asm.R1, asm.R8).WithSymbol("send"), asm.Add.Imm(asm.R1, 1), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
+		asm.LoadMem(asm.R8, asm.R0, 0, asm.DWord), asm.JGE.Reg(asm.R8, asm.R9, "drop"),
+		asm.Mov.Reg(asm.R1, asm.R8), asm.Add.Imm(asm.R1, 1), asm.StoreMem(asm.R0, 0, asm.R1, asm.DWord),
 	)
 	values := int32(q.to-q.from) + 1
 	for i, pair := range q.pairs {

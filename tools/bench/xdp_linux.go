@@ -38,10 +38,10 @@ type xdpLoad struct {
 }
 
 var xdpLoads = []xdpLoad{
-	{"static names, as frames", "static", true},
-	{"a steered name by client subnet, as frames", xdpSteered, true},
 	{"static names, as socket buffers", "static", false},
 	{"a steered name by client subnet, as socket buffers", xdpSteered, false},
+	{"static names, as frames", "static", true},
+	{"a steered name by client subnet, as frames", xdpSteered, true},
 }
 
 // xdpWay is one of the two ways that queries come to gslb.
@@ -344,9 +344,11 @@ func xdpPage(o *options, began time.Time, m *machine, ways []*xdpWay) string {
 	fmt.Fprintf(&b, `
 The aim is at least 1.7 times the answers for a core's time.
 
+- *As socket buffers*: a socket at the other end sends the queries. The veth pair hands on the buffers themselves, which a socket takes as they are; for AF_XDP each is copied into
+  a frame first, which no driver of a card has to do.
 - *As frames*: the kernel makes the queries in the form in which the driver of a network card hands them on (XDP frames, by BPF_PROG_RUN in live frame mode), checksums and all. For a
-  socket, each must be made a socket buffer, as every driver does. *As socket buffers*: another socket at the other end sends them. The veth pair hands on the buffers themselves, which
-  spares the sockets that work; for AF_XDP it must first copy each of them into a frame, which no driver of a card does. Cards are like the first.
+  socket, each must be made a socket buffer, as every driver does. They come in smaller batches, and too slowly to keep the core busy (*core in use*): sleeping and waking
+  take a good part of the CPU time then. The aim is for a core that is busy.
 - gslb, with one worker, is pinned to core %d in a network namespace; a veth pair joins it to the generator's, on core %d. What the kernel does with a packet from a veth
   pair runs on the sender's core; here a thread of the kernel's (threaded NAPI) on gslb's core does it, as for a network card, so that this core bears all that a query costs
   its server. The generator takes no answers: a program at its end of the pair (TCX) counts and drops them, since that, too, runs on the sender's core, gslb's. It keeps %d queries

@@ -37,6 +37,9 @@ func (c *Config) checkSteers(r *report) {
 			r.bad(path+".answer", "missing: must be %q or %q", AnswerCNAME, AnswerAddress)
 		}
 		oneOf(r, path+".answer", s.Answer, AnswerCNAME, AnswerAddress)
+		if s.Hints && s.Answer == AnswerCNAME {
+			r.bad(path+".hints", "needs answer = %q: nothing else can stand beside a CNAME; put the records at the sites' own names", AnswerAddress)
+		}
 		if s.TTL < minTTL || s.TTL > maxTTL {
 			r.bad(path+".ttl", "%s: must be 1s to 24h", showDuration(s.TTL))
 		} else if s.TTL%time.Second != 0 {

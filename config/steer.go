@@ -13,8 +13,11 @@ type Steer struct {
 	Name   string `toml:"name"`   // the owner name, in one of the zones
 	Answer string `toml:"answer"` // "cname" or "address"
 	// TTL of the tailored answers, whole seconds from 1s to 24h; default 30s.
-	TTL   time.Duration `toml:"ttl"`
-	Rules []SteerRule   `toml:"rule"` // in order: the first that matches decides
+	TTL time.Duration `toml:"ttl"`
+	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
+	// addresses (RFC 9460); for answer = "address".
+	Hints bool        `toml:"hints"`
+	Rules []SteerRule `toml:"rule"` // in order: the first that matches decides
 	// LastResort are the targets when no tier has a member that is up. Empty:
 	// fail open, that is answer as though all were up.
 	LastResort []string `toml:"last_resort"`

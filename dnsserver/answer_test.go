@@ -42,6 +42,7 @@ far      CNAME far.elsewhere.example.
          NAPTR 1 2 "u" "x" "" abc.com.
 old      DNAME new
 x.new    A   192.0.2.96
+web      HTTPS 1 . alpn=h2 ipv4hint=203.0.113.1
 `
 
 // server makes one that is not on the network: names www (CNAME form), app
@@ -62,6 +63,8 @@ func server(t testing.TB, states *health.States) (*Server, *responder) {
 		{Name: "*.cdn.abc.com.", TTL: 30 * time.Second, Sites: []int{0, 1}},
 		{Name: "all.abc.com.", TTL: 30 * time.Second, Policy: 1, Sites: []int{0, 1}},
 		{Name: "sticky.abc.com.", TTL: 30 * time.Second, Policy: 2, Sites: []int{0, 1}},
+		{Name: "web.abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}, Hints: true},
+		{Name: "abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
 	}, []zones.Site{
 		{Name: "kt", CNAME: "a.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}},
 		{Name: "lgu", CNAME: "b.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.20"), addr("2001:db8::20")}},
@@ -261,6 +264,35 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// A, AAAA and the hints of HTTPS are those of one site, in one scope, for whichever
+// client; the apex can be steered like any other name.
+func TestHintsFollowTheSite(t *testing.T) {
+	s, w := server(t, nil)
+	for ecs, want := range map[string][2]string{
+		"10.1.2.0/24": {"192.0.2.20", "2001:db8::20"},
+		"10.2.3.0/24": {"192.0.2.10", "2001:db8::10"},
+	} {
+		m := answer(t, s, w, query(t, "web.abc.com.", dns.TypeHTTPS, subnet(ecs)), false)
+		if got := m.Answer[0].String(); !strings.HasSuffix(got, `1 . alpn="h2" ipv4hint="`+want[0]+`" ipv6hint="`+want[1]+`"`) {
+			t.Errorf("%s: %s, want the hints %v", ecs, got, want)
+		}
+		scope := m.IsEdns0().Option[0].String()
+		for qtype, want := range map[uint16]string{dns.TypeA: want[0], dns.TypeAAAA: want[1]} {
+			for _, name := range []string{"web.abc.com.", "abc.com."} {
+				m := answer(t, s, w, query(t, name, qtype, subnet(ecs)), false)
+				if got := brief(m); len(m.Answer) != 1 || !strings.Contains(got, name+"/"+dns.TypeToString[qtype]+"/"+want) || m.IsEdns0().Option[0].String() != scope {
+					t.Errorf("%s %s %s: %s, want %s in %s", ecs, name, dns.Type(qtype), got, want, scope)
+				}
+			}
+		}
+	}
+	for _, qtype := range []uint16{dns.TypeSOA, dns.TypeNS} {
+		if m := answer(t, s, w, query(t, "abc.com.", qtype, subnet("10.1.2.0/24")), false); len(m.Answer) != 1 || m.IsEdns0().Option[0].(*dns.EDNS0_SUBNET).SourceScope != 0 {
+			t.Errorf("%s of a steered apex: %s", dns.Type(qtype), brief(m))
+		}
+	}
+}
+
 // RFC 7871: who is the client, and in which network does the answer hold.
 func TestScope(t *testing.T) {
 	s, w := server(t, nil)
@@ -437,7 +469,7 @@ func TestPreparedIsEncoded(t *testing.T) {
 	s, w := server(t, nil)
 	slow := s.responder(0, s.newCounters())
 	slow.encodes = true
-	for _, name := range []string{"www.abc.com.", "app.abc.com.", "foo.cdn.abc.com.", "a.b.c.cdn.abc.com.", "toward.abc.com.", "Mixed.ABC.com.",
+	for _, name := range []string{"www.abc.com.", "app.abc.com.", "web.abc.com.", "foo.cdn.abc.com.", "a.b.c.cdn.abc.com.", "toward.abc.com.", "Mixed.ABC.com.",
 		"abc.com.", "static.abc.com.", "nothere.abc.com.", "not.there.abc.com.", "alias.abc.com.", "far.abc.com.", "x.wild.abc.com.", "x.y.wild.abc.com.", "wild.abc.com.",
 		"mx.abc.com.", "x.wildmx.abc.com.", "a.b.wildmx.abc.com.", "sub.abc.com.", "x.sub.abc.com.", "a.b.c.sub.abc.com.", "big.abc.com.", "x.big.abc.com.", "x.old.abc.com.", "many.abc.com.", "other."} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeCNAME, dns.TypeTXT, dns.TypeSRV, dns.TypeDS, dns.TypeANY} {

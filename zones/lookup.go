@@ -152,6 +152,8 @@ func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 		set = sets.cname
 	case qtype == dns.TypeAAAA:
 		set = sets.aaaa
+	case qtype != dns.TypeA:
+		set = sets.services[serviceIndex(qtype)] // no other type is tailored
 	}
 	if set.Count == 0 {
 		s.noData(r, qtype)

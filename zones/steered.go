@@ -44,6 +44,9 @@ type SteeredConfig struct {
 	TTL    time.Duration // whole seconds, at least one
 	Policy int           // index of the policy that chooses, in the caller's list
 	Sites  []int         // the sites that the policy can choose
+	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
+	// addresses as hints (RFC 9460, section 7.3).
+	Hints bool
 }
 
 // Steered is a name whose answer depends on the client. It is part of a DB.
@@ -57,6 +60,7 @@ type Steered struct {
 	owner []byte // wire form, lower case
 	zone  *Zone
 	sites []siteSets // by site index; zero for sites it never chooses
+	hints [len(serviceTypes)]bool
 
 	// Of a zone that is signed here:
 	denied []denied
@@ -64,16 +68,22 @@ type Steered struct {
 
 // siteSets is what one site contributes to the answers of a steered name. Sets
 // without records are not there.
-type siteSets struct{ cname, a, aaaa RRset }
+type siteSets struct {
+	cname, a, aaaa RRset
+	services       [len(serviceTypes)]RRset
+}
 
 // Zone is the zone that the name stands in.
 func (s *Steered) Zone() *Zone { return s.zone }
 
 // Tailored tells whether answers of the type depend on the client: all of them
-// do where the name is a CNAME, only addresses otherwise.
+// do where the name is a CNAME, only addresses, and records with hints, otherwise.
 func (s *Steered) Tailored(qtype uint16) bool {
 	if qtype == dns.TypeNSEC && s.zone.denial == withNSEC {
 		return false // it stands beside a CNAME: RFC 4035, section 2.5
+	}
+	if i := serviceIndex(qtype); i >= 0 && s.hints[i] {
+		return true
 	}
 	return s.Form == CNAME || qtype == dns.TypeA || qtype == dns.TypeAAAA
 }
@@ -99,7 +109,7 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	}
 	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
 		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
-	if err := db.checkPlace(s, &name); err != nil {
+	if err := db.checkPlace(s, &name, cfg.Hints); err != nil {
 		return err
 	}
 	var errs []error
@@ -107,6 +117,9 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 		set, err := s.siteSets(sites[i])
 		errs = append(errs, err)
 		s.sites[i] = set
+	}
+	if cfg.Hints {
+		errs = append(errs, s.addHints(cfg, &name, sites))
 	}
 	db.over.add(&name, z, s)
 	if !z.owns(&name) {
@@ -121,7 +134,7 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 
 // checkPlace tells whether a steered name can stand beside the zone's own
 // records, and warns of those that go round it.
-func (db *DB) checkPlace(s *Steered, name *Name) error {
+func (db *DB) checkPlace(s *Steered, name *Name, hints bool) error {
 	if o := db.over.find(name, 0); o != nil && o.steered != nil {
 		return fmt.Errorf("steered name %s is declared twice", s.Name)
 	}
@@ -147,8 +160,8 @@ func (db *DB) checkPlace(s *Steered, name *Name) error {
 			return fmt.Errorf("steered name %s has %s records in %s: in CNAME form nothing else can stand there (RFC 1034, section 3.6.2); remove them or use answer = \"address\"", s.Name, dns.Type(set.Type), z.File)
 		case set.Type == dns.TypeA || set.Type == dns.TypeAAAA || set.Type == dns.TypeCNAME || set.Type == dns.TypeDNAME:
 			return fmt.Errorf("steered name %s has %s records in %s also: remove them, its addresses come from the chosen site", s.Name, dns.Type(set.Type), z.File)
-		case hinted(set):
-			db.warnings = append(db.warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses",
+		case hinted(set) && !hints:
+			db.warnings = append(db.warnings, fmt.Sprintf("zone %s: %s: %s is steered, but its %s records hold address hints (RFC 9460), which are the same for every client: leave them out, so that clients ask for its addresses, or set hints = true, so that they are those of the chosen site",
 				z.Name, z.File, dnsname.Format(z.arena.owner(n)), dns.Type(set.Type)))
 		}
 	}
@@ -192,25 +205,28 @@ func (s *Steered) siteSets(site Site) (siteSets, error) {
 		out.cname = newRRset(dns.TypeCNAME, s.TTL, target)
 		return out, nil
 	}
-	var v4, v6 [][]byte
-	for _, a := range site.Addresses {
+	v4, v6 := splitAddresses(site.Addresses)
+	if len(v4)+len(v6) == 0 {
+		return out, fmt.Errorf("steered name %s can choose site %s, which has no addresses", s.Name, site.Name)
+	}
+	out.a, out.aaaa = newRRset(dns.TypeA, s.TTL, v4...), newRRset(dns.TypeAAAA, s.TTL, v6...)
+	return out, nil
+}
+
+// splitAddresses gives addresses by family as they stand in records, each once, in order.
+func splitAddresses(all []netip.Addr) (v4, v6 [][]byte) {
+	for _, a := range all {
 		if a = a.Unmap(); a.Is4() {
 			v4 = append(v4, a.AsSlice())
 		} else {
 			v6 = append(v6, a.AsSlice())
 		}
 	}
-	if len(v4)+len(v6) == 0 {
-		return out, fmt.Errorf("steered name %s can choose site %s, which has no addresses", s.Name, site.Name)
+	for _, list := range []*[][]byte{&v4, &v6} {
+		slices.SortFunc(*list, bytes.Compare)
+		*list = slices.CompactFunc(*list, bytes.Equal)
 	}
-	out.a, out.aaaa = s.addressSet(dns.TypeA, v4), s.addressSet(dns.TypeAAAA, v6)
-	return out, nil
-}
-
-func (s *Steered) addressSet(rrtype uint16, data [][]byte) RRset {
-	slices.SortFunc(data, bytes.Compare)
-	data = slices.CompactFunc(data, bytes.Equal)
-	return newRRset(rrtype, s.TTL, data...)
+	return v4, v6
 }
 
 // CanChoose tells whether the name's policy can choose the site.

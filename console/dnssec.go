@@ -9,7 +9,8 @@ import (
 
 // DNSSEC is how a zone is signed by this node.
 type DNSSEC struct {
-	Maintained bool  `json:"maintained"` // its keys are made and rolled by this node
+	CameSigned bool  `json:"came_signed,omitempty"` // by somebody else: of all below only Expires is known
+	Maintained bool  `json:"maintained"`            // its keys are made and rolled by this node
 	Keys       []Key `json:"keys"`
 	// DS are the DS records that the parent is to have, without their owner.
 	DS      []string `json:"ds"`
@@ -34,6 +35,7 @@ type Key struct {
 	State     string    `json:"state"`          // in words
 	Next      string    `json:"next,omitempty"` // what comes next
 	At        time.Time `json:"at,omitzero"`    // and when; not stated: when somebody does something
+	Gone      bool      `json:"gone,omitempty"` // it stands in the zone no longer; its files are kept for a while
 }
 
 // keyTable shows the zones that are signed here, a line for each key.
@@ -42,6 +44,10 @@ func keyTable(s Status) *table {
 	for _, z := range s.Zones {
 		d := z.DNSSEC
 		if d == nil {
+			continue
+		}
+		if d.CameSigned {
+			t.add(z.Name, "-", "-", "came signed; the first signature expires in "+untilText(d.Expires, s.Now), "-")
 			continue
 		}
 		var last *row

@@ -147,8 +147,8 @@ func demoStatus() Status {
 		Zones: []Zone{{"abc.com.", 2026112201, 42, 4096, &DNSSEC{
 			Maintained: true, DS: []string{"20326 13 2 00112233"}, Waiting: true, Parent: "looked at 2026-11-22 03:00:00 UTC: the parent's DS names 19036",
 			Keys: []Key{
-				{"CSK", 19036, "ECDSAP256SHA256", "signs the keys; its DS is at the parent", "", time.Time{}},
-				{"CSK", 20326, "ECDSAP256SHA256", "signs the zone and its keys; its DS is to be put into the parent now", "waits for its DS at the parent", time.Time{}},
+				{"CSK", 19036, "ECDSAP256SHA256", "signs the keys; its DS is at the parent", "", time.Time{}, false},
+				{"CSK", 20326, "ECDSAP256SHA256", "signs the zone and its keys; its DS is to be put into the parent now", "waits for its DS at the parent", time.Time{}, false},
 			},
 			Signatures: 97, Made: 201, Signed: fakeNow.Add(-time.Hour), Renewal: fakeNow.Add(3 * time.Hour), Expires: fakeNow.Add(123 * time.Hour),
 		}}, {"example.net.", 7, 9, 1024, nil}},

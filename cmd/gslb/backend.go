@@ -179,8 +179,10 @@ func (n *node) Status() console.Status {
 		st.Revision, st.Stale = states.Revision, states.Stale
 	}
 	st.ZonesLoadSeconds = topo.db.LoadTime().Seconds()
+	signed, wrong := n.signedStatus(st.Now)
+	st.Problems = append(st.Problems, wrong...)
 	for _, z := range topo.db.Zones() {
-		one := console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z), Bytes: z.Bytes()}
+		one := console.Zone{Name: z.Name, Serial: z.Serial, Names: topo.db.Names(z), Bytes: z.Bytes(), DNSSEC: signed[z.Name]}
 		st.AllZones.Zones++
 		st.AllZones.Names += int64(one.Names)
 		st.AllZones.Bytes += int64(one.Bytes)

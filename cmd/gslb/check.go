@@ -37,8 +37,8 @@ func check(c *cli.Command, path string) error {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
 	places, err := geo.Open(cfg.Geo)
-	t, compileErr := compile(cfg, places, nil, absent(cfg)) // without databases if they are bad: all faults are to be seen at once
-	if err := errors.Join(err, compileErr, checkProbes(cfg)); err != nil {
+	t, compileErr := compile(cfg, places, nil, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
+	if err := errors.Join(err, compileErr, checkProbes(cfg), checkKeys(cfg)); err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
 	var warned []string

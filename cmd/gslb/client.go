@@ -127,7 +127,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 	if err != nil {
 		return nil, err
 	}
-	t, err := compile(cfg, places, nil, absent(cfg))
+	t, err := compile(cfg, places, nil, absent(cfg), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -68,7 +68,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := compile(cfg, places, nil, absent(cfg)); err != nil {
+			if _, err := compile(cfg, places, nil, absent(cfg), nil); err != nil {
 				t.Errorf("%s: configuration %d: %v", file, i+1, err)
 			}
 		}

@@ -71,6 +71,9 @@ func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
 		ch <- d
 	}
+	for _, d := range dnssecDescs {
+		ch <- d
+	}
 }
 
 // Collect is part of prometheus.Collector.
@@ -133,6 +136,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(descRevision, float64(st.Revision))
 	gauge(descEtcd, truth(st.Etcd.Connected))
 	gauge(descProblems, float64(len(st.Attention())))
+	collectDNSSEC(ch, st)
 	c.frontends(ch)
 }
 

@@ -12,9 +12,11 @@ var _ transfer.Host = (*node)(nil)
 // DB is part of transfer.Host.
 func (n *node) DB() *zones.DB { return n.dns.Generation().DB }
 
-// Put is part of transfer.Host. The manager sees to it that nothing else changes
-// zones meanwhile, a reload included.
+// Put is part of transfer.Host. The manager sees to it that no reload changes zones
+// meanwhile; signing waits its turn.
 func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error {
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	n.mu.Lock()
 	db := n.topo.db
 	n.mu.Unlock()

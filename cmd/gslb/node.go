@@ -46,6 +46,10 @@ type node struct {
 	apiAddr  string             // where it listens
 	registry *prometheus.Registry
 
+	turn   sync.Mutex // of who changes zones: held from reading topo.db until its successor is served
+	signer signer
+	signs  bool // a node without the role dns does not
+
 	mu      sync.Mutex // guards all below, and making generations
 	topo    *topology
 	places  *geo.DB
@@ -76,9 +80,18 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 		others = moving.Beside
 	}
-	if n.topo, err = compile(cfg, n.places, nil, others); err != nil {
+	if n.signer, err = newSigner(cfg, n); err != nil {
 		return nil, err
 	}
+	n.signs = cfg.Node.HasRole(config.RoleDNS)
+	signing, err := n.prepareSigning(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if n.topo, err = compile(cfg, n.places, nil, others, signing); err != nil {
+		return nil, err
+	}
+	n.commitSigning(signing, n.topo)
 	n.sayPlaces(n.places, n.topo)
 	giveBack(0)
 	checks, err := siteChecks(cfg)
@@ -156,6 +169,8 @@ func (n *node) run(ctx context.Context) error {
 	if n.dns != nil {
 		part("dns", n.dns.Serve)
 		part("transfer", n.moves.Run)
+		part("dnssec", n.maintain)
+		part("dnssec parents", n.signer.keeper.Parents)
 		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
 	}
 	if n.balancer != nil {

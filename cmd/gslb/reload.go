@@ -120,10 +120,16 @@ func (n *node) reload() error {
 		defer moving.Release()
 		others = moving.Beside
 	}
+	n.turn.Lock()
+	defer n.turn.Unlock()
 	n.mu.Lock()
 	served := n.topo // no zone changes from now on
 	n.mu.Unlock()
-	topo, err := compile(cfg, places, served, others)
+	signing, err := n.prepareSigning(cfg)
+	if err != nil {
+		return err
+	}
+	topo, err := compile(cfg, places, served, others, signing)
 	if err != nil {
 		return err
 	}
@@ -156,6 +162,7 @@ func (n *node) reload() error {
 		n.dns.Swap(next.WithStates(n.fleet.States()))
 	}
 	n.mu.Unlock()
+	n.commitSigning(signing, topo)
 	if n.moves != nil {
 		n.moves.Commit(moving)
 	}

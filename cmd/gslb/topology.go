@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"gslb/config"
+	"gslb/dnssec/upkeep"
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
@@ -18,6 +19,7 @@ import (
 type topology struct {
 	cfg      *config.Config
 	db       *zones.DB
+	signed   []upkeep.Zone      // that are signed here
 	policies []dnsserver.Policy // distinct ones
 	sources  []steer.Policy     // as configured, of each in policies
 	places   *geo.DB            // that policies are compiled against
@@ -28,16 +30,12 @@ type topology struct {
 // compile reads the zones and compiles the policies against the databases. What
 // is the same in prev, which may be nil, it takes from there: zones by their
 // files, policies with their tables. All faults come as one error. others are
-// the zones that do not come from files.
-func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside) (*topology, error) {
-	t := &topology{cfg: cfg, places: places}
+// the zones that do not come from files; signing says how zones are signed, nil:
+// none is.
+func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, signing *signings) (*topology, error) {
+	t := &topology{cfg: cfg, places: places, signed: signedZones(cfg)}
 	if prev == nil {
 		prev = new(topology)
-	}
-	for _, z := range cfg.Zones {
-		if z.DNSSEC != "" {
-			return nil, fmt.Errorf("zone %s: dnssec = %q: signing is not wired in yet", z.Name, z.DNSSEC)
-		}
 	}
 	for _, s := range cfg.Sites {
 		t.sites = append(t.sites, s.Name)
@@ -58,7 +56,14 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside) 
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
 		return nil, err
 	}
-	if t.db, err = zones.ReloadBeside(prev.db, cfg.Files(), others, steeredConfigs(cfg, all, index), zoneSites(cfg)); err != nil {
+	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg)}
+	if signing != nil {
+		in.Signing, in.Now = signing.zones, signing.now
+	}
+	if t.db, err = in.Load(prev.db); err != nil {
+		return nil, err
+	}
+	if err := checkTTLs(t.signed, t.db); err != nil {
 		return nil, err
 	}
 	if err := checkTargets(cfg, t.db); err != nil {

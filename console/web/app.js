@@ -163,7 +163,7 @@ function drawNames(s) {
     ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
     : el("p.quiet", "None."));
   once(byId("zones"), s.zones, () => s.zones.length
-    ? table(["Zone", "#Serial", "#Names", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), z.dnssec ? "here" : "–"])
+    ? table(["Zone", "#Serial", "#Names", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), z.dnssec ? (z.dnssec.came_signed ? "as it came" : "here") : "–"])
       .concat(s.all_zones.zones > s.zones.length ? [[`and ${s.all_zones.zones - s.zones.length} more`, "", "", ""]] : []))
     : el("p.quiet", "This node serves none."));
   drawKeys(s);
@@ -174,7 +174,7 @@ function drawKeys(s) {
   const given = (t) => Boolean(t) && !t.startsWith("0001-");
   const next = (k) => (k.next ? k.next + (given(k.at) ? ` in ${ago(s.now, k.at)}` : "") : "–");
   const rows = s.zones.flatMap((z) => (z.dnssec ? z.dnssec.keys || [] : []).map((k) => [z.name, `${k.role} ${k.tag}`, k.algorithm, k.state, next(k)]));
-  const notes = s.zones.filter((z) => z.dnssec).flatMap((z) => {
+  const notes = s.zones.filter((z) => z.dnssec && !z.dnssec.came_signed).flatMap((z) => {
     const d = z.dnssec;
     return [
       `${z.name} ${d.signatures} signatures` + (given(d.renewal) ? `, the first to be renewed in ${ago(s.now, d.renewal)}` : ""),

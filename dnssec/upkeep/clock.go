@@ -54,6 +54,16 @@ func (c *clock) check(now time.Time) error {
 	return nil
 }
 
+// now is the time, or the mark where the clock was put back before that.
+func (c *clock) now(now time.Time) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Before(c.mark.Add(-slack)) {
+		return c.mark
+	}
+	return now
+}
+
 // checkKeys tells whether keys can have been made before now.
 func (c *clock) checkKeys(keys []*dnssec.Key, now time.Time) error {
 	for _, k := range keys {

@@ -45,7 +45,7 @@ type Keeper struct {
 	looks map[string]look // at the parents, by zone
 }
 
-// kept is a zone as it is kept signed. It does not change once it is in Keeper.zones.
+// kept is a zone as it is kept signed. Once it is in Keeper.zones it is guarded by Keeper.mu.
 type kept struct {
 	Zone
 	apex  []byte
@@ -93,6 +93,10 @@ type Outcome struct {
 	Took time.Duration
 }
 
+// Now is the time to sign at: the clock's, but never much before a time that has
+// come already. Zones may change while a clock that was put back keeps all else waiting.
+func (k *Keeper) Now() time.Time { return k.clock.now(time.Now()) }
+
 // Prepare brings the keys of the zones to where they are to be now and says how
 // each zone is to be signed. A zone whose keys cannot be read goes on with those
 // that it had; one that has none is an error, and so is a clock that cannot be
@@ -116,7 +120,10 @@ func (k *Keeper) Prepare(zones []Zone, now time.Time) (*Round, error) {
 			continue
 		}
 		s := z.Config.Signing()
-		s.Apex, s.Keys, s.Cache = c.apex, c.plan, c.result.Cache
+		s.Apex, s.Keys = c.apex, c.plan
+		if c.at.IsZero() {
+			s.Cache = c.result.Cache // from before the start; later ones are at hand where the zone is
+		}
 		r.zones[z.Name], r.Signing[z.Name] = c, &s
 		if c.at.IsZero() || !now.Before(c.result.Next) || !samePlan(c.plan, c.signedBy) || before[z.Name] == nil || !sameConfig(before[z.Name].Config, z.Config) {
 			r.Due[z.Name] = true
@@ -219,14 +226,9 @@ func noSigner(c *kept, k *Keeper, now time.Time) error {
 // were signed anew. It writes what a restart needs.
 func (k *Keeper) Commit(r *Round, outcomes map[string]Outcome) {
 	for name, o := range outcomes {
-		c := r.zones[name]
-		if c == nil {
-			continue
+		if c := r.zones[name]; c != nil {
+			c.note(o, r.now)
 		}
-		c.result, c.signedBy, c.at, c.took = o.Result, c.plan, r.now, o.Took
-		c.expires = expiry(c.Config.Times(), o.Next)
-		c.made += uint64(o.Made)
-		c.dirty = c.dirty || o.Made > 0
 	}
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(r.zones)) {
@@ -246,6 +248,25 @@ func (k *Keeper) Commit(r *Round, outcomes map[string]Outcome) {
 	defer k.mu.Unlock()
 	k.zones, k.fault = r.zones, err
 	maps.DeleteFunc(k.looks, func(zone string, _ look) bool { return r.zones[zone] == nil })
+}
+
+// Note takes in that zones were signed meanwhile, by the keys of the last round,
+// for their records have changed.
+func (k *Keeper) Note(outcomes map[string]Outcome, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for name, o := range outcomes {
+		if c := k.zones[name]; c != nil {
+			c.note(o, now)
+		}
+	}
+}
+
+func (c *kept) note(o Outcome, now time.Time) {
+	c.result, c.signedBy, c.at, c.took = o.Result, c.plan, now, o.Took
+	c.expires = expiry(c.Config.Times(), o.Next)
+	c.made += uint64(o.Made)
+	c.dirty = c.dirty || o.Made > 0
 }
 
 // saveEvery bounds how often a large file is written for a few new signatures;

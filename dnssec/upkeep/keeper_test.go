@@ -24,14 +24,15 @@ var testTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // bench is a keeper in a folder of its own.
 type bench struct {
 	*Keeper
-	t    *testing.T
-	keys string
-	logs bytes.Buffer
+	t      *testing.T
+	keys   string
+	logs   bytes.Buffer
+	caches map[string]*dnssec.Cache // of the zones as they are served
 }
 
 func newBench(t *testing.T, dir string, maintain bool) *bench {
 	t.Helper()
-	b := &bench{t: t, keys: filepath.Join(dir, "keys")}
+	b := &bench{t: t, caches: make(map[string]*dnssec.Cache), keys: filepath.Join(dir, "keys")}
 	var err error
 	b.Keeper, err = New(Options{Keys: b.keys, Maintain: maintain, State: filepath.Join(dir, "dnssec"), Log: slog.New(slog.NewTextHandler(&b.logs, nil))})
 	if err != nil {
@@ -98,7 +99,12 @@ func (b *bench) round(now time.Time, zones ...Zone) (made map[string]int, signed
 		if !r.Due[z.Name] {
 			continue
 		}
-		o, out := sign(b.t, r.Signing[z.Name], now)
+		s := r.Signing[z.Name]
+		if s.Cache == nil && b.caches[z.Name] != nil {
+			s.Cache = b.caches[z.Name]
+		}
+		o, out := sign(b.t, s, now)
+		b.caches[z.Name] = o.Cache
 		outcomes[z.Name], made[z.Name], signed = o, o.Made, append(signed, out...)
 	}
 	b.Commit(r, outcomes)

@@ -13,6 +13,7 @@ import (
 type Key struct {
 	*dnssec.Key
 	State string    // what it does now
+	Gone  bool      // it stands in the zone no longer
 	Next  string    // what comes next; "" for nothing that is known
 	At    time.Time // when; zero: when somebody does something
 }
@@ -24,6 +25,7 @@ func Describe(keys []*dnssec.Key, plan dnssec.Plan, now time.Time) []Key {
 	for _, k := range keys {
 		d := Key{Key: k, State: stateOf(k, plan, now)}
 		d.Next, d.At = nextOf(k, now)
+		d.Gone = !has(plan.Publish, k) && !k.Timing.Delete.IsZero() && !k.Timing.Delete.After(now)
 		if has(plan.Waiting, k) {
 			d.Next, d.At = "waits for its DS at the parent, and for somebody to say that it is there", time.Time{}
 		}
@@ -98,9 +100,10 @@ type Status struct {
 	Keys     []Key
 	DS       [][]byte // that the parent is to have: of the keys named by CDS, or those that will be
 	Waiting  bool     // for the DS at the parent
+	Rolling  bool     // there is a predecessor that has its DS there
 	Parent   string   // what the last look at the parent found; "" without one
 	Problems []string // what a person should look at
-	Next     time.Time
+	NextKey  time.Time // when something happens to a key next
 
 	Signatures int       // in force
 	Made       uint64    // since the start
@@ -119,10 +122,13 @@ func (k *Keeper) Status(now time.Time) ([]Status, error) {
 		c := k.zones[name]
 		s := Status{
 			Zone: c.Zone, Maintain: k.maintain, Keys: Describe(c.keys, c.plan, now), Waiting: len(c.plan.Waiting) > 0,
-			Made: c.made, Signed: c.at, Took: c.took, Renewal: c.result.Next, Expires: c.expires, Next: sooner(c.plan.Next, c.result.Next),
+			Made: c.made, Signed: c.at, Took: c.took, Renewal: c.result.Next, Expires: c.expires, NextKey: c.plan.Next,
 		}
 		if c.result.Cache != nil {
 			s.Signatures = c.result.Cache.Len()
+		}
+		for _, key := range c.plan.Publish {
+			s.Rolling = s.Rolling || !has(c.plan.Waiting, key) && !key.Timing.DSSeen.IsZero() && key.Timing.DSGone.IsZero()
 		}
 		s.DS = WantedDS(c.Config, c.keys, c.plan)
 		if l, ok := k.looks[name]; ok {

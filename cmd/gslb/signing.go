@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/config"
+	"gslb/console"
+	"gslb/dnsname"
+	"gslb/dnssec"
+	"gslb/dnssec/upkeep"
+	"gslb/zones"
+)
+
+// lookAgain is how soon signing is tried again after it failed.
+const lookAgain = 10 * time.Second
+
+// signer is the node's part in keeping zones signed. All of it is guarded by
+// node.turn but presigned, which node.mu guards.
+type signer struct {
+	keeper *upkeep.Keeper
+	db     *zones.DB              // that was looked at last
+	served map[string]*zones.Zone // signed zones in it, by name
+	// presigned are the zones that come signed, and when their first signature expires.
+	presigned map[*zones.Zone]time.Time
+}
+
+func newSigner(cfg *config.Config, n *node) (signer, error) {
+	k, err := upkeep.New(upkeep.Options{
+		Keys: cfg.Node.Keys, Maintain: *cfg.Node.MaintainKeys, State: filepath.Join(cfg.Node.DataDir, "dnssec"), Log: n.log,
+	})
+	return signer{keeper: k}, err
+}
+
+// signings say how zones are signed while they are loaded.
+type signings struct {
+	zones map[string]*dnssec.Signing
+	now   func() time.Time
+	round *upkeep.Round
+}
+
+// prepareSigning says how the zones of a configuration are signed now. Only a
+// node that answers queries signs.
+func (n *node) prepareSigning(cfg *config.Config) (*signings, error) {
+	if !n.signs {
+		return nil, nil
+	}
+	round, err := n.signer.keeper.Prepare(signedZones(cfg), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &signings{zones: round.Signing, now: n.signer.keeper.Now, round: round}, nil
+}
+
+// commitSigning notes that zones are served as they were signed.
+func (n *node) commitSigning(s *signings, topo *topology) {
+	if s != nil {
+		n.signer.keeper.Commit(s.round, n.newZones(topo))
+	}
+}
+
+// signedZones lists the zones that are signed here.
+func signedZones(cfg *config.Config) []upkeep.Zone {
+	var all []upkeep.Zone
+	for _, z := range cfg.Zones {
+		if z.DNSSEC != "" {
+			all = append(all, upkeep.Zone{Name: z.Name, Config: cfg.DNSSEC[z.DNSSEC].WithDefaults()})
+		}
+	}
+	return all
+}
+
+// maintain keeps the zones signed until ctx ends. It looks each second whether
+// keys have changed on disk or something is due.
+func (n *node) maintain(ctx context.Context) error {
+	ticks := time.NewTicker(time.Second)
+	defer ticks.Stop()
+	var wait time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			if err := n.signer.keeper.Close(); err != nil {
+				n.log.Error("signatures are not kept over the restart", "error", err)
+			}
+			return nil
+		case <-ticks.C:
+		}
+		if now := time.Now(); now.After(wait) || wait.Sub(now) > lookAgain {
+			changed, err := n.resign(now)
+			if changed && n.moves != nil {
+				n.moves.Changed() // secondaries want the signatures
+			}
+			if wait = (time.Time{}); err != nil {
+				wait = now.Add(lookAgain)
+				n.log.Error("signing failed; the signatures of before are served", "error", err)
+				n.fault("dnssec", fmt.Sprintf("DNSSEC: what was served before is still served: %v", err))
+			} else {
+				n.fault("dnssec", "")
+			}
+		}
+	}
+}
+
+// resign puts in force what keys, their times and those of signatures ask for at
+// now, if anything; changed says that zones are served with other signatures.
+func (n *node) resign(now time.Time) (changed bool, err error) {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	n.mu.Lock()
+	topo := n.topo
+	n.mu.Unlock()
+	n.noteZones(topo, now)
+	k := n.signer.keeper
+	next := k.Next(now)
+	if len(topo.signed) == 0 || !k.Changed(now) && (next.IsZero() || now.Before(next)) {
+		return false, nil
+	}
+	round, err := k.Prepare(topo.signed, now)
+	if err != nil {
+		return false, err
+	}
+	if len(round.Due) == 0 {
+		k.Commit(round, nil)
+		return false, nil
+	}
+	db, err := topo.db.Resign(round.Signing)
+	if err != nil {
+		return false, err
+	}
+	n.mu.Lock()
+	t := *n.topo
+	t.db = db
+	n.topo = &t
+	if n.dns != nil {
+		n.dns.Swap(n.dns.Generation().WithDB(db))
+	}
+	n.mu.Unlock()
+	outcomes := n.newZones(&t)
+	k.Commit(round, outcomes)
+	for name, o := range outcomes {
+		n.log.Info("zone signed", "zone", name, "made", o.Made, "reused", o.Reused, "took", o.Took.Round(time.Millisecond), "next", o.Next)
+	}
+	return true, nil
+}
+
+// newZones gives how it went with the zones that were signed since it was called last.
+func (n *node) newZones(topo *topology) map[string]upkeep.Outcome {
+	s := &n.signer
+	if s.db == topo.db {
+		return nil
+	}
+	outcomes, served := make(map[string]upkeep.Outcome), make(map[string]*zones.Zone)
+	for _, z := range topo.signed {
+		apex, err := dnsname.Parse(z.Name)
+		if err != nil {
+			continue // it was refused before
+		}
+		zone := topo.db.Zone(apex)
+		if zone == nil {
+			continue
+		}
+		served[z.Name] = zone
+		if r, took, ok := zone.Signing(); ok && s.served[z.Name] != zone {
+			outcomes[z.Name] = upkeep.Outcome{Result: r, Took: took}
+		}
+	}
+	s.db, s.served = topo.db, served
+	presigned := make(map[*zones.Zone]time.Time)
+	for _, z := range topo.db.Zones() {
+		if _, _, here := z.Signing(); z.Signed() && !here {
+			if at, ok := s.presigned[z]; ok {
+				presigned[z] = at
+			} else {
+				presigned[z] = firstExpiry(z)
+			}
+		}
+	}
+	n.mu.Lock()
+	s.presigned = presigned
+	n.mu.Unlock()
+	return outcomes
+}
+
+// noteZones takes in what was signed for other reasons than the keeper's.
+func (n *node) noteZones(topo *topology, now time.Time) {
+	if outcomes := n.newZones(topo); len(outcomes) > 0 {
+		n.signer.keeper.Note(outcomes, now)
+	}
+}
+
+// firstExpiry is when the first signature of a zone expires.
+func firstExpiry(z *zones.Zone) time.Time {
+	first, any := int64(0), false
+	now := time.Now().Unix()
+	for _, set := range z.Walk() {
+		if set.Type != dns.TypeRRSIG {
+			continue
+		}
+		for data := range set.Data() {
+			// RFC 4034, section 3.1.5: modulo 2^32, near now.
+			at := now + int64(int32(binary.BigEndian.Uint32(data[8:])-uint32(now)))
+			if !any || at < first {
+				first, any = at, true
+			}
+		}
+	}
+	return time.Unix(first, 0)
+}
+
+// checkTTLs sees that no TTL of a signed zone is larger than its policy has it:
+// the roll of a key would not wait for it.
+func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
+	var errs []error
+	for _, s := range signed {
+		apex, err := dnsname.Parse(s.Name)
+		if err != nil {
+			return err
+		}
+		z := db.Zone(apex)
+		if z == nil {
+			continue
+		}
+		most := uint32(s.Config.MaxZoneTTL / time.Second)
+		for owner, set := range z.WalkOwn() {
+			if set.TTL() > most {
+				errs = append(errs, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
+					z.Name, z.File, dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
+				break
+			}
+		}
+		for _, st := range db.Steered() {
+			if st.Zone() == z && st.TTL > most {
+				errs = append(errs, fmt.Errorf("steered name %s has TTL %d, the DNSSEC policy of its zone says max_zone_ttl = %q: lower the one or raise the other", st.Name, st.TTL, s.Config.MaxZoneTTL))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkKeys reads the keys of the zones that are signed here, and changes nothing.
+func checkKeys(cfg *config.Config) error {
+	var errs []error
+	for _, z := range signedZones(cfg) {
+		apex, err := dnsname.Parse(z.Name)
+		if err == nil {
+			_, err = dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// signedStatus tells how zones are signed, by name; what a person should look at
+// is the second value.
+func (n *node) signedStatus(now time.Time) (map[string]*console.DNSSEC, []string) {
+	all := make(map[string]*console.DNSSEC)
+	var problems []string
+	add := func(zone, format string, args ...any) {
+		problems = append(problems, "zone "+zone+": "+fmt.Sprintf(format, args...))
+	}
+	n.mu.Lock()
+	for z, at := range n.signer.presigned {
+		all[z.Name] = &console.DNSSEC{CameSigned: true, Expires: at}
+		if at.Sub(now) < soonExpired {
+			add(z.Name, "it comes signed, and its first signature expires at %s: sign it again", moment(at))
+		}
+	}
+	n.mu.Unlock()
+	list, fault := n.signer.keeper.Status(now)
+	if fault != nil {
+		problems = append(problems, fmt.Sprintf("DNSSEC: what a restart needs cannot be kept: %v", fault))
+	}
+	for _, s := range list {
+		d := signedZone(s)
+		all[s.Zone.Name] = d
+		for _, p := range s.Problems {
+			add(s.Zone.Name, "%s", p)
+		}
+		if d.Waiting && s.Rolling {
+			add(s.Zone.Name, "a roll waits for the DS at the parent: %s (gslb keys seen %s once all of its servers have it)", d.DS[0], s.Zone.Name)
+		}
+	}
+	return all, problems
+}
+
+// soonExpired is how long before it should be known that somebody else has not
+// signed a zone again.
+const soonExpired = 48 * time.Hour
+
+// signedZone puts a zone's state into the console's words.
+func signedZone(s upkeep.Status) *console.DNSSEC {
+	d := &console.DNSSEC{
+		Maintained: s.Maintain, Waiting: s.Waiting, Parent: s.Parent, Signatures: s.Signatures, Made: s.Made, Signed: s.Signed,
+		Seconds: s.Took.Seconds(), Renewal: s.Renewal, Expires: s.Expires, NextKey: s.NextKey, Problems: s.Problems,
+	}
+	for _, ds := range s.DS {
+		d.DS = append(d.DS, dsText(ds))
+	}
+	for _, k := range s.Keys {
+		d.Keys = append(d.Keys, console.Key{Role: k.Role.String(), Tag: k.Tag(), Algorithm: k.Algorithm.String(), State: k.State, Next: k.Next, At: k.At, Gone: k.Gone})
+	}
+	return d
+}

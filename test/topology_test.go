@@ -205,11 +205,12 @@ listen = %[4]q
 }
 
 // startMore starts a further DNS node and checker of the fleet. change may
-// alter what it is told about the sites.
-func (tp *topology) startMore(name string, change func(configuration string) string) *node {
+// alter what it is told about the sites; own are lines of its [node].
+func (tp *topology) startMore(name string, change func(configuration string) string, own ...string) *node {
 	tp.t.Helper()
 	dns, api := freeAddress(tp.t), freeAddress(tp.t)
 	text := nodeConfiguration(name, `["dns", "checker"]`, fmt.Sprintf("endpoints = [\"http://%s\"]", tp.etcd), api)
+	text = strings.Replace(text, "[node]\n", "[node]\n"+strings.Join(own, ""), 1)
 	text += fmt.Sprintf("[dns]\nlisten = [%q]\n\n", dns) + change(tp.configuration()) + tp.extra
 	return tp.startNode(name, write(tp.t, tp.dir, name+".toml", text), dns, api)
 }

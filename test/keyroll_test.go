@@ -1,0 +1,206 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quickPolicy has keys rolled and signatures renewed within seconds, as far as
+// the TTLs of the zone allow. The resolver finds the DS at the parent.
+const quickPolicy = `
+[dnssec.quick]
+csk = false
+validity = "40s"
+refresh = "10s"
+step = "1s"
+dnskey_ttl = "1s"
+max_zone_ttl = "5s"
+ds_ttl = "1s"
+propagation = "1s"
+parent_propagation = "1s"
+publish_safety = "1s"
+retire_safety = "1s"
+purge = "5s"
+resolvers = ["127.0.10.9"]
+ds_check = "1s"
+`
+
+const validatingUnbound = `server:
+  directory: %[1]q
+  pidfile: ""
+  username: ""
+  chroot: ""
+  use-syslog: no
+  logfile: ""
+  verbosity: 1
+  num-threads: 1
+  interface: 127.0.10.9
+  access-control: 0.0.0.0/0 allow
+  do-not-query-localhost: no
+  do-ip6: no
+  root-hints: %[2]q
+  module-config: "subnetcache validator iterator"
+  send-client-subnet: 127.0.10.3
+  client-subnet-always-forward: yes
+  max-client-subnet-ipv4: 24
+  aggressive-nsec: yes
+  trust-anchor: %[3]q
+remote-control:
+  control-enable: no
+`
+
+// TestKeyRollThroughTheParent: a validating resolver trusts com, which another
+// node signs, and finds each answer of abc.com secure at any time: while the DS
+// comes into com, while the ZSK and the KSK are rolled, while signatures are
+// renewed, and while sites go down and up. The node looks for the DS itself, and
+// is never started again.
+func TestKeyRollThroughTheParent(t *testing.T) {
+	needLong(t)
+	needTool(t, "unbound", "dig")
+	clients := map[string]string{"198.51.100.7": "kt", "203.0.113.9": "lgu", "192.0.2.77": "cn", "8.8.8.8": "us"}
+	var addresses []string
+	for a := range clients {
+		addresses = append(addresses, a+"/32")
+	}
+	ns := namespace(t, addresses...)
+	tp := newTopology(t)
+	tp.prefix, tp.dns = ns, "127.0.10.3:53"
+	for old, new := range map[string]string{"$TTL 300": "$TTL 2", "86400 60": "86400 2", "ns1        IN A    127.0.0.1": "ns1        IN A    127.0.10.3"} {
+		replaceText(t, tp.zone, old, new)
+	}
+	tp.startAuthority("127.0.10.1:53=.=" + write(t, tp.dir, "root.zone", rootZone))
+	tp.startPlainSites()
+
+	// The parent: its TTLs are short, so that nobody waits for caches.
+	comFile := write(t, tp.dir, "com.zone", "$TTL 1\n@ SOA parent host 1 7200 900 1209600 1\n NS parent\nparent A 127.0.10.2\nabc NS ns1.abc\nns1.abc A 127.0.10.3\n")
+	comConfig := nodeConfiguration("parent", `["dns"]`, "embedded = true\nlisten = \"127.0.0.1:0\"\n", "127.0.0.1:8054") +
+		fmt.Sprintf("[dns]\nlisten = [\"127.0.10.2:53\"]\n[[zone]]\nname = \"com\"\nfile = %q\ndnssec = \"default\"\n", comFile)
+	com := tp.startNode("parent", write(t, tp.dir, "parent.toml", comConfig), "", "")
+	com.says("serving DNS")
+	n := tp.startSigned("quick", quickPolicy)
+	n.says("serving DNS")
+
+	config := write(t, tp.dir, "unbound.conf", fmt.Sprintf(validatingUnbound, tp.dir, write(t, tp.dir, "root.hints", rootHints), "com. DS "+strings.Join(com.anchor("com"), " ")))
+	start(t, "unbound", nil, append(append([]string{}, ns...), "unbound", "-d", "-p", "-c", config)...)
+	// ask asks unbound from an address and gives the flags and the answer.
+	ask := func(from string, args ...string) (flags, answer string) {
+		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
+		out := run(t, 30*time.Second, append(argv, args...)...).out
+		_, rest, _ := strings.Cut(out, ";; flags: ")
+		flags, _, _ = strings.Cut(rest, ";")
+		_, status, _ := strings.Cut(out, "status: ")
+		status, _, _ = strings.Cut(status, ",")
+		return status + " " + flags, out
+	}
+	secure := func(from string, args ...string) error {
+		if flags, out := ask(from, args...); !strings.Contains(flags+" ", " ad ") || strings.Contains(flags, "SERVFAIL") {
+			return fmt.Errorf("%v from %s is not secure: %s\n%s", args, from, flags, out)
+		}
+		return nil
+	}
+	until(t, 30*time.Second, func() error {
+		if flags, _ := ask("8.8.8.8", "mail.abc.com"); !strings.HasPrefix(flags, "NOERROR") {
+			return fmt.Errorf("mail.abc.com through unbound: %s", flags)
+		}
+		return secure("8.8.8.8", "com", "SOA")
+	})
+	if flags, _ := ask("8.8.8.8", "mail.abc.com"); strings.Contains(flags, " ad ") {
+		t.Fatalf("abc.com is secure without a DS: %s", flags)
+	}
+
+	// putDS puts the DS of the key that waits for it into com.
+	serial := 1
+	putDS := func() {
+		t.Helper()
+		until(t, 40*time.Second, func() error {
+			if text := n.keys("list", "abc.com"); !strings.Contains(text, "its DS is to be put into the parent now") {
+				return fmt.Errorf("no key waits for its DS:\n%s", text)
+			}
+			return nil
+		})
+		text, err := os.ReadFile(comFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for line := range strings.Lines(string(text)) {
+			if !strings.HasPrefix(line, "abc DS ") {
+				lines = append(lines, strings.Replace(line, fmt.Sprintf("host %d ", serial), fmt.Sprintf("host %d ", serial+1), 1))
+			}
+		}
+		serial++
+		replace(t, comFile, []byte(strings.Join(lines, "")+"abc DS "+strings.Join(n.anchor("abc.com"), " ")+"\n"))
+		com.reload()
+		until(t, 40*time.Second, func() error {
+			if text := n.keys("list", "abc.com"); strings.Contains(text, "its DS is to be put") || !strings.Contains(text, "its DS is at the parent") {
+				return fmt.Errorf("the DS at the parent was not seen:\n%s", text)
+			}
+			return nil
+		})
+	}
+	// tags lists the keys of a role that are published.
+	tags := func(role string) (all []string) {
+		for line := range strings.Lines(n.keys("list", "abc.com")) {
+			if f := strings.Fields(line); len(f) > 3 && f[0] == role && !strings.Contains(line, "gone since") {
+				all = append(all, f[1])
+			}
+		}
+		return all
+	}
+	putDS()
+	until(t, 20*time.Second, func() error { return secure("8.8.8.8", "mail.abc.com") })
+
+	// From here on everything is secure all the time.
+	questions := []string{"www.abc.com A", "www.abc.com AAAA", "img.abc.com A", "mail.abc.com A", "x.wild.abc.com TXT", "none.abc.com A", "mail.abc.com TXT", "abc.com DNSKEY", "alias.abc.com A", "sub.abc.com DS"}
+	turn := 0
+	users := startStream(t, 20*time.Millisecond, func() (string, error) {
+		from := []string{"198.51.100.7", "203.0.113.9", "192.0.2.77", "8.8.8.8"}[turn%4]
+		question := questions[turn%len(questions)]
+		turn++
+		return question, secure(from, strings.Fields(question)...)
+	})
+	rolled := func(role string, before []string) {
+		t.Helper()
+		until(t, 60*time.Second, func() error {
+			if now := tags(role); len(now) != 1 || now[0] == before[0] {
+				return fmt.Errorf("%s: %v before, %v now:\n%s", role, before, now, n.keys("list", "abc.com"))
+			}
+			return nil
+		})
+	}
+	inside := func(args ...string) {
+		t.Helper()
+		must(t, append(append(append([]string{}, ns...), binary(t)), args...)...)
+	}
+	for _, role := range []string{"ZSK", "KSK"} {
+		before := tags(role)
+		if len(before) != 1 {
+			t.Fatalf("%s: %v", role, before)
+		}
+		n.keys("roll", "abc.com", role)
+		inside("force", "kt", "down", "--why", "test", "--api", n.api)
+		if role == "KSK" {
+			putDS()
+		}
+		inside("undrain", "kt", "--api", n.api)
+		rolled(role, before)
+	}
+	counted := map[string]int{}
+	for _, e := range users.end() {
+		if e.err != nil {
+			t.Errorf("at %s: %v", e.at.Format(time.TimeOnly), e.err)
+		}
+		counted[e.got]++
+	}
+	if len(counted) != len(questions) {
+		t.Errorf("asked: %v", counted)
+	}
+	for from, name := range clients {
+		if _, answer := ask(from, "www.abc.com"); !strings.Contains(answer, siteNamed(t, name).cname) {
+			t.Errorf("from %s, want site %s:\n%s", from, name, answer)
+		}
+	}
+}

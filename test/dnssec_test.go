@@ -358,6 +358,20 @@ func TestSignedZone(t *testing.T) {
 		if err := n.everyAnswer(keys); err != nil {
 			t.Error(err)
 		}
+		// So is a configuration that leaves the zone unsigned while the parent has its DS.
+		n.keys("seen", "abc.com")
+		text, err := os.ReadFile(n.config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		replace(t, n.config, []byte(strings.Replace(string(text), "dnssec = \"default\"\n", "", 1)))
+		n.reload()
+		n.says("whoever validates would find the zone bogus")
+		if err := n.everyAnswer(keys); err != nil {
+			t.Error(err)
+		}
+		replace(t, n.config, text)
+		n.reload()
 		// A zone that would break a roll is refused, and the last one is served.
 		replaceText(t, tp.zone, "not.wild   IN A", "not.wild 200000 IN A")
 		n.reload()

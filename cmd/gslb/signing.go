@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -211,51 +210,6 @@ func firstExpiry(z *zones.Zone) time.Time {
 		}
 	}
 	return time.Unix(first, 0)
-}
-
-// checkTTLs sees that no TTL of a signed zone is larger than its policy has it:
-// the roll of a key would not wait for it.
-func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
-	var errs []error
-	for _, s := range signed {
-		apex, err := dnsname.Parse(s.Name)
-		if err != nil {
-			return err
-		}
-		z := db.Zone(apex)
-		if z == nil {
-			continue
-		}
-		most := uint32(s.Config.MaxZoneTTL / time.Second)
-		for owner, set := range z.WalkOwn() {
-			if set.TTL() > most {
-				errs = append(errs, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
-					z.Name, z.File, dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
-				break
-			}
-		}
-		for _, st := range db.Steered() {
-			if st.Zone() == z && st.TTL > most {
-				errs = append(errs, fmt.Errorf("steered name %s has TTL %d, the DNSSEC policy of its zone says max_zone_ttl = %q: lower the one or raise the other", st.Name, st.TTL, s.Config.MaxZoneTTL))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// checkKeys reads the keys of the zones that are signed here, and changes nothing.
-func checkKeys(cfg *config.Config) error {
-	var errs []error
-	for _, z := range signedZones(cfg) {
-		apex, err := dnsname.Parse(z.Name)
-		if err == nil {
-			_, err = dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // signedStatus tells how zones are signed, by name; what a person should look at

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"gslb/config"
 	"gslb/dnssec/upkeep"
@@ -63,7 +65,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	if t.db, err = in.Load(prev.db); err != nil {
 		return nil, err
 	}
-	if err := checkTTLs(t.signed, t.db); err != nil {
+	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, time.Now())); err != nil {
 		return nil, err
 	}
 	if err := checkTargets(cfg, t.db); err != nil {

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/config"
+	"gslb/dnsname"
+	"gslb/dnssec"
+	"gslb/dnssec/upkeep"
+	"gslb/zones"
+)
+
+// checkTTLs sees that no TTL of a signed zone is larger than its policy has it:
+// the roll of a key would not wait for it.
+func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
+	var errs []error
+	for _, s := range signed {
+		apex, err := dnsname.Parse(s.Name)
+		if err != nil {
+			return err
+		}
+		z := db.Zone(apex)
+		if z == nil {
+			continue
+		}
+		most := uint32(s.Config.MaxZoneTTL / time.Second)
+		for owner, set := range z.WalkOwn() {
+			if set.TTL() > most {
+				errs = append(errs, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
+					z.Name, z.File, dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
+				break
+			}
+		}
+		for _, st := range db.Steered() {
+			if st.Zone() == z && st.TTL > most {
+				errs = append(errs, fmt.Errorf("steered name %s has TTL %d, the DNSSEC policy of its zone says max_zone_ttl = %q: lower the one or raise the other", st.Name, st.TTL, s.Config.MaxZoneTTL))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkKeys reads the keys of the zones that are signed here, and changes nothing.
+func checkKeys(cfg *config.Config) error {
+	var errs []error
+	for _, z := range signedZones(cfg) {
+		apex, err := dnsname.Parse(z.Name)
+		if err == nil {
+			_, err = dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkAbandoned sees that no zone goes unsigned whose DS the parent has: whoever
+// validates would find it bogus. It is told by the keys that are still there.
+func checkAbandoned(cfg *config.Config, db *zones.DB, now time.Time) error {
+	entries, err := os.ReadDir(cfg.Node.Keys)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	have := make(map[string]bool)
+	for _, e := range entries {
+		if name, _, ok := strings.Cut(e.Name(), "+"); ok && strings.HasPrefix(name, "K") && strings.HasSuffix(e.Name(), ".key") {
+			have[name[1:]] = true
+		}
+	}
+	if len(have) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, c := range cfg.Zones {
+		if c.DNSSEC != "" || !have[c.Name] {
+			continue
+		}
+		apex, err := dnsname.Parse(c.Name)
+		if err != nil {
+			continue // it was refused before
+		}
+		if z := db.Zone(apex); z == nil || z.Signed() {
+			continue
+		}
+		keys, err := dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
+		if err != nil {
+			continue // they are of no use any more
+		}
+		p := dnssec.Config{}.WithDefaults()
+		for _, k := range keys {
+			if t := k.Timing; !t.DSSeen.IsZero() && (t.DSGone.IsZero() || now.Before(t.DSGone.Add(p.DSTTL+p.ParentPropagation))) {
+				errs = append(errs, fmt.Errorf("zone %s: it is not to be signed any more, but the parent had its DS of key %d at %s: whoever validates would find the zone bogus; "+
+					"take the DS out there and say gslb keys gone %s, and leave dnssec in its [[zone]] for a day (or move the key's files away)", c.Name, k.Tag(), moment(t.DSSeen), c.Name))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -14,6 +14,7 @@ import (
 	"gslb/dnsname"
 	"gslb/dnssec"
 	"gslb/dnssec/upkeep"
+	"gslb/parallel"
 	"gslb/zones"
 )
 
@@ -90,8 +91,10 @@ func (n *node) maintain(ctx context.Context) error {
 			return nil
 		case <-ticks.C:
 		}
-		if now := time.Now(); now.After(wait) || wait.Sub(now) > lookAgain {
-			changed, err := n.resign(now)
+		if now := time.Now(); n.signingDue(now) && (now.After(wait) || wait.Sub(now) > lookAgain) {
+			var changed bool
+			var err error
+			parallel.Background(func() { changed, err = n.resign(now) })
 			if changed && n.moves != nil {
 				n.moves.Changed() // secondaries want the signatures
 			}
@@ -106,6 +109,18 @@ func (n *node) maintain(ctx context.Context) error {
 	}
 }
 
+// signingDue tells whether keys may have changed, or something is due.
+func (n *node) signingDue(now time.Time) bool {
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	n.mu.Lock()
+	topo := n.topo
+	n.mu.Unlock()
+	n.noteZones(topo, now)
+	next := n.signer.keeper.Next(now)
+	return len(topo.signed) > 0 && (n.signer.keeper.Changed(now) || !next.IsZero() && !now.Before(next))
+}
+
 // resign puts in force what keys, their times and those of signatures ask for at
 // now, if anything; changed says that zones are served with other signatures.
 func (n *node) resign(now time.Time) (changed bool, err error) {
@@ -114,12 +129,7 @@ func (n *node) resign(now time.Time) (changed bool, err error) {
 	n.mu.Lock()
 	topo := n.topo
 	n.mu.Unlock()
-	n.noteZones(topo, now)
 	k := n.signer.keeper
-	next := k.Next(now)
-	if len(topo.signed) == 0 || !k.Changed(now) && (next.IsZero() || now.Before(next)) {
-		return false, nil
-	}
 	round, err := k.Prepare(topo.signed, now)
 	if err != nil {
 		return false, err

@@ -62,7 +62,7 @@ func TestDemo(t *testing.T) {
 	p := start(t, "demo", nil, d.argv...)
 	p.says("Ctrl-C ends everything")
 	n := &node{process: p, dns: d.dns, api: d.api}
-	for _, want := range []string{"dig @", "+subnet=", "nslookup ", " explain www.abc.com ", " status", "kill -9 "} {
+	for _, want := range []string{"dig @", "+subnet=", "nslookup ", " explain www.abc.com ", " status", "kill -9 ", "delv @"} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the guide has no line with %q:\n%s", want, p.log.String())
 		}
@@ -75,7 +75,7 @@ func TestDemo(t *testing.T) {
 		words := strings.Fields(command)
 		switch {
 		case len(words) == 0:
-		case words[0] == "dig" || words[0] == "nslookup" || words[0] == "curl":
+		case words[0] == "dig" || words[0] == "nslookup" || words[0] == "curl" || words[0] == "delv":
 			tryLine(t, words)
 		case words[0] == d.argv[0] && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
 			must(t, words...)
@@ -100,7 +100,7 @@ func tryLine(t *testing.T, words []string) {
 		t.Logf("not tried, %s is not installed: %s", words[0], strings.Join(words, " "))
 		return
 	}
-	if out := must(t, words...); words[0] == "dig" && !strings.Contains(out, "status: NOERROR") || strings.TrimSpace(out) == "" {
+	if out := must(t, words...); words[0] == "dig" && !strings.Contains(out, "status: NOERROR") || strings.TrimSpace(out) == "" || words[0] == "delv" && !strings.Contains(out, "; fully validated") {
 		t.Errorf("%s:\n%s", strings.Join(words, " "), out)
 	}
 }

@@ -78,6 +78,10 @@ func (f *family) guide(p *printer) {
 	}
 	p.command("dig @127.0.0.1 -p %d app.abc.com A +subnet=%s", "# the same as addresses, not as a CNAME", dns, demoUsers[0].network)
 	p.command("nslookup -port=%d www.abc.com 127.0.0.1", "# this machine counts as a customer of KT", dns)
+	if anchor, err := f.anchor(); err == nil {
+		p.head("Check the signatures of what a user is told (DNSSEC), with the zone's own key as the trust anchor")
+		p.command("delv @127.0.0.1 -p %d -a %s +root=abc.com www.abc.com", "", dns, anchor)
+	}
 	p.head("See why")
 	p.command("%s explain www.abc.com --client %s%s", "", gslbCommand(), demoUsers[1].address, f.apiFlag())
 	p.command("%s status%s", "", gslbCommand(), f.apiFlag())

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"gslb/config"
+	"gslb/dnssec"
 )
 
 //go:embed demo/*.toml demo/*.zone demo/geo/*.mmdb
@@ -175,6 +176,17 @@ func (f *family) startNode() error {
 		_ = n.run(f.ctx) // it ends with f.ctx, and reports its faults itself
 	})
 	return nil
+}
+
+// anchor writes the zone's trust anchor for delv and gives the file's path.
+func (f *family) anchor() (string, error) {
+	keys, err := f.node.signer.keeper.Store().Load([]byte("\x03abc\x03com\x00"))
+	if err != nil || len(keys) == 0 {
+		return "", errors.Join(err, errors.New("the zone has no key"))
+	}
+	d := strings.Fields(dsText(keys[0].DS(dnssec.SHA256)))
+	path := filepath.Join(f.dir, "anchor")
+	return path, os.WriteFile(path, fmt.Appendf(nil, "trust-anchors { abc.com. static-ds %s %s %s \"%s\"; };\n", d[0], d[1], d[2], d[3]), 0o600)
 }
 
 // startSite starts a site's servers and its balancer.

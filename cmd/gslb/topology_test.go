@@ -64,7 +64,7 @@ answer = "address"
 		if places, err = places.Reopen(cfg.Geo); err != nil {
 			t.Fatal(err)
 		}
-		next, err := compile(cfg, places, prev, absent(cfg))
+		next, err := compile(cfg, places, prev, absent(cfg), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,18 +77,6 @@ func (k key) block(last key) uint8 {
 	return n
 }
 
-// network returns the first address of the network of n bits around k.
-func (k key) network(n uint8) key {
-	m := mask(n)
-	return key{k.hi &^ m.hi, k.lo &^ m.lo}
-}
-
-// minus returns the distance from o to k, which must not be before it.
-func (k key) minus(o key) key {
-	lo, borrow := bits.Sub64(k.lo, o.lo, 0)
-	return key{k.hi - o.hi - borrow, lo}
-}
-
 // bit returns the bit with n bits before it.
 func (k key) bit(n uint8) bool {
 	if n >= 64 {

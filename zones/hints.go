@@ -28,9 +28,6 @@ func serviceIndex(rrtype uint16) int {
 // to the site that was chosen for them.
 func (s *Steered) addHints(cfg SteeredConfig, name *Name, sites []Site) error {
 	z := s.zone
-	if z.Signed() {
-		return fmt.Errorf("steered name %s has hints, which cannot be signed yet, in zone %s, which is signed: leave them out", s.Name, z.Name)
-	}
 	found := false
 	n := z.find(name, 0)
 	for i, rrtype := range serviceTypes {

@@ -247,6 +247,8 @@ const (
 	idCNAME = iota + 1
 	idA
 	idAAAA
+	idHTTPS // and the further serviceTypes
+	idSVCB
 	idNext
 )
 

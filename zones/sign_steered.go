@@ -10,19 +10,38 @@ import (
 	"gslb/dnssec"
 )
 
-// all are the RRsets of a site, in the order of idCNAME, idA and idAAAA.
-func (s *siteSets) all() [3]RRset { return [3]RRset{s.cname, s.a, s.aaaa} }
+// siteKinds are the kinds of RRsets of a site, in the order of idCNAME, idA and
+// so on; the first addressKinds are those that some sites may have and others not.
+const (
+	siteKinds    = addressKinds + len(serviceTypes)
+	addressKinds = 3
+)
+
+// all are the RRsets of a site, by kind.
+func (s *siteSets) all() (list [siteKinds]RRset) {
+	list[0], list[1], list[2] = s.cname, s.a, s.aaaa
+	copy(list[addressKinds:], s.services[:])
+	return list
+}
+
+// kind is one of them.
+func (s *siteSets) kind(i int) *RRset {
+	if i >= addressKinds {
+		return &s.services[i-addressKinds]
+	}
+	return [addressKinds]*RRset{&s.cname, &s.a, &s.aaaa}[i]
+}
 
 // denies are the types that an answer of the name may be without while other
 // clients get them.
 func (s *Steered) denies() (list []uint16) {
-	var has [3]bool
+	var has [siteKinds]bool
 	for i := range s.sites {
 		for kind, set := range s.sites[i].all() {
 			has[kind] = has[kind] || set.Count > 0
 		}
 	}
-	for kind, rrtype := range []uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA} {
+	for kind, rrtype := range append([]uint16{dns.TypeCNAME, dns.TypeA, dns.TypeAAAA}, serviceTypes[:]...) {
 		if has[kind] {
 			list = append(list, rrtype)
 		}
@@ -33,10 +52,11 @@ func (s *Steered) denies() (list []uint16) {
 // differ warns where some sites have IPv4 or IPv6 addresses and others have not:
 // the proof that there are none may be used for all clients of a resolver (RFC 8198).
 func (s *Steered) differ() string {
-	var with, without [3]bool
+	var with, without [addressKinds]bool
 	for i := range s.sites {
-		if sets := &s.sites[i]; s.CanChoose(i) {
-			for kind, set := range sets.all() {
+		if s.CanChoose(i) {
+			all := s.sites[i].all()
+			for kind, set := range all[:addressKinds] {
 				with[kind] = with[kind] || set.Count > 0
 				without[kind] = without[kind] || set.Count == 0
 			}
@@ -57,8 +77,7 @@ func (w *zoneSigner) answers(s *Steered) {
 		switch {
 		case c.ID != 0:
 			site, kind := int(c.ID-1)/idNext, int(c.ID-1)%idNext
-			sets := &out.sites[site]
-			set := [3]*RRset{&sets.cname, &sets.a, &sets.aaaa}[kind]
+			set := out.sites[site].kind(kind)
 			*set = set.with(c.TTL, c.RRSIG)
 		case c.Type == dns.TypeNSEC && c.Without != 0:
 			out.denied = append(out.denied, denied{c.Without, Record{s.owner, newRRset(c.Type, c.TTL, c.Data...).with(c.TTL, c.RRSIG)}})

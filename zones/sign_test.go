@@ -44,6 +44,8 @@ var steeredSample = []SteeredConfig{
 	{Name: "*.alias.cdn2.abc.com.", Form: CNAME, TTL: 30 * time.Second, Sites: []int{0, 1}},
 	{Name: "abc.com.", Form: Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
 	{Name: "beside.abc.com.", Form: Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
+	{Name: "hints.abc.com.", Form: Address, TTL: 30 * time.Second, Sites: []int{0, 1}, Hints: true},
+	{Name: "*.hinted.abc.com.", Form: Address, TTL: 30 * time.Second, Sites: []int{0, 1}, Hints: true},
 }
 
 var steeredSites = []Site{
@@ -53,6 +55,9 @@ var steeredSites = []Site{
 
 const signedExample = exampleZone + `
 beside   TXT "beside the addresses of a site"
+hints    HTTPS 1 . alpn=h2
+         SVCB  1 . port=53
+*.hinted HTTPS 1 . alpn=h2
 secure   NS  ns.secure
 secure   DS  1 13 2 0000000000000000000000000000000000000000000000000000000000000000
 ns.secure A  192.0.2.11
@@ -104,6 +109,19 @@ func TestSignedHere(t *testing.T) {
 			}
 			for _, site := range []int{0, 1, -1} {
 				checkSignedAt(t, db, z, signTime, site)
+			}
+			for _, name := range []string{"hints.abc.com.", "x.hinted.abc.com."} { // signed for each site, not as it stands in the file
+				var hints []string
+				for site := range steeredSites {
+					_, m, _ := askedAt(t, db, name, dns.TypeHTTPS, true, site)
+					if len(m.Answer) != 1+len(s.Keys.SignZone) {
+						t.Fatalf("%s HTTPS at site %d: %v", name, site, m)
+					}
+					hints = append(hints, m.Answer[0].String())
+				}
+				if !strings.HasSuffix(hints[0], `ipv4hint="192.0.2.10" ipv6hint="2001:db8::10"`) || !strings.HasSuffix(hints[1], `ipv4hint="192.0.2.20"`) {
+					t.Errorf("%q", hints)
+				}
 			}
 			r, _, ok := z.Signing()
 			if !ok || r.Made == 0 || !r.Next.After(signTime) {

@@ -1,11 +1,20 @@
 package dnsserver
 
 import (
+	"fmt"
+	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
+	"gslb/dnsname"
+	"gslb/dnssec"
+	"gslb/geo"
+	"gslb/health"
+	"gslb/steer"
 	"gslb/zones"
 )
 
@@ -134,4 +143,163 @@ func BenchmarkSigned(b *testing.B) {
 			})
 		}
 	}
+}
+
+// signedSteered serves a zone that is signed here, with steered names at two
+// sites, of which the second has no IPv6; the first is in the given state.
+func signedSteered(t testing.TB, denial dnssec.Denial, first health.State) (*Server, *responder, *dnssec.Key) {
+	t.Helper()
+	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader(testZone))
+	if err != nil {
+		t.Fatal(err)
+	}
+	apex, _ := dnsname.Parse("abc.com.")
+	now := time.Now()
+	k, err := dnssec.Generate(apex, dnssec.ECDSAP256SHA256, 0, dnssec.CSK, dnssec.Timing{Created: now, Publish: now, Activate: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.MustParseAddr
+	db, err := zones.Build([]*zones.Zone{z}, []zones.SteeredConfig{
+		{Name: "www.abc.com.", TTL: 30 * time.Second, Sites: []int{0, 1}},
+		{Name: "app.abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
+		{Name: "*.cdn.abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
+	}, []zones.Site{
+		{Name: "kt", CNAME: "a.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}},
+		{Name: "lgu", CNAME: "b.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.20")}},
+	})
+	if err == nil {
+		keys := []*dnssec.Key{k}
+		db, err = db.Resign(map[string]*dnssec.Signing{"abc.com.": {Keys: dnssec.Plan{Publish: keys, SignKeys: keys, SignZone: keys, CDS: keys}, Denial: denial}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := steer.Compile(&steer.Policy{Name: "p", TTL: 30 * time.Second, Rules: []steer.Rule{{Tiers: []steer.Target{tier(steer.Nearest, 0), tier(steer.Nearest, 1)}}}}, []steer.Site{{Name: "kt"}, {Name: "lgu"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := geo.Build(nil, nil, func(p geo.Place, w netip.Prefix) uint32 { return c.Classify(p, w, nil) })
+	s := New(Config{}, discard())
+	s.Swap(NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: 2, States: &health.States{Revision: 1, Sites: map[string]health.Status{"kt": {Site: "kt", State: first}, "lgu": {Site: "lgu", State: health.Up}}}}))
+	return s, s.responder(0, s.newCounters()), k
+}
+
+// Answers of steered names in a signed zone have the signature of the site that
+// is chosen, before and after a site goes down, and allocate nothing.
+func TestSignedSteered(t *testing.T) {
+	out := make([]byte, 0, maxMessage+maxRecordHead)
+	for _, denial := range []dnssec.Denial{dnssec.WithNSEC, dnssec.WithNSEC3} {
+		for _, state := range []health.State{health.Up, health.Down} {
+			s, w, k := signedSteered(t, denial, state)
+			for _, q := range []struct {
+				name     string
+				qtype    uint16
+				up, down string
+			}{
+				{"www.abc.com.", dns.TypeA, "a.www.abc.com.", "b.www.abc.com."},
+				{"app.abc.com.", dns.TypeA, "192.0.2.10", "192.0.2.20"},
+				{"app.abc.com.", dns.TypeAAAA, "2001:db8::10", ""},
+				{"foo.cdn.abc.com.", dns.TypeA, "192.0.2.10", "192.0.2.20"},
+				{"foo.cdn.abc.com.", dns.TypeAAAA, "2001:db8::10", ""},
+				{"app.abc.com.", dns.TypeTXT, "", ""},
+			} {
+				want := q.up
+				if state == health.Down {
+					want = q.down
+				}
+				msg := query(t, q.name, q.qtype, edns(1232, true))
+				if n := testing.AllocsPerRun(100, func() { s.answer(w, msg, source, false, out) }); n != 0 {
+					t.Errorf("%s %s: %v allocations", q.name, dns.Type(q.qtype), n)
+				}
+				m := answer(t, s, w, msg, false)
+				if (len(m.Answer) > 0) != (want != "") || want != "" && !strings.HasSuffix(m.Answer[0].String(), "\t"+want) {
+					t.Errorf("%s %s, %v: want %q\n%s", q.name, dns.Type(q.qtype), state, want, m)
+				}
+				verifyAll(t, m, k)
+			}
+		}
+	}
+}
+
+// verifyAll checks the signatures of all RRsets of answer and authority, and
+// that no owner has two NSEC records.
+func verifyAll(t *testing.T, m *dns.Msg, k *dnssec.Key) {
+	t.Helper()
+	rr, err := dns.NewRR(fmt.Sprintf("abc.com. DNSKEY \\# %d %x", len(k.DNSKEY()), k.DNSKEY()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, section := range [][]dns.RR{m.Answer, m.Ns} {
+		sets := map[string][]dns.RR{}
+		for _, rr := range section {
+			if h := rr.Header(); h.Rrtype != dns.TypeRRSIG {
+				id := fmt.Sprint(strings.ToLower(h.Name), h.Rrtype)
+				sets[id] = append(sets[id], rr)
+			}
+		}
+		for _, rr2 := range section {
+			sig, ok := rr2.(*dns.RRSIG)
+			if !ok {
+				continue
+			}
+			id := fmt.Sprint(strings.ToLower(sig.Hdr.Name), sig.TypeCovered)
+			if err := sig.Verify(rr.(*dns.DNSKEY), sets[id]); err != nil {
+				t.Errorf("%s: %v\n%s", id, err, m)
+			}
+			delete(sets, id)
+		}
+		for id := range sets {
+			t.Errorf("%s has no signature\n%s", id, m)
+		}
+	}
+}
+
+// BenchmarkSignedSteered is a whole answer of a steered name with DO.
+func BenchmarkSignedSteered(b *testing.B) {
+	s, w, _ := signedSteered(b, dnssec.WithNSEC, health.Up)
+	out := make([]byte, 0, maxMessage+maxRecordHead)
+	for _, name := range []string{"www.abc.com.", "app.abc.com.", "foo.cdn.abc.com."} {
+		msg := query(b, name, dns.TypeA, edns(1232, true))
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				s.answer(w, msg, source, false, out)
+			}
+		})
+	}
+}
+
+// FuzzSigned asks a signed zone for anything: the answer can be read, and has no
+// more than the client takes.
+func FuzzSigned(f *testing.F) {
+	type side struct {
+		s *Server
+		w *responder
+	}
+	var sides []side
+	for _, kind := range signedKinds {
+		s, w := signedServer(f, kind)
+		sides = append(sides, side{s, w})
+	}
+	for _, q := range signedQuestions {
+		f.Add(query(f, q.name, q.qtype, edns(1232, true)))
+	}
+	out := make([]byte, 0, maxMessage+maxRecordHead)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		for _, side := range sides {
+			reply := side.s.answer(side.w, msg, source, false, out)
+			if len(reply) > 1232 {
+				t.Fatalf("%d octets", len(reply))
+			}
+			if len(reply) > 0 && new(dns.Msg).Unpack(reply) != nil {
+				t.Fatalf("%x answered with %x", msg, reply)
+			}
+		}
+		for _, side := range sides {
+			if n := side.s.Stats().Panics; n > 0 {
+				t.Fatalf("%d panics", n)
+			}
+		}
+	})
 }

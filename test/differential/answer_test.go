@@ -115,6 +115,8 @@ func order(m *dns.Msg) string {
 		h := rr.Header()
 		c, alias := rr.(*dns.CNAME)
 		switch {
+		case h.Rrtype == dns.TypeRRSIG:
+			continue // with what it signs
 		case h.Rrtype == dns.TypeDNAME && !strings.EqualFold(h.Name, at):
 			continue // before the CNAME that it implies
 		case !strings.EqualFold(h.Name, at):

@@ -14,6 +14,8 @@ type difference struct {
 	rfc   string   // where the reason stands, as in docs/differences.md
 	// applies tells whether it explains the comparison; as exact as it can be.
 	applies func(c *comparison) bool
+	// signed tells that it is seen where signed zones are asked with DO.
+	signed bool
 }
 
 // sections are the parts that hold records, and what follows from them.
@@ -28,74 +30,80 @@ var differences = []difference{
 		}
 		h, ok := a[len(a)-1].(*dns.HINFO)
 		return ok && h.Cpu == "RFC8482"
-	}},
+	}, false},
 	{"any-below-dname", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
 		a := c.gslb().msg.Answer
 		return c.asks(dns.TypeANY) && len(a) >= 2 && a[len(a)-1].Header().Rrtype == dns.TypeCNAME && a[len(a)-2].Header().Rrtype == dns.TypeDNAME
-	}},
+	}, false},
 	{"chain-into-other-zone", sections, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return c.odd == nil && c.leadsToOtherZone()
-	}},
+	}, false},
 	{"loop", []string{"rcode", "answer"}, "RFC 2181 section 5", func(c *comparison) bool {
 		return c.odd == nil && c.loops() && isSet(c.gslb().msg.Answer)
-	}},
+	}, false},
 	{"additional-of-glue", []string{"additional"}, "RFC 1034 section 4.2.1", func(c *comparison) bool {
 		return c.asks(dns.TypeNS) && c.gslb().msg.Authoritative && c.glueAdded()
-	}},
+	}, false},
 	{"additional-of-wildcards", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return c.odd == nil && c.wildcardsAdded()
-	}},
+	}, false},
 	{"additional-of-old-types", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return (c.asks(dns.TypeAFSDB) || c.asks(dns.TypeKX) || c.asks(dns.TypeRT) || c.asks(dns.TypeMB)) && c.got(0) == "" && c.got(2) == ""
-	}},
+	}, false},
 	{"additional-that-fits", []string{"additional"}, "RFC 2181 section 9", func(c *comparison) bool {
 		return c.odd == nil && c.way.network == "udp" && !c.lacksGlue() && len(c.gslb().msg.Extra) < len(c.whole.msg.Extra)
-	}},
+	}, false},
 	{"additional-of-small-messages", []string{"additional"}, "RFC 9460 section 4.1", func(c *comparison) bool {
 		svcb := c.asks(dns.TypeSVCB) || c.asks(dns.TypeHTTPS)
 		return svcb && c.way.network == "udp" && c.way.edns <= 512 && c.majority() == "" && c.got(2) == c.got(0)
-	}},
+	}, false},
 	{"tc-for-glue", []string{"tc"}, "RFC 9471 section 3.1", func(c *comparison) bool {
 		return c.odd == nil && c.got(0) == "true" && c.lacksGlue()
-	}},
+	}, false},
 	{"tc-for-soa", []string{"tc"}, "RFC 2308 section 3", func(c *comparison) bool {
 		return c.odd == nil && c.got(0) == "true" && len(c.gslb().msg.Ns) == 0 && len(c.whole.raw)+c.way.optLen() > c.way.limit() &&
 			len(c.whole.msg.Ns) == 1 && c.whole.msg.Ns[0].Header().Rrtype == dns.TypeSOA
-	}},
+	}, false},
 	{"cd-copied", []string{"header"}, "RFC 4035 section 3.1.6", func(c *comparison) bool {
 		asked := c.odd == nil && c.way.cd || c.odd != nil && len(c.odd.message) > 3 && c.odd.message[3]&0x10 != 0
 		return asked && c.gslb().msg.CheckingDisabled && strings.TrimSuffix(c.got(0), " cd") == strings.TrimSuffix(c.majority(), " cd")
-	}},
+	}, false},
 	{"extended-error-refused", []string{"options"}, "RFC 8914 section 2", func(c *comparison) bool {
 		return c.gslb().msg.Rcode == dns.RcodeRefused && c.got(0) == "" && c.majority() == "15"
-	}},
+	}, false},
 	{"question-of-unknown-opcode", []string{"question", "order"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return c.isOdd("opcode-") && c.gslb().msg.Rcode == dns.RcodeNotImplemented
-	}},
+	}, false},
 	{"update", []string{"rcode"}, "RFC 2136 section 2.2", func(c *comparison) bool {
 		return c.isOdd("opcode-5") && c.got(0) == "NOTIMP"
-	}},
+	}, false},
 	{"type-opt", []string{"rcode"}, "RFC 6891 section 6.1.1", func(c *comparison) bool {
 		return c.isOdd("type-41") && c.got(0) == "FORMERR"
-	}},
+	}, false},
 	{"transfer", []string{"rcode"}, "RFC 5936 section 2.2.1", func(c *comparison) bool {
 		return (c.isOdd("type-251") || c.isOdd("type-252")) && c.got(0) == "REFUSED"
-	}},
+	}, false},
 	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return (c.isOdd("cut-") || c.isOdd("name-256") || c.isOdd("name-257")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
-	}},
+	}, false},
 	{"octets-left-over", []string{"rcode"}, "RFC 1035 section 4.1", func(c *comparison) bool {
 		return c.isOdd("left-over") && c.got(0) == "FORMERR"
-	}},
+	}, false},
 	{"opt-with-formerr", []string{"opt"}, "RFC 6891 section 7", func(c *comparison) bool {
 		return c.isOdd("edns-") && c.gslb().parts["rcode"] == "FORMERR" && strings.HasPrefix(c.got(0), "version 0") && c.majority() == "0 OPT records"
-	}},
+	}, false},
 	{"bad-client-subnet", []string{"rcode"}, "RFC 7871 section 7.1.2", func(c *comparison) bool {
 		return c.isOdd("subnet-bad") && c.got(0) == "FORMERR"
-	}},
+	}, false},
 	{"client-subnet", []string{"options"}, "RFC 7871 section 7.2.1", func(c *comparison) bool {
 		return c.isOdd("subnet-good") && c.got(0) == "8" && c.majority() == ""
-	}},
+	}, false},
+	{"rrsig", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
+		return c.asks(dns.TypeRRSIG) && len(c.gslb().msg.Answer) > 0
+	}, true},
+	{"nsec-of-empty-wildcard", []string{"authority"}, "RFC 4035 section 3.1.3.4", func(c *comparison) bool {
+		return c.odd == nil && c.way.do && c.got(0) == c.got(1) && len(c.gslb().msg.Ns) == 6
+	}, true},
 }
 
 // isOdd tells whether the message is an odd one of that kind.

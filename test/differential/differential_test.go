@@ -69,7 +69,7 @@ func TestAnswersAgree(t *testing.T) {
 		t.Errorf("%d unexplained differences (against all three: %d); GSLB_DIFFERENTIAL_ALL=1 shows more than %d", n, ta.against[1], mostShown)
 	}
 	for _, d := range differences {
-		if ta.explained[d.id] == 0 {
+		if ta.explained[d.id] == 0 && !d.signed {
 			t.Errorf("difference %s of the list was not seen: remove it, and from docs/differences.md", d.id)
 		}
 	}

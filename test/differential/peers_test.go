@@ -49,6 +49,7 @@ log_level = "error"
 listen = ["127.0.0.1:%d"]
 workers = 1
 max_udp_size = %d
+max_amplification = 0
 
 [etcd]
 listen = "127.0.0.1:0"

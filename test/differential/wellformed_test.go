@@ -47,7 +47,10 @@ func (w way) limit() int {
 func setSizes(records []dns.RR) map[string]int {
 	sizes := map[string]int{}
 	for _, rr := range records {
-		if h := rr.Header(); h.Rrtype != dns.TypeOPT {
+		h := rr.Header()
+		if sig, ok := rr.(*dns.RRSIG); ok {
+			sizes[fmt.Sprintf("%s RRSIG of %s", dns.CanonicalName(h.Name), dns.Type(sig.TypeCovered))]++
+		} else if h.Rrtype != dns.TypeOPT {
 			sizes[fmt.Sprintf("%s %s", dns.CanonicalName(h.Name), dns.Type(h.Rrtype))]++
 		}
 	}

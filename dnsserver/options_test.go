@@ -103,9 +103,10 @@ func TestOptions(t *testing.T) {
 
 // The EXPIRE of a copy is what is left of it (RFC 7314, section 2).
 func TestExpireOfCopies(t *testing.T) {
-	s, w := server(t, nil)
+	s, _ := server(t, nil)
 	copied := true
-	w.expiry = func(z *zones.Zone) (uint32, bool) { return 1000, copied && z.Name == "abc.com." }
+	s.SetExpiry(func(z *zones.Zone) (uint32, bool) { return 1000, copied && z.Name == "abc.com." })
+	w := s.responder(0, s.newCounters())
 	for _, want := range []string{"000003e8", "00127500"} {
 		if got := rawOptions(t, answer(t, s, w, query(t, "abc.com.", dns.TypeSOA, option(dns.EDNS0EXPIRE)), false))[dns.EDNS0EXPIRE]; got != want {
 			t.Errorf("copy %v: %s, want %s", copied, got, want)

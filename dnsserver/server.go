@@ -34,6 +34,7 @@ type Server struct {
 	// queries with a COOKIE load: they roll without a new generation.
 	secrets atomic.Pointer[Secrets]
 	random  atomic.Bool // nobody has given them
+	expiry  func(z *zones.Zone) (seconds uint32, ok bool)
 
 	mu       sync.Mutex // guards counters and the listeners
 	counters []*counters
@@ -75,6 +76,11 @@ func (s *Server) SetSecrets(to *Secrets) {
 	}
 	s.secrets.Store(to)
 }
+
+// SetExpiry lets f tell, before Serve, for how many seconds a copy of a zone may
+// still be served (RFC 7314); ok is false for a zone that is no copy. It is called
+// where queries are answered, and must neither lock nor allocate.
+func (s *Server) SetExpiry(f func(z *zones.Zone) (seconds uint32, ok bool)) { s.expiry = f }
 
 // Generation is the one that is served now.
 func (s *Server) Generation() *Generation { return s.gen.Load() }
@@ -272,7 +278,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
 		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil,
-		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle},
+		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle, expiry: s.expiry},
 		protection: protection{
 			required: s.cfg.Cookies == cookiesRequired, limiter: newLimiter(s.cfg, &s.millis), amplify: *s.cfg.MaxAmplification,
 		},

@@ -104,6 +104,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.dns = dnsserver.New(cfg.DNS, log)
 		n.dns.SetOther(n.moves)
+		n.dns.SetExpiry(n.moves.Expires)
 		n.dns.SetSecrets(n.topo.secrets)
 		n.dns.Swap(n.topo.generation(nil))
 		n.moves.Commit(moving)

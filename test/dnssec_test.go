@@ -388,7 +388,7 @@ func TestZoneThatComesSigned(t *testing.T) {
 	dnsAt, api := freeAddress(t), freeAddress(t)
 	zone := write(t, dir, "abc.com.zone", "$TTL 300\n@ SOA ns1 host 1 7200 900 1209600 60\n NS ns1\nns1 A 192.0.2.53\n")
 	base := strings.TrimSpace(must(t, "dnssec-keygen", "-K", dir, "-a", "ECDSAP256SHA256", "-f", "KSK", "abc.com"))
-	must(t, "dnssec-signzone", "-q", "-z", "-S", "-K", dir, "-o", "abc.com", "-e", "now+86400", "-f", zone+".signed", zone)
+	must(t, "dnssec-signzone", "-q", "-d", dir, "-z", "-S", "-K", dir, "-o", "abc.com", "-e", "now+86400", "-f", zone+".signed", zone)
 	config := func(more string) string {
 		return nodeConfiguration("ns1", `["dns"]`, "embedded = true\nlisten = \"127.0.0.1:0\"\n", api) +
 			fmt.Sprintf("[dns]\nlisten = [%q]\n[[zone]]\nname = \"abc.com\"\nfile = %q\n%s", dnsAt, zone+".signed", more)

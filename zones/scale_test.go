@@ -11,6 +11,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/dnsname"
+	"gslb/dnssec"
 )
 
 // hosts is a zone of n names with an address each.
@@ -142,5 +143,23 @@ func BenchmarkZones(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkSign is what signing a zone costs, and what a name takes afterwards.
+func BenchmarkSign(b *testing.B) {
+	const n = 100_000
+	z, err := Read(Config{Name: "example.", File: "f"}, bytes.NewReader(hosts(n)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	k := key(b, "example.", dnssec.ECDSAP256SHA256, dnssec.CSK)
+	b.ReportAllocs()
+	for b.Loop() {
+		signed, err := z.sign(&dnssec.Signing{Keys: csk(k)}, KeepSerial, nil, signTime)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(signed.Bytes())/n, "bytes/name")
 	}
 }

@@ -151,7 +151,10 @@ func demoStatus() Status {
 				{"CSK", 20326, "ECDSAP256SHA256", "signs the zone and its keys; its DS is to be put into the parent now", "waits for its DS at the parent", time.Time{}, false},
 			},
 			Signatures: 97, Made: 201, Signed: fakeNow.Add(-time.Hour), Renewal: fakeNow.Add(3 * time.Hour), Expires: fakeNow.Add(123 * time.Hour),
-		}}, {"example.net.", 7, 9, 1024, nil}},
+		}, nil}, {"example.net.", 7, 9, 1024, nil, &Transfer{
+			Role: "secondary", Catalog: "catalog.example.", Primary: "192.0.2.53:53", Moved: fakeNow.Add(-time.Hour), Confirmed: fakeNow.Add(-2 * time.Minute),
+			Next: fakeNow.Add(13 * time.Minute), Expires: fakeNow.Add(167 * time.Hour), Sent: 3, Taken: 5, TakenFailed: 1, Refused: 2, History: 4,
+		}}},
 		AllZones: ZoneSum{2, 51, 5120},
 		Steered: []Steered{
 			{"www.abc.com.", "cname", 30, 6},

@@ -65,6 +65,8 @@ type Zone struct {
 	Bytes  int    `json:"bytes"` // of memory
 	// DNSSEC is how this node signs it; nil: it does not.
 	DNSSEC *DNSSEC `json:"dnssec,omitempty"`
+	// Transfer is how it moves between servers; nil: it does not.
+	Transfer *Transfer `json:"transfer,omitempty"`
 }
 
 // Steered is a name whose answer depends on the client.

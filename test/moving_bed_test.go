@@ -101,6 +101,12 @@ func needServer(t testing.TB, name string) string {
 // startBIND starts BIND with more configuration.
 func startBIND(t testing.TB, address, more string) *another {
 	t.Helper()
+	return startBINDWith(t, address, "", more)
+}
+
+// startBINDWith is startBIND with more options.
+func startBINDWith(t testing.TB, address, options, more string) *another {
+	t.Helper()
 	host, port, _ := net.SplitHostPort(address)
 	dir := t.TempDir()
 	conf := write(t, dir, "named.conf", fmt.Sprintf(`options {
@@ -114,10 +120,11 @@ func startBIND(t testing.TB, address, more string) *another {
 	notify explicit;
 	min-refresh-time 1; min-retry-time 1; max-ixfr-ratio unlimited;
 	check-integrity no; check-names primary ignore; check-names secondary ignore; check-mx ignore; check-sibling no;
+	%[6]s
 };
 controls { };
 key "%[4]s" { algorithm hmac-sha256; secret "%[5]s"; };
-`, dir, port, host, moveKey, moveSecret)+more)
+`, dir, port, host, moveKey, moveSecret, options)+more)
 	return &another{start(t, "BIND", nil, needServer(t, "named"), "-g", "-n", "1", "-c", conf), "BIND", address, dir}
 }
 
@@ -250,4 +257,13 @@ func writeZone(t testing.TB, dir string, serial uint32, more string) string {
 		return path
 	}
 	return write(t, dir, "example.zone", text)
+}
+
+func readFile(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

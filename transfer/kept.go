@@ -20,11 +20,12 @@ type kept struct {
 	journal *journal
 	source  [sha256.Size]byte // of the master file that the records began with
 	lost    string            // what of the journal could not be read
-	refused string            // why the master file is not what is served
 }
 
 // keeps tells whether the zone's records are kept in a journal.
-func (s *settings) keeps() bool { return s.secondary() || len(s.Update) > 0 }
+func (s *settings) keeps() bool {
+	return s.secondary() || len(s.Update) > 0 || s.Catalog == Producer
+}
 
 func (s *settings) secondary() bool { return len(s.primaries) > 0 }
 
@@ -82,6 +83,7 @@ func (c *content) zone(name, source string) (*zones.Zone, error) {
 // Beside gives the zones that are not what their master files say, or have none;
 // read gives those that were read.
 func (p *Prepared) Beside(read func(apex []byte) *zones.Zone) (all []*zones.Zone, err error) {
+	p.read = read
 	for z, set := range p.sets {
 		var with *zones.Zone
 		switch {
@@ -158,12 +160,16 @@ type taken struct {
 	file    *zones.Zone // its records are in force; nil: those in the journal are
 	sum     [sha256.Size]byte
 	refused string
+	catalog bool // it is none, but a catalog made here
 }
 
 // take puts a master file in the place of what updates made.
 func (z *zone) take(t taken) {
-	if z.refused = t.refused; z.refused != "" {
-		z.m.log.Error(z.refused)
+	if t.refused != "" {
+		z.m.log.Error(t.refused)
+	}
+	if t.refused != "" || z.lost == "" {
+		z.said.Store(&t.refused)
 	}
 	if t.file == nil {
 		return
@@ -171,16 +177,22 @@ func (z *zone) take(t taken) {
 	old := z.raw.Load()
 	z.source = t.sum
 	z.raw.Store(t.file)
-	if z.journal.f == nil {
+	if z.journal.f == nil && !t.catalog {
 		return // the first update begins it
 	}
 	var history []*change
 	if old != nil && newer(t.file.Serial, old.Serial) {
-		history = append(append(history, *z.history.Load()...), differ(old, t.file))
+		if h := z.history.Load(); h != nil {
+			history = append(history, *h...)
+		}
+		history = append(history, differ(old, t.file))
 	}
 	z.history.Store(&history)
 	if err := z.journal.rewrite(t.file, t.sum, history); err != nil {
 		z.m.log.Error("a zone's new master file is served, but not noted in its journal: after a restart the updates from before would be back", "zone", z.name, "error", err)
+		return
+	}
+	if t.catalog {
 		return
 	}
 	z.m.log.Info("the master file of a zone is newer than the updates made to it, and takes their place", "zone", z.name, "serial", t.file.Serial)

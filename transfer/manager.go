@@ -100,6 +100,8 @@ type zone struct {
 	due       atomic.Int64           // when the primaries are asked next
 	lapsed    atomic.Bool            // it has expired, and is not served
 
+	said atomic.Pointer[string] // what is wrong with its file or journal; nil or "": nothing
+
 	count counts
 }
 
@@ -116,6 +118,7 @@ type settings struct {
 	transferTo, notifyFrom []rule
 	notify, primaries      []peer
 	permits                []permit
+	from                   *zone // the catalog that lists the zone; nil: it is configured here
 }
 
 // Prepared is a configuration that is whole and not yet in force.
@@ -125,7 +128,8 @@ type Prepared struct {
 	sets  map[*zone]*settings
 	held  bool // m.edit
 	files map[*zone]taken
-	fresh []*zone // that were not known before
+	fresh []*zone                       // that were not known before
+	read  func(apex []byte) *zones.Zone // the zones of master files
 }
 
 // Prepare compiles the zones and keys of a configuration. Nothing changes before
@@ -193,6 +197,8 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 		p.fresh = append(p.fresh, z)
 		if z.lost != "" {
 			p.m.log.Error("the end of a zone's journal cannot be read; it is kept beside it", "zone", z.name, "file", z.journal.path+".damaged", "lost", z.lost)
+			said := fmt.Sprintf("zone %s: the end of its journal could not be read, and is in %s.damaged: %s", z.name, z.journal.path, z.lost)
+			z.said.Store(&said)
 		}
 	}
 	p.state.zones[string(apex)] = z
@@ -213,12 +219,18 @@ func compile(cfg ZoneConfig, keys map[string]*key) (*settings, error) {
 
 // Commit puts what was prepared in force. The zones must be served already.
 func (m *Manager) Commit(p *Prepared) {
+	m.enforce(p)
+	p.Release()
+}
+
+func (m *Manager) enforce(p *Prepared) {
 	for z, t := range p.files {
 		z.take(t)
 	}
 	for apex, z := range m.state.Load().zones {
 		if p.state.zones[apex] == nil {
 			z.leave()
+			z.forget()
 		}
 	}
 	p.fresh = nil
@@ -228,7 +240,6 @@ func (m *Manager) Commit(p *Prepared) {
 		z.set.Store(set)
 	}
 	m.state.Store(p.state)
-	p.Release()
 	if m.ctx != nil {
 		m.start()
 	}
@@ -292,4 +303,3 @@ func (m *Manager) Changed() {
 		z.changed()
 	}
 }
-

@@ -211,6 +211,7 @@ func (n *node) Status() console.Status {
 	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
+	n.movements(&st)
 	return st
 }
 

@@ -68,7 +68,8 @@ var (
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
-		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent} {
+		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
+		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
 	}
 	for _, d := range dnssecDescs {
@@ -107,6 +108,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, z := range st.Zones {
 		gauge(descSerial, float64(z.Serial), z.Name)
 	}
+	collectMovements(st, ch)
 	gauge(descZones, float64(st.AllZones.Zones))
 	gauge(descZoneNames, float64(st.AllZones.Names))
 	gauge(descZoneBytes, float64(st.AllZones.Bytes))

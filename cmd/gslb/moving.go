@@ -1,7 +1,12 @@
 package main
 
 import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
 	"gslb/config"
+	"gslb/console"
 	"gslb/transfer"
 	"gslb/zones"
 )
@@ -57,5 +62,56 @@ func absent(cfg *config.Config) beside {
 			}
 		}
 		return all, nil
+	}
+}
+
+// movements adds to a status how the zones move, and what is wrong with that.
+func (n *node) movements(st *console.Status) {
+	if n.moves == nil {
+		return
+	}
+	by := make(map[string]*console.Transfer)
+	for _, s := range n.moves.Status() {
+		by[s.Zone] = &console.Transfer{
+			Role: s.Role, Catalog: s.Catalog, Primary: s.Primary, Moved: s.Moved, Confirmed: s.Confirmed, Next: s.Next, Expires: s.Expires,
+			Sent: s.Sent, SentFailed: s.SentFailed, Refused: s.Refused, Taken: s.Taken, TakenFailed: s.TakenFailed,
+			Updates: s.Updates, UpdatesRefused: s.UpdatesRefused, History: s.History,
+		}
+		st.Problems = append(st.Problems, s.Problems...)
+	}
+	for i := range st.Zones {
+		st.Zones[i].Transfer = by[st.Zones[i].Name]
+	}
+}
+
+var (
+	descMoved     = prometheus.NewDesc("gslb_zone_transfers_total", "Transfers of the zone, by direction and outcome.", []string{"zone", "direction", "outcome"}, nil)
+	descUpdates   = prometheus.NewDesc("gslb_zone_updates_total", "Dynamic updates of the zone, by outcome.", []string{"zone", "outcome"}, nil)
+	descConfirmed = prometheus.NewDesc("gslb_zone_confirmed_timestamp_seconds", "When a secondary's copy of the zone was last known to be the newest.", []string{"zone"}, nil)
+	descExpires   = prometheus.NewDesc("gslb_zone_expires_timestamp_seconds", "When a secondary's copy of the zone expires unless a primary is reached.", []string{"zone"}, nil)
+)
+
+// collectMovements gives how the zones of a status move to Prometheus.
+func collectMovements(st console.Status, ch chan<- prometheus.Metric) {
+	for _, z := range st.Zones {
+		m := z.Transfer
+		if m == nil {
+			continue
+		}
+		count := func(d *prometheus.Desc, v uint64, labels ...string) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), append([]string{z.Name}, labels...)...)
+		}
+		count(descMoved, m.Sent, "out", "done")
+		count(descMoved, m.SentFailed, "out", "failed")
+		count(descMoved, m.Refused, "out", "refused")
+		count(descMoved, m.Taken, "in", "done")
+		count(descMoved, m.TakenFailed, "in", "failed")
+		count(descUpdates, m.Updates, "done")
+		count(descUpdates, m.UpdatesRefused, "refused")
+		for d, at := range map[*prometheus.Desc]time.Time{descConfirmed: m.Confirmed, descExpires: m.Expires} {
+			if !at.IsZero() {
+				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(at.Unix()), z.Name)
+			}
+		}
 	}
 }

@@ -151,6 +151,16 @@ function drawProblems(s) {
   keyed(byId("changes"), changes.length ? changes : [{ key: "", at: "", what: "None so far." }], (c) => c.key, (c) => el("li" + (c.at ? "" : ".none"), el("time", c.at), el("span." + (c.cls || "quiet"), el("span.mark"), c.what)), () => {});
 }
 
+// moves tells how a zone moves between servers.
+function moves(t) {
+  if (!t) return "–";
+  const parts = [t.role];
+  if (t.primary) parts.push(`from ${t.primary}`);
+  if (t.sent) parts.push(`sent ${t.sent}×`);
+  if (t.updates) parts.push(`${t.updates} updates`);
+  return parts.join(", ");
+}
+
 function drawNames(s) {
   const box = byId("steered");
   const share = (name) => {
@@ -163,8 +173,8 @@ function drawNames(s) {
     ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
     : el("p.quiet", "None."));
   once(byId("zones"), s.zones, () => s.zones.length
-    ? table(["Zone", "#Serial", "#Names", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), z.dnssec ? (z.dnssec.came_signed ? "as it came" : "here") : "–"])
-      .concat(s.all_zones.zones > s.zones.length ? [[`and ${s.all_zones.zones - s.zones.length} more`, "", "", ""]] : []))
+    ? table(["Zone", "#Serial", "#Names", "Moves", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), moves(z.transfer), z.dnssec ? (z.dnssec.came_signed ? "as it came" : "here") : "–"])
+      .concat(s.all_zones.zones > s.zones.length ? [[`and ${s.all_zones.zones - s.zones.length} more`, "", "", "", ""]] : []))
     : el("p.quiet", "This node serves none."));
   drawKeys(s);
 }

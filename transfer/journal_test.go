@@ -1,0 +1,170 @@
+package transfer
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"gslb/zones"
+)
+
+const testZone = `$TTL 300
+@ IN SOA ns h 7 3600 600 86400 60
+@ IN NS ns
+ns IN A 192.0.2.1
+www IN A 192.0.2.2
+www IN A 192.0.2.3
+alias IN CNAME www
+txt IN TXT "a"
+`
+
+func testingZone(t testing.TB, text string) *zones.Zone {
+	t.Helper()
+	z, err := zones.Read(zones.Config{Name: "example.", File: "example.zone"}, strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func zoneLines(z *zones.Zone) (all []string) {
+	for owner, set := range z.Walk() {
+		for r := range set.Of(owner) {
+			all = append(all, fmt.Sprintf("%s %d %s %x", format(r.Owner), r.TTL, dns.Type(r.Type), r.Data))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// versions makes some versions of a zone, with the changes between them.
+func versions(t testing.TB, n int) (all []*zones.Zone, changes []*change) {
+	t.Helper()
+	all = append(all, testingZone(t, testZone))
+	for i := range n {
+		text := strings.Replace(testZone, "7 3600", fmt.Sprintf("%d 3600", 8+i), 1)
+		all = append(all, testingZone(t, text+fmt.Sprintf("new%d IN A 192.0.2.9\nwww IN A 192.0.2.%d\n", i, 10+i)))
+		changes = append(changes, differ(all[i], all[i+1]))
+	}
+	return all, changes
+}
+
+// TestJournal: what was appended is there after the journal is opened again, at
+// each place where a crash may have cut it.
+func TestJournal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "zones", "example.journal")
+	j, c, err := openJournal(path)
+	if err != nil || c.records != nil {
+		t.Fatalf("a new journal: %v, %v", c, err)
+	}
+	all, changes := versions(t, 4)
+	source := sha256.Sum256([]byte("file"))
+	if !j.full() {
+		t.Error("a journal without a file can be appended to")
+	}
+	if err := j.rewrite(all[1], source, changes[:1]); err != nil {
+		t.Fatal(err)
+	}
+	ends := []int64{j.size}
+	for _, c := range changes[1:] {
+		if err := j.append(c); err != nil {
+			t.Fatal(err)
+		}
+		ends = append(ends, j.size)
+	}
+	j.close()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for cut := ends[0]; cut <= int64(len(whole)); cut++ {
+		if err := os.WriteFile(path, whole[:cut], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		for want+1 < len(ends) && ends[want+1] <= cut {
+			want++
+		}
+		j, c, err := openJournal(path)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		z, err := c.zone("example.", path)
+		if err != nil {
+			t.Fatalf("cut at %d: %v", cut, err)
+		}
+		if !slices.Equal(zoneLines(z), zoneLines(all[1+want])) || c.source != source || len(c.changes) != 1+want {
+			t.Fatalf("cut at %d: serial %d, %d changes; want serial %d", cut, z.Serial, len(c.changes), all[1+want].Serial)
+		}
+		if (c.lost != "") != (cut != ends[want]) {
+			t.Errorf("cut at %d: lost %q", cut, c.lost)
+		}
+		if want < len(changes)-1 { // it can be gone on with
+			if err := j.append(changes[1+want]); err != nil {
+				t.Fatal(err)
+			}
+			j.close()
+			if j, c, err = openJournal(path); err != nil || len(c.changes) != 2+want || c.lost != "" {
+				t.Fatalf("cut at %d and gone on: %v, %v", cut, c, err)
+			}
+		}
+		j.close()
+	}
+	whole[len(whole)-3] ^= 1
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if j, c, err = openJournal(path); err != nil || !strings.Contains(c.lost, "checksum") || len(c.changes) != 3 {
+		t.Errorf("a damaged entry: %v, %v", c, err)
+	}
+	j.close()
+	if kept, err := os.ReadFile(path + ".damaged"); err != nil || !bytes.Equal(kept, whole[ends[len(ends)-2]:]) {
+		t.Errorf("what was damaged is not kept: %v", err)
+	}
+	if err := os.WriteFile(path, []byte("something else"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err = openJournal(path); err == nil {
+		t.Error("something else is taken for a journal")
+	}
+}
+
+// FuzzJournal: whatever a journal says, reading it ends, and what it gives can be
+// made a zone of or is refused.
+func FuzzJournal(f *testing.F) {
+	all, changes := versions(f, 2)
+	snapshot, err := snapshotEntry(all[0], sha256.Sum256(nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	seed := append([]byte(journalMagic), snapshot...)
+	for _, c := range changes {
+		seed = append(seed, changeEntry(c)...)
+	}
+	f.Add(seed)
+	f.Add([]byte(journalMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, good, _, err := readJournal(bufio.NewReader(bytes.NewReader(b)), int64(len(b)))
+		if err != nil {
+			return
+		}
+		if good > int64(len(b)) || (good < int64(len(b))) != (c.lost != "") {
+			t.Fatalf("%d of %d octets are good, lost %q", good, len(b), c.lost)
+		}
+		if c.records != nil {
+			_, _ = c.zone("example.", "fuzz")
+		}
+		// The payload alone, so that checksums do not keep the fuzzer out.
+		if len(b) > 0 {
+			_ = new(content).take(b)
+		}
+	})
+}

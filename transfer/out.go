@@ -24,6 +24,9 @@ func (m *Manager) transfer(st *state, r *request) {
 	case q.class != dns.ClassINET:
 		r.answer(dns.RcodeRefused)
 		return
+	case z == nil && q.rrtype == dns.TypeAXFR && !r.stream: // RFC 5936, section 4.2: it is not defined there
+		r.answer(dns.RcodeNotImplemented)
+		return
 	case z == nil && m.host.DB().Zone(lowered(q.name)) == nil: // RFC 5936, section 2.2.1
 		r.answer(dns.RcodeNotAuth)
 		return

@@ -15,6 +15,9 @@ func (c *Config) completePaths(r *report) {
 	}
 	c.Node.Keys = r.absolute(c.Node.Keys)
 	c.DNS.CookieSecretFile = r.absolute(c.DNS.CookieSecretFile)
+	for _, pem := range []*string{&c.DNS.TLS.Cert, &c.DNS.TLS.Key} {
+		*pem = r.absolute(*pem)
+	}
 	for i := range c.Zones {
 		c.Zones[i].File = r.absolute(c.Zones[i].File)
 	}
@@ -53,6 +56,8 @@ func (c *Config) checkFiles(r *report) {
 		r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA)
 	}
 	r.checkFile("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
+	r.checkFile("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)
+	r.checkFile("dns.tls.key", "PEM file", c.DNS.TLS.Key)
 	r.checkFile("etcd.cert", "PEM file", c.Etcd.Cert)
 	r.checkFile("etcd.key", "PEM file", c.Etcd.Key)
 	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)

@@ -70,6 +70,8 @@ type Config struct {
 	TCPIdle      time.Duration `toml:"tcp_idle"`       // default 10s
 	TCPMax       int           `toml:"tcp_max"`        // connections in all; default 1000
 	TCPMaxClient int           `toml:"tcp_max_client"` // for one client address; default 100
+
+	TLS TLS `toml:"tls"`
 }
 
 // WithLive gives c with those keys of another that can change while a Server

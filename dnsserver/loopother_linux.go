@@ -20,7 +20,10 @@ func (l *tcpLoop) handOver(c *loopConn, b []byte) {
 	if c.registered { // the descriptor leaves, what it stands for does not
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 	}
-	st := &stream{s: l.s, src: c.src, six: c.ln.six}
+	st := &stream{s: l.s, src: c.src, transport: tcp4}
+	if c.ln.six {
+		st.transport = tcp6
+	}
 	f := os.NewFile(uintptr(c.fd), "tcp")
 	l.forget(c)
 	l.others.Go(func() {

@@ -28,6 +28,8 @@ var (
 	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
 	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
 	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
+	descHandshake = prometheus.NewDesc("gslb_dns_tls_handshake_failures_total", "TLS handshakes that failed or took too long.", nil, nil)
+	descCertEnd   = prometheus.NewDesc("gslb_dns_certificate_expiry_timestamp_seconds", "When the certificate in use expires, by the table that it is for.", []string{"table"}, nil)
 	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
 )
 
@@ -40,7 +42,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descPicked} {
+		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descPicked} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -83,6 +85,10 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)
 	count(descTCPEvict, st.TCPEvict)
+	count(descHandshake, st.Handshake)
+	for _, cert := range c.s.certificates {
+		ch <- prometheus.MustNewConstMetric(descCertEnd, prometheus.GaugeValue, float64(cert.now.Load().Leaf.NotAfter.Unix()), "dns."+cert.what)
+	}
 	c.s.collectXDP(ch)
 	names := c.sites()
 	for name, by := range st.Picked {

@@ -129,7 +129,7 @@ func failure(msg []byte) []byte {
 	return h
 }
 
-// slowStream is a TCP connection over which something came that is not a plain
+// slowStream is a connection over which something came that is not a plain
 // query. From then on it belongs to one goroutine, which may wait: whoever serves
 // connections otherwise gives it away whole, with what was read and not answered.
 type slowStream struct {
@@ -205,6 +205,10 @@ func (st *slowStream) send(msg []byte) error {
 	}
 	st.c.SetWriteDeadline(time.Now().Add(st.s.cfg.TCPIdle))
 	head := [2]byte{byte(len(msg) >> 8), byte(len(msg))}
+	if st.w.encrypted { // in one record, that tells nothing more (RFC 7858, section 3.3)
+		_, err := st.c.Write(append(head[:], msg...))
+		return err
+	}
 	bufs := net.Buffers{head[:], msg}
 	_, err := bufs.WriteTo(st.c)
 	return err

@@ -40,12 +40,16 @@ type Server struct {
 	counters []*counters
 	udp      []*udpListener
 	bound    []netip.AddrPort  // of TCP, in the order of cfg.Listen
+	boundTLS []netip.AddrPort  // in the order of cfg.TLS.Listen
 	loops    []*tcpLoop        // that serve TCP
 	listens  []*streamListener // that are served by streams
 	xdp      []*afxdp.Port     // of cfg.XDP, since Listen
 	tcp      tcpLimits
 	streams  streams
 	lastBug  atomic.Int64
+
+	certificates []*certificate // since Listen
+	handshakes   atomic.Uint64  // of TLS, that failed
 
 	other     Other         // nil: nobody
 	datagrams chan datagram // for other
@@ -85,17 +89,27 @@ func (s *Server) SetExpiry(f func(z *zones.Zone) (seconds uint32, ok bool)) { s.
 // Generation is the one that is served now.
 func (s *Server) Generation() *Generation { return s.gen.Load() }
 
-// Listen binds all addresses, UDP and TCP. On an error none stays bound.
+// Listen reads certificates and binds all addresses. On an error none stays bound.
 func (s *Server) Listen(ctx context.Context) error {
-	for _, addr := range s.cfg.Listen {
-		if err := s.listen(ctx, addr); err != nil {
-			s.close()
-			s.free()
-			return err
-		}
+	if err := s.listenAll(ctx); err != nil {
+		s.close()
+		s.free()
+		return err
 	}
 	s.xdp = s.xdpPorts()
 	return nil
+}
+
+func (s *Server) listenAll(ctx context.Context) error {
+	if err := s.readCertificates(); err != nil {
+		return err
+	}
+	for _, addr := range s.cfg.Listen {
+		if err := s.listen(ctx, addr); err != nil {
+			return err
+		}
+	}
+	return s.listenTLS(ctx)
 }
 
 func (s *Server) listen(ctx context.Context, addr string) error {
@@ -186,6 +200,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	s.serveXDP(ctx, &wg)
 	if s.other != nil {
 		wg.Go(func() { s.serveDatagrams(ctx) })
+	}
+	if len(s.certificates) > 0 {
+		wg.Go(func() { s.watchCertificates(ctx.Done()) })
 	}
 	wg.Go(func() { s.tick(ctx) })
 	<-ctx.Done()

@@ -11,7 +11,7 @@ const maxRcode = 24
 
 // counters are what serving goroutines have counted; anyone may read them.
 type counters struct {
-	queries   [4]atomic.Uint64 // by transport
+	queries   [len(transports)]atomic.Uint64
 	rcodes    [maxRcode]atomic.Uint64
 	dropped   atomic.Uint64 // not a query, or too short
 	truncated atomic.Uint64
@@ -35,9 +35,11 @@ const (
 	udp6
 	tcp4
 	tcp6
+	tls4
+	tls6
 )
 
-var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6"}
+var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6", "tls4", "tls6"}
 
 // tally is what a responder has counted and not yet published: adding to what
 // others read costs as much as a good part of the answer.
@@ -138,7 +140,7 @@ func (p *picks) get(steered, site int) (n uint64) {
 
 // Stats is what a Server has counted since it began.
 type Stats struct {
-	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6
+	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6
 	Rcodes    map[int]uint64    `json:"rcodes"`  // answers by response code
 	Dropped   uint64            `json:"dropped"`
 	Truncated uint64            `json:"truncated"`
@@ -156,6 +158,7 @@ type Stats struct {
 	TCPOpen   int64             `json:"tcp_open"`
 	TCPRefuse uint64            `json:"tcp_refused"`
 	TCPEvict  uint64            `json:"tcp_evicted"`
+	Handshake uint64            `json:"tls_handshake_failed"`
 	// Picked counts choices by steered name, then by site index, since the
 	// configuration was last loaded.
 	Picked map[string][]uint64 `json:"picked"`
@@ -193,6 +196,7 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()
+	st.Handshake = s.handshakes.Load()
 	if g := s.gen.Load(); g != nil {
 		for _, n := range g.DB.Steered() {
 			by := make([]uint64, g.sites)

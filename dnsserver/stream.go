@@ -19,7 +19,9 @@ type stream struct {
 	s   *Server
 	c   net.Conn
 	src netip.AddrPort
-	six bool
+
+	transport int  // what its queries count as
+	encrypted bool // st.c is of crypto/tls
 
 	// idle is since when the stream waits for its client (Unix time in
 	// nanoseconds), 0 while it does not, or evicted.
@@ -80,6 +82,7 @@ func (st *stream) release() {
 func (st *stream) room() []byte {
 	if st.b == nil {
 		st.b = st.s.streamBuffers()
+		st.b.w.encrypted = st.encrypted
 	}
 	b := st.b
 	if b.from > 0 {
@@ -122,7 +125,7 @@ func (st *stream) converse(ctx context.Context) {
 	for fresh := true; ; {
 		now := time.Now()
 		if fresh { // a message that has begun must come to its end within the same time
-			st.c.SetReadDeadline(now.Add(st.s.cfg.TCPIdle))
+			st.readWithin(now.Add(st.s.cfg.TCPIdle))
 		}
 		if ctx.Err() != nil { // after setting the deadline: the end sets one too
 			return
@@ -147,14 +150,20 @@ func (st *stream) converse(ctx context.Context) {
 	}
 }
 
+// readWithin sets until when reading may go on. Reading from crypto/tls may write too.
+func (st *stream) readWithin(end time.Time) {
+	if st.encrypted {
+		st.c.SetDeadline(end)
+		return
+	}
+	st.c.SetReadDeadline(end)
+}
+
 // answer answers all messages that are there, whole (RFC 1035, section 4.2.2);
 // ok is false when there is no point in going on.
 func (st *stream) answer(ctx context.Context) (answered int, ok bool) {
 	b := st.b
-	transport := &b.w.count.queries[tcp4]
-	if st.six {
-		transport = &b.w.count.queries[tcp6]
-	}
+	transport := &b.w.count.queries[st.transport]
 	defer func() { // before anything is sent
 		transport.Add(uint64(answered))
 		b.w.publish()
@@ -197,10 +206,8 @@ func (st *stream) slow() *slowStream {
 func (st *stream) slowWith(pending []byte) *slowStream {
 	shard := int(st.s.streams.made.Add(1) % streamShards)
 	c := &st.s.streams.counters[shard]
-	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[tcp4], pending: pending}
-	if st.six {
-		slow.transport = &c.queries[tcp6]
-	}
+	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[st.transport], pending: pending}
+	slow.w.encrypted = st.encrypted
 	slow.waits = func() { st.idle.Store(time.Now().UnixNano()) }
 	slow.heeds = func() bool { return st.idle.Swap(0) != evicted }
 	return slow

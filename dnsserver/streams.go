@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -29,6 +30,19 @@ const streamShards = pickShards
 type streamListener struct {
 	ln  net.Listener
 	six bool
+	tls *tls.Config // nil: plain TCP
+}
+
+// transport is what queries over the listener count as.
+func (l *streamListener) transport() int {
+	t := tcp4
+	if l.tls != nil {
+		t = tls4
+	}
+	if l.six {
+		t++
+	}
+	return t
 }
 
 // evictFrom is how many connections are looked at for the one to close: the
@@ -116,7 +130,10 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 			continue
 		}
 		pause = 0
-		st := &stream{s: s, c: c, src: sourceOf(c), six: l.six}
+		st := &stream{s: s, c: c, src: sourceOf(c), transport: l.transport()}
+		if l.tls != nil {
+			st.c, st.encrypted = tls.Server(c, l.tls), true
+		}
 		if !s.tcp.take(st.src.Addr(), s.cfg.TCPMax, s.cfg.TCPMaxClient, &s.streams) {
 			c.Close()
 			continue
@@ -126,7 +143,9 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 			defer st.c.Close()
 			if s.streams.add(st) {
 				defer s.streams.remove(st)
-				st.converse(ctx)
+				if st.handshake(ctx) {
+					st.converse(ctx)
+				}
 			}
 		})
 	}

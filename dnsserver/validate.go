@@ -117,7 +117,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("listen", `missing: must list at least one address, such as ["0.0.0.0:53", "[::]:53"]`)
 	}
 	for i, l := range c.Listen {
-		if msg := listenFault(l); msg != "" {
+		if msg := listenFault(l, "53"); msg != "" {
 			bad(fmt.Sprintf("listen[%d]", i), msg)
 		}
 	}
@@ -145,6 +145,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
 	c.validateProtection(bad, within)
+	c.TLS.validate(bad)
 	switch c.TCPEngine {
 	case engineAuto, enginePortable:
 	case engineEpoll:
@@ -223,14 +224,14 @@ func interfaceFault(name string, before []string) string {
 }
 
 // listenFault tells what is wrong with an address to listen on; "" for nothing.
-// Names are refused: a server must not need DNS to start.
-func listenFault(s string) string {
+// usual is the port of the examples. Names are refused: a server must not need DNS to start.
+func listenFault(s, usual string) string {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		if _, err := netip.ParseAddr(s); err == nil {
-			return fmt.Sprintf("%q: must have a port, such as %q", s, net.JoinHostPort(s, "53"))
+			return fmt.Sprintf("%q: must have a port, such as %q", s, net.JoinHostPort(s, usual))
 		}
-		return fmt.Sprintf(`%q: must be address:port, such as "0.0.0.0:53" or "[::]:53"`, s)
+		return fmt.Sprintf(`%q: must be address:port, such as "0.0.0.0:%s" or "[::]:%s"`, s, usual, usual)
 	}
 	if _, err := netip.ParseAddr(host); err != nil {
 		return fmt.Sprintf(`%q: %q must be an IP address, such as 0.0.0.0 or [::]`, s, host)

@@ -256,6 +256,7 @@ func (n *node) counters(st *console.Status, sites []string) {
 			st.Problems = append(st.Problems, fmt.Sprintf("AF_XDP on %s: %s; the ordinary sockets take all queries", x.Interface, x.Problem))
 		}
 	}
+	st.Problems = append(st.Problems, n.dns.CertificateProblems()...)
 	s := n.dns.Stats()
 	for _, q := range s.Queries {
 		st.Counters.Queries += q

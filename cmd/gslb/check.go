@@ -38,7 +38,7 @@ func check(c *cli.Command, path string) error {
 	}
 	places, err := geo.Open(cfg.Geo)
 	t, compileErr := compile(cfg, places, nil, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
-	if err := errors.Join(err, compileErr, checkProbes(cfg), checkKeys(cfg)); err != nil {
+	if err := errors.Join(err, compileErr, checkProbes(cfg), checkKeys(cfg), cfg.DNS.CheckCertificates()); err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
 	var warned []string

@@ -81,6 +81,9 @@ func (n *node) reloads(ctx context.Context) {
 			return
 		case <-hup:
 			stopWatching()
+			if n.dns != nil {
+				n.dns.ReadCertificates() // whatever becomes of the rest
+			}
 			var err error
 			parallel.Background(func() {
 				err = guarded(ctx, func(context.Context) error { return n.reload() })

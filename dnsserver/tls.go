@@ -1,0 +1,106 @@
+package dnsserver
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// TLS is [dns.tls] of the configuration: DNS over TLS (RFC 7858), transfers
+// included (RFC 9103).
+type TLS struct {
+	Listen []string `toml:"listen"` // host:port; "[::]:853"
+	Cert   string   `toml:"cert"`   // PEM file: the chain, the server's own certificate first
+	Key    string   `toml:"key"`    // PEM file: its key
+}
+
+// validate calls bad once for each fault.
+func (t TLS) validate(bad func(key, msg string)) {
+	for i, l := range t.Listen {
+		if msg := listenFault(l, "853"); msg != "" {
+			bad(fmt.Sprintf("tls.listen[%d]", i), msg)
+		}
+	}
+	if len(t.Listen) == 0 {
+		if t.Cert != "" || t.Key != "" {
+			bad("tls.listen", `missing: must list the addresses for DNS over TLS, such as ["0.0.0.0:853", "[::]:853"]`)
+		}
+		return
+	}
+	if t.Cert == "" {
+		bad("tls.cert", "missing: DNS over TLS needs the PEM file of its certificate")
+	}
+	if t.Key == "" {
+		bad("tls.key", "missing: DNS over TLS needs the PEM file of its certificate's key")
+	}
+}
+
+// handshakeTime bounds a TLS handshake, with dns.tcp_idle.
+const handshakeTime = 5 * time.Second
+
+// tlsConfig is how a transport with that ALPN talks TLS. Session tickets are on,
+// and their keys are rolled each day, as the library does by itself.
+func tlsConfig(c *certificate, protocols ...string) *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: protocols}
+}
+
+// listenTLS binds the addresses of [dns.tls].
+func (s *Server) listenTLS(ctx context.Context) error {
+	for _, addr := range s.cfg.TLS.Listen {
+		ln, six, err := listenStream(ctx, addr)
+		if err != nil {
+			return err
+		}
+		s.boundTLS = append(s.boundTLS, ln.Addr().(*net.TCPAddr).AddrPort())
+		s.listens = append(s.listens, &streamListener{ln: ln, six: six, tls: tlsConfig(s.certificate("tls"), "dot")})
+	}
+	return nil
+}
+
+// listenStream binds an address of one family for TCP.
+func listenStream(ctx context.Context, addr string) (ln net.Listener, six bool, err error) {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, false, fmt.Errorf("listen %q: want an address and port such as 192.0.2.1:853 or [::]:853", addr)
+	}
+	network := "tcp4"
+	if six = ap.Addr().Unmap().Is6(); six {
+		network = "tcp6"
+	}
+	if ln, err = listenTCP(ctx, network, ap.String()); err != nil {
+		return nil, six, bindError(err, "tcp", addr)
+	}
+	return ln, six, nil
+}
+
+// TLSAddrs are the addresses bound for DNS over TLS, with their real ports.
+func (s *Server) TLSAddrs() []netip.AddrPort { return slices.Clone(s.boundTLS) }
+
+// handshake does the TLS handshake of a connection that has one. Its client may
+// be closed for another one meanwhile, as one that is idle.
+func (st *stream) handshake(ctx context.Context) bool {
+	c, ok := st.c.(*tls.Conn)
+	if !ok {
+		return true
+	}
+	now := time.Now()
+	c.SetDeadline(now.Add(min(handshakeTime, st.s.cfg.TCPIdle)))
+	if ctx.Err() != nil { // after setting the deadline: the end sets one too
+		return false
+	}
+	since := now.UnixNano()
+	st.idle.Store(since)
+	err := c.Handshake()
+	if !st.idle.CompareAndSwap(since, 0) || ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		st.s.handshakes.Add(1)
+		return false
+	}
+	return true
+}

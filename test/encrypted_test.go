@@ -1,0 +1,109 @@
+package test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// newPair makes a certificate of its own for a name and 127.0.0.1, and its key, in PEM.
+func newPair(t testing.TB, name string, life time.Duration) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-60 * 24 * time.Hour), NotAfter: time.Now().Add(life), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})
+}
+
+// shownName is the name in the certificate that a server shows.
+func shownName(address string) (string, error) {
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}})
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Subject.CommonName, nil
+}
+
+func shows(t testing.TB, address, name string) {
+	t.Helper()
+	until(t, 20*time.Second, func() error {
+		got, err := shownName(address)
+		if err == nil && got != name {
+			err = fmt.Errorf("%s shows the certificate of %s, want %s", address, got, name)
+		}
+		return err
+	})
+}
+
+// TestDNSOverTLS: kdig asks and takes a zone over TLS, and the certificate is
+// replaced while the node serves.
+func TestDNSOverTLS(t *testing.T) {
+	needTool(t, "kdig")
+	tp := newTopology(t)
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	cert, key := newPair(t, "first.example", 90*24*time.Hour)
+	certFile, keyFile := write(t, tp.dir, "ns.pem", string(cert)), write(t, tp.dir, "ns.key", string(key))
+	tp.keys = fmt.Sprintf("[dns.tls]\nlisten = [%q]\ncert = \"ns.pem\"\nkey = \"ns.key\"\n", address)
+	tp.startPlainSites()
+	config := tp.writeDNSNode()
+	replaceText(t, config, "[[zone]]\n", "[[zone]]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n")
+	n := tp.startNode("ns1", config, tp.dns, tp.api)
+	kdig := func(args ...string) string {
+		return must(t, append([]string{"kdig", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=first.example"}, args...)...)
+	}
+	if out := kdig("www.abc.com", "+subnet=198.51.100.0/24", "+padding"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "TLS1.3") || !strings.Contains(out, "468 B") {
+		t.Errorf("no steered answer of 468 octets over TLS 1.3 in\n%s", out)
+	}
+	if out := kdig("abc.com", "AXFR"); strings.Count(out, "\tSOA\t") != 2 || !strings.Contains(out, "host20.abc.com.") {
+		t.Errorf("no zone over TLS:\n%s", out)
+	}
+
+	cert, key = newPair(t, "second.example", 5*24*time.Hour)
+	replace(t, keyFile, key) // and between the two files there is a time
+	n.problem("the one read before stays in use")
+	shows(t, address, "first.example")
+	replace(t, certFile, cert)
+	shows(t, address, "second.example")
+	n.problem("ns.pem expires at")
+	replace(t, certFile, []byte("no certificate\n"))
+	n.Signal(syscall.SIGHUP)
+	n.problem("the one read before stays in use")
+	shows(t, address, "second.example")
+
+	text, err := get("http://" + n.api + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`gslb_dns_queries_total{transport="tls4"} 2`, `gslb_dns_certificate_expiry_timestamp_seconds{table="dns.tls"}`, "gslb_dns_tls_handshake_failures_total"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+}

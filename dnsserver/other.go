@@ -40,6 +40,10 @@ func (s *Server) SetOther(o Other) {
 // network would; their senders try again.
 const maxDatagrams = 256
 
+// datagramWorkers is how many of them are answered at a time: one that waits for
+// a disk must not hold up the others.
+const datagramWorkers = 4
+
 // datagram is a message for Other that came over UDP.
 type datagram struct {
 	msg   []byte

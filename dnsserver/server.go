@@ -199,7 +199,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.serveXDP(ctx, &wg)
 	if s.other != nil {
-		wg.Go(func() { s.serveDatagrams(ctx) })
+		for range datagramWorkers {
+			wg.Go(func() { s.serveDatagrams(ctx) })
+		}
 	}
 	if len(s.certificates) > 0 {
 		wg.Go(func() { s.watchCertificates(ctx.Done()) })

@@ -1,0 +1,98 @@
+package test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// TestSignedZoneMoves: a zone that is signed here goes out with its signatures,
+// after an update signed anew, and ldns-verify-zone finds nothing wrong with it,
+// the answers of steered names included.
+func TestSignedZoneMoves(t *testing.T) {
+	needLong(t)
+	needTool(t, "dig", "ldns-verify-zone")
+	dir, at, bindAt := t.TempDir(), freeAddress(t), freeAddress(t)
+	host, port, _ := net.SplitHostPort(at)
+	writeZone(t, dir, 10, "a.site IN A 192.0.2.80\n")
+	m := startMover(t, dir, at, fmt.Sprintf(`[[zone]]
+name = "example."
+file = "example.zone"
+dnssec = "default"
+transfer_to = [{ network = "127.0.0.0/8" }]
+notify = [{ address = %q }]
+update = [{ key = %q }]
+
+[[site]]
+name = "one"
+cname = "a.site.example."
+addresses = ["192.0.2.80"]
+
+[[steer]]
+name = "steered.example."
+answer = "address"
+ttl = "30s"
+  [[steer.rule]]
+  to = ["one"]
+
+[[steer]]
+name = "named.example."
+answer = "cname"
+ttl = "30s"
+  [[steer.rule]]
+  to = ["one"]
+`, bindAt, moveKey))
+	startBIND(t, bindAt, fmt.Sprintf(`zone "example" { type secondary; file "example.db"; primaries { %s port %s; }; allow-transfer { any; }; };`, host, port))
+	verify := func() {
+		t.Helper()
+		served, err := serial(at, "example.")
+		if err != nil {
+			t.Fatal(err)
+		}
+		hasSerial(t, bindAt, "example.", served)
+		for _, from := range []string{at, bindAt} {
+			h, p, _ := net.SplitHostPort(from)
+			out := must(t, "dig", "@"+h, "-p", p, "+noall", "+answer", "+onesoa", "example", "axfr")
+			for _, text := range []string{"steered.example.\t", "named.example.\t", "RRSIG\tA ", "RRSIG\tNSEC "} {
+				if !strings.Contains(strings.ReplaceAll(out, " ", "\t"), strings.ReplaceAll(text, " ", "\t")) {
+					t.Errorf("no %q in the transfer from %s", text, from)
+				}
+			}
+			file := write(t, t.TempDir(), "transferred", out)
+			if r := run(t, time.Minute, "ldns-verify-zone", file); r.code != 0 {
+				t.Errorf("the transfer from %s: ldns-verify-zone: %s%s\n%s", from, r.out, r.err, out)
+			}
+		}
+	}
+	verify()
+	for i := range 2 {
+		before, _ := serial(at, "example.")
+		if code := update(t, at, "example.", func(m *dns.Msg) {
+			m.Insert([]dns.RR{rr(t, fmt.Sprintf("new%d.example. 60 IN A 192.0.2.1", i))})
+		}); code != dns.RcodeSuccess {
+			t.Fatalf("update: %s", dns.RcodeToString[code])
+		}
+		if after, _ := serial(at, "example."); after == before {
+			t.Errorf("the serial number is still %d after an update", after)
+		}
+		verify()
+	}
+	if _, err := os.Stat(dir + "/data/zones/example.journal"); err != nil {
+		t.Error(err)
+	}
+	m.Kill()
+	startMover(t, dir, at, readMore(t, m.config))
+	verify()
+}
+
+// readMore is what a configuration of startMover has behind its own part.
+func readMore(t testing.TB, path string) string {
+	t.Helper()
+	_, more, _ := strings.Cut(readFile(t, path), "[[zone]]")
+	return "[[zone]]" + more
+}

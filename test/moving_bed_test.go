@@ -128,7 +128,8 @@ key "%[4]s" { algorithm hmac-sha256; secret "%[5]s"; };
 	return &another{start(t, "BIND", nil, needServer(t, "named"), "-g", "-n", "1", "-c", conf), "BIND", address, dir}
 }
 
-// startKnot starts Knot DNS with more configuration; zones stand in it last.
+// startKnot starts Knot DNS with more configuration, in which DIR is its folder;
+// zones stand in it last.
 func startKnot(t testing.TB, address, more string) *another {
 	t.Helper()
 	dir := t.TempDir()
@@ -150,7 +151,7 @@ key:
   - id: %[3]s
     algorithm: hmac-sha256
     secret: %[4]s
-`, dir, strings.Replace(address, ":", "@", 1), moveKey, moveSecret)+more)
+`, dir, strings.Replace(address, ":", "@", 1), moveKey, moveSecret)+strings.ReplaceAll(more, "DIR", dir))
 	return &another{start(t, "Knot", nil, needServer(t, "knotd"), "-c", conf), "Knot", address, dir}
 }
 

@@ -36,9 +36,11 @@ acl:
     action: notify
 template:
   - id: member
+    storage: "DIR"
     master: primary
     acl: notify
   - id: consumer
+    storage: "DIR"
     master: primary
     acl: notify
     catalog-role: interpret
@@ -95,6 +97,7 @@ acl:
     action: [transfer, update]
 template:
   - id: member
+    storage: "DIR"
     catalog-role: member
     catalog-zone: catalog.test
     acl: all
@@ -102,6 +105,7 @@ template:
     semantic-checks: off
 zone:
   - domain: catalog.test
+    storage: "DIR"
     catalog-role: generate
     acl: all
     notify: secondary
@@ -119,7 +123,7 @@ zone:
 	hasSerial(t, own, "two.test.", 3)
 	sameZone(t, "example.", axfr(t, at, "example.", moveKey, moveSecret), axfr(t, own, "example.", "", ""))
 	m.Kill()
-	m = startMover(t, dir, own, config)
+	startMover(t, dir, own, config)
 	hasSerial(t, own, "two.test.", 3)
 	knotConfig := knot.dir + "/knot.conf"
 	text := readFile(t, knotConfig)

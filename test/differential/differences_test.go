@@ -74,9 +74,6 @@ var differences = []difference{
 	{"type-opt", []string{"rcode"}, "RFC 6891 section 6.1.1", func(c *comparison) bool {
 		return c.isOdd("type-41") && c.got(0) == "FORMERR"
 	}, false},
-	{"transfer", []string{"rcode"}, "RFC 5936 section 2.2.1", func(c *comparison) bool {
-		return (c.isOdd("type-251") || c.isOdd("type-252")) && c.got(0) == "REFUSED"
-	}, false},
 	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return (c.isOdd("cut-") || c.isOdd("name-256") || c.isOdd("name-257")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
 	}, false},

@@ -71,6 +71,10 @@ type Config struct {
 	TCPMax       int           `toml:"tcp_max"`        // connections in all; default 1000
 	TCPMaxClient int           `toml:"tcp_max_client"` // for one client address; default 100
 
+	// ProxyFrom lists the front ends whose messages and connections begin with a
+	// header of the PROXY protocol, version 2, that tells the client.
+	ProxyFrom []netip.Prefix `toml:"proxy_from"`
+
 	TLS TLS `toml:"tls"`
 }
 

@@ -218,8 +218,12 @@ func (l *tcpLoop) acceptOne(ln *loopListener) (int32, netip.AddrPort, syscall.Er
 // admit makes a connection of an accepted socket, unless there are too many.
 func (l *tcpLoop) admit(ln *loopListener, fd int32, src netip.AddrPort) *loopConn {
 	cfg := &l.s.cfg
-	if !l.s.tcp.take(src.Addr(), cfg.TCPMax, cfg.TCPMaxClient, l) {
+	if !l.s.tcp.take(src.Addr(), cfg.TCPMax, l.s.mostOf(src.Addr()), l) {
 		unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+		return nil
+	}
+	if l.s.fronted(src.Addr()) {
+		l.handFront(ln, fd, src)
 		return nil
 	}
 	var c *loopConn

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net"
+	"net/netip"
 	"os"
 	"time"
 
@@ -58,4 +59,33 @@ func (st *stream) adopt(ctx context.Context, f *os.File, unsent, pending []byte)
 	}
 	st.slowWith(pending).converse(ctx)
 	return nil
+}
+
+// handFront gives the connection of a front end to a goroutine of its own. Front
+// ends keep few connections, for many queries each.
+func (l *tcpLoop) handFront(ln *loopListener, fd int32, src netip.AddrPort) {
+	st := &stream{s: l.s, src: src, transport: tcp4, front: true}
+	if ln.six {
+		st.transport = tcp6
+	}
+	f := os.NewFile(uintptr(fd), "tcp")
+	ctx := l.ctx
+	l.others.Go(func() {
+		defer l.s.tcp.give(src.Addr())
+		c, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			l.s.log.Warn("cannot serve a TCP connection", "from", src, "error", err)
+			return
+		}
+		defer c.Close()
+		st.c = c
+		if !l.s.streams.add(st) {
+			return
+		}
+		defer l.s.streams.remove(st)
+		if st.begin(ctx) {
+			st.converse(ctx)
+		}
+	})
 }

@@ -30,6 +30,7 @@ var (
 	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
 	descHandshake = prometheus.NewDesc("gslb_dns_tls_handshake_failures_total", "TLS handshakes that failed or took too long.", nil, nil)
 	descCertEnd   = prometheus.NewDesc("gslb_dns_certificate_expiry_timestamp_seconds", "When the certificate in use expires, by the table that it is for.", []string{"table"}, nil)
+	descProxy     = prometheus.NewDesc("gslb_dns_proxy_errors_total", "Messages and connections of front ends (dns.proxy_from) without a good PROXY header.", nil, nil)
 	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
 )
 
@@ -42,7 +43,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descPicked} {
+		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descProxy, descPicked} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -86,6 +87,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descTCPRefuse, st.TCPRefuse)
 	count(descTCPEvict, st.TCPEvict)
 	count(descHandshake, st.Handshake)
+	count(descProxy, st.ProxyErrors)
 	for _, cert := range c.s.certificates {
 		ch <- prometheus.MustNewConstMetric(descCertEnd, prometheus.GaugeValue, float64(cert.now.Load().Leaf.NotAfter.Unix()), "dns."+cert.what)
 	}

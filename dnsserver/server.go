@@ -50,6 +50,7 @@ type Server struct {
 
 	certificates []*certificate // since Listen
 	handshakes   atomic.Uint64  // of TLS, that failed
+	proxyErrors  atomic.Uint64
 
 	other     Other         // nil: nobody
 	datagrams chan datagram // for other

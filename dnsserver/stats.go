@@ -159,6 +159,8 @@ type Stats struct {
 	TCPRefuse uint64            `json:"tcp_refused"`
 	TCPEvict  uint64            `json:"tcp_evicted"`
 	Handshake uint64            `json:"tls_handshake_failed"`
+	// ProxyErrors counts messages and connections of front ends without a good header.
+	ProxyErrors uint64 `json:"proxy_errors"`
 	// Picked counts choices by steered name, then by site index, since the
 	// configuration was last loaded.
 	Picked map[string][]uint64 `json:"picked"`
@@ -197,6 +199,7 @@ func (s *Server) Stats() Stats {
 	}
 	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()
 	st.Handshake = s.handshakes.Load()
+	st.ProxyErrors = s.proxyErrors.Load()
 	if g := s.gen.Load(); g != nil {
 		for _, n := range g.DB.Steered() {
 			by := make([]uint64, g.sites)

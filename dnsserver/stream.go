@@ -22,6 +22,7 @@ type stream struct {
 
 	transport int  // what its queries count as
 	encrypted bool // st.c is of crypto/tls
+	front     bool // src is a front end, until begin knows the client
 
 	// idle is since when the stream waits for its client (Unix time in
 	// nanoseconds), 0 while it does not, or evicted.

@@ -131,10 +131,11 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 		}
 		pause = 0
 		st := &stream{s: s, c: c, src: sourceOf(c), transport: l.transport()}
+		st.front = s.fronted(st.src.Addr())
 		if l.tls != nil {
-			st.c, st.encrypted = tls.Server(c, l.tls), true
+			st.c, st.encrypted = tls.Server(&peeked{Conn: c}, l.tls), true
 		}
-		if !s.tcp.take(st.src.Addr(), s.cfg.TCPMax, s.cfg.TCPMaxClient, &s.streams) {
+		if !s.tcp.take(st.src.Addr(), s.cfg.TCPMax, s.mostOf(st.src.Addr()), &s.streams) {
 			c.Close()
 			continue
 		}
@@ -143,7 +144,7 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 			defer st.c.Close()
 			if s.streams.add(st) {
 				defer s.streams.remove(st)
-				if st.handshake(ctx) {
+				if st.begin(ctx) {
 					st.converse(ctx)
 				}
 			}

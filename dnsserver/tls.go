@@ -80,27 +80,20 @@ func listenStream(ctx context.Context, addr string) (ln net.Listener, six bool, 
 // TLSAddrs are the addresses bound for DNS over TLS, with their real ports.
 func (s *Server) TLSAddrs() []netip.AddrPort { return slices.Clone(s.boundTLS) }
 
-// handshake does the TLS handshake of a connection that has one. Its client may
-// be closed for another one meanwhile, as one that is idle.
-func (st *stream) handshake(ctx context.Context) bool {
-	c, ok := st.c.(*tls.Conn)
-	if !ok {
+// begin does what comes before the first message of a connection: the TLS
+// handshake, the header of a front end. It may be closed for another one
+// meanwhile, as one that is idle.
+func (st *stream) begin(ctx context.Context) bool {
+	if !st.encrypted && !st.front {
 		return true
 	}
 	now := time.Now()
-	c.SetDeadline(now.Add(min(handshakeTime, st.s.cfg.TCPIdle)))
+	st.c.SetDeadline(now.Add(min(handshakeTime, st.s.cfg.TCPIdle)))
 	if ctx.Err() != nil { // after setting the deadline: the end sets one too
 		return false
 	}
 	since := now.UnixNano()
 	st.idle.Store(since)
-	err := c.Handshake()
-	if !st.idle.CompareAndSwap(since, 0) || ctx.Err() != nil {
-		return false
-	}
-	if err != nil {
-		st.s.handshakes.Add(1)
-		return false
-	}
-	return true
+	err := st.introduce()
+	return st.idle.CompareAndSwap(since, 0) && err == nil && ctx.Err() == nil
 }

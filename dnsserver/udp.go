@@ -82,12 +82,16 @@ func (l *udpListener) serveSingly(ctx context.Context, s *Server, w *responder) 
 		}
 		failures = 0
 		transport.Add(1)
-		reply := s.answer(w, in[:n], src, false, out)
+		client, query, ok := s.unwrap(in[:n], src)
+		if !ok {
+			continue
+		}
+		reply := s.answer(w, query, client, false, out)
 		if len(reply) == 0 {
 			if w.handed {
 				w.handed = false
 				from := bytes.Clone(replyFrom(oob[:noob], l.six))
-				s.handOver(w, in[:n], src, func(msg []byte) error {
+				s.handOver(w, query, client, func(msg []byte) error {
 					_, _, err := l.conn.WriteMsgUDPAddrPort(msg, from, src)
 					return err
 				})

@@ -126,11 +126,15 @@ func (b *batch) answer(n int) int {
 		}
 		at := i * batchOut
 		query := b.queries[i*batchIn : i*batchIn+int(m.len)]
-		reply := b.s.answer(b.w, query, src, false, b.answers[at:at:at+batchOut])
+		client, query, ok := b.s.unwrap(query, src)
+		if !ok {
+			continue
+		}
+		reply := b.s.answer(b.w, query, client, false, b.answers[at:at:at+batchOut])
 		if len(reply) == 0 {
 			if b.w.handed {
 				b.w.handed = false
-				b.s.handOver(b.w, query, src, b.later(i))
+				b.s.handOver(b.w, query, client, b.later(i))
 			}
 			continue
 		}

@@ -196,7 +196,7 @@ func (c Config) validateProtection(bad func(key, msg string), within func(key st
 	for _, l := range []struct {
 		key  string
 		list []netip.Prefix
-	}{{"ecs_from", c.ECSFrom}, {"allow", c.Allow}, {"deny", c.Deny}, {"rate_limit_exempt", c.RateLimitExempt}} {
+	}{{"ecs_from", c.ECSFrom}, {"allow", c.Allow}, {"deny", c.Deny}, {"rate_limit_exempt", c.RateLimitExempt}, {"proxy_from", c.ProxyFrom}} {
 		for i, p := range l.list {
 			switch {
 			case !p.IsValid():

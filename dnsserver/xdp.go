@@ -28,6 +28,10 @@ func (q *xdpQueue) Answer(query []byte, src netip.AddrPort, limit int) []byte {
 		transport = udp4
 	}
 	q.w.count.queries[transport].Add(1)
+	src, query, ok := q.s.unwrap(query, src)
+	if !ok {
+		return nil
+	}
 	q.w.limits.udpSize = min(q.s.cfg.MaxUDPSize, limit)
 	reply := q.s.answer(q.w, query, src, false, q.out)
 	if len(reply) == 0 && q.w.handed {

@@ -11,10 +11,13 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // newPair makes a certificate of its own for a name and 127.0.0.1, and its key, in PEM.
@@ -106,4 +109,82 @@ func TestDNSOverTLS(t *testing.T) {
 			t.Errorf("no %s in the metrics", want)
 		}
 	}
+}
+
+// proxyHeader is a header of the PROXY protocol, version 2, with an IPv4 client
+// and a TLV behind it.
+func proxyHeader(client string, stream bool) []byte {
+	b := append([]byte("\r\n\r\n\x00\r\nQUIT\n"), 0x21, 0x12, 0, 16)
+	if stream {
+		b[13] = 0x11
+	}
+	b = append(b, netip.MustParseAddr(client).AsSlice()...)
+	return append(b, 127, 0, 0, 1, 0x30, 0x39, 0, 53, 0xe0, 0, 1, 7)
+}
+
+// TestFrontEnd: a front end tells the client over UDP, TCP and TLS, and the steered
+// answer follows it.
+func TestFrontEnd(t *testing.T) {
+	tp := newTopology(t)
+	address := freeAddress(t)
+	cert, key := newPair(t, "ns.example", 90*24*time.Hour)
+	write(t, tp.dir, "ns.pem", string(cert))
+	write(t, tp.dir, "ns.key", string(key))
+	tp.keys = fmt.Sprintf("proxy_from = [\"127.0.0.1/32\"]\n[dns.tls]\nlisten = [%q]\ncert = \"ns.pem\"\nkey = \"ns.key\"\n", address)
+	tp.startPlainSites()
+	n := tp.startDNSNode()
+	for client, want := range map[string]string{"198.51.100.7": "a.www.abc.com.", "203.0.113.9": "b.www.abc.com.", "192.0.2.77": "c.www.abc.com."} {
+		for _, network := range []string{"udp", "tcp", "tls"} {
+			got, err := askBehind(network, n.dns, address, proxyHeader(client, network != "udp"))
+			if err != nil || got != want {
+				t.Errorf("%s for %s: %s, %v; want %s", network, client, got, err, want)
+			}
+		}
+	}
+	// Whoever is no front end is not believed, and needs no header.
+	local := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)}}
+	c := &dns.Client{Dialer: &local, Timeout: 5 * time.Second}
+	if m, _, err := c.Exchange(question("host1.abc.com", dns.TypeA, ""), n.dns); err != nil || len(m.Answer) != 1 {
+		t.Errorf("from elsewhere: %v, %v", m, err)
+	}
+	if _, err := askBehind("udp", n.dns, "", nil); err == nil {
+		t.Error("a front end without a header is answered")
+	}
+	text, err := get("http://" + n.api + "/metrics")
+	if err != nil || !strings.Contains(text, "gslb_dns_proxy_errors_total 1") {
+		t.Errorf("no error is counted: %v", err)
+	}
+}
+
+// askBehind asks for www.abc.com as a front end does and gives the CNAME.
+func askBehind(network, plain, encrypted string, header []byte) (string, error) {
+	address := plain
+	over := network
+	if network == "tls" {
+		over, address = "tcp", encrypted
+	}
+	c, err := net.DialTimeout(over, address, 5*time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(3 * time.Second))
+	wire, err := question("www.abc.com", dns.TypeA, "").Pack()
+	if err != nil {
+		return "", err
+	}
+	if network == "tls" {
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
+	if network != "udp" {
+		wire = append([]byte{byte(len(wire) >> 8), byte(len(wire))}, wire...)
+	}
+	if _, err := c.Write(append(header, wire...)); err != nil {
+		return "", err
+	}
+	m, err := (&dns.Conn{Conn: c}).ReadMsg()
+	if err != nil || len(m.Answer) == 0 {
+		return "", fmt.Errorf("%v: %w", m, err)
+	}
+	return m.Answer[0].(*dns.CNAME).Target, nil
 }

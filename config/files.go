@@ -15,7 +15,7 @@ func (c *Config) completePaths(r *report) {
 	}
 	c.Node.Keys = r.absolute(c.Node.Keys)
 	c.DNS.CookieSecretFile = r.absolute(c.DNS.CookieSecretFile)
-	for _, pem := range []*string{&c.DNS.TLS.Cert, &c.DNS.TLS.Key} {
+	for _, pem := range []*string{&c.DNS.TLS.Cert, &c.DNS.TLS.Key, &c.DNS.HTTPS.Cert, &c.DNS.HTTPS.Key} {
 		*pem = r.absolute(*pem)
 	}
 	for i := range c.Zones {
@@ -58,6 +58,8 @@ func (c *Config) checkFiles(r *report) {
 	r.checkFile("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
 	r.checkFile("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)
 	r.checkFile("dns.tls.key", "PEM file", c.DNS.TLS.Key)
+	r.checkFile("dns.https.cert", "PEM file", c.DNS.HTTPS.Cert)
+	r.checkFile("dns.https.key", "PEM file", c.DNS.HTTPS.Key)
 	r.checkFile("etcd.cert", "PEM file", c.Etcd.Cert)
 	r.checkFile("etcd.key", "PEM file", c.Etcd.Key)
 	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)

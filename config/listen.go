@@ -92,6 +92,9 @@ func (c *Config) checkListens(r *report) {
 		for i, l := range c.DNS.Listen {
 			use(indexPath("dns.listen", i), l, true)
 		}
+		for i, l := range c.DNS.HTTPS.Listen {
+			use(indexPath("dns.https.listen", i), l, true)
+		}
 		for i, l := range c.DNS.TLS.Listen {
 			use(indexPath("dns.tls.listen", i), l, true)
 		}

@@ -58,6 +58,9 @@ func (c Config) certificates(log *slog.Logger) (all []*certificate) {
 	if len(c.TLS.Listen) > 0 {
 		all = append(all, &certificate{what: "tls", cert: c.TLS.Cert, key: c.TLS.Key, log: log})
 	}
+	if len(c.HTTPS.Listen) > 0 {
+		all = append(all, &certificate{what: "https", cert: c.HTTPS.Cert, key: c.HTTPS.Key, log: log})
+	}
 	return all
 }
 

@@ -75,7 +75,8 @@ type Config struct {
 	// header of the PROXY protocol, version 2, that tells the client.
 	ProxyFrom []netip.Prefix `toml:"proxy_from"`
 
-	TLS TLS `toml:"tls"`
+	TLS   TLS   `toml:"tls"`
+	HTTPS HTTPS `toml:"https"`
 }
 
 // WithLive gives c with those keys of another that can change while a Server

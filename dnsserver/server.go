@@ -48,6 +48,7 @@ type Server struct {
 	streams  streams
 	lastBug  atomic.Int64
 
+	https        []*httpsListener
 	certificates []*certificate // since Listen
 	handshakes   atomic.Uint64  // of TLS, that failed
 	proxyErrors  atomic.Uint64
@@ -110,7 +111,10 @@ func (s *Server) listenAll(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.listenTLS(ctx)
+	if err := s.listenTLS(ctx); err != nil {
+		return err
+	}
+	return s.listenHTTPS(ctx)
 }
 
 func (s *Server) listen(ctx context.Context, addr string) error {
@@ -198,6 +202,9 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.listens {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
 	}
+	for _, l := range s.https {
+		wg.Go(func() { s.keep(ctx, "https", l.ln.Addr(), func() error { return l.serve(ctx) }) })
+	}
 	s.serveXDP(ctx, &wg)
 	if s.other != nil {
 		for range datagramWorkers {
@@ -267,6 +274,9 @@ func (s *Server) close() {
 		l.stop()
 	}
 	for _, l := range s.listens {
+		l.ln.Close()
+	}
+	for _, l := range s.https {
 		l.ln.Close()
 	}
 }

@@ -37,9 +37,11 @@ const (
 	tcp6
 	tls4
 	tls6
+	https4
+	https6
 )
 
-var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6", "tls4", "tls6"}
+var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6", "tls4", "tls6", "https4", "https6"}
 
 // tally is what a responder has counted and not yet published: adding to what
 // others read costs as much as a good part of the answer.
@@ -140,7 +142,7 @@ func (p *picks) get(steered, site int) (n uint64) {
 
 // Stats is what a Server has counted since it began.
 type Stats struct {
-	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6
+	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6 https4 https6
 	Rcodes    map[int]uint64    `json:"rcodes"`  // answers by response code
 	Dropped   uint64            `json:"dropped"`
 	Truncated uint64            `json:"truncated"`

@@ -146,6 +146,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	within("ecs_max_v6", c.ECSMaxV6, 1, 128)
 	c.validateProtection(bad, within)
 	c.TLS.validate(bad)
+	c.HTTPS.validate(bad)
 	switch c.TCPEngine {
 	case engineAuto, enginePortable:
 	case engineEpoll:

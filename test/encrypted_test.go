@@ -188,3 +188,24 @@ func askBehind(network, plain, encrypted string, header []byte) (string, error) 
 	}
 	return m.Answer[0].(*dns.CNAME).Target, nil
 }
+
+// TestDNSOverHTTPS: kdig and curl ask over HTTP/2.
+func TestDNSOverHTTPS(t *testing.T) {
+	needTool(t, "kdig", "curl")
+	tp := newTopology(t)
+	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
+	cert, key := newPair(t, "ns.example", 90*24*time.Hour)
+	certFile := write(t, tp.dir, "ns.pem", string(cert))
+	write(t, tp.dir, "ns.key", string(key))
+	tp.keys = fmt.Sprintf("[dns.https]\nlisten = [%q]\ncert = \"ns.pem\"\nkey = \"ns.key\"\n", address)
+	tp.startPlainSites()
+	tp.startDNSNode()
+	if out := must(t, "kdig", "@127.0.0.1", "-p", port, "+https", "+tls-ca="+certFile, "+tls-hostname=ns.example", "www.abc.com", "+subnet=198.51.100.0/24"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "HTTP/2") {
+		t.Errorf("no steered answer over HTTP/2 in\n%s", out)
+	}
+	out := must(t, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_version} %{http_code} %{content_type}", "--cacert", certFile, "https://"+address+"/dns-query?dns=AAABAAABAAAAAAAABWhvc3QxA2FiYwNjb20AAAEAAQ")
+	if out != "2 200 application/dns-message" {
+		t.Errorf("curl: %q", out)
+	}
+}

@@ -98,11 +98,11 @@ type Status struct {
 	Zone     Zone
 	Maintain bool // keys are made and rolled by this node
 	Keys     []Key
-	DS       [][]byte // that the parent is to have: of the keys named by CDS, or those that will be
-	Waiting  bool     // for the DS at the parent
-	Rolling  bool     // there is a predecessor that has its DS there
-	Parent   string   // what the last look at the parent found; "" without one
-	Problems []string // what a person should look at
+	DS       [][]byte  // that the parent is to have: of the keys named by CDS, or those that will be
+	Waiting  bool      // for the DS at the parent
+	Rolling  bool      // there is a predecessor that has its DS there
+	Parent   string    // what the last look at the parent found; "" without one
+	Problems []string  // what a person should look at
 	NextKey  time.Time // when something happens to a key next
 
 	Signatures int       // in force

@@ -186,10 +186,10 @@ func (l *tcpLoop) accept(ln *loopListener) {
 			unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH: // of that connection: accept(2)
 			continue
 		case unix.EMFILE, unix.ENFILE:
-			if l.outOfDescriptors(ln, errno) {
-				continue
+			if !waits(ln.fd) || !l.outOfDescriptors(ln, errno) { // Linux looks for a descriptor first, whether anyone waits or not
+				return
 			}
-			return
+			continue
 		default:
 			l.leaveAlone(ln, errno)
 			return
@@ -213,6 +213,13 @@ func (l *tcpLoop) acceptOne(ln *loopListener) (int32, netip.AddrPort, syscall.Er
 		return -1, netip.AddrPort{}, errno
 	}
 	return int32(fd), sender(&l.peer), 0
+}
+
+// waits tells whether a connection waits at a listening socket.
+func waits(fd int) bool {
+	set := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
+	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&set)), 1, uintptr(unsafe.Pointer(new(unix.Timespec))), 0, 0, 0)
+	return n > 0
 }
 
 // admit makes a connection of an accepted socket, unless there are too many.
@@ -245,16 +252,16 @@ func (l *tcpLoop) admit(ln *loopListener, fd int32, src netip.AddrPort) *loopCon
 func (l *tcpLoop) outOfDescriptors(ln *loopListener, errno syscall.Errno) bool {
 	l.report("cannot accept a TCP connection", ln.addr, errno)
 	if c := l.idle.head; c != nil {
-		l.close(c)
 		l.s.tcp.evicted.Add(1)
+		l.close(c)
 		return true
 	}
 	if l.reserve >= 0 {
 		unix.Close(l.reserve)
 		l.reserve = -1
 		if fd, _, errno := l.acceptOne(ln); errno == 0 {
-			unix.Close(int(fd))
 			l.s.tcp.refused.Add(1)
+			unix.Close(int(fd))
 		}
 	}
 	var err error

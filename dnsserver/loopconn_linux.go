@@ -309,9 +309,12 @@ func (l *tcpLoop) close(c *loopConn) {
 	if c.fd < 0 {
 		return
 	}
-	unix.RawSyscall(unix.SYS_CLOSE, uintptr(c.fd), 0, 0)
-	l.s.tcp.give(c.src.Addr())
+	// The client learns of it last: when it comes again, other loops must not
+	// count this connection any more, nor take this loop for the one to evict from.
+	fd, addr := c.fd, c.src.Addr()
 	l.forget(c)
+	l.s.tcp.give(addr)
+	unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
 }
 
 // forget makes room for another connection in the place of one that is closed,

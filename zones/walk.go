@@ -143,6 +143,15 @@ func (z *Zone) named(owner []byte) node {
 	return n
 }
 
+// Owner gives a name as the zone writes it, whatever its letters are in owner
+// (RFC 4343); nil: it is not there.
+func (z *Zone) Owner(owner []byte) []byte {
+	if n := z.named(owner); n != 0 {
+		return z.arena.owner(n)
+	}
+	return nil
+}
+
 // Holds tells whether a name in wire form is at or below the zone's apex.
 func (z *Zone) Holds(owner []byte) bool {
 	var name Name

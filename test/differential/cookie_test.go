@@ -39,7 +39,9 @@ func TestCookiesOfOthers(t *testing.T) {
 	for _, maker := range peers {
 		for _, taker := range peers {
 			good, bad := cookies[maker], []byte(cookies[maker])
-			bad[47] ^= 1
+			if bad[47]++; bad[47] == '9'+1 || bad[47] == 'f'+1 { // another hexadecimal digit
+				bad[47] = '0'
+			}
 			if m := taker.askWithCookie(t, good); !taker.believes(m, good) {
 				t.Errorf("%s does not take the cookie %s of %s: %v", taker.name, good, maker.name, m)
 			}

@@ -31,22 +31,9 @@ const (
 
 // validate calls bad once for each fault.
 func (h HTTPS) validate(bad func(key, msg string)) {
-	for i, l := range h.Listen {
-		if msg := listenFault(l, "443"); msg != "" {
-			bad(fmt.Sprintf("https.listen[%d]", i), msg)
-		}
-	}
+	encryptedFaults("https", "DNS over HTTPS", "443", h.Listen, h.Cert, h.Key, bad)
 	if len(h.Listen) == 0 {
-		if h.Cert != "" || h.Key != "" {
-			bad("https.listen", `missing: must list the addresses for DNS over HTTPS, such as ["0.0.0.0:443", "[::]:443"]`)
-		}
 		return
-	}
-	if h.Cert == "" {
-		bad("https.cert", "missing: DNS over HTTPS needs the PEM file of its certificate")
-	}
-	if h.Key == "" {
-		bad("https.key", "missing: DNS over HTTPS needs the PEM file of its certificate's key")
 	}
 	if h.Path != "" && h.Path[0] != '/' {
 		bad("https.path", fmt.Sprintf("%q: must begin with a slash, such as %q", h.Path, defaultPath))

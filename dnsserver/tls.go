@@ -20,22 +20,29 @@ type TLS struct {
 
 // validate calls bad once for each fault.
 func (t TLS) validate(bad func(key, msg string)) {
-	for i, l := range t.Listen {
-		if msg := listenFault(l, "853"); msg != "" {
-			bad(fmt.Sprintf("tls.listen[%d]", i), msg)
+	encryptedFaults("tls", "DNS over TLS", "853", t.Listen, t.Cert, t.Key, bad)
+}
+
+// encryptedFaults calls bad once for each fault of what the tables of encrypted
+// transports have in common: addresses, for which port they mostly are, and a
+// certificate with its key.
+func encryptedFaults(table, transport, port string, listen []string, cert, key string, bad func(key, msg string)) {
+	for i, l := range listen {
+		if msg := listenFault(l, port); msg != "" {
+			bad(fmt.Sprintf("%s.listen[%d]", table, i), msg)
 		}
 	}
-	if len(t.Listen) == 0 {
-		if t.Cert != "" || t.Key != "" {
-			bad("tls.listen", `missing: must list the addresses for DNS over TLS, such as ["0.0.0.0:853", "[::]:853"]`)
+	if len(listen) == 0 {
+		if cert != "" || key != "" {
+			bad(table+".listen", fmt.Sprintf(`missing: must list the addresses for %s, such as ["0.0.0.0:%s", "[::]:%s"]`, transport, port, port))
 		}
 		return
 	}
-	if t.Cert == "" {
-		bad("tls.cert", "missing: DNS over TLS needs the PEM file of its certificate")
+	if cert == "" {
+		bad(table+".cert", fmt.Sprintf("missing: %s needs the PEM file of its certificate", transport))
 	}
-	if t.Key == "" {
-		bad("tls.key", "missing: DNS over TLS needs the PEM file of its certificate's key")
+	if key == "" {
+		bad(table+".key", fmt.Sprintf("missing: %s needs the PEM file of its certificate's key", transport))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gslb/stamp"
 )
 
 const (
@@ -28,7 +30,7 @@ type certificate struct {
 	now       atomic.Pointer[tls.Certificate]
 
 	mu    sync.Mutex // guards all below
-	seen  [2]os.FileInfo
+	seen  [2]stamp.Stamp
 	fault string
 }
 
@@ -80,11 +82,11 @@ func (c *certificate) read() error {
 	return nil
 }
 
-// look tells what the files are like now; nil for one that cannot be seen.
-func (c *certificate) look() (now [2]os.FileInfo) {
+// look tells what the files are like now; the zero Stamp for one that cannot be seen.
+func (c *certificate) look() (now [2]stamp.Stamp) {
 	for i, path := range [...]string{c.cert, c.key} {
 		if info, err := os.Stat(path); err == nil {
-			now[i] = info
+			now[i] = stamp.Of(info)
 		}
 	}
 	return now
@@ -95,16 +97,7 @@ func (c *certificate) changed() bool {
 	now := c.look()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, is := range now {
-		was := c.seen[i]
-		if (is == nil) != (was == nil) {
-			return true
-		}
-		if is != nil && (!os.SameFile(is, was) || !is.ModTime().Equal(was.ModTime()) || is.Size() != was.Size()) {
-			return true
-		}
-	}
-	return false
+	return now != c.seen
 }
 
 // reread reads the files anew and says what came of it.

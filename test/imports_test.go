@@ -15,7 +15,7 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname      transfer -> zones dnsname
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store
 //	2  steer -> geo health         health/probe -> health         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname
 //	1  geo -> stamp parallel       dnssec -> dnsname
@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"health/fleet": {"health", "store"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
-	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
 	"transfer":     {"zones", "dnsname"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},

@@ -135,7 +135,7 @@ func TestFrontEnd(t *testing.T) {
 	n := tp.startDNSNode()
 	for client, want := range map[string]string{"198.51.100.7": "a.www.abc.com.", "203.0.113.9": "b.www.abc.com.", "192.0.2.77": "c.www.abc.com."} {
 		for _, network := range []string{"udp", "tcp", "tls"} {
-			got, err := askBehind(network, n.dns, address, proxyHeader(client, network != "udp"))
+			got, err := askBehind("", network, n.dns, address, proxyHeader(client, network != "udp"))
 			if err != nil || got != want {
 				t.Errorf("%s for %s: %s, %v; want %s", network, client, got, err, want)
 			}
@@ -147,7 +147,7 @@ func TestFrontEnd(t *testing.T) {
 	if m, _, err := c.Exchange(question("host1.abc.com", dns.TypeA, ""), n.dns); err != nil || len(m.Answer) != 1 {
 		t.Errorf("from elsewhere: %v, %v", m, err)
 	}
-	if _, err := askBehind("udp", n.dns, "", nil); err == nil {
+	if _, err := askBehind("", "udp", n.dns, "", nil); err == nil {
 		t.Error("a front end without a header is answered")
 	}
 	text, err := get("http://" + n.api + "/metrics")
@@ -156,14 +156,22 @@ func TestFrontEnd(t *testing.T) {
 	}
 }
 
-// askBehind asks for www.abc.com as a front end does and gives the CNAME.
-func askBehind(network, plain, encrypted string, header []byte) (string, error) {
+// askBehind asks for www.abc.com as a front end with an address does ("": any), and
+// gives the CNAME.
+func askBehind(from, network, plain, encrypted string, header []byte) (string, error) {
 	address := plain
 	over := network
 	if network == "tls" {
 		over, address = "tcp", encrypted
 	}
-	c, err := net.DialTimeout(over, address, 5*time.Second)
+	d := net.Dialer{Timeout: 5 * time.Second}
+	if from != "" {
+		ap := netip.AddrPortFrom(netip.MustParseAddr(from), 0)
+		if d.LocalAddr = net.UDPAddrFromAddrPort(ap); over == "tcp" {
+			d.LocalAddr = net.TCPAddrFromAddrPort(ap)
+		}
+	}
+	c, err := d.Dial(over, address)
 	if err != nil {
 		return "", err
 	}

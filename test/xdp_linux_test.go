@@ -23,6 +23,7 @@ import (
 const (
 	wireNode4, wireNode6 = "198.51.100.53", "2001:db8:1::53"
 	wirePeer4, wirePeer6 = "198.51.100.7", "2001:db8:1::7"
+	wireFront            = "198.51.100.8" // of the clients' end too: a front end
 )
 
 // wire is two network namespaces joined by a veth pair, eth0 in each.
@@ -33,7 +34,7 @@ func newWire(t testing.TB) wire {
 	w := wire{namespace(t), namespace(t)}
 	node, peer := w.node[3], w.peer[3]
 	must(t, "ip", "link", "add", "eth0", "netns", node, "type", "veth", "peer", "name", "eth0", "netns", peer)
-	for ns, addrs := range map[string][]string{node: {wireNode4 + "/24", wireNode6 + "/64"}, peer: {wirePeer4 + "/24", wirePeer6 + "/64"}} {
+	for ns, addrs := range map[string][]string{node: {wireNode4 + "/24", wireNode6 + "/64"}, peer: {wirePeer4 + "/24", wireFront + "/24", wirePeer6 + "/64"}} {
 		for _, a := range addrs {
 			must(t, "ip", "-n", ns, "addr", "add", a, "dev", "eth0", "nodad")
 		}
@@ -86,7 +87,7 @@ func (tp *topology) beginXDPNode() *node {
 	tp.t.Helper()
 	tp.dns, tp.api = wireNode4+":53", "127.0.0.1:8053"
 	text := nodeConfiguration("ns1", `["dns", "checker"]`, "embedded = true\nlisten = \"127.0.0.1:2379\"\npeer_listen = \"127.0.0.1:2380\"\n", tp.api)
-	text += "[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nxdp = [\"eth0\"]\n\n"
+	text += "[dns]\nlisten = [\"0.0.0.0:53\", \"[::]:53\"]\nxdp = [\"eth0\"]\nproxy_from = [\"" + wireFront + "/32\"]\n\n"
 	return tp.startNode("ns1", write(tp.t, tp.dir, "ns1.toml", text+tp.configuration()), tp.dns, tp.api)
 }
 
@@ -200,6 +201,36 @@ func TestXDP(t *testing.T) {
 					t.Errorf("%s %s: %q", server, transport, got)
 				}
 			}
+		}
+	})
+	// A PROXY header looks like another opcode to the XDP program, and so the
+	// ordinary sockets answer a front end.
+	t.Run("front end", func(t *testing.T) {
+		before := w.taken(t, n)
+		for client, want := range map[string]string{clientLGU: "b.www.abc.com.", clientCN: "c.www.abc.com."} {
+			for _, network := range []string{"udp", "tcp"} {
+				client, _, _ := strings.Cut(client, "/")
+				if err := within(t, w.peer, func() error {
+					got, err := askBehind(wireFront, network, wireNode4+":53", "", proxyHeader(client, network == "tcp"))
+					if err == nil && got != want {
+						err = fmt.Errorf("%s, want %s", got, want)
+					}
+					return err
+				}); err != nil {
+					t.Errorf("%s for %s: %v", network, client, err)
+				}
+			}
+		}
+		if err := within(t, w.peer, func() error {
+			if got, err := askBehind(wireFront, "udp", wireNode4+":53", "", nil); err == nil {
+				return fmt.Errorf("without a header: %s", got)
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if got := w.taken(t, n) - before; got != 1 { // the one without a header, to be dropped
+			t.Errorf("AF_XDP took %d of a front end's datagrams", got)
 		}
 	})
 	t.Run("truncation", func(t *testing.T) {

@@ -25,6 +25,9 @@ type Config struct {
 	// Pin keeps each worker on one CPU: "" or "off" does not, "auto" takes those
 	// of the process in turn, "0-3,6" those CPUs.
 	Pin string `toml:"pin"`
+	// Spread is how queries are spread over workers: "hash" by the client's address
+	// and port, "cpu" to the worker on the CPU that received them.
+	Spread string `toml:"spread"`
 	// MaxUDPSize bounds UDP answers, in octets; default 1232 (DNS flag day 2020).
 	MaxUDPSize int `toml:"max_udp_size"`
 	// ECS false ignores EDNS Client Subnet (RFC 7871) as though it were unknown.

@@ -36,7 +36,7 @@ const (
 )
 
 // listenLoops makes a listener at the address for as many loops, and the loops.
-func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus []int) (netip.AddrPort, error) {
+func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus, spread []int) (netip.AddrPort, error) {
 	for i := range loops {
 		if i == len(s.loops) {
 			cpu := -1
@@ -57,6 +57,9 @@ func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus []int)
 			if ap, err = boundTo(fd, ap); err != nil {
 				unix.Close(fd)
 				return ap, err
+			}
+			if len(spread) > 0 {
+				_ = spreadByCPU(fd, spread) // UDP's sockets tell of it
 			}
 		}
 		if err := s.loops[i].add(&loopListener{fd: fd, addr: ap, six: six, burst: 1}); err != nil {

@@ -19,6 +19,6 @@ func (*tcpLoop) serve(context.Context, *sync.WaitGroup) error { return errors.Er
 func (*tcpLoop) stop()                                        {}
 func (*tcpLoop) free()                                        {}
 
-func (s *Server) listenLoops(ap netip.AddrPort, _ bool, _ int, _ []int) (netip.AddrPort, error) {
+func (s *Server) listenLoops(ap netip.AddrPort, _ bool, _ int, _, _ []int) (netip.AddrPort, error) {
 	return ap, errors.ErrUnsupported
 }

@@ -133,7 +133,11 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 			workers = len(cpus)
 		}
 	}
-	bound, err := s.listenTCP(ctx, ap, "tcp"+family, workers, cpus)
+	spread, err := s.cfg.spreadCPUs(workers, cpus)
+	if err != nil {
+		return err
+	}
+	bound, err := s.listenTCP(ctx, ap, "tcp"+family, workers, cpus, spread)
 	if err != nil {
 		return bindError(err, "tcp", addr)
 	}
@@ -147,7 +151,10 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 		if l.conn, err = listenUDP(ctx, "udp"+family, bound.String(), l.wildcard, workers > 1); err != nil {
 			return bindError(err, "udp", addr)
 		}
-		if err := tuneUDP(l.conn, s.cfg); err != nil && i == 0 {
+		if i > 0 {
+			spread = nil // it holds for all sockets of the address
+		}
+		if err := tuneUDP(l.conn, s.cfg, spread); err != nil && i == 0 {
 			s.log.Warn("a UDP socket does not get what was asked for; it goes on without", "address", bound, "error", err)
 		}
 		if canBatch && s.cfg.Batch > 1 {
@@ -163,9 +170,9 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 
 // listenTCP binds an address for as many workers, in the way that the
 // configuration chose, and gives it with its real port.
-func (s *Server) listenTCP(ctx context.Context, ap netip.AddrPort, network string, workers int, cpus []int) (netip.AddrPort, error) {
+func (s *Server) listenTCP(ctx context.Context, ap netip.AddrPort, network string, workers int, cpus, spread []int) (netip.AddrPort, error) {
 	if s.cfg.epolls() {
-		return s.listenLoops(ap, network == "tcp6", workers, cpus)
+		return s.listenLoops(ap, network == "tcp6", workers, cpus, spread)
 	}
 	ln, err := listenTCP(ctx, network, ap.String())
 	if err != nil {

@@ -51,9 +51,10 @@ func udpOptions(fd int, six, wildcard, reuse bool) error {
 	return nil
 }
 
-// tuneUDP sets buffers and busy polling. Its error tells what the system does
-// not allow; what it does allow is set.
-func tuneUDP(c *net.UDPConn, cfg Config) error {
+// tuneUDP sets buffers, busy polling, and which CPU's packets come to the sockets
+// that share its address. Its error tells what the system does not allow; what it
+// does allow is set.
+func tuneUDP(c *net.UDPConn, cfg Config, spread []int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
@@ -67,6 +68,9 @@ func tuneUDP(c *net.UDPConn, cfg Config) error {
 			if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BUSY_POLL, int(cfg.BusyPoll.Microseconds())); err != nil {
 				errs = append(errs, fmt.Errorf("busy_poll %v: %w", cfg.BusyPoll, err))
 			}
+		}
+		if len(spread) > 0 {
+			errs = append(errs, spreadByCPU(int(fd), spread))
 		}
 	})
 	return errors.Join(append(errs, err)...)

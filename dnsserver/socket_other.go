@@ -23,7 +23,7 @@ func listenUDP(ctx context.Context, network, addr string, wildcard, reuse bool) 
 }
 
 // tuneUDP sets buffers. There is no busy polling but on Linux.
-func tuneUDP(c *net.UDPConn, cfg Config) error {
+func tuneUDP(c *net.UDPConn, cfg Config, _ []int) error {
 	_ = c.SetReadBuffer(cfg.ReceiveBuffer) // less is no fault
 	_ = c.SetWriteBuffer(cfg.SendBuffer)
 	if cfg.BusyPoll > 0 {

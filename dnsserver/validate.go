@@ -65,6 +65,9 @@ func (c Config) WithDefaults() Config {
 	if c.Pin == "" {
 		c.Pin = pinOff
 	}
+	if c.Spread == "" {
+		c.Spread = spreadHash
+	}
 	if c.ECS == nil {
 		yes := true
 		c.ECS = &yes
@@ -140,6 +143,9 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	if _, err := parseCPUs(c.Pin); err != nil {
 		bad("pin", err.Error())
+	}
+	if msg := c.spreadFault(); msg != "" {
+		bad("spread", msg)
 	}
 	within("max_udp_size", c.MaxUDPSize, leastUDPSize, mostUDPSize)
 	within("ecs_max_v4", c.ECSMaxV4, 1, 32)

@@ -189,7 +189,7 @@ func TestTuneUDP(t *testing.T) {
 	}
 	defer c.Close()
 	const small, large = 128 << 10, mostBuffer
-	if err := tuneUDP(c, Config{ReceiveBuffer: small, SendBuffer: small}); err != nil {
+	if err := tuneUDP(c, Config{ReceiveBuffer: small, SendBuffer: small}, nil); err != nil {
 		t.Fatal(err)
 	}
 	size := func(option int) (n int) {
@@ -200,7 +200,7 @@ func TestTuneUDP(t *testing.T) {
 	if r, w := size(unix.SO_RCVBUF), size(unix.SO_SNDBUF); r != small || w != small {
 		t.Errorf("buffers of %d and %d, want %d", r, w, small)
 	}
-	err = tuneUDP(c, Config{ReceiveBuffer: large, SendBuffer: small})
+	err = tuneUDP(c, Config{ReceiveBuffer: large, SendBuffer: small}, nil)
 	if got := size(unix.SO_RCVBUF); (got >= large) != (err == nil) {
 		t.Errorf("asked for %d, got %d, error %v", large, got, err)
 	}

@@ -23,6 +23,10 @@ var gslb = peer{
 // checks: all of them can be chosen.
 func gslbConfig(s *setup) string {
 	var b strings.Builder
+	spread := ""
+	if s.workers > 1 {
+		spread = "pin = \"auto\"\nspread = \"cpu\"\n"
+	}
 	fmt.Fprintf(&b, `[node]
 name = "bench"
 roles = ["dns"]
@@ -32,13 +36,13 @@ log_level = "warn"
 [dns]
 listen = ["127.0.0.1:%d"]
 workers = %d
-
+%s
 [etcd]
 listen = "127.0.0.1:0"
 
 [api]
 listen = %q
-`, s.port, s.workers, cmp.Or(s.data.api, "off"))
+`, s.port, s.workers, spread, cmp.Or(s.data.api, "off"))
 	if len(s.data.many) > 0 {
 		fmt.Fprintf(&b, "\n[[zones]]\nfiles = %q\n", filepath.Join(filepath.Dir(s.data.many[0].file), "*"))
 	}

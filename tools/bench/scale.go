@@ -62,13 +62,15 @@ func (s *scaling) repeat(ctx context.Context, o *options, list []workload, needs
 	}
 	defer single.stop()
 	var double [3]*server // one with two workers, and two with one
-	for i, workers := range []int{2, 1, 1} {
-		if double[i], err = s.who.begin(ctx, job{cpu: -1, workers: workers, needs: needs, within: 2 * time.Minute}, d, dir); err != nil {
+	for i, on := range []job{{cpu: -1, workers: 2}, {cpu: 0, workers: 1}, {cpu: 1, workers: 1}} {
+		if double[i], err = s.who.begin(ctx, job{cpu: on.cpu, workers: on.workers, needs: needs, within: 2 * time.Minute}, d, dir); err != nil {
 			return s.excuse(ctx, err)
 		}
 		defer double[i].stop()
 	}
-	single.core = -1 // the kernel's packet thread works for the generator, too, when both share the core
+	for _, server := range append(double[:], single) {
+		server.core = -1 // the kernel's packet thread works for the generator, too, when both share the core
+	}
 	for round := range o.Rounds {
 		for i := range list {
 			w := &list[i]
@@ -102,7 +104,7 @@ const (
 )
 
 // measureBoth loads two servers, or one twice, with a generator each at the same
-// time, on any core.
+// time, on a core each.
 func measureBoth(ctx context.Context, both [2]*server, o *options, w *workload, d *dataset, dir string) (got sample, wrong map[string]uint64, err error) {
 	usage := func() (cpu time.Duration, err error) {
 		for i, s := range both {
@@ -120,7 +122,7 @@ func measureBoth(ctx context.Context, both [2]*server, o *options, w *workload, 
 		var wg sync.WaitGroup
 		for i := range both {
 			wg.Go(func() {
-				r[i], errs[i] = both[i].load(ctx, pressure{cpu: -1, length: length, sockets: scaleSockets, inflight: scaleInflight}, w, d, dir)
+				r[i], errs[i] = both[i].load(ctx, pressure{cpu: i, length: length, sockets: scaleSockets, inflight: scaleInflight}, w, d, dir)
 			})
 		}
 		wg.Wait()
@@ -175,12 +177,13 @@ func scalePage(o *options, began time.Time, m *machine, servers []*contestant, m
 		}
 	}
 	fmt.Fprintf(&b, `
-- *Scaling* compares a server with two workers with two servers of one worker each, which share nothing, on the same two cores and under the same load: it is twice the answers for
-  each CPU second of the one over those of the two. 2 means that a second worker costs the first one nothing; it is less when they wait for each other's locks or cache lines. The aim is 1.8.
-- *From one core* compares with one server with one worker and its generator on core %d alone, the other core idle. That is below 2 for any program, since packets then pass
-  from core to core within the kernel: what one core has in its cache the other one must fetch. Between servers it can be compared, and nothing of it is the server's doing.
-- In all cases the generators share the cores with the server, so that it is one of everything or two, and no generator holds a server back: one for one core, two for two, each
-  with %d sockets and %d queries outstanding on each.
+- *Scaling* compares a server with two workers with two servers of one worker each, which share nothing and are kept on a core each with their generator, under the same load: it is twice
+  the answers for each CPU second of the one over those of the two. 2 means that a second worker costs the first one nothing; it is less when they wait for each other's locks or cache
+  lines, and when queries pass from core to core. The aim is 1.8. gslb runs with pin = "auto" and spread = "cpu", which keep a query on the core that received it.
+- *From one core* compares with one server with one worker and its generator on core %d alone, the other core idle. It is below 2
+  by what packets that pass from core to core cost the kernel, by the other core's share of memory and cache, and by what the rest of the machine does.
+- In all cases the generators share the cores with the server, so that it is one of everything or two, and no generator holds a server back: one for one core, two for two, kept on one each,
+  each with %d sockets and %d queries outstanding on each.
 - %d starts with %d slices of %v s for each; ratios are taken slice by slice, and are medians.
 `, o.ServerCPU, scaleSockets, scaleInflight, o.Repeat, o.Rounds, o.Seconds)
 	return b.String()

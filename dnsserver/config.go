@@ -55,7 +55,7 @@ type Config struct {
 	Denied string         `toml:"denied"` // "refuse" or "drop"
 
 	// RateLimit is how many times in a second a client network is given one answer
-	// over UDP, for each worker; 0: any. RateLimitWindow is how long it may save up,
+	// over UDP; 0: any. RateLimitWindow is how long it may save up,
 	// RateLimitSlip that every so-manieth answer over the limit is sent truncated; 0: none.
 	RateLimit       int            `toml:"rate_limit"`
 	RateLimitWindow time.Duration  `toml:"rate_limit_window"`

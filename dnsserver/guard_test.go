@@ -2,9 +2,12 @@ package dnsserver
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -237,7 +240,7 @@ func TestRateLimitOfResolvers(t *testing.T) {
 // A flood from all the world does not make the table forget who is over the limit.
 func TestRateLimitUnderFlood(t *testing.T) {
 	var clock atomic.Uint32
-	l := newLimiter(Config{RateLimit: 10}.WithDefaults(), &clock)
+	l := newRates(Config{RateLimit: 10}.WithDefaults(), &clock)
 	victim := netip.MustParseAddr("192.0.2.1")
 	taken := 0
 	r := rand.New(rand.NewPCG(3, 4))
@@ -286,6 +289,50 @@ func TestMaxAmplification(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The limit holds for all goroutines together, also while they ask at the same time,
+// at any rate, and when the clock comes round.
+func TestRateLimitOfAllWorkers(t *testing.T) {
+	const workers = 4
+	for _, rate := range []int{1, 7, 1000, 300_000} {
+		var clock atomic.Uint32
+		clock.Store(math.MaxUint32 - 999) // comes round with the first second
+		l := newRates(Config{RateLimit: rate, RateLimitWindow: time.Second}.WithDefaults(), &clock)
+		client := netip.MustParseAddr("192.0.2.1")
+		for second, seconds := range []int{1, 1, 3600, 86400, 50 * 86400} { // that pass before
+			clock.Add(uint32(seconds * 1000))
+			var taken atomic.Int64
+			var wg sync.WaitGroup
+			for range workers {
+				wg.Go(func() {
+					l := l.limiter()
+					for range rate/2 + 10 {
+						if l.take(client, 7) {
+							taken.Add(1)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if got := int(taken.Load()); math.Abs(float64(got-rate)) > 0.03*float64(rate) {
+				t.Errorf("rate %d, round %d: %d answers", rate, second, got)
+			}
+		}
+	}
+	s, w := serverWith(t, Config{RateLimit: 10, RateLimitWindow: time.Second})
+	got := 0
+	for i := range 40 {
+		if i%10 == 0 { // each worker of a server has a responder
+			w = s.responder(i, s.newCounters())
+		}
+		if strings.HasPrefix(from(t, s, w, "192.0.2.1", false, query(t, "static.abc.com.", dns.TypeA)), "NOERROR aa") {
+			got++
+		}
+	}
+	if got != 10 {
+		t.Errorf("four workers gave %d answers, want 10", got)
 	}
 }
 

@@ -9,34 +9,41 @@ import (
 	"time"
 )
 
-// limiter bounds how often one client network is given one answer over UDP, where
-// anyone can put anybody's address on a query (response rate limiting). Each
-// serving goroutine has its own, so that it needs no lock; its size is fixed.
+// rates bound how often one client network is given one answer over UDP, where
+// anyone can put anybody's address on a query (response rate limiting). All serving
+// goroutines share them, so that a limit holds for the server as a whole, and no
+// lock is taken: a bucket is one word. Who is over the limit is only read, so that
+// a flood does not make the processors fight for its bucket.
 //
-// Each pair of network and answer has a bucket that fills by rate answers a second
-// up to most. One that is full need not be kept: the table forgets the fullest of
-// four first, so that who floods it with networks does not wash away those that
-// are in debt.
+// Each pair of network and answer has a bucket that fills at the rate up to the
+// window. It is kept as the time at which it will be full (the generic cell rate
+// algorithm, ITU-T I.371, annex A). One that is full need not be kept: the table
+// forgets the fullest of four first, so that who floods it with networks does not
+// wash away those that are in debt.
+type rates struct {
+	interval, window uint64 // ticks: of one answer, and of the most that a network may save up
+	slip             uint32
+	seed             [2]uint64
+	clock            *atomic.Uint32 // milliseconds, coarse
+	sets             [rateSets][4]atomic.Uint64
+}
+
+const (
+	// rateSets times four are the buckets, 2 MiB of them; a power of two.
+	rateSets = 1 << 16
+	// A bucket has the tag of its pair above tickBits bits of time, which wrap
+	// around in 18 hours, and do so when the clock does. At the highest rate an
+	// answer is 16 ticks.
+	tickBits    = 40
+	tickMask    = 1<<tickBits - 1
+	ticksMillis = 1 << 14
+)
+
+// limiter is what one serving goroutine has of the rates.
 type limiter struct {
-	rate, most int64 // thousandths of an answer, per millisecond and in all
-	slip       uint32
-	seed       [2]uint64
-	clock      *atomic.Uint32 // milliseconds, coarse
-	sets       [limiterSets][4]bucket
-	over       uint32 // answers not given, for slip
+	*rates
+	over uint32 // answers not given, for slip
 }
-
-// limiterSets times four are the buckets; a power of two.
-const limiterSets = 1 << 14
-
-// bucket is what a client network may still have of an answer.
-type bucket struct {
-	tag  uint32 // of the pair
-	at   uint32 // when left was so, by the clock; 0: the bucket is not in use
-	left int64
-}
-
-const wholeAnswer = 1000 // thousandths
 
 // Client networks, as most sites and providers hand them out.
 const (
@@ -44,17 +51,26 @@ const (
 	network6 = 56
 )
 
-// newLimiter gives nil where there is no limit.
-func newLimiter(c Config, clock *atomic.Uint32) *limiter {
+// newRates gives nil where there is no limit.
+func newRates(c Config, clock *atomic.Uint32) *rates {
 	if c.RateLimit == 0 {
 		return nil
 	}
-	l := &limiter{rate: int64(c.RateLimit), slip: uint32(*c.RateLimitSlip), clock: clock}
-	l.most = max(wholeAnswer, int64(c.RateLimit)*int64(c.RateLimitWindow/time.Millisecond))
+	l := &rates{slip: uint32(*c.RateLimitSlip), clock: clock}
+	l.interval = uint64((1000*ticksMillis + c.RateLimit/2) / c.RateLimit)
+	l.window = max(l.interval, uint64(c.RateLimitWindow/time.Millisecond)*ticksMillis)
 	var b [16]byte
 	rand.Read(b[:]) // never fails
 	l.seed = [2]uint64{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])}
 	return l
+}
+
+// limiter makes that of a serving goroutine; nil where there is no limit.
+func (l *rates) limiter() *limiter {
+	if l == nil {
+		return nil
+	}
+	return &limiter{rates: l}
 }
 
 // network is the network of a client, as a number.
@@ -66,52 +82,50 @@ func network(a netip.Addr) uint64 {
 }
 
 // take tells whether one more answer may be given to a client, and counts it.
-func (l *limiter) take(client netip.Addr, answer uint64) bool {
+func (l *rates) take(client netip.Addr, answer uint64) bool {
 	h := l.mix(l.mix(0, network(client)), answer)
-	b := l.bucket(&l.sets[h%limiterSets], uint32(h>>32))
-	if b.left < wholeAnswer {
-		return false
+	set, tag := &l.sets[h%rateSets], h>>tickBits
+	for {
+		now := uint64(l.clock.Load()) * ticksMillis
+		b, was, debt := l.bucket(set, tag, now)
+		if debt += l.interval; debt > l.window {
+			return false
+		}
+		if b.CompareAndSwap(was, tag<<tickBits|(now+debt)&tickMask) {
+			return true
+		} // else another goroutine has changed it, and has come further by that
 	}
-	b.left -= wholeAnswer
-	return true
 }
 
-func (l *limiter) mix(h, x uint64) uint64 {
+func (l *rates) mix(h, x uint64) uint64 {
 	hi, lo := bits.Mul64(h^x^l.seed[0], x^l.seed[1])
 	return hi ^ lo
 }
 
-// bucket finds that of a tag among four, filled up to now, or makes one in the
-// place of the fullest.
-func (l *limiter) bucket(set *[4]bucket, tag uint32) *bucket {
-	now := max(l.clock.Load(), 1)
-	var fullest *bucket
+// bucket finds that of a tag among four, with what it holds and how much it lacks to
+// be full, or the fullest of all, to be that of the tag from now on.
+func (l *rates) bucket(set *[4]atomic.Uint64, tag, now uint64) (b *atomic.Uint64, was, debt uint64) {
+	least := ^uint64(0)
 	for i := range set {
-		b := &set[i]
-		if b.tag == tag && b.at != 0 {
-			l.fill(b, now)
-			return b
+		held := set[i].Load()
+		lacks := l.lacks(held, now)
+		if held>>tickBits == tag {
+			return &set[i], held, lacks
 		}
-		if b.at == 0 {
-			fullest = b
-			break
-		}
-		if fullest == nil || l.level(b, now) > l.level(fullest, now) {
-			fullest = b
+		if lacks < least {
+			b, was, least = &set[i], held, lacks
 		}
 	}
-	*fullest = bucket{tag: tag, at: now, left: l.most}
-	return fullest
+	return b, was, 0
 }
 
-func (l *limiter) level(b *bucket, now uint32) int64 {
-	return min(l.most, b.left+max(0, int64(int32(now-b.at)))*l.rate)
-}
-
-func (l *limiter) fill(b *bucket, now uint32) {
-	if int32(now-b.at) > 0 {
-		b.left, b.at = l.level(b, now), now
+// lacks is how much a bucket lacks to be full. A time that is further ahead than the
+// window lies behind, by almost a whole round of the bits.
+func (l *rates) lacks(held, now uint64) uint64 {
+	if ahead := (held - now) & tickMask; ahead <= l.window {
+		return ahead
 	}
+	return 0
 }
 
 // slips tells whether an answer over the limit is to be sent after all, truncated,

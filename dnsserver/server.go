@@ -34,6 +34,7 @@ type Server struct {
 	// queries with a COOKIE load: they roll without a new generation.
 	secrets atomic.Pointer[Secrets]
 	random  atomic.Bool // nobody has given them
+	rates   *rates      // of all responders; nil: no limit
 	expiry  func(z *zones.Zone) (seconds uint32, ok bool)
 
 	mu       sync.Mutex // guards counters and the listeners
@@ -65,6 +66,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 		s.counters = append(s.counters, &s.streams.counters[i])
 	}
 	s.seconds.Store(uint32(time.Now().Unix()))
+	s.rates = newRates(s.cfg, &s.millis)
 	s.SetSecrets(nil)
 	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB), Access: NewAccess(s.cfg)}))
 	return s
@@ -317,7 +319,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil,
 		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle, expiry: s.expiry},
 		protection: protection{
-			required: s.cfg.Cookies == cookiesRequired, limiter: newLimiter(s.cfg, &s.millis), amplify: *s.cfg.MaxAmplification,
+			required: s.cfg.Cookies == cookiesRequired, limiter: s.rates.limiter(), amplify: *s.cfg.MaxAmplification,
 		},
 	}
 	if s.cfg.Cookies != cookiesOff {

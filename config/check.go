@@ -18,7 +18,9 @@ const nameRule = "must be 1 to 63 letters, digits, '-', '_' and '.', a letter or
 
 // check looks at config's own tables and at what ties all of them together.
 func (c *Config) check(r *report) {
-	c.checkNode(r)
+	if r.scope != alone {
+		c.checkNode(r)
+	}
 	c.checkZones(r)
 	c.checkSites(r)
 	c.checkGroups(r)
@@ -85,6 +87,7 @@ func (c *Config) checkNode(r *report) {
 			r.bad("node.name", "missing, and the host name %q cannot stand for it: %s", n.Name, nameRule)
 		}
 	}
+	c.checkTopologyWord(r)
 	oneOf(r, "node.log_level", n.LogLevel, "debug", "info", "warn", "error")
 	oneOf(r, "node.log_format", n.LogFormat, "text", "json")
 	for i, role := range n.Roles {
@@ -94,7 +97,13 @@ func (c *Config) checkNode(r *report) {
 			r.bad(key, "%q: listed twice", role)
 		}
 	}
-	if n.Site != "" {
+	switch {
+	case n.Site == "" || r.scope == nodeOnly:
+	case r.scope == both:
+		if !slices.ContainsFunc(c.Sites, func(s Site) bool { return s.Name == n.Site }) {
+			r.warn("node.site", "%q: no [[site]] of the topology has this name", n.Site)
+		}
+	default:
 		c.checkSiteName(r, "node.site", n.Site)
 	}
 	c.checkRoles(r)
@@ -109,14 +118,17 @@ func (c *Config) checkRoles(r *report) {
 		if !r.at.has("dns") {
 			r.bad("dns", `missing: the role "dns" needs [dns] with listen = ["0.0.0.0:53", "[::]:53"]`)
 		}
-		if len(c.Zones) == 0 && !r.at.has("zone") && !r.at.has("zones") {
+		if r.scope == whole && len(c.Zones) == 0 && !r.at.has("zone") && !r.at.has("zones") {
 			r.bad("zone", `missing: the role "dns" needs at least one [[zone]] to serve`)
 		}
 	}
-	if n := slices.Index(c.Node.Roles, RoleBalancer); n >= 0 && len(c.Frontends) == 0 && !r.at.has("frontend") {
+	if n := slices.Index(c.Node.Roles, RoleBalancer); n >= 0 && len(c.Frontends) == 0 && !r.at.has("frontend") && r.scope == whole {
 		r.bad(indexPath("node.roles", n), `"balancer": needs at least one [[frontend]]`)
-	} else if n < 0 && len(c.Frontends) > 0 {
+	} else if n < 0 && c.hasFrontends(r) {
 		r.warn("frontend", `not used: the node does not have the role "balancer"`)
+	}
+	if r.scope != whole {
+		return
 	}
 	if n := slices.Index(c.Node.Roles, RoleChecker); n >= 0 && r.at.has("node.roles") &&
 		!slices.ContainsFunc(c.Sites, func(s Site) bool { return s.Check != "" }) {
@@ -164,7 +176,7 @@ func (n *names) add(key, name string) bool {
 		return false
 	}
 	if first, ok := n.first[name]; ok {
-		n.bad(key, "%q: already a %s on line %d", name, n.what, n.line(first))
+		n.bad(key, "%q: already a %s on line %s", name, n.what, n.line(first))
 		return false
 	}
 	if n.first == nil {
@@ -193,8 +205,13 @@ func (c *Config) checkFrontends(r *report) {
 		if seen.add(path+".name", f.Name) && !nameForm.MatchString(f.Name) {
 			r.bad(path+".name", "%q: %s", f.Name, nameRule)
 		}
+		c.checkFrontendSite(r, i)
+		if r.scope == nodeOnly {
+			continue // its check and site are in the topology
+		}
 		c.checkCheckName(r, path+".check", f.Check)
 		switch {
+		case r.inTopology(path) && f.Site == "":
 		case r.at.has(path + ".site"):
 			c.checkSiteName(r, path+".site", f.Site)
 		case f.Site == "" && c.Node.HasRole(RoleBalancer):

@@ -62,7 +62,7 @@ func (c *Config) checkCNAME(r *report, path string, s Site) {
 	}
 	for i, steered := range c.Steers {
 		if steered.Name == s.CNAME && s.CNAME != "" && steered.Answer == AnswerCNAME {
-			r.bad(key, "%q: is itself a steered name (line %d) that answers with a CNAME: users would be sent in a circle",
+			r.bad(key, "%q: is itself a steered name (line %s) that answers with a CNAME: users would be sent in a circle",
 				s.CNAME, r.line(indexPath("steer", i)+".name"))
 		}
 	}
@@ -132,7 +132,7 @@ func (c *Config) checkGroups(r *report) {
 			r.bad(path+".name", "%q: %s", g.Name, nameRule)
 		}
 		if j := slices.IndexFunc(c.Sites, func(s Site) bool { return s.Name == g.Name }); j >= 0 && g.Name != "" {
-			r.bad(path+".name", "%q: already a site on line %d", g.Name, r.line(indexPath("site", j)+".name"))
+			r.bad(path+".name", "%q: already a site on line %s", g.Name, r.line(indexPath("site", j)+".name"))
 		}
 		if len(g.Members) == 0 {
 			r.bad(path+".members", "missing: must list at least one site")

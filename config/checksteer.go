@@ -99,7 +99,7 @@ func (c *Config) checkRules(r *report, path string, s Steer) {
 		c.checkTargets(r, at+".to", s, rule.To)
 		switch {
 		case everyone != "":
-			r.bad(at, "never reached: the rule on line %d has no matcher, so it matches everyone", r.line(everyone))
+			r.bad(at, "never reached: the rule on line %s has no matcher, so it matches everyone", r.line(everyone))
 		case rule.matchesEveryone() && !r.faulty(at): // a matcher that is wrong is not none
 			everyone = at
 		}

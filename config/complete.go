@@ -14,7 +14,7 @@ import (
 // that follows from a wrong value would only be wrong once more.
 func (c *Config) complete(r *report) {
 	c.completeNames(r)
-	setDefaults(r, "node", &c.Node, c.Node.withDefaults(len(c.Frontends) > 0))
+	setDefaults(r, "node", &c.Node, c.Node.withDefaults(c.hasFrontends(r)))
 	c.checkRooms(r)
 	c.completeDefaults(r)
 	c.completePaths(r)
@@ -76,7 +76,7 @@ func (c *Config) completeDefaults(r *report) {
 		setDefaults(r, indexPath("steer", i), &c.Steers[i], s.withDefaults())
 	}
 	for i, f := range c.Frontends {
-		if f.Site == "" {
+		if f.Site == "" && !r.inTopology(indexPath("frontend", i)) {
 			f.Site = c.Node.Site
 		}
 		setDefaults(r, indexPath("frontend", i), &c.Frontends[i], f.WithDefaults())
@@ -107,6 +107,16 @@ func refuseZeros(r *report, path string, written, full reflect.Value) {
 			r.bad(key, "%s: leave it out to get the default, %s", showValue(w), showValue(f))
 		}
 	}
+}
+
+// hasFrontends tells whether the node's own file has a [[frontend]].
+func (c *Config) hasFrontends(r *report) bool {
+	for i := range c.Frontends {
+		if !r.inTopology(indexPath("frontend", i)) {
+			return true
+		}
+	}
+	return false
 }
 
 func isEmpty(v reflect.Value) bool {

@@ -1,6 +1,9 @@
-// Package config reads gslb's configuration: a TOML file with what a node is
-// ([node], [dns], [etcd], [api], [[frontend]]) and what the fleet serves
-// ([[zone]], [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME], [[steer]], [geo]).
+// Package config reads gslb's configuration: TOML with what a node is ([node],
+// [dns], [etcd], [api], [geo]) and what the fleet serves, the topology ([[zone]],
+// [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME],
+// [[steer]], [[geo.override]]); [[frontend]] may stand with either. Both may
+// stand in one file or in several (include), and the topology apart, when it
+// comes from etcd.
 //
 // It owns the file, its lines and what ties tables together: references by
 // name, duplicates, paths, listens that collide. What a single table may say is
@@ -15,9 +18,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 
@@ -54,44 +54,67 @@ type Config struct {
 	Steers    []Steer                  `toml:"steer"`
 	Frontends []balancer.Config        `toml:"frontend"`
 
+	// Elsewhere are zones of a topology alone whose files are not on this machine:
+	// each node has them.
+	Elsewhere []zones.Config `toml:"-"`
 	// Warnings are what works but is hardly meant, in the order of their lines.
 	Warnings Problems `toml:"-"`
 
+	parts    []string     // the files that travel with a topology, beside its own
+	sources  *layout      // the files that it was read from
 	listed   int          // how many of Zones have a [[zone]] of their own
 	fileless map[int]bool // those of Zones that are read from no master file
 }
 
-// Load reads and checks the file. The error is Problems, with all of them;
-// relative file names in it are relative to the file's own directory.
+// Load reads and checks the file, with those that it includes. The error is
+// Problems, with all of them; relative file names are relative to the directory
+// of the file that they stand in. With node.topology = "etcd" it is what the node
+// is, and serves nothing yet.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		var pe *os.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return nil, Problems{{File: path, Message: fmt.Sprintf("cannot read the configuration: %v", err)}}
-	}
-	return Parse(path, data, filepath.Dir(path))
+	r, tree := newReport(whole), map[string]any{}
+	r.read(tree, path, false)
+	return r.config(tree)
+}
+
+// LoadBoth reads a node file with node.topology = "etcd" and the topology that
+// is to be served by it, which stands apart.
+func LoadBoth(node, topology string) (*Config, error) {
+	r, tree := newReport(both), map[string]any{}
+	r.read(tree, node, false)
+	r.read(tree, topology, true)
+	return r.config(tree)
+}
+
+// LoadTopology reads a topology alone, as it is for any node. Files with
+// absolute names are those of the nodes, and need not be here.
+func LoadTopology(path string) (*Config, error) {
+	r, tree := newReport(alone), map[string]any{}
+	r.read(tree, path, true)
+	return r.config(tree)
 }
 
 // Parse checks a configuration that is at hand. Name stands for the file in
 // messages; relative file names in the text are relative to dir.
 func Parse(name string, data []byte, dir string) (*Config, error) {
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
-	}
-	text := strings.TrimPrefix(string(data), "\ufeff")
-	r := &report{file: name, dir: dir, at: scanPositions(text)}
+	r, tree := newReport(whole), map[string]any{}
+	r.parse(tree, name, data, dir, false)
+	return r.config(tree)
+}
+
+// config makes a configuration of the tables of all files that were read.
+func (r *report) config(tree map[string]any) (*Config, error) {
 	c := &Config{}
-	if tree := r.decode(text); tree != nil {
+	if !r.broken {
+		r.place(tree)
 		binder{r}.bind(reflect.ValueOf(c).Elem(), tree, "", nil)
 		c.takeListed()
 		c.complete(r)
 		c.check(r)
+		c.dropForeign(r)
+		c.sources = r.at
 	}
-	r.errors.sort()
-	r.warnings.sort()
+	r.errors.sort(r.at.order)
+	r.warnings.sort(r.at.order)
 	if len(r.errors.Problems) > 0 {
 		return nil, r.errors.Problems
 	}
@@ -99,41 +122,18 @@ func Parse(name string, data []byte, dir string) (*Config, error) {
 	return c, nil
 }
 
-// decode parses the TOML. It returns nil after a fault of syntax: the library
-// stops at the first, and what follows could only be guessed at.
-func (r *report) decode(text string) map[string]any {
-	var tree map[string]any
-	_, err := toml.Decode(text, &tree)
-	for _, again := range r.at.repeated {
-		first, _ := r.at.lineColumn(again.first)
-		line, column := r.at.lineColumn(again.second)
-		r.errors.Problems = append(r.errors.Problems, Problem{
-			File: r.file, Line: line, Column: column, Key: again.path,
-			Message: fmt.Sprintf("set a second time, after line %d", first),
-		})
-	}
-	if len(r.errors.Problems) > 0 {
-		return nil
-	}
-	if err != nil {
-		r.errors.Problems = append(r.errors.Problems, r.syntaxProblem(err))
-		return nil
-	}
-	return tree
-}
-
 // syntaxProblem places the library's error. The offset is right also where its
 // line is one too far, at the end of a line.
-func (r *report) syntaxProblem(err error) Problem {
-	p := Problem{File: r.file, Line: 1, Column: 1, Message: "not TOML: " + err.Error()}
+func syntaxProblem(s *source, err error) Problem {
+	p := Problem{File: s.name, Line: 1, Column: 1, Message: "not TOML: " + err.Error()}
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
-		p.Line, p.Column = r.at.lineColumn(pe.Position.Start)
+		p.Line, p.Column = s.at.lineColumn(pe.Position.Start)
 		p.Message = "not TOML: " + strings.TrimSuffix(pe.Message, ".")
 		if strings.HasPrefix(pe.Message, `expected value but found "`) {
 			p.Hint = "text stands in quotes"
 		}
-		if name := pe.LastKey[strings.LastIndexByte(pe.LastKey, '.')+1:]; strings.Contains(r.at.lineText(p.Line), name) {
+		if name := pe.LastKey[strings.LastIndexByte(pe.LastKey, '.')+1:]; strings.Contains(s.at.lineText(p.Line), name) {
 			p.Key = pe.LastKey // otherwise it is a key before the fault
 		}
 	}

@@ -7,34 +7,40 @@ import (
 	"path/filepath"
 )
 
-// completePaths makes every path absolute, relative to the configuration's directory.
+// completePaths makes every path absolute, relative to the directory of the file
+// that it stands in.
 func (c *Config) completePaths(r *report) {
-	c.Node.DataDir = r.absolute(c.Node.DataDir)
+	complete := func(key string, path *string) {
+		c.checkTravels(r, key, *path)
+		*path = r.absolute(key, *path)
+	}
+	complete("node.data_dir", &c.Node.DataDir)
 	if c.Node.Keys == "" {
 		c.Node.Keys = filepath.Join(c.Node.DataDir, "keys")
 	}
-	c.Node.Keys = r.absolute(c.Node.Keys)
-	c.DNS.CookieSecretFile = r.absolute(c.DNS.CookieSecretFile)
-	for _, pem := range []*string{&c.DNS.TLS.Cert, &c.DNS.TLS.Key, &c.DNS.HTTPS.Cert, &c.DNS.HTTPS.Key} {
-		*pem = r.absolute(*pem)
-	}
+	complete("node.keys", &c.Node.Keys)
+	complete("dns.cookie_secret_file", &c.DNS.CookieSecretFile)
+	complete("dns.tls.cert", &c.DNS.TLS.Cert)
+	complete("dns.tls.key", &c.DNS.TLS.Key)
+	complete("dns.https.cert", &c.DNS.HTTPS.Cert)
+	complete("dns.https.key", &c.DNS.HTTPS.Key)
 	for i := range c.Zones {
-		c.Zones[i].File = r.absolute(c.Zones[i].File)
+		complete(indexPath("zone", i)+".file", &c.Zones[i].File)
 	}
 	for name, key := range c.TSIG {
-		key.SecretFile = r.absolute(key.SecretFile)
+		complete(joinPath("tsig", name)+".secret_file", &key.SecretFile)
 		c.TSIG[name] = key
 	}
 	for i := range c.Geo.Databases {
-		c.Geo.Databases[i] = r.absolute(c.Geo.Databases[i])
+		complete(indexPath("geo.databases", i), &c.Geo.Databases[i])
 	}
 	for name, check := range c.Checks {
-		check.CA = r.absolute(check.CA)
+		complete(joinPath("check", name)+".ca", &check.CA)
 		c.Checks[name] = check
 	}
-	for _, pem := range []*string{&c.Etcd.Cert, &c.Etcd.Key, &c.Etcd.CA} {
-		*pem = r.absolute(*pem)
-	}
+	complete("etcd.cert", &c.Etcd.Cert)
+	complete("etcd.key", &c.Etcd.Key)
+	complete("etcd.ca", &c.Etcd.CA)
 }
 
 // checkFiles reports the files that are named but cannot be read. What is in
@@ -44,7 +50,9 @@ func (c *Config) checkFiles(r *report) {
 		if c.fileless[i] {
 			continue // gslb writes it
 		}
-		r.checkFile(indexPath("zone", i)+".file", "zone file", z.File)
+		if r.checkFile(indexPath("zone", i)+".file", "zone file", z.File) {
+			c.Elsewhere, c.fileless[i] = append(c.Elsewhere, z), true
+		}
 	}
 	for i, path := range c.Geo.Databases {
 		r.checkFile(indexPath("geo.databases", i), "database", path)
@@ -53,7 +61,10 @@ func (c *Config) checkFiles(r *report) {
 		r.checkFile(joinPath("tsig", name)+".secret_file", "file with the secret", key.SecretFile)
 	}
 	for name, check := range c.Checks {
-		r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA)
+		if r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA) {
+			check.CA = ""
+			c.Checks[name] = check
+		}
 	}
 	r.checkFile("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
 	r.checkFile("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)
@@ -71,21 +82,34 @@ func (c *Config) checkFiles(r *report) {
 	}
 }
 
-func (r *report) checkFile(key, what, path string) {
+// checkFile reports a file that cannot be read. elsewhere: it is one that each
+// node has to have, and need not be here.
+func (r *report) checkFile(key, what, path string) (elsewhere bool) {
 	if path == "" || !r.at.has(key) {
-		return // whoever needs it says so
+		return false // whoever needs it says so
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err // the path is in the message already
+		err = withoutPath(err) // the path is in the message already
+		if errors.Is(err, fs.ErrNotExist) && r.scope == alone && r.inTopology(key) {
+			r.warn(key, "%s: the %s is not on this machine: each node must have it", path, what)
+			return true
 		}
 		r.bad(key, "%s: cannot read the %s: %v", path, what, err)
-		return
+		return false
 	}
 	defer f.Close() // only read
 	if info, err := f.Stat(); err == nil && info.IsDir() {
 		r.bad(key, "%s: must be a %s, is a directory", path, what)
 	}
+	return false
+}
+
+// withoutPath is an error of a file without the file's name.
+func withoutPath(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
 }

@@ -70,6 +70,9 @@ func (e endpoint) overlaps(o endpoint) bool {
 // checkListens reports addresses that two parts of this node would listen on.
 // All of them use TCP, the DNS server UDP as well.
 func (c *Config) checkListens(r *report) {
+	if r.scope == alone {
+		return
+	}
 	var taken []listen
 	use := func(key, text string, familiesApart bool) {
 		e, ok := parseEndpoint(text)
@@ -104,6 +107,9 @@ func (c *Config) checkListens(r *report) {
 	}
 	if c.Node.HasRole(RoleBalancer) {
 		for i, f := range c.Frontends {
+			if !c.own(r, i) {
+				continue
+			}
 			for j, l := range f.Listen {
 				use(indexPath(indexPath("frontend", i)+".listen", j), l, false)
 			}
@@ -129,5 +135,5 @@ func (r *report) overlap(l, other listen) {
 		r.bad(l.key, "%q: overlaps the default of %s, %q", l.text, other.key, other.text)
 		return
 	}
-	r.bad(l.key, "%q: overlaps %q, where %s on line %d listens", l.text, other.text, other.key, r.line(other.key))
+	r.bad(l.key, "%q: overlaps %q, where %s on line %s listens", l.text, other.text, other.key, r.line(other.key))
 }

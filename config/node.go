@@ -12,6 +12,9 @@ type Node struct {
 	// DataDir keeps the embedded etcd and the last-known-good copies; default:
 	// "gslb-data" beside the configuration file.
 	DataDir string `toml:"data_dir"`
+	// Topology is "etcd" for a node that serves the topology in etcd; empty: what
+	// the configuration itself says.
+	Topology string `toml:"topology"`
 	// Keys is the folder of the keys that zones are signed with; default: "keys" in DataDir.
 	Keys string `toml:"keys"`
 	// MaintainKeys: this node makes and rolls the keys; default true. Where

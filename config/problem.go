@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -35,7 +36,7 @@ func (p Problem) Error() string {
 	return b.String()
 }
 
-// Problems are all the faults of a file, in the order of their lines.
+// Problems are all the faults of a configuration, in the order of their files and lines.
 type Problems []Problem
 
 // Error returns one line for each problem.
@@ -47,15 +48,17 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// report collects the problems of one file. Of several faults of one key only
-// the first is kept: the others mostly follow from it.
+// report collects the problems of a configuration. Of several faults of one key
+// only the first is kept: the others mostly follow from it.
 type report struct {
-	file     string
-	dir      string // that relative file names are relative to
-	at       *positions
+	scope    scope
+	broken   bool // a file could not be read, or is not TOML: the rest would be guessed at
+	at       *layout
 	errors   list
 	warnings list
 }
+
+func newReport(s scope) *report { return &report{scope: s, at: &layout{keys: map[string]place{}}} }
 
 // list is a list of problems, one for each key.
 type list struct {
@@ -90,8 +93,8 @@ func (r *report) add(to *list, key, message, hint string) {
 
 // problem places a message.
 func (r *report) problem(key, message string) Problem {
-	line, column := r.at.find(key)
-	return Problem{File: r.file, Line: line, Column: column, Key: key, Message: message}
+	file, line, column := r.at.find(key)
+	return Problem{File: file.name, Line: line, Column: column, Key: key, Message: message}
 }
 
 // take marks a key as reported; false: it was already.
@@ -133,22 +136,27 @@ func (r *report) unread(table string) bool {
 	return false
 }
 
-// line is where the key stands, for messages that point at another place.
-func (r *report) line(key string) int {
-	line, _ := r.at.find(key)
-	return line
+// line is where the key stands, for messages that point at another place: the
+// line, and the file where there are several.
+func (r *report) line(key string) string {
+	file, line, _ := r.at.find(key)
+	if len(r.at.files) == 1 {
+		return strconv.Itoa(line)
+	}
+	return fmt.Sprintf("%d of %s", line, file.name)
 }
 
-// absolute makes a file name absolute; empty stays empty.
-func (r *report) absolute(name string) string {
+// absolute makes the name of a file, which the key gives, absolute; empty stays empty.
+func (r *report) absolute(key, name string) string {
 	if name == "" || filepath.IsAbs(name) {
 		return name
 	}
-	return filepath.Join(r.dir, name)
+	file, _, _ := r.at.find(key)
+	return filepath.Join(file.dir, name)
 }
 
-func (ps Problems) sort() {
+func (ps Problems) sort(order func(file string) int) {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
+		return cmp.Or(cmp.Compare(order(a.File), order(b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(a.Key, b.Key))
 	})
 }

@@ -44,12 +44,19 @@ func (c *Config) addZoneFiles(r *report) {
 			continue
 		}
 		dir, form := filepath.Split(*pattern)
-		*pattern = r.absolute(*pattern)
+		travels := !filepath.IsAbs(*pattern) && r.inTopology(key)
+		c.checkTravels(r, key, *pattern)
+		*pattern = r.absolute(key, *pattern)
 		if before, after, ok := strings.Cut(form, "*"); !ok || strings.ContainsAny(before+after, "*?[") || strings.ContainsAny(dir, "*?[") {
 			r.bad(key, `%q: must have one * in the file's name, which stands for the zone's name, and no other wildcard`, filepath.Join(dir, form))
 			continue
 		}
 		found := c.findZones(r, key, *pattern)
+		if travels {
+			for _, z := range found {
+				c.parts = append(c.parts, z.File)
+			}
+		}
 		for _, z := range found {
 			at, there := from[z.Name]
 			switch {
@@ -119,9 +126,5 @@ func eachFile(dir string, f func(fs.DirEntry)) error {
 	if errors.Is(err, io.EOF) {
 		return nil
 	}
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err // the path is in the message already
-	}
-	return err
+	return withoutPath(err) // the path is in the message already
 }

@@ -54,6 +54,16 @@ func (z *Zone) Bytes() int {
 // zoneBytes is what a Zone takes itself.
 const zoneBytes = 448
 
+// Files are the names of the files that the zone was read from, its master file
+// and those that this includes, as they were opened.
+func (z *Zone) Files() []string {
+	names := make([]string, len(z.files))
+	for i, f := range z.files {
+		names[i] = f.path
+	}
+	return names
+}
+
 // Signed tells whether the zone's records are signed: whether its SOA is.
 func (z *Zone) Signed() bool { return z.negSig != 0 }
 

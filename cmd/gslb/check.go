@@ -21,26 +21,77 @@ func checkCommand() *cli.Command {
 			&cli.BoolFlag{Name: "strict", Usage: "count warnings as faults"},
 		},
 		UsageText: "gslb check [options] [FILE]",
+		Description: "FILE is a configuration, or a topology that stands apart (it says nothing of a node). With -config NODE the\n" +
+			"topology FILE is checked as that node, which has topology = \"etcd\", would serve it.",
 		Action: func(_ context.Context, c *cli.Command) error {
-			path := c.String("config")
-			if c.Args().Len() == 1 && !c.IsSet("config") {
+			path, topology := c.String("config"), ""
+			switch {
+			case c.Args().Len() > 1:
+				return usagef("gslb check: want one FILE")
+			case c.Args().Len() == 1 && c.IsSet("config"):
+				topology = c.Args().First()
+			case c.Args().Len() == 1 && config.IsTopology(c.Args().First()):
+				path, topology = "", c.Args().First()
+			case c.Args().Len() == 1:
 				path = c.Args().First()
 			}
-			return check(c, path)
+			return check(c, path, topology)
 		},
 	}
 }
 
-func check(c *cli.Command, path string) error {
-	cfg, err := config.Load(path)
+// load reads a node's file, a topology, or both together.
+func load(node, topology string) (*config.Config, error) {
+	switch {
+	case node == "":
+		return config.LoadTopology(topology)
+	case topology == "":
+		return config.Load(node)
+	}
+	return config.LoadBoth(node, topology)
+}
+
+// examined is a configuration that was found good.
+type examined struct {
+	topology *topology
+	places   *geo.DB
+}
+
+// examine reads all that a configuration names and finds every fault. node tells
+// whether it says what a node is. What is the same in places and prev, which may
+// be nil, is taken from there.
+func examine(cfg *config.Config, node bool, places *geo.DB, prev *topology) (*examined, error) {
+	places, err := places.Reopen(cfg.Geo)
+	t, compileErr := compile(cfg, places, prev, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
+	err = errors.Join(err, compileErr, checkProbes(cfg))
+	if node {
+		err = errors.Join(err, checkKeys(cfg), cfg.DNS.CheckCertificates())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &examined{t, places}, nil
+}
+
+func check(c *cli.Command, path, topology string) error {
+	cfg, err := load(path, topology)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
-	places, err := geo.Open(cfg.Geo)
-	t, compileErr := compile(cfg, places, nil, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
-	if err := errors.Join(err, compileErr, checkProbes(cfg), checkKeys(cfg), cfg.DNS.CheckCertificates()); err != nil {
+	x, err := examine(cfg, path != "", nil, nil)
+	if err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
+	t, places := x.topology, x.places
+	what := path
+	if topology != "" {
+		what = topology
+	}
+	if topology == "" && cfg.Node.Topology != "" {
+		fmt.Fprintf(c.Root().Writer, "%s: good: node %s, whose topology comes from etcd (gslb check -config %s TOPOLOGY checks the two together)\n", path, cfg.Node.Name, path)
+		return nil
+	}
+	path = what
 	var warned []string
 	for _, w := range cfg.Warnings {
 		warned = append(warned, w.Error())

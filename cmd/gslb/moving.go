@@ -52,6 +52,13 @@ type beside func(read func(apex []byte) *zones.Zone) ([]*zones.Zone, error)
 // absent stands for zones that come from elsewhere where nothing is transferred.
 func absent(cfg *config.Config) beside {
 	return func(func([]byte) *zones.Zone) (all []*zones.Zone, err error) {
+		for _, z := range cfg.Elsewhere {
+			a, err := zones.Absent(z.Name, z.File)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, a)
+		}
 		for _, z := range cfg.Moving {
 			if !z.HasFile() {
 				a, err := zones.Absent(z.Name, z.File)

@@ -39,12 +39,6 @@ func scanPositions(text string) *positions {
 	return &s.positions
 }
 
-// has tells whether the text writes the key at path.
-func (p *positions) has(path string) bool {
-	_, ok := p.offset[path]
-	return ok
-}
-
 // find returns line and column, from 1, of the key at path or, if the text does
 // not have it, of the innermost table around that it has. The top of the file
 // is line 1, column 1.

@@ -12,6 +12,7 @@ import (
 
 // TestAnswers asks the real binary over UDP and TCP what a zone may hold.
 func TestAnswers(t *testing.T) {
+	t.Parallel()
 	tp := newTopology(t)
 	tp.startPlainSites()
 	n := tp.startDNSNode()

@@ -51,6 +51,7 @@ remote-control:
 // down and gives each of its clients the answer of its own place, since it
 // passes their subnets on (RFC 7871) and caches by the scope.
 func TestDelegation(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	needTool(t, "unbound", "dig")
 	// Clients of several places as addresses of the namespace, to ask from.

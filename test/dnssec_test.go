@@ -203,6 +203,7 @@ func (n *node) signedState() (s struct {
 // validates, whatever the sites do; keys and signatures outlive a restart; another
 // node with the same keys signs alike; a broken key breaks nothing.
 func TestSignedZone(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	needTool(t, "delv")
 	tp := newTopology(t)

@@ -11,6 +11,7 @@ import (
 // TestEtcdLostAndBack: answers go on without etcd, the node says so, and it
 // catches up when etcd is back.
 func TestEtcdLostAndBack(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
@@ -59,6 +60,7 @@ func TestEtcdLostAndBack(t *testing.T) {
 // TestRestartWithoutEtcd: a node that starts while etcd is away serves its
 // last-known-good copy, overrides included.
 func TestRestartWithoutEtcd(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
@@ -111,6 +113,7 @@ func TestOwnProbesWithoutEtcd(t *testing.T) {
 
 // TestCrashWithEmbeddedEtcd: what was ordered survives a crash of the node.
 func TestCrashWithEmbeddedEtcd(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites("kt", "lgu")

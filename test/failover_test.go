@@ -9,6 +9,7 @@ import (
 // TestServerKilled: users notice nothing when a web server dies; the spare
 // comes in for it, and goes out again when the server is back.
 func TestServerKilled(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	n := tp.startDNSNode()
@@ -103,6 +104,7 @@ func (s *siteNode) waitService(names ...string) {
 // its checks promise, every answer on the way is good, and users come back
 // after it recovers.
 func TestSiteKilled(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	n := tp.startDNSNode()
@@ -176,6 +178,7 @@ func checkFailover(t *testing.T, events []event, killed time.Time, every, bound 
 // TestSiteWithoutServers: the balancer still takes connections, but its report
 // makes DNS leave the site.
 func TestSiteWithoutServers(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.interval = 500 * time.Millisecond

@@ -14,6 +14,7 @@ import (
 // all; one vantage point that is wrong is outvoted; the votes of a vantage
 // point that is gone do not count.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites()
@@ -73,6 +74,7 @@ func TestFleet(t *testing.T) {
 // TestFullSiteSheds: a site near its capacity gives part of its new users to
 // the next, and takes them back when it has room.
 func TestFullSiteSheds(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.capacity = 20

@@ -58,6 +58,7 @@ remote-control:
 // renewed, and while sites go down and up. The node looks for the DS itself, and
 // is never started again.
 func TestKeyRollThroughTheParent(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	needTool(t, "unbound", "dig")
 	clients := map[string]string{"198.51.100.7": "kt", "203.0.113.9": "lgu", "192.0.2.77": "cn", "8.8.8.8": "us"}

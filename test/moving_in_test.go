@@ -121,6 +121,7 @@ zone:
 // TestExpiry: a zone whose primary is gone is served until it expires, then
 // answered SERVFAIL, and served again when the primary is back.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	dir, from := t.TempDir(), t.TempDir()
 	at := freeAddress(t)

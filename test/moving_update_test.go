@@ -106,6 +106,7 @@ func TestUpdates(t *testing.T) {
 // TestUpdateSurvives: what was acknowledged is there after kill -9, each time;
 // IXFR tells of all of it; and the master file counts again once it is newer.
 func TestUpdateSurvives(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	dir, address := t.TempDir(), freeAddress(t)
 	writeZone(t, dir, 10, "")

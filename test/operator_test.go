@@ -22,6 +22,7 @@ func (n *node) explain(client string) string {
 
 // TestOperator goes through what an operator does to a site.
 func TestOperator(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites("kt", "lgu", "cn", "us")

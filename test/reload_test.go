@@ -130,6 +130,7 @@ func cityDatabase(t testing.TB, countries map[string]string) []byte {
 // TestDatabaseReplaced: a geo database that is replaced while the node runs is
 // used, and a broken one is not and is told about.
 func TestDatabaseReplaced(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	const client = "100.0.5.5/24"
 	tp := newTopology(t)

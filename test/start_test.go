@@ -12,6 +12,7 @@ import (
 // ready, answers meanwhile as though all sites were up, saying that it does not
 // know (RFC 8914, code 14), and its own probes make it leave a dead one.
 func TestStartBeforeEtcd(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.outside = true
@@ -34,6 +35,7 @@ func TestStartBeforeEtcd(t *testing.T) {
 // TestVerdictKeptOverRestart: a node that starts again does not send users to a
 // site that it knew to be down, not even until its own probes have failed again.
 func TestVerdictKeptOverRestart(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites("lgu") // kt is dead

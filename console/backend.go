@@ -47,6 +47,8 @@ type Explanation struct {
 	Client string `json:"client"` // the address decided for
 	// Answer is the answer section in presentation format, one RR each. Empty: no data.
 	Answer []string `json:"answer"`
+	// Alias is the target of the name's ALIAS record, if the answer comes from there.
+	Alias string `json:"alias,omitempty"`
 	// Scope is the network the answer holds for, as ECS gives it back
 	// ("203.0.112.0/20"); "" when the name doesn't depend on the client.
 	Scope string `json:"scope"`

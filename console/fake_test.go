@@ -157,8 +157,8 @@ func demoStatus() Status {
 		}}},
 		AllZones: ZoneSum{2, 51, 5120},
 		Steered: []Steered{
-			{"www.abc.com.", "cname", 30, 6},
-			{"api.abc.com.", "address", 20, 11},
+			{"www.abc.com.", "cname", 30, 6, ""},
+			{"api.abc.com.", "address", 20, 11, ""},
 		},
 		Sites: []Site{
 			{

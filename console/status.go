@@ -76,6 +76,9 @@ type Steered struct {
 	// TTLSeconds is the TTL of the tailored answers.
 	TTLSeconds uint32 `json:"ttl"`
 	Cohorts    int    `json:"cohorts"` // groups of clients that are treated alike
+	// Alias is the target of the ALIAS record by which the name is steered; empty:
+	// it is so itself.
+	Alias string `json:"alias,omitempty"`
 }
 
 // Site is a site's health with what the configuration says of it.

@@ -247,7 +247,11 @@ func nodeTable(s Status) *table {
 func nameTable(s Status) *table {
 	t := newTable("STEERED NAMES", "NAME", "ANSWERS WITH", "TTL", "COHORTS", "CHOSEN SO FAR")
 	for _, n := range s.Steered {
-		t.add(n.Name, n.Form, fmt.Sprintf("%ds", n.TTLSeconds), strconv.Itoa(n.Cohorts), or(choiceText(s, n.Name), "-"))
+		form := n.Form
+		if n.Alias != "" {
+			form = "ALIAS " + n.Alias
+		}
+		t.add(n.Name, form, fmt.Sprintf("%ds", n.TTLSeconds), strconv.Itoa(n.Cohorts), or(choiceText(s, n.Name), "-"))
 	}
 	return t
 }

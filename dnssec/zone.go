@@ -21,6 +21,9 @@ type Name struct {
 	Owner    []byte // wire form, in any case
 	Standing Standing
 	Sets     []RRset
+	// Exists tells that there is such a name even if it has no RRsets, and is no
+	// empty non-terminal: it has an NSEC or NSEC3 of its own.
+	Exists bool
 	// Deny are types of Sets that not every answer has, as those of a steered
 	// name that some site has not: for each of them the name's NSEC or NSEC3 is
 	// signed once more without it; see Signed.Without.

@@ -75,7 +75,7 @@ func (z *zoneSigner) visit(n *Name) error {
 		return fmt.Errorf("%s comes after %s, out of canonical order", dnsname.Format(n.Owner), dnsname.Format(z.last))
 	}
 	z.last = append(z.last[:0], z.owner...)
-	if n.Standing == Below || len(n.Sets) == 0 && !first {
+	if n.Standing == Below || len(n.Sets) == 0 && !n.Exists && !first {
 		return nil
 	}
 	made := len(n.Sets)

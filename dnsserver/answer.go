@@ -145,7 +145,7 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	if tr != nil {
 		g.explain(p, who.addr, cohort, tr)
 	}
-	ask := steer.Ask{Client: who.inner, Period: w.seconds.Load() / s.TTL, Turn: g.turns.of(s.Index, w.q.Type, tr)}
+	ask := steer.Ask{Client: who.inner, Period: w.seconds.Load() / s.Period, Turn: g.turns.of(s.Choices, w.q.Type, tr)}
 	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
 	scope := max(bits, w.choice.Bits)
 	if who.inner.Is4() {
@@ -164,7 +164,7 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	}
 	w.scope = scope
 	w.tally.choice(w.choice)
-	g.picked.add(w.shard, s.Index, int(w.choice.Site))
+	g.picked.add(w.shard, s.Choices, int(w.choice.Site))
 }
 
 // client is whose place decides.

@@ -43,6 +43,15 @@ far      CNAME far.elsewhere.example.
 old      DNAME new
 x.new    A   192.0.2.96
 web      HTTPS 1 . alpn=h2 ipv4hint=203.0.113.1
+flat     20 ALIAS www
+         HTTPS 1 . alpn=h2
+*.flat   ALIAS app
+spread   7 ALIAS all
+kept     ALIAS sticky
+plain    ALIAS static
+toplain  CNAME plain
+flatweb  ALIAS web
+         HTTPS 1 . alpn=h3
 `
 
 // server makes one that is not on the network: names www (CNAME form), app
@@ -471,7 +480,8 @@ func TestPreparedIsEncoded(t *testing.T) {
 	slow.encodes = true
 	for _, name := range []string{"www.abc.com.", "app.abc.com.", "web.abc.com.", "foo.cdn.abc.com.", "a.b.c.cdn.abc.com.", "toward.abc.com.", "Mixed.ABC.com.",
 		"abc.com.", "static.abc.com.", "nothere.abc.com.", "not.there.abc.com.", "alias.abc.com.", "far.abc.com.", "x.wild.abc.com.", "x.y.wild.abc.com.", "wild.abc.com.",
-		"mx.abc.com.", "x.wildmx.abc.com.", "a.b.wildmx.abc.com.", "sub.abc.com.", "x.sub.abc.com.", "a.b.c.sub.abc.com.", "big.abc.com.", "x.big.abc.com.", "x.old.abc.com.", "many.abc.com.", "other."} {
+		"mx.abc.com.", "x.wildmx.abc.com.", "a.b.wildmx.abc.com.", "sub.abc.com.", "x.sub.abc.com.", "a.b.c.sub.abc.com.", "big.abc.com.", "x.big.abc.com.", "x.old.abc.com.", "many.abc.com.", "other.",
+		"flat.abc.com.", "x.flat.abc.com.", "plain.abc.com.", "toplain.abc.com.", "flatweb.abc.com."} {
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeNS, dns.TypeSOA, dns.TypeMX, dns.TypeCNAME, dns.TypeTXT, dns.TypeSRV, dns.TypeDS, dns.TypeANY} {
 			for _, size := range []uint16{0, 512, 600, 1232} {
 				var opts []func(*dns.Msg)
@@ -500,6 +510,11 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 		query(t, "random.abc.com.", dns.TypeA, edns(1232, true)),
 		query(t, "x.sub.abc.com.", dns.TypeA),
 		query(t, "x.old.abc.com.", dns.TypeA),
+		query(t, "flat.abc.com.", dns.TypeA, subnet("10.1.2.0/24")),
+		query(t, "flat.abc.com.", dns.TypeTXT),
+		query(t, "x.flat.abc.com.", dns.TypeAAAA),
+		query(t, "plain.abc.com.", dns.TypeA),
+		query(t, "toplain.abc.com.", dns.TypeA),
 		query(t, "txt.abc.com.", dns.TypeTXT),
 		{1, 2, 3}, make([]byte, 40),
 	} {
@@ -580,6 +595,8 @@ func BenchmarkAnswer(b *testing.B) {
 	}{
 		{"static", query(b, "static.abc.com.", dns.TypeA, edns(1232, false))},
 		{"steered", query(b, "www.abc.com.", dns.TypeA)},
+		{"alias", query(b, "plain.abc.com.", dns.TypeA, edns(1232, false))},
+		{"alias-steered", query(b, "flat.abc.com.", dns.TypeA)},
 		{"steered-ecs", query(b, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24"))},
 		{"steered-ecs6", query(b, "www.abc.com.", dns.TypeA, subnet("2001:db8:1:200::/56"))},
 		{"steered-hash", query(b, "sticky.abc.com.", dns.TypeA)},

@@ -20,6 +20,8 @@ type Explanation struct {
 	// Scope is the network in which this answer holds: what a Client Subnet in
 	// the query would be given back as (RFC 7871). Not valid: for everyone.
 	Scope netip.Prefix
+	// Alias is the target of the name's ALIAS record, where the answer comes from that.
+	Alias string
 	// Trace is nil where the answer does not depend on the client.
 	Trace *steer.Trace
 }
@@ -47,13 +49,16 @@ func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip
 	}
 	w.seconds.Store(seconds)
 	quiet := *g
-	quiet.access = nil                               // who is shown an explanation may see it for anyone
-	quiet.picked = newPicks(len(g.answers), g.sites) // looking does not count
+	quiet.access = nil                                    // who is shown an explanation may see it for anyone
+	quiet.picked = newPicks(len(g.DB.Steered()), g.sites) // looking does not count
 	tr := new(steer.Trace)
 	out := w.respond(&quiet, packed, netip.AddrPortFrom(client.Unmap(), 53), true, make([]byte, 0, maxMessage+maxRecordHead), tr)
 	e := &Explanation{Message: new(dns.Msg)}
 	if err := e.Message.Unpack(out); err != nil {
 		return nil, fmt.Errorf("%s %s: the answer cannot be read back: %w", name, dns.Type(qtype), err)
+	}
+	if s := w.res.Steered; s != nil && (qtype == dns.TypeA || qtype == dns.TypeAAAA || w.client.IsValid()) {
+		e.Alias = s.Target
 	}
 	if w.client.IsValid() { // the answer was tailored
 		e.Trace = tr

@@ -27,7 +27,7 @@ type Generation struct {
 
 	policies []Policy
 	live     []*steer.Live
-	answers  []siteAnswers // by steered name
+	answers  []siteAnswers // by zones.Steered.Index
 	signed   []siteAnswers // the same with the records of DNSSEC; empty for names in zones that are not signed
 	places   *geo.DB       // for explaining only; may be nil
 	access   *Access       // nil: all clients alike
@@ -61,8 +61,9 @@ func NewGeneration(in Inputs) *Generation {
 		return 0
 	})
 	g.prepare()
-	g.picked = newPicks(len(g.answers), in.Sites)
-	g.turns = make(turns, 2*len(g.answers))
+	steered := len(in.DB.Steered())
+	g.picked = newPicks(steered, in.Sites)
+	g.turns = make(turns, 2*steered)
 	return g.WithStates(in.States)
 }
 
@@ -101,7 +102,7 @@ func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {
 }
 
 // WithDB gives the generation in which zones have changed. The steered names, and
-// what they choose from, must be those of g.
+// what they choose from, must be those of g; aliases of them may come and go.
 func (g *Generation) WithDB(db *zones.DB) *Generation {
 	next := *g
 	next.DB = db
@@ -112,6 +113,9 @@ func (g *Generation) WithDB(db *zones.DB) *Generation {
 // Default is the site that a steered name chooses for a client of whom nothing is
 // known, with all sites as they are now.
 func (g *Generation) Default(s *zones.Steered) (site int) {
+	if s.Index < 0 { // an alias that is not steered
+		return 0
+	}
 	nobody := netip.IPv4Unspecified() // in no database
 	cohort, _ := g.policies[s.Policy].Table.Lookup(nobody)
 	return int(g.live[s.Policy].Choose(cohort, steer.Ask{Client: nobody}, nil).Site)

@@ -34,10 +34,10 @@ func (s *siteAnswers) get(qtype uint16, site int32) *prepared {
 	return &list[site]
 }
 
-// prepare makes the answers of all steered names ready.
+// prepare makes the answers of all steered names ready, and of aliases of such.
 func (g *Generation) prepare() {
 	g.answers, g.signed = nil, nil
-	for _, s := range g.DB.Steered() {
+	for _, s := range g.DB.Tailored() {
 		g.answers = append(g.answers, prepareSteered(g.DB, s, g.sites, false))
 		var signed siteAnswers
 		if s.Zone().Signed() {

@@ -203,6 +203,12 @@ func TestSignedSteered(t *testing.T) {
 				{"foo.cdn.abc.com.", dns.TypeA, "192.0.2.10", "192.0.2.20"},
 				{"foo.cdn.abc.com.", dns.TypeAAAA, "2001:db8::10", ""},
 				{"app.abc.com.", dns.TypeTXT, "", ""},
+				{"flat.abc.com.", dns.TypeA, "192.0.2.10", "192.0.2.20"},
+				{"plain.abc.com.", dns.TypeA, "192.0.2.99", "192.0.2.99"},
+				{"plain.abc.com.", dns.TypeAAAA, "", ""},
+				{"toplain.abc.com.", dns.TypeA, "plain.abc.com.", "plain.abc.com."},
+				{"x.flat.abc.com.", dns.TypeA, "192.0.2.10", "192.0.2.20"},
+				{"x.flat.abc.com.", dns.TypeTXT, "", ""},
 			} {
 				want := q.up
 				if state == health.Down {

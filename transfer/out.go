@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"iter"
 	"net/netip"
 	"time"
 
@@ -73,7 +74,7 @@ func (z *zone) send(r *request, v *version) {
 			o.flush()
 			return
 		}
-		if changes := v.since(has); changes != nil && !z.steeredSent(v.zone) {
+		if changes := v.since(has); changes != nil && !z.steeredSent() {
 			kind = "IXFR"
 			err = o.changes(soa, changes)
 		} else {
@@ -116,19 +117,17 @@ func (o *outgoing) whole(soa zones.RR, z *zone, zn *zones.Zone) error {
 		}
 		return nil
 	}
+	instead := z.insteadOf()
 	for owner, set := range zn.Walk() {
-		if set.Type == typeSOA {
+		if set.Type == typeSOA || set.Type == zones.TypeALIAS && instead[string(lowered(owner))] {
 			continue
 		}
 		if err := put(owner, set); err != nil {
 			return err
 		}
 	}
-	if z.steeredSent(zn) {
-		for _, s := range z.m.host.DB().Steered() {
-			if string(lowered(s.Zone().Apex())) != string(z.apex) {
-				continue
-			}
+	if z.steeredSent() {
+		for s := range z.steered() {
 			for owner, set := range s.Sets(z.m.host.Default(s)) {
 				if err := put(owner, set); err != nil {
 					return err
@@ -206,19 +205,43 @@ func (o *outgoing) flush() error {
 	return o.finish()
 }
 
-// steeredSent tells whether a transfer has records that stand for steered names.
-// Those follow the state of the sites, not the serial number, so that there are no
-// changes to be told.
-func (z *zone) steeredSent(zn *zones.Zone) bool {
+// steeredSent tells whether a transfer has records that stand for steered names
+// or ALIAS records. Those follow the state of the sites and of other names, not the
+// serial number, so that there are no changes to be told.
+func (z *zone) steeredSent() bool {
 	if z.set.Load().Steered == SteeredOmit {
 		return false
 	}
-	for _, s := range z.m.host.DB().Steered() {
-		if string(lowered(s.Zone().Apex())) == string(z.apex) {
-			return true
-		}
+	for range z.steered() {
+		return true
 	}
 	return false
+}
+
+// steered gives the steered names of the zone, and the owners of ALIAS records.
+func (z *zone) steered() iter.Seq[*zones.Steered] {
+	return func(yield func(*zones.Steered) bool) {
+		for s := range z.m.host.DB().Standing() {
+			if string(lowered(s.Zone().Apex())) == string(z.apex) && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// insteadOf are the owners, in lower case, in place of whose ALIAS records a
+// transfer has addresses. Where these are not known the record itself goes out.
+func (z *zone) insteadOf() map[string]bool {
+	all := make(map[string]bool)
+	if z.set.Load().Steered == SteeredOmit {
+		return all
+	}
+	for s := range z.steered() {
+		for owner := range s.Sets(z.m.host.Default(s)) {
+			all[string(owner)] = true
+		}
+	}
+	return all
 }
 
 // addrOf is the address of a peer without its port, for comparing.

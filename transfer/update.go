@@ -288,6 +288,7 @@ var besideCNAME = []uint16{dns.TypeRRSIG, dns.TypeNSEC, dns.TypeKEY}
 //
 //	class  type
 //	IN     CNAME    not where there is other data; takes the place of the one before
+//	IN     ALIAS    takes the place of the one before
 //	IN     SOA      at the apex, with a newer serial number, in the place of the one before
 //	IN     others   not where there is a CNAME
 //	ANY    ANY      all of the name; at the apex SOA and NS stay
@@ -315,7 +316,7 @@ func (u *updating) apply(e *edit, r record) {
 			return // nothing changes
 		}
 		u.changed = true
-		if r.Type == typeSOA || r.Type == dns.TypeCNAME || r.Type == dns.TypeDNAME { // there is one
+		if r.Type == typeSOA || r.Type == dns.TypeCNAME || r.Type == dns.TypeDNAME || r.Type == zones.TypeALIAS { // there is one
 			e.put(r.Owner, r.Type, []zones.RR{r.RR})
 			return
 		}

@@ -90,6 +90,10 @@ func (c *compiler) node(d *draft) {
 		if g.rrtype == dns.TypeRRSIG {
 			continue // beside what it signs
 		}
+		if g.rrtype == TypeALIAS && !c.signs(g.rrtype) {
+			c.alias(n, g)
+			continue
+		}
 		d.flags |= ownFlag(g.rrtype, n)
 		c.set(n, g)
 		sets++
@@ -97,7 +101,7 @@ func (c *compiler) node(d *draft) {
 	c.strays(n)
 	c.check(n, d.flags)
 	c.end(n, d.flags&^hasBelow, sets)
-	if sets > 0 {
+	if sets > 0 || c.z.aliasAt(n) != nil {
 		c.z.names++
 	}
 	c.z.index.put(d.hash, uint32(n))
@@ -193,9 +197,9 @@ func (c *compiler) join(g *group, d *draft, at uint32) {
 	}
 	t := c.text.at(at)
 	if ttl := binary.LittleEndian.Uint32(t[textTTL:]); ttl != g.ttl && g.covered == 0 { // RFC 2181, section 5.2
+		file, line := c.from(at)
 		c.z.Warnings = append(c.z.Warnings, fmt.Sprintf("zone %s: %s:%d: %s %s has TTLs %d and %d: the smaller is used",
-			c.z.Name, c.names[binary.LittleEndian.Uint16(t[textType+2:])], binary.LittleEndian.Uint32(t[textLine:]),
-			dnsname.Format(c.text.at(d.name)[:d.len]), dns.Type(g.rrtype), g.ttl, ttl))
+			c.z.Name, file, line, dnsname.Format(c.text.at(d.name)[:d.len]), dns.Type(g.rrtype), g.ttl, ttl))
 		g.ttl = min(g.ttl, ttl)
 	}
 	g.records = append(g.records, at)
@@ -220,6 +224,12 @@ func (c *compiler) holds(g *group, data []byte) bool {
 	was := g.seen[k]
 	g.seen[k] = true
 	return was
+}
+
+// from tells where the record at a place in text stands.
+func (c *compiler) from(at uint32) (file string, line int) {
+	t := c.text.at(at)
+	return c.names[binary.LittleEndian.Uint16(t[textType+2:])], int(binary.LittleEndian.Uint32(t[textLine:]))
 }
 
 // data is that of the record at a place in text.
@@ -305,6 +315,9 @@ func (c *compiler) check(n node, flags uint8) {
 			c.fail("%s has an SOA record below the apex %s", name(), c.z.Name)
 		case g.rrtype == dns.TypeNS && dnsname.IsWild(c.z.arena.owner(n)):
 			c.fail("%s has NS records: a wildcard cannot be delegated (RFC 4592, section 4.2)", name())
+		}
+		if g.rrtype == TypeALIAS && !c.signs(g.rrtype) {
+			c.checkAlias(n)
 		}
 		if flags&hasCNAME != 0 && g.rrtype != dns.TypeCNAME && g.rrtype != dns.TypeRRSIG && g.rrtype != dns.TypeNSEC {
 			c.fail("%s has a CNAME and also %s: a CNAME stands alone (RFC 1034, section 3.6.2)", name(), dns.Type(g.rrtype))

@@ -26,6 +26,7 @@ type DB struct {
 	// look-up tries only those suffixes of a name.
 	depths  [2]uint64
 	steered []*Steered
+	aliases []*Steered // the owners of ALIAS records: those of steered targets first, by Index
 	over    overlay
 	// What the steered names were made of, for With.
 	steeredCfgs []SteeredConfig
@@ -74,6 +75,7 @@ func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, e
 			parallel.Yield()
 		}
 	}
+	errs = append(errs, db.flatten())
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -101,9 +103,9 @@ func (z *Zone) owns(name *Name) bool {
 	if n == 0 {
 		return false
 	}
-	own := false
+	own := z.aliasAt(n) != nil
 	z.arena.each(n, func(set RRset) bool {
-		own = set.Type != dns.TypeRRSIG && !z.ofSigning(n, set.Type)
+		own = own || set.Type != dns.TypeRRSIG && !z.ofSigning(n, set.Type)
 		return !own
 	})
 	return own
@@ -122,6 +124,11 @@ func (db *DB) Warnings() []string {
 	}
 	slices.Sort(all)
 	return all
+}
+
+// NewWarnings are those of steered names and aliases that an earlier DB did not have.
+func (db *DB) NewWarnings(prev *DB) []string {
+	return slices.DeleteFunc(slices.Clone(db.warnings), func(w string) bool { return slices.Contains(prev.warnings, w) })
 }
 
 // steers tells whether a name is a steered one.

@@ -19,7 +19,7 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 	for {
 		chained := len(r.Answer) > 0
 		over := db.over.find(name, 0)
-		if over != nil && r.tailored(over, qtype, chained) {
+		if over != nil && r.tailored(over, owner, qtype, chained) {
 			return
 		}
 		z := db.zone(name, qtype)
@@ -76,8 +76,8 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 				return
 			}
 			wild = k
-			if over != nil && r.tailored(over, qtype, chained) {
-				if r.Signed && !chained {
+			if over != nil && r.tailored(over, owner, qtype, chained) {
+				if r.Signed && (!chained || over.steered.fixed) {
 					r.denyCloser(z, name, k)
 				}
 				return
@@ -119,7 +119,7 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 // tailored ends the look-up where the answer depends on the client. Only the
 // first CNAME of an answer is tailored (RFC 7871, section 7.2.1): a chain of
 // aliases ends before a second one.
-func (r *Result) tailored(o *overName, qtype uint16, chained bool) bool {
+func (r *Result) tailored(o *overName, owner []byte, qtype uint16, chained bool) bool {
 	s := o.steered
 	if s == nil {
 		return false
@@ -129,6 +129,9 @@ func (r *Result) tailored(o *overName, qtype uint16, chained bool) bool {
 	}
 	if !s.Tailored(qtype) {
 		return false
+	}
+	if s.fixed {
+		return r.flat(s, owner, qtype, chained)
 	}
 	if !chained {
 		r.Outcome, r.Zone, r.Authoritative = Tailored, s.zone, true

@@ -69,10 +69,15 @@ var layouts = [dns.TypeCAA + 1][]field{
 	dns.TypeDHCID:      {{base64Data, "digest"}},
 }
 
+var aliasLayout = []field{{domain, "target"}}
+
 // layoutOf gives the layout of a type, nil: the library reads it.
 func layoutOf(rrtype uint16) []field {
-	if int(rrtype) < len(layouts) {
+	switch {
+	case int(rrtype) < len(layouts):
 		return layouts[rrtype]
+	case rrtype == TypeALIAS:
+		return aliasLayout
 	}
 	return nil
 }

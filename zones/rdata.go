@@ -53,7 +53,7 @@ var dataShapes = map[uint16]dataShape{
 	dns.TypeMB: {names: 1}, dns.TypeMD: {names: 1}, dns.TypeMF: {names: 1}, dns.TypeMG: {names: 1}, dns.TypeMR: {names: 1},
 	dns.TypeMINFO: {names: 2}, dns.TypeRP: {names: 2}, dns.TypeSOA: {names: 2, after: 20},
 	dns.TypeMX: {before: 2, names: 1}, dns.TypeKX: {before: 2, names: 1}, dns.TypeRT: {before: 2, names: 1}, dns.TypeAFSDB: {before: 2, names: 1},
-	dns.TypeSRV: {before: 6, names: 1},
+	dns.TypeSRV: {before: 6, names: 1}, TypeALIAS: {names: 1},
 }
 
 // checkData tells what is wrong with the data of a record.

@@ -30,7 +30,7 @@ func (db *DB) sign() error {
 		now = db.now
 	}
 	steered := make(map[*Zone][]*Steered)
-	for _, s := range db.steered {
+	for s := range db.Standing() {
 		steered[s.zone] = append(steered[s.zone], s)
 	}
 	serials := make(map[string]Serial)
@@ -103,6 +103,9 @@ func (z *Zone) WalkOwn() iter.Seq2[[]byte, RRset] {
 				set.Sigs = 0
 				more = more && yield(s.owner, set)
 			})
+			if a := z.aliasAt(s.node); a != nil {
+				more = more && yield(s.owner, a.set)
+			}
 			if !more {
 				return
 			}

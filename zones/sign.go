@@ -270,7 +270,7 @@ func (w *zoneSigner) walk(visit func(*dnssec.Name) error) error {
 					}
 				}
 			}
-			n.Deny = s.steered.denies()
+			n.Deny, n.Exists = s.steered.denies(), true
 		}
 		if err := visit(&n); err != nil {
 			return err
@@ -369,6 +369,9 @@ func (w *zoneSigner) write() {
 		}
 	}
 	w.end(n, flags, sets)
+	if a := w.old.aliasAt(s.node); a != nil {
+		w.z.aliases = append(w.z.aliases, alias{n, a.set, a.file, a.line})
+	}
 	if dnsname.IsWild(s.owner) {
 		w.name.wildAbove(w.z)
 	}

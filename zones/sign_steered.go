@@ -35,6 +35,9 @@ func (s *siteSets) kind(i int) *RRset {
 // denies are the types that an answer of the name may be without while other
 // clients get them.
 func (s *Steered) denies() (list []uint16) {
+	if s.fixed {
+		return nil // all answers have what the name has
+	}
 	var has [siteKinds]bool
 	for i := range s.sites {
 		for kind, set := range s.sites[i].all() {

@@ -58,6 +58,14 @@ beside   TXT "beside the addresses of a site"
 hints    HTTPS 1 . alpn=h2
          SVCB  1 . port=53
 *.hinted HTTPS 1 . alpn=h2
+al.ent.two ALIAS mail
+hintal   ALIAS hints
+         HTTPS 1 . alpn=h2
+toal     CNAME x.anyal
+*.anyal  ALIAS b.www
+*.appal  ALIAS app
+alwww    120 ALIAS www
+alnone   ALIAS caa
 secure   NS  ns.secure
 secure   DS  1 13 2 0000000000000000000000000000000000000000000000000000000000000000
 ns.secure A  192.0.2.11
@@ -110,7 +118,7 @@ func TestSignedHere(t *testing.T) {
 			for _, site := range []int{0, 1, -1} {
 				checkSignedAt(t, db, z, signTime, site)
 			}
-			for _, name := range []string{"hints.abc.com.", "x.hinted.abc.com."} { // signed for each site, not as it stands in the file
+			for _, name := range []string{"hints.abc.com.", "x.hinted.abc.com.", "hintal.abc.com."} { // signed for each site, not as it stands in the file
 				var hints []string
 				for site := range steeredSites {
 					_, m, _ := askedAt(t, db, name, dns.TypeHTTPS, true, site)

@@ -51,16 +51,28 @@ type SteeredConfig struct {
 
 // Steered is a name whose answer depends on the client. It is part of a DB.
 type Steered struct {
-	Index  int    // position in DB.Steered
+	Index  int    // position in DB.Tailored; -1 for an alias that answers all clients alike
 	Name   string // presentation form, lower case
 	Form   Form
 	TTL    uint32 // seconds
 	Policy int
+	// Choices is the position in DB.Steered of the name whose choices are made, and
+	// Period its TTL, for which a choice lasts: its own, or of an alias its target's.
+	Choices int
+	Period  uint32
+	// Target is that of an ALIAS record, in presentation form; empty: the name is
+	// not one for having such a record.
+	Target string
 
 	owner []byte // wire form, lower case
 	zone  *Zone
 	sites []siteSets // by site index; zero for sites it never chooses
 	hints [len(serviceTypes)]bool
+
+	// Of an alias:
+	record *alias
+	fixed  bool // its target is not steered: the first of sites is the answer to all
+	failed bool // what its addresses are is not known
 
 	// Of a zone that is signed here:
 	denied []denied
@@ -100,14 +112,14 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if z == nil {
 		return fmt.Errorf("steered name %s is in none of the zones served here", cfg.Name)
 	}
-	if z.Signed() && z.signing == nil {
-		return fmt.Errorf("steered name %s stands in zone %s, which comes signed: there are no keys here to sign its answers with, and the zone's proofs deny it; leave the signatures out of %s and have the zone signed here", cfg.Name, z.Name, z.File)
+	if z.comesSigned() {
+		return fmt.Errorf("steered name %s stands in zone %s, which comes signed: %s", cfg.Name, z.Name, z.noKeys())
 	}
 	ttl := uint32(cfg.TTL / time.Second)
 	if ttl == 0 {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
-	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy,
+	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy, Choices: len(db.steered), Period: ttl,
 		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
 	if err := db.checkPlace(s, &name, cfg.Hints); err != nil {
 		return err
@@ -132,6 +144,14 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	return errors.Join(errs...)
 }
 
+// comesSigned tells that somebody else has signed the zone.
+func (z *Zone) comesSigned() bool { return z.Signed() && z.signing == nil }
+
+// noKeys is why nothing can be added to a zone that comes signed.
+func (z *Zone) noKeys() string {
+	return "there are no keys here to sign its answers with, and the zone's proofs deny it; leave the signatures out of " + z.File + " and have the zone signed here"
+}
+
 // checkPlace tells whether a steered name can stand beside the zone's own
 // records, and warns of those that go round it.
 func (db *DB) checkPlace(s *Steered, name *Name, hints bool) error {
@@ -148,6 +168,9 @@ func (db *DB) checkPlace(s *Steered, name *Name, hints bool) error {
 	n := z.find(name, 0)
 	if n == 0 {
 		return nil
+	}
+	if a := z.aliasAt(n); a != nil {
+		return fmt.Errorf("steered name %s has an ALIAS record at %s: remove one of them, both say what its addresses are", s.Name, a.place(z))
 	}
 	count, at := z.arena.sets(n)
 	for range count {

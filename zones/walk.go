@@ -79,9 +79,15 @@ func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 		if !z.Loaded() {
 			return
 		}
+		aliases := z.aliases
 		for at := 4 * int(apex); at < z.negSOA; {
-			owner := z.arena.owner(node(at / 4))
-			next, ok := z.arena.each(node(at/4), func(set RRset) bool { return yield(owner, set) })
+			n := node(at / 4)
+			owner := z.arena.owner(n)
+			next, ok := z.arena.each(n, func(set RRset) bool { return yield(owner, set) })
+			if ok && len(aliases) > 0 && aliases[0].node == n {
+				ok = yield(owner, aliases[0].set)
+				aliases = aliases[1:]
+			}
 			if !ok {
 				return
 			}
@@ -110,8 +116,15 @@ func (a arena) each(n node, yield func(RRset) bool) (next int, ok bool) {
 // Sets gives the RRsets that a name owns.
 func (z *Zone) Sets(owner []byte) iter.Seq[RRset] {
 	return func(yield func(RRset) bool) {
-		if n := z.named(owner); n != 0 {
-			z.arena.each(n, yield)
+		n := z.named(owner)
+		if n == 0 {
+			return
+		}
+		if _, more := z.arena.each(n, yield); !more {
+			return
+		}
+		if a := z.aliasAt(n); a != nil {
+			yield(a.set)
 		}
 	}
 }

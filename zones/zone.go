@@ -36,6 +36,7 @@ type Zone struct {
 
 	signing *signing // nil: it is not signed here
 
+	aliases []alias // in the order of their nodes
 	missing []missing
 	files   []sourceFile
 }
@@ -48,11 +49,11 @@ type missing struct {
 
 // Bytes is the memory that the zone takes.
 func (z *Zone) Bytes() int {
-	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + z.chain.bytes()
+	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + aliasBytes*len(z.aliases) + z.chain.bytes()
 }
 
 // zoneBytes is what a Zone takes itself.
-const zoneBytes = 448
+const zoneBytes = 472
 
 // Files are the names of the files that the zone was read from, its master file
 // and those that this includes, as they were opened.

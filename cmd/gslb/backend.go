@@ -69,7 +69,7 @@ func (n *node) Explain(name, client, qtype string) (*console.Explanation, error)
 	} else {
 		g = topo.generation(n.fleet.States())
 	}
-	return explain(g, topo.cfg, topo.db.Steered(), name, client, qtype)
+	return explain(g, topo.cfg, topo.db.Tailored(), name, client, qtype)
 }
 
 // explain asks a generation and puts its answer into the console's words.
@@ -97,6 +97,7 @@ func explain(g *dnsserver.Generation, cfg *config.Config, steered []*zones.Steer
 		out.Trace = e.Trace
 		out.Scope = e.Scope.String()
 	}
+	out.Alias = e.Alias
 	out.Text = explanationText(e, out, steeredNext(e.Message.Answer, typ, steered))
 	return out, nil
 }
@@ -147,6 +148,9 @@ func explanationText(e *dnsserver.Explanation, out *console.Explanation, next st
 	default:
 		fmt.Fprintf(&b, "  (no records of that type)\n")
 	}
+	if e.Alias != "" {
+		fmt.Fprintf(&b, "It has an ALIAS record: its addresses are those of %s\n", e.Alias)
+	}
 	if e.Trace == nil {
 		fmt.Fprintf(&b, "The same for every client: the name is not steered.\n")
 		if next != "" {
@@ -190,8 +194,8 @@ func (n *node) Status() console.Status {
 			st.Zones = append(st.Zones, one)
 		}
 	}
-	for _, s := range topo.db.Steered() {
-		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})
+	for _, s := range topo.db.Tailored() {
+		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), Alias: s.Target, TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})
 	}
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))

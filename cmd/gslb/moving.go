@@ -40,6 +40,9 @@ func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error
 	t.db = next
 	n.topo = &t
 	n.dns.Swap(n.dns.Generation().WithDB(next))
+	for _, w := range next.NewWarnings(db) {
+		n.log.Warn(w)
+	}
 	return nil
 }
 

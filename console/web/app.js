@@ -170,7 +170,7 @@ function drawNames(s) {
     return all.slice(0, 6).map(([site, n]) => `${site} ${percent(n / sum)}`).join(", ");
   };
   once(box, s.steered.map((n) => [n, share(n.name)]), () => s.steered.length
-    ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
+    ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.alias ? `ALIAS ${n.alias}` : n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
     : el("p.quiet", "None."));
   once(byId("zones"), s.zones, () => s.zones.length
     ? table(["Zone", "#Serial", "#Names", "Moves", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), moves(z.transfer), z.dnssec ? (z.dnssec.came_signed ? "as it came" : "here") : "–"])

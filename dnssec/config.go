@@ -152,7 +152,11 @@ func (c Config) Validate(bad func(key, msg string)) {
 		fault("bits", "%d: must be %d to %d", c.Bits, RSABits[0], RSABits[1])
 	}
 	if _, ok := denialNames[d.Denial]; !ok {
-		fault("denial", `%q: must be "nsec" or "nsec3"`, d.Denial)
+		why := ""
+		if d.Denial == "compact" {
+			why = ": compact denial (RFC 9824) needs a signature for each name that anybody asks for, and here no query makes one; nsec3 hides names too"
+		}
+		fault("denial", `%q: must be "nsec" or "nsec3"%s`, d.Denial, why)
 	}
 	if c.OptOut && d.Denial == "nsec" {
 		fault("opt_out", `true: goes with denial = "nsec3" alone`)

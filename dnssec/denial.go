@@ -6,8 +6,6 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
-
-	"gslb/dnsname"
 )
 
 // Denial is how a zone proves what is not in it.
@@ -83,29 +81,4 @@ func negativeTTL(soa *RRset) (uint32, error) {
 	}
 	data := soa.Data[0]
 	return min(soa.TTL, binary.BigEndian.Uint32(data[len(data)-4:])), nil
-}
-
-// nxname is the meta type that says that a name does not exist (RFC 9824,
-// section 2).
-const nxname = 128
-
-// AppendCompactNSEC appends the rdata of an NSEC of compact denial (RFC 9824):
-// it covers nothing but what stands below the owner. With exists it denies the
-// types that are not listed (section 3.1), and can be signed ahead for each
-// name of a zone; without, it denies the owner itself (section 3.2), and since
-// the owner is then the name that was asked for, only a key at hand while
-// queries come can sign it. RRSIG and NSEC are added to the types.
-func AppendCompactNSEC(dst, owner []byte, types []uint16, exists bool) ([]byte, error) {
-	if len(owner)+2 > 255 {
-		return nil, fmt.Errorf("%s: no name can stand below it to end a compact NSEC", dnsname.Format(owner))
-	}
-	dst = append(append(dst, 1, 0), owner...)
-	var all []uint16
-	if exists {
-		all = append(all, types...)
-	} else {
-		all = append(all, nxname)
-	}
-	all = append(all, dns.TypeRRSIG, dns.TypeNSEC)
-	return AppendBitmap(dst, all), nil
 }

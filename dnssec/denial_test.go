@@ -46,32 +46,3 @@ func TestBitmap(t *testing.T) {
 		}
 	}
 }
-
-// RFC 9824, sections 3.1 and 3.2.
-func TestCompactNSEC(t *testing.T) {
-	for want, c := range map[string]struct {
-		types  []uint16
-		exists bool
-	}{
-		"a.example.	300	IN	NSEC	\\000.a.example. A TXT RRSIG NSEC":  {[]uint16{dns.TypeTXT, dns.TypeA}, true},
-		"a.example.	300	IN	NSEC	\\000.a.example. RRSIG NSEC":        {nil, true},
-		"a.example.	300	IN	NSEC	\\000.a.example. RRSIG NSEC NXNAME": {nil, false},
-	} {
-		owner := mustName(t, "a.example.")
-		rdata, err := AppendCompactNSEC(nil, owner, c.types, c.exists)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := recordOf(t, owner, dns.TypeNSEC, dns.ClassINET, 300, rdata).String(); got != want {
-			t.Errorf("%s, want %s", got, want)
-		}
-	}
-	long := make([]byte, 0, 255)
-	for len(long) < 252 {
-		long = append(long, 62)
-		long = append(long, make([]byte, 62)...)
-	}
-	if _, err := AppendCompactNSEC(nil, append(long, 1, 'a', 0), nil, true); err == nil {
-		t.Error("a name of 255 octets gets a longer one")
-	}
-}

@@ -377,6 +377,8 @@ func (w *responder) odd(msg, out []byte) []byte {
 		return w.chaos(msg, out)
 	case q.Type == dns.TypeOPT && (q.Class == dns.ClassINET || q.Class == dns.ClassANY):
 		return w.refuse(dns.RcodeFormatError, msg, out, noError)
+	case q.Type == dns.TypeNXNAME && (q.Class == dns.ClassINET || q.Class == dns.ClassANY): // RFC 9824, section 3.5
+		return w.refuse(dns.RcodeFormatError, msg, out, invalidType)
 	}
 	return w.refuse(dns.RcodeRefused, msg, out, notSupported)
 }

@@ -12,4 +12,5 @@ const (
 	prohibited       extendedError = 18 // this client is not served
 	notAuthoritative extendedError = 20 // no zone served here holds the name
 	notSupported     extendedError = 21 // a class or type that is not served
+	invalidType      extendedError = 30 // a type that nobody can own
 )

@@ -156,6 +156,8 @@ func TestExtendedErrors(t *testing.T) {
 		{"without EDNS", query(t, "other.example.", dns.TypeA), "REFUSED"},
 		{"a transfer", query(t, "abc.com.", dns.TypeAXFR, edns(1232, false)), "REFUSED opt ede=Not Supported"},
 		{"a class", query(t, "abc.com.", dns.TypeA, edns(1232, false), func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassHESIOD }), "REFUSED opt ede=Not Supported"},
+		{"NXNAME", query(t, "abc.com.", dns.TypeNXNAME, edns(1232, true)), "FORMERR opt ede=" + dns.ExtendedErrorCodeToString[30]},
+		{"NXNAME without EDNS", query(t, "nothere.abc.com.", dns.TypeNXNAME), "FORMERR"},
 		{"an opcode", query(t, "abc.com.", dns.TypeA, edns(1232, false), func(m *dns.Msg) { m.Opcode = dns.OpcodeStatus }), "NOTIMP opt"},
 		{"no fault", query(t, "nothere.abc.com.", dns.TypeA, edns(1232, false)), "NXDOMAIN aa ns:abc.com./SOA/ns1.abc.com./hostmaster.abc.com. opt"},
 	} {

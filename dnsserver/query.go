@@ -28,7 +28,7 @@ type Query struct {
 // odd tells whether no zone has an answer to the question: it is of another class,
 // for a transfer, or for a type that is none.
 func (q *Query) odd() bool {
-	return q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR || q.Type == dns.TypeOPT
+	return q.Class != dns.ClassINET && q.Class != dns.ClassANY || q.Type == dns.TypeAXFR || q.Type == dns.TypeIXFR || q.Type == dns.TypeOPT || q.Type == dns.TypeNXNAME
 }
 
 // verdict is what parsing a message came to.

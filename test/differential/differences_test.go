@@ -74,6 +74,9 @@ var differences = []difference{
 	{"type-opt", []string{"rcode"}, "RFC 6891 section 6.1.1", func(c *comparison) bool {
 		return c.isOdd("type-41") && c.got(0) == "FORMERR"
 	}, false},
+	{"type-nxname", []string{"rcode"}, "RFC 9824 section 3.5", func(c *comparison) bool {
+		return c.isOdd("type-128") && c.got(0) == "FORMERR"
+	}, false},
 	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return (c.isOdd("cut-") || c.isOdd("name-256") || c.isOdd("name-257")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
 	}, false},

@@ -61,9 +61,16 @@ type Config struct {
 	Warnings Problems `toml:"-"`
 
 	parts    []string     // the files that travel with a topology, beside its own
-	sources  *layout      // the files that it was read from
+	sources  []*source    // the files that it was read from, without what stands in them
 	listed   int          // how many of Zones have a [[zone]] of their own
 	fileless map[int]bool // those of Zones that are read from no master file
+
+	// For Reload:
+	path     string
+	texts    []text    // that it was made of
+	includes []include // how these were found
+	listings []listing // of each in ZoneFiles
+	loaded   *Config   // the configuration as it was loaded, whatever its owner has changed since
 }
 
 // Load reads and checks the file, with those that it includes. The error is
@@ -73,7 +80,14 @@ type Config struct {
 func Load(path string) (*Config, error) {
 	r, tree := newReport(whole), map[string]any{}
 	r.read(tree, path, false)
-	return r.config(tree)
+	c, err := r.config(tree)
+	if err != nil {
+		return nil, err
+	}
+	c.path, c.texts, c.includes = path, r.at.texts, r.at.includes
+	loaded := *c
+	c.loaded = &loaded
+	return c, nil
 }
 
 // LoadBoth reads a node file with node.topology = "etcd" and the topology that
@@ -111,7 +125,9 @@ func (r *report) config(tree map[string]any) (*Config, error) {
 		c.complete(r)
 		c.check(r)
 		c.dropForeign(r)
-		c.sources = r.at
+		for _, f := range r.at.files { // where keys stand, of a hundred thousand zones, is much
+			c.sources = append(c.sources, &source{name: f.name, dir: f.dir, topology: f.topology})
+		}
 	}
 	r.errors.sort(r.at.order)
 	r.warnings.sort(r.at.order)

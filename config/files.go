@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"gslb/parallel"
 )
 
 // completePaths makes every path absolute, relative to the directory of the file
@@ -46,19 +48,16 @@ func (c *Config) completePaths(r *report) {
 // checkFiles reports the files that are named but cannot be read. What is in
 // them is for the room that reads them.
 func (c *Config) checkFiles(r *report) {
-	for i, z := range c.Zones[:c.listed] {
-		if c.fileless[i] {
-			continue // gslb writes it
+	faults := make([]error, c.listed)
+	parallel.Each(c.listed, func(i int) {
+		if !c.fileless[i] && c.Zones[i].File != "" { // the others gslb writes, or they are reported
+			faults[i] = notFile(c.Zones[i].File)
 		}
-		if r.checkFile(indexPath("zone", i)+".file", "zone file", z.File) {
-			c.Elsewhere, c.fileless[i] = append(c.Elsewhere, z), true
+	})
+	for i, fault := range faults {
+		if fault != nil && r.badFile(indexPath("zone", i)+".file", "zone file", c.Zones[i].File, fault) {
+			c.Elsewhere, c.fileless[i] = append(c.Elsewhere, c.Zones[i]), true
 		}
-	}
-	for i, path := range c.Geo.Databases {
-		r.checkFile(indexPath("geo.databases", i), "database", path)
-	}
-	for name, key := range c.TSIG {
-		r.checkFile(joinPath("tsig", name)+".secret_file", "file with the secret", key.SecretFile)
 	}
 	for name, check := range c.Checks {
 		if r.checkFile(joinPath("check", name)+".ca", "PEM file", check.CA) {
@@ -66,43 +65,85 @@ func (c *Config) checkFiles(r *report) {
 			c.Checks[name] = check
 		}
 	}
-	r.checkFile("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
-	r.checkFile("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)
-	r.checkFile("dns.tls.key", "PEM file", c.DNS.TLS.Key)
-	r.checkFile("dns.https.cert", "PEM file", c.DNS.HTTPS.Cert)
-	r.checkFile("dns.https.key", "PEM file", c.DNS.HTTPS.Key)
-	r.checkFile("etcd.cert", "PEM file", c.Etcd.Cert)
-	r.checkFile("etcd.key", "PEM file", c.Etcd.Key)
-	r.checkFile("etcd.ca", "PEM file", c.Etcd.CA)
-	if info, err := os.Stat(c.Node.DataDir); err == nil && !info.IsDir() {
+	c.eachNamed(func(key, what, path string) { r.checkFile(key, what, path) })
+	if notDirectory(c.Node.DataDir) {
 		r.bad("node.data_dir", "%s: must be a directory", c.Node.DataDir)
 	}
-	if info, err := os.Stat(c.Node.Keys); err == nil && !info.IsDir() {
+	if notDirectory(c.Node.Keys) {
 		r.bad("node.keys", "%s: must be a directory", c.Node.Keys)
 	}
+}
+
+// eachNamed calls f with the files that are named, but for those of zones and checks.
+func (c *Config) eachNamed(f func(key, what, path string)) {
+	for i, path := range c.Geo.Databases {
+		f(indexPath("geo.databases", i), "database", path)
+	}
+	for name, key := range c.TSIG {
+		f(joinPath("tsig", name)+".secret_file", "file with the secret", key.SecretFile)
+	}
+	f("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
+	f("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)
+	f("dns.tls.key", "PEM file", c.DNS.TLS.Key)
+	f("dns.https.cert", "PEM file", c.DNS.HTTPS.Cert)
+	f("dns.https.key", "PEM file", c.DNS.HTTPS.Key)
+	f("etcd.cert", "PEM file", c.Etcd.Cert)
+	f("etcd.key", "PEM file", c.Etcd.Key)
+	f("etcd.ca", "PEM file", c.Etcd.CA)
 }
 
 // checkFile reports a file that cannot be read. elsewhere: it is one that each
 // node has to have, and need not be here.
 func (r *report) checkFile(key, what, path string) (elsewhere bool) {
-	if path == "" || !r.at.has(key) {
-		return false // whoever needs it says so
+	fault := unreadable(path)
+	return fault != nil && r.badFile(key, what, path, fault)
+}
+
+func (r *report) badFile(key, what, path string, fault error) (elsewhere bool) {
+	switch {
+	case !r.at.has(key): // whoever needs it says so
+	case errors.Is(fault, errDirectory):
+		r.bad(key, "%s: must be a %s, is a directory", path, what)
+	case errors.Is(fault, fs.ErrNotExist) && r.scope == alone && r.inTopology(key):
+		r.warn(key, "%s: the %s is not on this machine: each node must have it", path, what)
+		return true
+	default:
+		r.bad(key, "%s: cannot read the %s: %v", path, what, fault)
+	}
+	return false
+}
+
+func notDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+var errDirectory = errors.New("is a directory")
+
+// unreadable tells why a file cannot be read. Without a name it is no file, and all is well.
+func unreadable(path string) error {
+	if path == "" {
+		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		err = withoutPath(err) // the path is in the message already
-		if errors.Is(err, fs.ErrNotExist) && r.scope == alone && r.inTopology(key) {
-			r.warn(key, "%s: the %s is not on this machine: each node must have it", path, what)
-			return true
-		}
-		r.bad(key, "%s: cannot read the %s: %v", path, what, err)
-		return false
+		return withoutPath(err) // the path is in the message already
 	}
 	defer f.Close() // only read
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		r.bad(key, "%s: must be a %s, is a directory", path, what)
+	return notFile(path)
+}
+
+// notFile is unreadable for the file of a zone, of which there may be a million:
+// whether it can be opened is told when it is read.
+func notFile(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return withoutPath(err)
+	case info.IsDir():
+		return errDirectory
 	}
-	return false
+	return nil
 }
 
 // withoutPath is an error of a file without the file's name.

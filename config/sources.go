@@ -30,8 +30,10 @@ type source struct {
 
 // layout says where each key of a configuration stands, over all its files.
 type layout struct {
-	files []*source
-	keys  map[string]place
+	files    []*source
+	keys     map[string]place
+	texts    []text
+	includes []include
 }
 
 // place is where a key stands: at an offset of a file.
@@ -95,6 +97,7 @@ func (r *report) parse(tree map[string]any, name string, data []byte, dir string
 	if abs, err := filepath.Abs(dir); err == nil {
 		dir = abs
 	}
+	r.at.texts = append(r.at.texts, textOf(filepath.Join(dir, filepath.Base(name)), data))
 	text := strings.TrimPrefix(string(data), "\ufeff")
 	s := &source{name: name, dir: dir, topology: topology, at: scanPositions(text)}
 	r.at.files = append(r.at.files, s)
@@ -102,19 +105,19 @@ func (r *report) parse(tree map[string]any, name string, data []byte, dir string
 		r.broken = true
 		return
 	}
-	include := s.tree["include"]
+	included := s.tree["include"]
 	delete(s.tree, "include")
 	if topology {
 		r.dropNode(s)
 	}
 	r.merge(tree, s)
-	r.include(tree, s, include)
+	r.include(tree, s, included)
 }
 
 // include reads the files that include of a file names, each a pattern relative
 // to it, in the order of their names.
-func (r *report) include(tree map[string]any, s *source, include any) {
-	if include == nil {
+func (r *report) include(tree map[string]any, s *source, included any) {
+	if included == nil {
 		return
 	}
 	bad := func(i int, format string, args ...any) {
@@ -125,9 +128,9 @@ func (r *report) include(tree map[string]any, s *source, include any) {
 		line, column := s.at.find(key)
 		r.errors.Problems = append(r.errors.Problems, Problem{File: s.name, Line: line, Column: column, Key: key, Message: fmt.Sprintf(format, args...)})
 	}
-	list, ok := include.([]any)
+	list, ok := included.([]any)
 	if !ok {
-		bad(-1, `%s: must be a list of files, such as ["sites.toml", "zones/*.toml"]`, show(include))
+		bad(-1, `%s: must be a list of files, such as ["sites.toml", "zones/*.toml"]`, show(included))
 		return
 	}
 	for i, v := range list {
@@ -147,6 +150,7 @@ func (r *report) include(tree map[string]any, s *source, include any) {
 			bad(i, "%q: no file has such a name", v)
 		}
 		slices.Sort(found)
+		r.at.includes = append(r.at.includes, include{pattern, found})
 		for _, name := range found {
 			if len(r.at.files) >= maxFiles {
 				bad(i, "%q: a configuration may have at most %d files", v, maxFiles)

@@ -87,9 +87,9 @@ func (r *report) inTopology(key string) bool {
 	return file.topology
 }
 
-// root is the folder of the topology that stands apart; "" without one.
-func (l *layout) root() string {
-	for _, s := range l.files {
+// rootOf is the folder of the topology that stands apart; "" without one.
+func rootOf(files []*source) string {
+	for _, s := range files {
 		if s.topology {
 			return s.dir
 		}
@@ -104,7 +104,7 @@ func (c *Config) checkTravels(r *report, key, path string) {
 		return
 	}
 	full := r.absolute(key, path)
-	rel, err := filepath.Rel(r.at.root(), full)
+	rel, err := filepath.Rel(rootOf(r.at.files), full)
 	switch {
 	case err != nil || !filepath.IsLocal(rel):
 		r.bad(key, "%q: lies outside of the topology's folder, so that it cannot travel with it: move it there, or give the absolute name that it has on each node", path)
@@ -130,12 +130,12 @@ func (c *Config) isCopy(key string) bool {
 // Root is the folder of the topology that stands apart, and Parts are the files
 // that travel with it, absolute and sorted, the topology's own first: all but
 // those that its master files include.
-func (c *Config) Root() string { return c.sources.root() }
+func (c *Config) Root() string { return rootOf(c.sources) }
 
 // Parts: see Root.
 func (c *Config) Parts() []string {
 	var first, all []string
-	for _, s := range c.sources.files {
+	for _, s := range c.sources {
 		if s.topology {
 			all = append(all, filepath.Join(s.dir, filepath.Base(s.name)))
 		}

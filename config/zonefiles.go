@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -74,14 +75,14 @@ func (c *Config) addZoneFiles(r *report) {
 // findZones lists the zones of a pattern by name.
 func (c *Config) findZones(r *report, key, pattern string) (found []zones.Config) {
 	dir, form := filepath.Split(pattern)
-	before, after, _ := strings.Cut(form, "*")
-	bad := 0
+	m, bad := newMatcher(form), 0
+	var l listing
 	err := eachFile(dir, func(e fs.DirEntry) {
-		file := e.Name()
-		name, ok := strings.CutPrefix(file, before)
-		if name, ok = cutSuffix(name, after, ok); !ok || name == "" || file[0] == '.' || e.IsDir() {
+		name, file := m.zone(e), e.Name()
+		if name == "" {
 			return
 		}
+		l.add(file)
 		full, err := zones.CanonicalName(name)
 		if err == nil {
 			found = append(found, zones.Config{Name: full, File: dir + file})
@@ -102,12 +103,16 @@ func (c *Config) findZones(r *report, key, pattern string) (found []zones.Config
 		r.warn(key, "%s: no file has such a name", pattern)
 	}
 	slices.SortFunc(found, func(a, b zones.Config) int { return strings.Compare(a.File, b.File) })
+	c.listings = append(c.listings, l)
 	return found
 }
 
-func cutSuffix(s, suffix string, ok bool) (string, bool) {
-	rest, has := strings.CutSuffix(s, suffix)
-	return rest, ok && has
+// nameSeed is of the hashes in listings.
+var nameSeed = maphash.MakeSeed()
+
+func (l *listing) add(file string) {
+	l.files++
+	l.sum += maphash.String(nameSeed, file)
 }
 
 // eachFile calls f with all that is in a directory, some at a time.

@@ -1,6 +1,8 @@
 package stamp
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,7 +17,14 @@ func TestOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Of(info)
+		at, err := At(path)
+		if err != nil || at != Of(info) {
+			t.Fatalf("%+v at the path, %+v of the file: %v", at, Of(info), err)
+		}
+		return at
+	}
+	if _, err := At(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of no file: %v", err)
 	}
 	write := func(text string) {
 		t.Helper()

@@ -2,13 +2,13 @@ package zones
 
 import (
 	"errors"
-	"os"
 	"slices"
 	"time"
 
 	"gslb/dnsname"
 	"gslb/dnssec"
 	"gslb/parallel"
+	"gslb/stamp"
 )
 
 // Input is what a DB is made from.
@@ -115,8 +115,7 @@ func (db *DB) zoneOf(cfgs []Config, i int) *Zone {
 // unchanged tells whether all files that the zone was read from are still the same.
 func (z *Zone) unchanged() bool {
 	for _, f := range z.files {
-		info, err := os.Stat(f.path)
-		if err != nil || sourceFileOf(f.path, info) != f {
+		if now, err := stamp.At(f.path); err != nil || now != f.Stamp {
 			return false
 		}
 	}

@@ -32,6 +32,9 @@ func (c Config) Validate(bad func(key, msg string)) {
 // final dot is taken as forgotten. Unlike ParseName it refuses what DNS can
 // carry but nobody means: blanks, control characters and letters beyond ASCII.
 func CanonicalName(s string) (string, error) {
+	if isPlain(s) {
+		return strings.TrimSuffix(s, ".") + ".", nil
+	}
 	for _, r := range s {
 		switch {
 		case r > 0x7e:
@@ -48,4 +51,26 @@ func CanonicalName(s string) (string, error) {
 		return "", fmt.Errorf("%q: must be a domain name: labels of 1 to 63 octets, 255 in all", s)
 	}
 	return dnsname.Format(lower(wire)), nil
+}
+
+// isPlain tells whether a name is certainly one, and in lower case: of letters,
+// digits, hyphens and underscores, as nearly all are.
+func isPlain(s string) bool {
+	label := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			if label == 0 {
+				return false
+			}
+			label = 0
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_':
+			if label++; label > 63 {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= 253
 }

@@ -27,7 +27,8 @@ func (n *node) sayPlaces(places *geo.DB, topo *topology) {
 		"took", topo.policies[0].Table.Stats().BuildTime.Round(time.Millisecond))
 }
 
-// worthGivingBack is from how many bytes that were allocated giveBack does something.
+// worthGivingBack is from how many bytes that were allocated giveBack does something;
+// it must also be a tenth of what there is, or looking through all of that is not worth it.
 const worthGivingBack = 32 << 20
 
 // giveBack returns the memory that reading and compiling took to the system, if it
@@ -35,7 +36,9 @@ const worthGivingBack = 32 << 20
 // the peak for minutes, beside many a small server's other work. It costs one
 // collection, which runs beside the serving path.
 func giveBack(before uint64) {
-	if allocated()-before >= worthGivingBack {
+	heap := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(heap)
+	if more := allocated() - before; more >= worthGivingBack && more >= heap[0].Value.Uint64()/10 {
 		debug.FreeOSMemory()
 	}
 }

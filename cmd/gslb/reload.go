@@ -103,13 +103,13 @@ func (n *node) reloads(ctx context.Context) {
 // all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles.
 func (n *node) reload() error {
 	begin, before := time.Now(), allocated()
-	cfg, err := config.Load(n.path)
+	n.mu.Lock()
+	read, last := n.places, n.topo.cfg
+	n.mu.Unlock()
+	cfg, err := config.Reload(n.path, last)
 	if err != nil {
 		return err
 	}
-	n.mu.Lock()
-	read := n.places
-	n.mu.Unlock()
 	places, err := read.Reopen(cfg.Geo)
 	if err != nil {
 		return err
@@ -134,6 +134,9 @@ func (n *node) reload() error {
 	}
 	topo, err := compile(cfg, places, served, others, signing)
 	if err != nil {
+		if _, at := config.Load(n.path); at != nil { // a zone's file is gone: this has the line
+			return at
+		}
 		return err
 	}
 	checks, err := siteChecks(cfg)

@@ -49,7 +49,7 @@ func Build(db *DB, cuts []netip.Prefix, cohort func(p Place, within netip.Prefix
 func buildAll(db *DB, specs []Spec, limit int) ([]*Table, error) {
 	begin := time.Now()
 	if db == nil {
-		db = &DB{overrides: newOverrides(nil), holes: holes()}
+		db = newDB()
 	}
 	var cuts []netip.Prefix
 	for _, s := range specs {

@@ -53,6 +53,9 @@ func open(cfg Config, earlier *DB) (*DB, error) {
 	return db, nil
 }
 
+// newDB gives one that knows nothing.
+func newDB() *DB { return &DB{overrides: newOverrides(nil), holes: holes()} }
+
 func (db *DB) unchanged(path string) *source {
 	if db == nil {
 		return nil
@@ -101,7 +104,7 @@ func (db *DB) Lookup(a netip.Addr) (Place, netip.Prefix) {
 		}
 	}
 	if db == nil {
-		db = &DB{overrides: newOverrides(nil), holes: holes()}
+		db = newDB()
 	}
 	width := db.holes.family(v4).find(k).bits
 	var p Place

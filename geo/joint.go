@@ -27,17 +27,34 @@ type link struct {
 	source uint16 // its index; behind the last one: the cuts
 }
 
-// join walks the sources side by side, once.
-func (db *DB) join(cuts []netip.Prefix) *joint {
-	c := newCutter(cuts)
-	j := &joint{cuts: c.prefixes, sources: []*places{db.overrides.places}}
+// partition is one of the sources of a joint.
+type partition struct {
+	*both
+	places *places
+}
+
+// partitions are what db consists of, in order of precedence.
+func (db *DB) partitions() []partition {
+	all := []partition{{db.overrides.both, db.overrides.places}}
 	for _, s := range db.sources {
-		j.sources = append(j.sources, s.places)
+		all = append(all, partition{&s.both, s.places})
+	}
+	return all
+}
+
+// join walks the sources side by side, once.
+func (db *DB) join(cuts []netip.Prefix) *joint { return join(db.partitions(), cuts) }
+
+func join(partitions []partition, cuts []netip.Prefix) *joint {
+	c, gaps := newCutter(cuts), holes()
+	j := &joint{cuts: c.prefixes}
+	for _, l := range partitions {
+		j.sources = append(j.sources, l.places)
 	}
 	_ = bothFamilies(func(v4 bool) error {
-		parts := []*stream{db.holes.family(v4), db.overrides.family(v4)}
-		for _, s := range db.sources {
-			parts = append(parts, s.family(v4))
+		parts := []*stream{gaps.family(v4)}
+		for _, l := range partitions {
+			parts = append(parts, l.family(v4))
 		}
 		parts = append(parts, c.family(v4))
 		j.families[index(v4)].fill(parts, j.sources)

@@ -16,7 +16,7 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel
 //	2  steer -> geo health         health/probe -> health         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname
 //	1  geo -> stamp parallel       dnssec -> dnsname
 //	0  health   store   afxdp   dnsname   stamp   parallel
@@ -36,9 +36,10 @@ var rooms = map[string][]string{
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
 	"transfer":     {"zones", "dnsname"},
+	"forecast":     {"steer", "geo", "health", "parallel"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
-	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "tools"},
+	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 
@@ -52,6 +53,7 @@ var unreachable = map[string][]string{
 	"geo":       {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
 	"health":    {"go.etcd.io/", "net", "github.com/miekg/dns"},
 	"steer":     {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
+	"forecast":  {"go.etcd.io/", "net/http", "github.com/miekg/dns", "gslb/config"},
 	"zones":     {"go.etcd.io/", "net/http"},
 	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer", "gslb/transfer"},
 	"transfer":  {"go.etcd.io/", "net/http", "gslb/dnsserver"},

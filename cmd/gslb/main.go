@@ -46,7 +46,7 @@ func root() *cli.Command {
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints it, once
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
-			statusCommand(), explainCommand(), simulateCommand(),
+			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
 			drainCommand(), undrainCommand(), forceCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),

@@ -88,21 +88,11 @@ func simulate(ctx context.Context, c *cli.Command) error {
 	if c.Bool("n-1") {
 		return f.eachDown(c, cfg, users, changed, what)
 	}
-	cmp, err := users.Compare(forecast.Side{States: f.states}, forecast.Side{States: changed}, f.options)
+	compared, err := users.Compare(forecast.Side{States: f.states}, forecast.Side{States: changed}, f.options)
 	if err != nil {
 		return err
 	}
-	out := c.Root().Writer
-	if c.Bool("json") {
-		err = printJSON(out, cmp)
-	} else {
-		fmt.Fprintf(out, "what if: %s\n", orNone(what, "all as it is"))
-		err = cmp.Write(out, true)
-	}
-	if err == nil && len(cmp.Overloaded) > 0 {
-		err = errOverloaded
-	}
-	return err
+	return f.show(c, compared, "what if: "+orNone(what, "all as it is"), true)
 }
 
 // forecaster is what the flags of forecasts come to.
@@ -112,7 +102,8 @@ type forecaster struct {
 	states  *health.States // of the sites as they are
 }
 
-func newForecaster(ctx context.Context, c *cli.Command, cfg *config.Config) (*forecaster, error) {
+// newForecaster reads the flags. The configurations are those that it is about.
+func newForecaster(ctx context.Context, c *cli.Command, cfgs ...*config.Config) (*forecaster, error) {
 	f := &forecaster{states: &health.States{}, options: forecast.Options{
 		Total: c.Float("total"), Shedding: c.Bool("shedding"), By: forecast.By(c.String("by")), Most: c.Int("top"),
 	}}
@@ -142,9 +133,9 @@ func newForecaster(ctx context.Context, c *cli.Command, cfg *config.Config) (*fo
 			return nil, err
 		}
 		f.states = statesOf(st)
-		f.options.Names = answered(st, cfg)
+		f.options.Names = answered(st, steeredNames(cfgs))
 	}
-	return f, f.only(c, cfg)
+	return f, f.only(c, steeredNames(cfgs))
 }
 
 func readWeights(path string) (*forecast.Weights, error) {
@@ -174,12 +165,12 @@ func statesOf(st console.Status) *health.States {
 
 // answered weighs the steered names by how often the node has answered them; nil
 // if it has not.
-func answered(st console.Status, cfg *config.Config) map[string]float64 {
+func answered(st console.Status, names nameSet) map[string]float64 {
 	weights := map[string]float64{}
 	sum := 0.0
-	for _, s := range cfg.Steers {
-		for _, n := range st.Counters.Choices[s.Name] {
-			weights[s.Name] += float64(n)
+	for _, name := range names {
+		for _, n := range st.Counters.Choices[name] {
+			weights[name] += float64(n)
 			sum += float64(n)
 		}
 	}
@@ -189,18 +180,24 @@ func answered(st console.Status, cfg *config.Config) map[string]float64 {
 	return weights
 }
 
+func steeredNames(cfgs []*config.Config) nameSet {
+	all := make(nameSet)
+	for _, cfg := range cfgs {
+		for _, s := range cfg.Steers {
+			all.add(s.Name)
+		}
+	}
+	return all
+}
+
 // only leaves the names that are asked for.
-func (f *forecaster) only(c *cli.Command, cfg *config.Config) error {
+func (f *forecaster) only(c *cli.Command, known nameSet) error {
 	if !c.IsSet("name") {
 		return nil
 	}
 	chosen := map[string]float64{}
 	for _, name := range c.StringSlice("name") {
 		full, err := zones.CanonicalName(name)
-		known := make(nameSet)
-		for _, s := range cfg.Steers {
-			known.add(s.Name)
-		}
 		if _, ok := known[full]; err != nil || !ok {
 			return usagef("gslb %s: -name %s: there is no such steered name%s", c.Name, name, known.suggest(full))
 		}

@@ -126,3 +126,31 @@ func TestSimulateRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A site that goes, an override that is new, and a rule that changes; and a topology that stands apart.
+func TestPlan(t *testing.T) {
+	path := simulated(t, simulatedConfig)
+	dir := filepath.Dir(path)
+	people := filepath.Join(dir, "people.csv")
+	changed := strings.Replace(simulatedConfig, `to = ["kt", "lgu"]`, `to = ["lgu", "kt"]`, 1)
+	changed = strings.Replace(changed, `name = "www.abc.com."`, `name = "shop.abc.com."`, 1) + simulatedConfig[strings.Index(simulatedConfig, "[[steer]]"):]
+	write(t, filepath.Join(dir, "new.toml"), changed)
+	out, _, err := runGSLB("plan", filepath.Join(dir, "new.toml"), "-against", path, "-weights", people)
+	if err != nil || !strings.Contains(out, "shop.abc.com.: new\n") || !strings.Contains(out, "www.abc.com.: nobody moves") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	node := simulatedConfig[:strings.Index(simulatedConfig, "[[site]]")]
+	topology := strings.TrimPrefix(simulatedConfig, node)
+	write(t, filepath.Join(dir, "node.toml"), strings.Replace(node, `name = "n"`, `name = "n"`+"\ntopology = \"etcd\"", 1))
+	write(t, filepath.Join(dir, "old.toml"), topology)
+	write(t, filepath.Join(dir, "new.toml"), strings.Replace(topology, `["kt", "lgu"]`, `["lgu", "kt"]`, 1))
+	args := []string{"plan", filepath.Join(dir, "new.toml"), "-against", filepath.Join(dir, "old.toml"), "-weights", people}
+	out, _, err = runGSLB(append(args, "-config", filepath.Join(dir, "node.toml"), "-total", "1100")...)
+	if !errors.Is(err, errOverloaded) || !strings.Contains(out, "KR KT  60 %  kt -> lgu") || !strings.Contains(out, "! site lgu: an expected load of 660 passes its capacity of 600") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	var usage usageError
+	if _, _, err = runGSLB(args...); !errors.As(err, &usage) || !strings.Contains(err.Error(), "-config NODE") {
+		t.Errorf("a topology without a node: %v", err)
+	}
+}

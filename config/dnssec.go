@@ -7,23 +7,34 @@ import (
 	"gslb/dnssec"
 )
 
-// DefaultDNSSEC is what a zone names to be signed without a [dnssec.NAME].
-const DefaultDNSSEC = "default"
+// DefaultDNSSEC and InsecureDNSSEC are what a zone names to be signed, or not to
+// be signed any more, without a [dnssec.NAME].
+const (
+	DefaultDNSSEC  = "default"
+	InsecureDNSSEC = "insecure"
+)
 
 // SignedBy gives the policy that a zone of the configuration is signed by;
 // false: it is not signed here.
 func (c *Config) SignedBy(zone string) (dnssec.Config, bool) {
 	for _, z := range c.Zones {
 		if z.Name == zone && z.DNSSEC != "" {
-			return c.DNSSEC[z.DNSSEC].WithDefaults(), true
+			return c.SigningPolicy(z.DNSSEC), true
 		}
 	}
 	return dnssec.Config{}, false
 }
 
+// SigningPolicy gives the policy of a name that was checked.
+func (c *Config) SigningPolicy(name string) dnssec.Config {
+	p := c.DNSSEC[name]
+	p.Insecure = p.Insecure || name == InsecureDNSSEC
+	return p.WithDefaults()
+}
+
 // checkPolicyName reports a reference to a policy that is not there; "" refers to none.
 func (c *Config) checkPolicyName(r *report, key, name string) {
-	all := append(slices.Collect(maps.Keys(c.DNSSEC)), DefaultDNSSEC)
+	all := append(slices.Collect(maps.Keys(c.DNSSEC)), DefaultDNSSEC, InsecureDNSSEC)
 	switch {
 	case !r.at.has(key) || slices.Contains(all, name) || r.unread("dnssec") && Nearest(name, all) == "":
 	case name == "":

@@ -16,6 +16,8 @@ type DNSSEC struct {
 	DS      []string `json:"ds"`
 	Waiting bool     `json:"waiting"`          // until somebody says that the parent has them
 	Parent  string   `json:"parent,omitempty"` // what the last look at the parent found
+	// Progress tells of a roll of all keys, or that the zone is to be unsigned.
+	Progress string `json:"progress,omitempty"`
 
 	Signatures int       `json:"signatures"` // in force
 	Made       uint64    `json:"made"`       // since the start
@@ -58,6 +60,9 @@ func keyTable(s Status) *table {
 			last = t.add(z.Name, "-", "-", "NO KEY", "-")
 		}
 		last.note("%d signatures, the first to be renewed in %s; it would expire in %s", d.Signatures, untilText(d.Renewal, s.Now), untilText(d.Expires, s.Now))
+		if d.Progress != "" {
+			last.note("%s", d.Progress)
+		}
 		if d.Waiting {
 			last.note("DS for the parent: %s", strings.Join(d.DS, ", "))
 		}

@@ -14,6 +14,7 @@ type Config struct {
 	Algorithm string `toml:"algorithm"` // see ParseAlgorithm; default ECDSAP256SHA256
 	Bits      int    `toml:"bits"`      // of an RSA key; default 2048
 	CSK       *bool  `toml:"csk"`       // one key that signs all; default true
+	Insecure  bool   `toml:"insecure"`  // see Policy
 	// Lifetimes: 0 means that keys are not rolled by schedule.
 	KSKLifetime time.Duration `toml:"ksk_lifetime"` // of a KSK or CSK
 	ZSKLifetime time.Duration `toml:"zsk_lifetime"`
@@ -88,7 +89,7 @@ func (c Config) Policy() Policy {
 	c = c.WithDefaults()
 	alg, _ := ParseAlgorithm(c.Algorithm) // Validate has seen it
 	return Policy{
-		Algorithm: alg, Bits: c.Bits, CSK: *c.CSK, KSKLifetime: c.KSKLifetime, ZSKLifetime: c.ZSKLifetime,
+		Algorithm: alg, Bits: c.Bits, CSK: *c.CSK, Insecure: c.Insecure, KSKLifetime: c.KSKLifetime, ZSKLifetime: c.ZSKLifetime,
 		DNSKEYTTL: c.DNSKEYTTL, MaxZoneTTL: c.MaxZoneTTL, DSTTL: c.DSTTL,
 		Propagation: c.Propagation, ParentPropagation: c.ParentPropagation,
 		PublishSafety: c.PublishSafety, RetireSafety: c.RetireSafety, Purge: c.Purge,

@@ -12,6 +12,8 @@ type Policy struct {
 	Algorithm Algorithm
 	Bits      int  // of an RSA key; 0 means 2048
 	CSK       bool // one key that signs all, instead of KSK and ZSK
+	// Insecure has the zone unsigned, once the parent has no DS of it any more.
+	Insecure bool
 	// Lifetimes are from a key's activation to its successor's; 0 means that
 	// keys are not rolled by schedule. A CSK has KSKLifetime.
 	KSKLifetime time.Duration
@@ -109,7 +111,12 @@ type Plan struct {
 	Remove   []*Key   // keys whose files can go
 	// Waiting are keys whose DS should now be put into the parent's zone and
 	// confirmed. The roll waits for it, however long it takes.
-	Waiting  []*Key
+	Waiting []*Key
+	Roll    *KindRoll // the roll to another algorithm, or to or from a CSK; nil: there is none
+	// Leaving is how far a zone with Policy.Insecure has come; Leaves is when it
+	// may be served unsigned, if that is known.
+	Leaving  Leaving
+	Leaves   time.Time
 	Problems []error   // what keeps the zone from being as the policy wants
 	Next     time.Time // when to ask again, should nothing happen before; zero: never
 }

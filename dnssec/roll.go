@@ -18,8 +18,9 @@ import (
 //
 // Times that would break the chain of trust, as imported keys may have, are not
 // followed: the last key that signs goes on, and so does a key that the parent
-// may name. That is told in Problems. Another algorithm, or CSK instead of KSK
-// and ZSK, is not rolled to: the keys stay of the kind that they are.
+// may name. That is told in Problems. Where the policy wants another algorithm,
+// or a CSK instead of KSK and ZSK, all are rolled; see kindRoll. A zone that is
+// to be unsigned is left by leaves.
 func (p Policy) Step(keys []*Key, now time.Time) Plan {
 	// Key files tell times to the second.
 	s := step{Policy: p, now: now.UTC().Truncate(time.Second), retimed: make(map[*Key]Timing)}
@@ -31,17 +32,20 @@ func (p Policy) Step(keys []*Key, now time.Time) Plan {
 			s.public = append(s.public, k)
 		}
 	}
+	over := s.left()
 	for _, k := range s.keys {
-		if s.gone(k) {
-			if p.Purge > 0 && reached(k.Timing.Delete.Add(p.Purge), now) {
+		if over || s.gone(k) {
+			if p.Purge > 0 && reached(later(k.Timing.Delete, k.Timing.Inactive).Add(p.Purge), now) {
 				s.plan.Remove = append(s.plan.Remove, k)
 			}
-			s.at(k.Timing.Delete.Add(p.Purge))
+			s.at(later(k.Timing.Delete, k.Timing.Inactive).Add(p.Purge))
 		} else {
 			s.live = append(s.live, k)
 		}
 	}
-	if s.fits() {
+	if s.Insecure {
+		s.leaves()
+	} else if s.arrange() {
 		s.rollEntry()
 		if !s.CSK {
 			s.rollZSK()
@@ -64,6 +68,8 @@ type step struct {
 	public  []*Key // that cannot
 	live    []*Key // keys that have not gone
 	retimed map[*Key]Timing
+	frozen  bool // no roll is to begin
+	target  Kind // of a KindRoll: keys of it sign before they are published
 	plan    Plan
 }
 
@@ -90,22 +96,36 @@ func (s *step) at(t time.Time) {
 }
 
 // replaced says whether no cache can need an entry key: another one is
-// published, and its DS has been at the parent for long enough; or its own DS
-// has been gone for so long.
+// published, and its DS has been at the parent for long enough, if only until a
+// further one took its place; or its own DS has been gone for so long.
 func (s *step) replaced(k *Key) bool {
-	if !k.Timing.DSGone.IsZero() && reached(k.Timing.DSGone.Add(s.dsInterval()), s.now) {
+	gone := k.Timing.DSGone
+	if !gone.IsZero() && reached(gone.Add(s.dsInterval()), s.now) {
 		return true
 	}
 	return slices.ContainsFunc(s.keys, func(o *Key) bool {
 		t := o.Timing
-		return o != k && o.Role.entry() && !t.DSSeen.IsZero() && t.DSGone.IsZero() && reached(t.DSSeen.Add(s.dsInterval()), s.now) &&
-			reached(t.Publish.Add(s.publishInterval()), s.now) && (t.Delete.IsZero() || t.Delete.After(s.now))
+		if o == k || !o.Role.entry() || t.DSSeen.IsZero() {
+			return false
+		}
+		known := later(t.DSSeen.Add(s.dsInterval()), t.Publish.Add(s.publishInterval()))
+		if !t.DSGone.IsZero() {
+			return reached(known, t.DSGone) && (k.Timing.DSSeen.IsZero() || !gone.IsZero())
+		}
+		return reached(known, s.now) && (t.Delete.IsZero() || t.Delete.After(s.now))
 	})
 }
 
-// relieved says whether a zone key has a successor that signs.
+// relieved says whether a zone key has a successor that signs: one of its kind,
+// or of another one when no entry key of its own kind is needed any more.
 func (s *step) relieved(k *Key) bool {
-	return slices.ContainsFunc(s.keys, func(o *Key) bool { return o != k && o.Role.zone() && s.active(o) })
+	kind := k.Kind()
+	over := !slices.ContainsFunc(s.keys, func(o *Key) bool {
+		return o.Kind() == kind && o.Role.entry() && reached(o.Timing.Publish, s.now) && !(reached(o.Timing.Delete, s.now) && s.replaced(o))
+	})
+	return slices.ContainsFunc(s.keys, func(o *Key) bool {
+		return o != k && o.Role.zone() && s.active(o) && (o.Kind() == kind || over)
+	})
 }
 
 // active says whether a key signs by its own times.
@@ -114,33 +134,19 @@ func (s *step) active(k *Key) bool {
 	return reached(t.Publish, s.now) && reached(t.Activate, s.now) && !reached(t.Inactive, s.now) && !reached(t.Delete, s.now)
 }
 
-// gone says whether a key stands in the zone no longer.
-func (s *step) gone(k *Key) bool {
+// out says whether a key that was published stands in the zone no longer.
+func (s *step) out(k *Key) bool {
 	return reached(k.Timing.Delete, s.now) && (!k.Role.entry() || s.replaced(k)) && (!k.Role.zone() || s.relieved(k))
 }
 
-// fits says whether the keys are of one kind, and makes the policy go on with
-// that kind.
-func (s *step) fits() bool {
-	for _, k := range append(slices.Clone(s.live), s.public...) {
-		if first := s.live; len(first) > 0 && (k.Algorithm != first[0].Algorithm || (k.Role == CSK) != (first[0].Role == CSK)) {
-			s.plan.Problems = append(s.plan.Problems, fmt.Errorf("keys %s and %s are of different kinds: no key is made or rolled until one kind is gone", first[0], k))
-			return false
-		}
+// gone says whether nothing is left to do for a key: it stands in the zone no
+// longer, or never did, and does not sign beyond that.
+func (s *step) gone(k *Key) bool {
+	t := k.Timing
+	if reached(t.Delete, s.now) && (t.Publish.IsZero() || !t.Publish.Before(t.Delete)) {
+		return true
 	}
-	if len(s.live) == 0 {
-		return len(s.public) == 0
-	}
-	first := s.live[0]
-	if first.Algorithm != s.Algorithm {
-		s.problem(first, fmt.Errorf("the policy wants %s: keys are not rolled to another algorithm, and %s stays", s.Algorithm, first.Algorithm))
-		s.Algorithm = first.Algorithm
-	}
-	if csk := first.Role == CSK; csk != s.CSK {
-		s.problem(first, fmt.Errorf("the policy wants %s: keys are not rolled from the one to the other", map[bool]string{true: "a CSK", false: "a KSK and a ZSK"}[s.CSK]))
-		s.CSK = csk
-	}
-	return true
+	return s.out(k) && !(k.Role.zone() && t.Inactive.After(s.now))
 }
 
 // byTime gives the live keys of some roles, by a moment of theirs; those for
@@ -168,22 +174,24 @@ func (s *step) byTime(role func(Role) bool, moment func(Timing) time.Time) []*Ke
 // use fills in what the keys do now.
 func (s *step) use() {
 	plan := &s.plan
-	var resting *Key // the zone key that went inactive last
+	resting := make(map[Kind]*Key) // the zone key that went inactive last
+	signs := make(map[Kind]bool)
+	var published []Kind
 	plan.Publish = append(plan.Publish, s.public...)
 	for _, k := range s.live {
-		t := k.Timing
-		for _, moment := range []time.Time{t.Publish, t.Activate, t.Inactive, t.Delete, t.SyncPublish, t.SyncDelete} {
-			s.at(moment)
-		}
-		for _, seen := range []time.Time{t.DSSeen, t.DSGone} {
-			if !seen.IsZero() {
-				s.at(seen.Add(s.dsInterval()))
+		t, kind := k.Timing, k.Kind()
+		s.moments(k)
+		switch {
+		case s.out(k):
+			plan.SignZone = append(plan.SignZone, k) // until no cache has its DNSKEY
+			continue
+		case !reached(t.Publish, s.now):
+			if kind == s.target && k.Role.zone() && reached(t.Activate, s.now) && !reached(t.Inactive, s.now) {
+				plan.SignZone = append(plan.SignZone, k)
 			}
-		}
-		if !reached(t.Publish, s.now) {
 			continue
 		}
-		plan.Publish = append(plan.Publish, k)
+		plan.Publish, published = append(plan.Publish, k), append(published, kind)
 		if reached(t.Delete, s.now) {
 			s.problem(k, fmt.Errorf("it was to go at %s and is kept: nothing has taken its place that caches know, or the successor's DS is not confirmed", t.Delete.Format(time.DateTime)))
 		}
@@ -191,18 +199,33 @@ func (s *step) use() {
 			plan.SignKeys = append(plan.SignKeys, k)
 		}
 		if k.Role.zone() && s.active(k) {
-			plan.SignZone = append(plan.SignZone, k)
+			plan.SignZone, signs[kind] = append(plan.SignZone, k), true
 		}
-		if k.Role.zone() && reached(t.Activate, s.now) && (resting == nil || t.Inactive.After(resting.Timing.Inactive)) {
-			resting = k
+		if last := resting[kind]; k.Role.zone() && reached(t.Activate, s.now) && (last == nil || t.Inactive.After(last.Timing.Inactive)) {
+			resting[kind] = k
 		}
 		if k.Role.entry() && reached(t.SyncPublish, s.now) && !reached(t.SyncDelete, s.now) {
 			plan.CDS = append(plan.CDS, k)
 		}
 	}
-	if len(plan.SignZone) == 0 && resting != nil {
-		s.problem(resting, errors.New("it goes on to sign the zone beyond its time: there is no other"))
-		plan.SignZone = append(plan.SignZone, resting)
+	for _, kind := range published { // RFC 4035, section 2.2
+		if k := resting[kind]; !signs[kind] && k != nil {
+			s.problem(k, errors.New("it goes on to sign the zone beyond its time: there is no other"))
+			plan.SignZone, signs[kind] = append(plan.SignZone, k), true
+		}
+	}
+}
+
+// moments notes when something changes for a key.
+func (s *step) moments(k *Key) {
+	t := k.Timing
+	for _, moment := range []time.Time{t.Publish, t.Activate, t.Inactive, t.Delete, t.SyncPublish, t.SyncDelete} {
+		s.at(moment)
+	}
+	for _, seen := range []time.Time{t.DSSeen, t.DSGone} {
+		if !seen.IsZero() {
+			s.at(seen.Add(s.dsInterval()))
+		}
 	}
 }
 

@@ -23,6 +23,9 @@ type world struct {
 	keySets  []era // the DNSKEY RRset
 	zoneSigs []era // signatures of the zone's data
 	parent   []era // the DS RRset
+
+	restless bool // the operator changes algorithm and kind now and then
+	stages   map[KindStage]int
 	log      []string
 }
 
@@ -73,14 +76,34 @@ func (w *world) chain() error {
 			if !slices.ContainsFunc(ds.keys, func(k *Key) bool { return has(set.keys, k) && has(set.signers, k) }) {
 				return fmt.Errorf("DS %v of %v: the DNSKEY RRset %v of %v is signed by %v", tags(ds.keys), ds.from, tags(set.keys), set.from, tags(set.signers))
 			}
+			for _, named := range [][]*Key{ds.keys, set.keys} {
+				if alg, ok := complete(named, set.keys, set.signers); !ok {
+					return fmt.Errorf("DS %v of %v: the DNSKEY RRset %v of %v has no signature of %v", tags(ds.keys), ds.from, tags(set.keys), set.from, alg)
+				}
+			}
 			for _, data := range seen(w.zoneSigs, w.now, w.truth.Propagation+w.truth.MaxZoneTTL) {
 				if !slices.ContainsFunc(data.keys, func(k *Key) bool { return has(set.keys, k) }) {
 					return fmt.Errorf("data of %v signed by %v; DNSKEY RRset %v of %v", data.from, tags(data.keys), tags(set.keys), set.from)
+				}
+				if alg, ok := complete(set.keys, set.keys, data.keys); !ok {
+					return fmt.Errorf("data of %v signed by %v, without %v; DNSKEY RRset %v of %v", data.from, tags(data.keys), alg, tags(set.keys), set.from)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// complete says whether signers have made a signature of each algorithm of named
+// keys, with a key that the DNSKEY RRset has: a strict validator wants that of
+// all algorithms in the DS and DNSKEY RRsets (RFC 4035, section 2.2).
+func complete(named, set, signers []*Key) (Algorithm, bool) {
+	for _, k := range named {
+		if !slices.ContainsFunc(signers, func(o *Key) bool { return o.Algorithm == k.Algorithm && has(set, o) }) {
+			return k.Algorithm, false
+		}
+	}
+	return 0, true
 }
 
 func tags(keys []*Key) (all []string) {
@@ -115,12 +138,9 @@ func (w *world) step(t *testing.T) {
 func (w *world) make(t *testing.T, n NewKey) {
 	t.Helper()
 	for {
-		k, err := Generate([]byte{0}, ED25519, 0, n.Role, n.Timing)
+		k, err := Generate([]byte{0}, n.Algorithm, 0, n.Role, n.Timing)
 		if err != nil {
 			t.Fatal(err)
-		}
-		if n.Algorithm != ED25519 {
-			t.Fatalf("a key of %s is wanted", n.Algorithm)
 		}
 		if !slices.ContainsFunc(w.keys, func(o *Key) bool { return o.tag == k.tag }) {
 			w.keys = append(w.keys, k)
@@ -139,7 +159,7 @@ func (w *world) put(k *Key) {
 
 // newWorld is a zone that was unsigned until now.
 func newWorld(p Policy) *world {
-	w := &world{policy: p, truth: p, now: testTime}
+	w := &world{policy: p, truth: p, now: testTime, stages: make(map[KindStage]int)}
 	w.parent = []era{{from: testTime.Add(-100 * day)}}
 	w.keySets = []era{{from: testTime.Add(-100 * day)}}
 	w.zoneSigs = []era{{from: testTime.Add(-100 * day)}}
@@ -162,7 +182,8 @@ func (w *world) run(t *testing.T, rng *rand.Rand, years int, patience time.Durat
 		if err := w.chain(); err != nil {
 			return fmt.Errorf("at %v: %w", w.now, err)
 		}
-		if len(w.plan.SignKeys) == 0 || len(w.plan.SignZone) == 0 || len(w.plan.Problems) > 0 {
+		problems := slices.DeleteFunc(w.plan.Problems, func(err error) bool { return strings.Contains(err.Error(), "when the one that is under way has ended") })
+		if len(w.plan.SignKeys) == 0 || len(w.plan.SignZone) == 0 || len(problems) > 0 {
 			return fmt.Errorf("at %v: signing with %v and %v; %v", w.now, tags(w.plan.SignKeys), tags(w.plan.SignZone), w.plan.Problems)
 		}
 		if len(w.plan.Waiting) > 0 && submit.IsZero() && patience >= 0 {
@@ -179,6 +200,13 @@ func (w *world) run(t *testing.T, rng *rand.Rand, years int, patience time.Durat
 				w.put(k)
 			}
 			continue // with a step at the same time
+		}
+		if w.restless && rng.IntN(25) == 0 {
+			w.policy.Algorithm, w.policy.CSK = []Algorithm{ED25519, ECDSAP256SHA256}[rng.IntN(2)], rng.IntN(2) == 0
+			continue
+		}
+		if r := w.plan.Roll; r != nil {
+			w.stages[r.Stage]++
 		}
 		if rng.IntN(40) == 0 {
 			role := []Role{KSK, ZSK, CSK}[rng.IntN(3)]
@@ -392,6 +420,12 @@ func TestStepGuardsAgainstBadTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	zsk256, err := Generate([]byte{0}, ECDSAP256SHA256, 0, ZSK, Timing{Publish: long, Activate: long})
+	if err != nil {
+		t.Fatal(err)
+	}
+	offline256 := p256.WithTiming(p256.Timing)
+	offline256.private = nil
 	tests := []struct {
 		what     string
 		csk      bool
@@ -407,9 +441,12 @@ func TestStepGuardsAgainstBadTimes(t *testing.T) {
 		{"KSK inactive", false, []*Key{key(KSK, Timing{Publish: long, Activate: long, Inactive: past, DSSeen: long}), key(ZSK, Timing{Publish: long, Activate: long})}, 2, 1, ""}, // with a successor
 		{"only for later", true, []*Key{key(CSK, Timing{Publish: testTime.Add(day), Activate: testTime.Add(day)})}, 1, 1, ""},
 		{"no times", false, []*Key{key(KSK, Timing{Publish: never}), key(ZSK, Timing{})}, 1, 1, ""},
-		{"other kind", false, []*Key{key(CSK, Timing{Publish: long, Activate: long})}, 1, 1, "the policy wants a KSK and a ZSK"},
-		{"other algorithm", true, []*Key{p256}, 1, 1, "the policy wants ED25519"},
-		{"mixed algorithms", true, []*Key{p256, key(CSK, Timing{Publish: long, Activate: long})}, 2, 2, "of different kinds"},
+		{"other kind", false, []*Key{key(CSK, Timing{Publish: long, Activate: long})}, 1, 2, ""},
+		{"other algorithm", true, []*Key{p256}, 1, 2, ""},
+		{"mixed algorithms", true, []*Key{p256, key(CSK, Timing{Publish: long, Activate: long})}, 2, 2, ""},
+		{"mixed algorithms, one for later", true, []*Key{key(CSK, Timing{Publish: long, Activate: long}), p256.WithTiming(Timing{Publish: testTime.Add(day), Activate: testTime.Add(day)})}, 1, 1, "is of another kind than the policy's ED25519 (CSK)"},
+		{"a KSK of one algorithm and a ZSK of another", false, []*Key{zsk256, key(KSK, Timing{Publish: long.Add(day), Activate: long})}, 1, 1, "of different kinds"},
+		{"a key of another algorithm that is away", true, []*Key{offline256, key(CSK, Timing{Publish: long, Activate: long})}, 1, 1, "of different kinds"},
 		{"KSK away", false, []*Key{offline, key(ZSK, Timing{Publish: long, Activate: long})}, 0, 1, "none is made beside it"},
 	}
 	for _, test := range tests {

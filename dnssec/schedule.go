@@ -22,7 +22,7 @@ func (s *step) rollZSK() {
 		return
 	}
 	if next == nil {
-		if end := s.end(current, s.ZSKLifetime); s.due(end) {
+		if end := s.end(current, s.ZSKLifetime); !s.frozen && s.due(end) {
 			s.generate(ZSK, Timing{Created: s.now, Publish: s.now, Activate: later(end, s.now.Add(s.publishInterval()))})
 		}
 	} else {
@@ -64,9 +64,10 @@ func (s *step) rollEntry() {
 	if t.Activate.IsZero() {
 		t.Activate = later(s.now, t.Publish.Add(s.publishInterval()))
 	}
+	t.SyncDelete = time.Time{} // it may have been to leave
 	s.retime(current, t)
 	for _, old := range keys {
-		if old != current && reached(old.Timing.Publish, s.now) {
+		if done := reached(old.Timing.Delete, s.now) && s.replaced(old); old != current && reached(old.Timing.Publish, s.now) && !done {
 			s.release(old, t)
 		}
 	}
@@ -75,7 +76,7 @@ func (s *step) rollEntry() {
 		if reached(t.SyncPublish, s.now) {
 			s.plan.Waiting = append(s.plan.Waiting, current)
 		}
-	case next == nil:
+	case next == nil && !s.frozen:
 		if end := s.end(current, s.KSKLifetime); s.due(end) {
 			s.generate(role, s.entryTiming(role, end))
 		}
@@ -203,6 +204,9 @@ func (p Policy) Roll(keys []*Key, role Role, now time.Time) (NewKey, error) {
 	plan := p.Step(keys, now)
 	if len(plan.Generate)+len(plan.Retime) > 0 {
 		return NewKey{}, errors.New("the keys are about to change: try again")
+	}
+	if r := plan.Roll; r != nil {
+		return NewKey{}, fmt.Errorf("the roll from %s to %s is under way", r.From, r.To)
 	}
 	var same []*Key
 	for _, k := range plan.Publish {

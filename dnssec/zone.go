@@ -54,7 +54,7 @@ type Signed struct {
 type Signing struct {
 	Apex   []byte       // wire form
 	Class  uint16       // 0 means IN
-	Keys   Plan         // Publish, SignKeys, SignZone and CDS count
+	Keys   Plan         // Publish, SignKeys, SignZone, CDS and Leaving count
 	TTL    uint32       // of DNSKEY, CDS and CDNSKEY; 0 means an hour
 	CDS    []DigestType // digests to publish; none means SHA256
 	Times  Times

@@ -126,13 +126,17 @@ func (z *zoneSigner) atApex(n *Name) (apex *Name, from int, err error) {
 		}
 		made[2].Data = append(made[2].Data, k.DNSKEY())
 	}
+	leaving := z.Keys.Leaving != Stays
+	if leaving {
+		made[1].Data, made[2].Data = [][]byte{deleteCDS}, [][]byte{deleteCDNSKEY}
+	}
 	apex = &Name{Owner: n.Owner, Deny: n.Deny}
 	soa := &RRset{}
 	for _, set := range n.Sets {
 		switch set.Type {
 		case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
 			for i := range made {
-				if made[i].Type == set.Type {
+				if made[i].Type == set.Type && !(leaving && i > 0) {
 					made[i].Data = append(made[i].Data, set.Data...)
 				}
 			}

@@ -113,7 +113,7 @@ func inputsOf(s *dnssec.Signing, serial Serial, steered []*Steered) (sum [sha256
 			fmt.Fprintf(h, "%x\n", k.DNSKEY())
 		}
 	}
-	fmt.Fprintf(h, "%d %d %v %v %d %d %x %v %s\n", s.TTL, s.Class, s.CDS, s.Times, s.Denial, s.NSEC3.Iterations, s.NSEC3.Salt, s.NSEC3.OptOut, serial)
+	fmt.Fprintf(h, "%d %d %d %v %v %d %d %x %v %s\n", s.Keys.Leaving, s.TTL, s.Class, s.CDS, s.Times, s.Denial, s.NSEC3.Iterations, s.NSEC3.Salt, s.NSEC3.OptOut, serial)
 	for _, st := range steered {
 		fmt.Fprintf(h, "%x %d\n", st.owner, len(st.sites))
 		for i := range st.sites {

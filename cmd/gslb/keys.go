@@ -163,16 +163,27 @@ func (z *zoneKeys) list(w io.Writer, now time.Time) error {
 		who = "not used: the zone is not signed here"
 	}
 	fmt.Fprintf(w, "%s  keys in %s, %s\n", z.name, z.store.Folder, who)
+	if len(keys) == 0 && z.policy.Insecure {
+		fmt.Fprintf(w, "  no keys: it is served unsigned\n")
+		return nil
+	}
 	if len(keys) == 0 {
 		fmt.Fprintf(w, "  no keys yet: the node makes them when it starts, gslb keys new %s at once\n", z.name)
 		return nil
 	}
 	plan := z.policy.Policy().Step(keys, now)
+	if text := upkeep.Progress(plan); text != "" && z.signed {
+		fmt.Fprintf(w, "  %s\n", text)
+	}
 	for _, k := range upkeep.Describe(keys, plan, now) {
 		fmt.Fprintf(w, "  %s %d  %s  %s\n", k.Role, k.Tag(), k.Algorithm, k.State)
 		switch {
 		case k.Next != "" && k.At.IsZero():
-			fmt.Fprintf(w, "      next: %s (gslb keys ds %s prints it, gslb keys seen %s says so)\n", k.Next, z.name, z.name)
+			how := fmt.Sprintf("gslb keys ds %s prints it, gslb keys seen %s says so", z.name, z.name)
+			if plan.Leaving != dnssec.Stays {
+				how = fmt.Sprintf("gslb keys gone %s", z.name)
+			}
+			fmt.Fprintf(w, "      next: %s (%s)\n", k.Next, how)
 		case k.Next != "":
 			fmt.Fprintf(w, "      next: %s at %s\n", k.Next, moment(k.At))
 		}
@@ -280,7 +291,7 @@ func keysGoneCommand() *cli.Command {
 	return &cli.Command{
 		Name: "gone", Usage: "say that the parent has no DS of the zone any more, before it is served unsigned", ArgsUsage: "ZONE",
 		Action: keysAction(0, 0, "one ZONE", keysOf, func(c *cli.Command, z *zoneKeys, _ []string) error {
-			changed, err := z.store.Gone(z.apex, time.Now())
+			changed, err := z.store.Gone(z.apex, z.policy.Policy(), time.Now())
 			if err == nil && len(changed) > 0 {
 				fmt.Fprintf(c.Root().Writer, "caches may hold the DS until %s: sign the zone until then\n", moment(time.Now().Add(z.policy.DSTTL+z.policy.ParentPropagation)))
 			}

@@ -70,7 +70,7 @@ func signedZones(cfg *config.Config) []upkeep.Zone {
 	var all []upkeep.Zone
 	for _, z := range cfg.Zones {
 		if z.DNSSEC != "" {
-			all = append(all, upkeep.Zone{Name: z.Name, Config: cfg.DNSSEC[z.DNSSEC].WithDefaults()})
+			all = append(all, upkeep.Zone{Name: z.Name, Config: cfg.SigningPolicy(z.DNSSEC)})
 		}
 	}
 	return all
@@ -248,6 +248,9 @@ func (n *node) signedStatus(now time.Time) (map[string]*console.DNSSEC, []string
 		for _, p := range s.Problems {
 			add(s.Zone.Name, "%s", p)
 		}
+		if s.Leaving {
+			add(s.Zone.Name, "it is to be unsigned, and waits until the parent has no DS any more (gslb keys gone %s once none of its servers has it)", s.Zone.Name)
+		}
 		if d.Waiting && s.Rolling {
 			add(s.Zone.Name, "a roll waits for the DS at the parent: %s (gslb keys seen %s once all of its servers have it)", d.DS[0], s.Zone.Name)
 		}
@@ -262,7 +265,7 @@ const soonExpired = 48 * time.Hour
 // signedZone puts a zone's state into the console's words.
 func signedZone(s upkeep.Status) *console.DNSSEC {
 	d := &console.DNSSEC{
-		Maintained: s.Maintain, Waiting: s.Waiting, Parent: s.Parent, Signatures: s.Signatures, Made: s.Made, Signed: s.Signed,
+		Maintained: s.Maintain, Waiting: s.Waiting, Parent: s.Parent, Progress: s.Progress, Signatures: s.Signatures, Made: s.Made, Signed: s.Signed,
 		Seconds: s.Took.Seconds(), Renewal: s.Renewal, Expires: s.Expires, NextKey: s.NextKey, Problems: s.Problems,
 	}
 	for _, ds := range s.DS {

@@ -188,6 +188,7 @@ function drawKeys(s) {
     const d = z.dnssec;
     return [
       `${z.name} ${d.signatures} signatures` + (given(d.renewal) ? `, the first to be renewed in ${ago(s.now, d.renewal)}` : ""),
+      d.progress && `${z.name} ${d.progress}`,
       d.waiting && `${z.name} DS for the parent: ${(d.ds || []).join(", ")}`,
       d.parent && `${z.name} ${d.parent}`,
     ].filter(Boolean);

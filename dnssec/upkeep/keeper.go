@@ -3,6 +3,7 @@ package upkeep
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -78,7 +79,8 @@ func (k *Keeper) Store() Store { return k.store }
 
 // Round is how zones are to be signed at a moment.
 type Round struct {
-	// Signing is for each zone; those in Due need it now.
+	// Signing is for each zone that is to be signed, not for one that has left;
+	// those in Due need to be signed, or served unsigned, now.
 	Signing map[string]*dnssec.Signing
 	Due     map[string]bool
 
@@ -119,12 +121,19 @@ func (k *Keeper) Prepare(zones []Zone, now time.Time) (*Round, error) {
 			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
 			continue
 		}
+		r.zones[z.Name] = c
+		if c.plan.Leaving == dnssec.Left {
+			if len(c.signedBy.SignKeys) > 0 {
+				r.Due[z.Name] = true
+			}
+			continue
+		}
 		s := z.Config.Signing()
 		s.Apex, s.Keys = c.apex, c.plan
 		if c.at.IsZero() {
 			s.Cache = c.result.Cache // from before the start; later ones are at hand where the zone is
 		}
-		r.zones[z.Name], r.Signing[z.Name] = c, &s
+		r.Signing[z.Name] = &s
 		if c.at.IsZero() || !now.Before(c.result.Next) || !samePlan(c.plan, c.signedBy) || before[z.Name] == nil || !sameConfig(before[z.Name].Config, z.Config) {
 			r.Due[z.Name] = true
 		}
@@ -161,6 +170,9 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool) (*kept,
 	default:
 		c.fault = fmt.Errorf("the keys that it had are used further: %w", err)
 		c.plan = z.Config.Policy().Step(c.keys, now)
+	}
+	if c.plan.Leaving == dnssec.Left {
+		return c, nil
 	}
 	if len(c.plan.SignKeys) == 0 || len(c.plan.SignZone) == 0 {
 		return nil, noSigner(c, k, now)
@@ -231,6 +243,11 @@ func (k *Keeper) Commit(r *Round, outcomes map[string]Outcome) {
 		}
 	}
 	var errs []error
+	for _, c := range r.zones {
+		if c.plan.Leaving == dnssec.Left {
+			errs = append(errs, k.forget(c))
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.zones)) {
 		if c := r.zones[name]; c.dirty && (r.now.Sub(c.saved).Abs() >= saveEvery || 10*c.result.Made >= c.result.Cache.Len()) {
 			errs = append(errs, k.save(c, r.now))
@@ -267,6 +284,15 @@ func (c *kept) note(o Outcome, now time.Time) {
 	c.expires = expiry(c.Config.Times(), o.Next)
 	c.made += uint64(o.Made)
 	c.dirty = c.dirty || o.Made > 0
+}
+
+// forget drops what is known of the signatures of a zone that is served unsigned.
+func (k *Keeper) forget(c *kept) error {
+	c.result, c.signedBy, c.expires, c.at, c.dirty = dnssec.Result{}, dnssec.Plan{}, time.Time{}, time.Time{}, false
+	if err := os.Remove(cachePath(k.state, c.Name)); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // saveEvery bounds how often a large file is written for a few new signatures;
@@ -340,7 +366,7 @@ func samePlan(a, b dnssec.Plan) bool {
 	same := func(x, y []*dnssec.Key) bool {
 		return slices.EqualFunc(x, y, func(p, q *dnssec.Key) bool { return slices.Equal(p.DNSKEY(), q.DNSKEY()) })
 	}
-	return same(a.Publish, b.Publish) && same(a.SignKeys, b.SignKeys) && same(a.SignZone, b.SignZone) && same(a.CDS, b.CDS)
+	return same(a.Publish, b.Publish) && same(a.SignKeys, b.SignKeys) && same(a.SignZone, b.SignZone) && same(a.CDS, b.CDS) && a.Leaving == b.Leaving
 }
 
 func sameConfig(a, b dnssec.Config) bool {

@@ -70,7 +70,7 @@ func (k *Keeper) toLook(now time.Time) []*kept {
 	var all []*kept
 	for _, name := range slices.Sorted(maps.Keys(k.zones)) {
 		c := k.zones[name]
-		if len(c.Config.Parents()) > 0 && len(c.plan.CDS) > 0 && now.Sub(k.looks[name].at).Abs() >= c.Config.DSCheck {
+		if len(c.Config.Parents()) > 0 && (len(c.plan.CDS) > 0 || c.plan.Leaving == dnssec.AsksParent) && now.Sub(k.looks[name].at).Abs() >= c.Config.DSCheck {
 			all = append(all, c)
 		}
 	}
@@ -87,7 +87,12 @@ func (k *Keeper) look(ctx context.Context, c *kept) look {
 		slices.Sort(l.tags)
 		l.tags = slices.Compact(l.tags)
 		var changed []*dnssec.Key
-		if changed, err = k.store.Seen(c.apex, ds, l.at); len(changed) > 0 {
+		if c.plan.Leaving != dnssec.Stays && len(ds) == 0 {
+			changed, err = k.store.Gone(c.apex, c.Config.Policy(), l.at)
+		} else {
+			changed, err = k.store.Seen(c.apex, ds, l.at)
+		}
+		if len(changed) > 0 {
 			k.log.Info("the parent's DS has changed", "zone", c.Name, "names", l.tags)
 		}
 	}

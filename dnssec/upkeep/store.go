@@ -73,19 +73,20 @@ func (s Store) Seen(zone []byte, ds [][]byte, now time.Time) (changed []*dnssec.
 	return changed, err
 }
 
-// Gone notes that the parent has no DS for the zone any more.
-func (s Store) Gone(zone []byte, now time.Time) (changed []*dnssec.Key, err error) {
+// Gone notes that the parent has no DS for the zone any more, as dnssec.Gone does,
+// and gives the keys whose times that changed.
+func (s Store) Gone(zone []byte, p dnssec.Policy, now time.Time) (changed []*dnssec.Key, err error) {
 	err = s.locked(func() error {
+		if p.Insecure { // so that the keys know that they are to leave
+			if _, err := s.Folder.Maintain(zone, p, now); err != nil {
+				return err
+			}
+		}
 		keys, err := s.Load(zone)
 		if err != nil {
 			return err
 		}
-		for _, k := range keys {
-			if t := k.Timing; !t.DSSeen.IsZero() && t.DSGone.IsZero() {
-				t.DSGone = now.UTC().Truncate(time.Second)
-				changed = append(changed, k.WithTiming(t))
-			}
-		}
+		changed = dnssec.Gone(keys, now)
 		return s.save(changed)
 	})
 	return changed, err

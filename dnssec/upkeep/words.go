@@ -26,6 +26,9 @@ func Describe(keys []*dnssec.Key, plan dnssec.Plan, now time.Time) []Key {
 		d := Key{Key: k, State: stateOf(k, plan, now)}
 		d.Next, d.At = nextOf(k, now)
 		d.Gone = !has(plan.Publish, k) && !k.Timing.Delete.IsZero() && !k.Timing.Delete.After(now)
+		if plan.Leaving == dnssec.AsksParent && has(plan.SignKeys, k) {
+			d.Next, d.At = "waits until the parent has no DS any more, and for somebody to say so", time.Time{}
+		}
 		if has(plan.Waiting, k) {
 			d.Next, d.At = "waits for its DS at the parent, and for somebody to say that it is there", time.Time{}
 		}
@@ -42,6 +45,10 @@ func stateOf(k *dnssec.Key, plan dnssec.Plan, now time.Time) string {
 	t := k.Timing
 	text := ""
 	switch {
+	case has(plan.SignZone, k) && !has(plan.Publish, k) && !t.Delete.IsZero():
+		text = "signs the zone, no longer published"
+	case has(plan.SignZone, k) && !has(plan.Publish, k):
+		text = "signs the zone, not published yet"
 	case has(plan.SignZone, k) && has(plan.SignKeys, k):
 		text = "signs the zone and its keys"
 	case has(plan.SignZone, k):
@@ -63,10 +70,14 @@ func stateOf(k *dnssec.Key, plan dnssec.Plan, now time.Time) string {
 	switch {
 	case !t.DSGone.IsZero():
 		text += "; its DS has gone from the parent"
+	case !t.DSSeen.IsZero() && plan.Leaving == dnssec.AsksParent:
+		text += "; its DS is to be taken out of the parent now"
 	case !t.DSSeen.IsZero():
 		text += "; its DS is at the parent since " + stated(t.DSSeen)
 	case has(plan.Waiting, k):
 		text += "; its DS is to be put into the parent now"
+	case plan.Leaving == dnssec.AsksParent:
+		text += "; its DS is to be taken out of the parent now"
 	default:
 		text += "; its DS is not to be at the parent yet"
 	}
@@ -101,6 +112,8 @@ type Status struct {
 	DS       [][]byte  // that the parent is to have: of the keys named by CDS, or those that will be
 	Waiting  bool      // for the DS at the parent
 	Rolling  bool      // there is a predecessor that has its DS there
+	Leaving  bool      // the DS is to be taken out of the parent
+	Progress string    // see Progress
 	Parent   string    // what the last look at the parent found; "" without one
 	Problems []string  // what a person should look at
 	NextKey  time.Time // when something happens to a key next
@@ -122,6 +135,7 @@ func (k *Keeper) Status(now time.Time) ([]Status, error) {
 		c := k.zones[name]
 		s := Status{
 			Zone: c.Zone, Maintain: k.maintain, Keys: Describe(c.keys, c.plan, now), Waiting: len(c.plan.Waiting) > 0,
+			Leaving: c.plan.Leaving == dnssec.AsksParent, Progress: Progress(c.plan),
 			Made: c.made, Signed: c.at, Took: c.took, Renewal: c.result.Next, Expires: c.expires, NextKey: c.plan.Next,
 		}
 		if c.result.Cache != nil {
@@ -151,6 +165,9 @@ func (k *Keeper) Status(now time.Time) ([]Status, error) {
 // WantedDS is the DS RRset that the parent is to have: of the keys that CDS
 // names or, as long as there are none, of those that it will name.
 func WantedDS(c dnssec.Config, keys []*dnssec.Key, plan dnssec.Plan) [][]byte {
+	if plan.Leaving != dnssec.Stays {
+		return nil
+	}
 	named := plan.CDS
 	if len(named) == 0 {
 		named = plan.SignKeys

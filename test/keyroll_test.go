@@ -47,6 +47,7 @@ const validatingUnbound = `server:
   client-subnet-always-forward: yes
   max-client-subnet-ipv4: 24
   aggressive-nsec: yes
+  harden-algo-downgrade: yes
   trust-anchor: %[3]q
 remote-control:
   control-enable: no
@@ -54,9 +55,11 @@ remote-control:
 
 // TestKeyRollThroughTheParent: a validating resolver trusts com, which another
 // node signs, and finds each answer of abc.com secure at any time: while the DS
-// comes into com, while the ZSK and the KSK are rolled, while signatures are
-// renewed, and while sites go down and up. The node looks for the DS itself, and
-// is never started again.
+// comes into com, while the ZSK, the KSK and then the algorithm are rolled, while
+// signatures are renewed, and while sites go down and up. The resolver wants
+// signatures of all algorithms, and ldns-verify-zone and delv find each step of
+// the algorithm's roll good. Last the zone goes unsigned, and no answer fails.
+// The node looks for the DS itself, and is never started again.
 func TestKeyRollThroughTheParent(t *testing.T) {
 	t.Parallel()
 	needLong(t)
@@ -114,14 +117,17 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 
 	// putDS puts the DS of the key that waits for it into com.
 	serial := 1
-	putDS := func() {
+	says := func(limit time.Duration, want string) {
 		t.Helper()
-		until(t, 40*time.Second, func() error {
-			if text := n.keys("list", "abc.com"); !strings.Contains(text, "its DS is to be put into the parent now") {
-				return fmt.Errorf("no key waits for its DS:\n%s", text)
+		until(t, limit, func() error {
+			if text := n.keys("list", "abc.com"); !strings.Contains(text, want) {
+				return fmt.Errorf("gslb keys list does not say %q:\n%s", want, text)
 			}
 			return nil
 		})
+	}
+	changeDS := func(ds string) {
+		t.Helper()
 		text, err := os.ReadFile(comFile)
 		if err != nil {
 			t.Fatal(err)
@@ -133,8 +139,13 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 			}
 		}
 		serial++
-		replace(t, comFile, []byte(strings.Join(lines, "")+"abc DS "+strings.Join(n.anchor("abc.com"), " ")+"\n"))
+		replace(t, comFile, []byte(strings.Join(lines, "")+ds))
 		com.reload()
+	}
+	putDS := func() {
+		t.Helper()
+		says(40*time.Second, "its DS is to be put into the parent now")
+		changeDS("abc DS " + strings.Join(n.anchor("abc.com"), " ") + "\n")
 		until(t, 40*time.Second, func() error {
 			if text := n.keys("list", "abc.com"); strings.Contains(text, "its DS is to be put") || !strings.Contains(text, "its DS is at the parent") {
 				return fmt.Errorf("the DS at the parent was not seen:\n%s", text)
@@ -189,6 +200,10 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 		inside("undrain", "kt", "--api", n.api)
 		rolled(role, before)
 	}
+	tp.rollAlgorithm(n, ns, putDS)
+	if keys := append(tags("KSK"), tags("ZSK")...); len(keys) != 2 || strings.Contains(strings.Split(n.keys("list", "abc.com"), "gone since")[0], "roll from") {
+		t.Errorf("after the roll of the algorithm:\n%s", n.keys("list", "abc.com"))
+	}
 	counted := map[string]int{}
 	for _, e := range users.end() {
 		if e.err != nil {
@@ -204,4 +219,92 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 			t.Errorf("from %s, want site %s:\n%s", from, name, answer)
 		}
 	}
+
+	// Unsigned again: secure, then insecure, and never bogus.
+	users = startStream(t, 20*time.Millisecond, func() (string, error) {
+		flags, out := ask("8.8.8.8", strings.Fields(questions[turn%len(questions)])...)
+		turn++
+		if !strings.HasPrefix(flags, "NOERROR") && !strings.HasPrefix(flags, "NXDOMAIN") {
+			return "", fmt.Errorf("%s: %s", flags, out)
+		}
+		return "", nil
+	})
+	replaceText(t, n.config, "[dnssec.quick]\n", "[dnssec.quick]\ninsecure = true\n")
+	n.reload()
+	says(20*time.Second, "step 1 of 3")
+	for rrtype, want := range map[string]string{"CDS": "0 0 0 00", "CDNSKEY": "0 3 0 AA=="} {
+		until(t, 10*time.Second, func() error {
+			if got := strings.TrimSpace(must(t, append(append([]string{}, ns...), "dig", "@127.0.10.3", "+short", "abc.com", rrtype)...)); got != want {
+				return fmt.Errorf("%s is %q, want %q", rrtype, got, want)
+			}
+			return nil
+		})
+	}
+	changeDS("")
+	says(40*time.Second, "step 2 of 3")
+	says(40*time.Second, "step 3 of 3")
+	until(t, 20*time.Second, func() error {
+		flags, out := ask("8.8.8.8", "mail.abc.com")
+		if !strings.HasPrefix(flags, "NOERROR") || strings.Contains(flags, " ad ") || strings.Contains(out, "RRSIG") {
+			return fmt.Errorf("not unsigned: %s %s", flags, out)
+		}
+		return nil
+	})
+	for _, e := range users.end() {
+		if e.err != nil {
+			t.Errorf("while it goes unsigned, at %s: %v", e.at.Format(time.TimeOnly), e.err)
+		}
+	}
+	replaceText(t, n.config, "dnssec = \"quick\"\n", "")
+	n.reload()
+	n.says("reloaded")
+}
+
+// rollAlgorithm changes the policy's algorithm and looks at the zone in each step
+// of the roll that follows.
+func (tp *topology) rollAlgorithm(n *node, ns []string, putDS func()) {
+	t := tp.t
+	t.Helper()
+	inside := func(args ...string) result {
+		return run(t, 30*time.Second, append(append([]string{}, ns...), args...)...)
+	}
+	ds := n.anchor("abc.com")
+	// look looks at the zone in a step, or in one after it where this test is slow.
+	look := func(step string) {
+		t.Helper()
+		until(t, 40*time.Second, func() error {
+			text := n.keys("list", "abc.com")
+			_, now, on := strings.Cut(text, "roll from ECDSAP256SHA256 (KSK and ZSK) to ED25519 (KSK and ZSK), ")
+			if on && now < step || !on && step < "step 4" {
+				return fmt.Errorf("want %s:\n%s", step, text)
+			}
+			return nil
+		})
+		file := write(t, t.TempDir(), "transferred", inside("dig", "@127.0.10.3", "+noall", "+answer", "+onesoa", "abc.com", "axfr").out)
+		if r := inside("ldns-verify-zone", file); r.code != 0 {
+			t.Errorf("%s: ldns-verify-zone: %s%s", step, r.out, r.err)
+		}
+		anchor := write(t, tp.dir, "anchor", fmt.Sprintf("trust-anchors { abc.com. static-ds %s %s %s %q; };\n", ds[0], ds[1], ds[2], ds[3]))
+		for _, q := range []string{"mail.abc.com A", "www.abc.com A", "none.abc.com A", "x.wild.abc.com TXT", "abc.com DNSKEY"} {
+			r := inside(append([]string{"delv", "@127.0.10.3", "-a", anchor, "+root=abc.com"}, strings.Fields(q)...)...)
+			if !strings.Contains(r.out+r.err, "fully validated") {
+				t.Errorf("%s: delv %s: %s%s", step, q, r.out, r.err)
+			}
+		}
+	}
+	replaceText(t, n.config, "dnssec = \"quick\"\n", "dnssec = \"quick\"\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n")
+	replaceText(t, n.config, "[dnssec.quick]\n", "[dnssec.quick]\nalgorithm = \"ED25519\"\n")
+	n.reload()
+	look("step 1 of 5")
+	look("step 3 of 5")
+	putDS()
+	ds = n.anchor("abc.com")
+	look("step 4 of 5")
+	look("step 5 of 5")
+	until(t, 40*time.Second, func() error {
+		if text := n.keys("list", "abc.com"); strings.Contains(text, "roll from") {
+			return fmt.Errorf("the roll has no end:\n%s", text)
+		}
+		return nil
+	})
 }

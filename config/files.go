@@ -26,6 +26,8 @@ func (c *Config) completePaths(r *report) {
 	complete("dns.tls.key", &c.DNS.TLS.Key)
 	complete("dns.https.cert", &c.DNS.HTTPS.Cert)
 	complete("dns.https.key", &c.DNS.HTTPS.Key)
+	complete("dns.quic.cert", &c.DNS.QUIC.Cert)
+	complete("dns.quic.key", &c.DNS.QUIC.Key)
 	for i := range c.Zones {
 		complete(indexPath("zone", i)+".file", &c.Zones[i].File)
 	}
@@ -87,6 +89,8 @@ func (c *Config) eachNamed(f func(key, what, path string)) {
 	f("dns.tls.key", "PEM file", c.DNS.TLS.Key)
 	f("dns.https.cert", "PEM file", c.DNS.HTTPS.Cert)
 	f("dns.https.key", "PEM file", c.DNS.HTTPS.Key)
+	f("dns.quic.cert", "PEM file", c.DNS.QUIC.Cert)
+	f("dns.quic.key", "PEM file", c.DNS.QUIC.Key)
 	f("etcd.cert", "PEM file", c.Etcd.Cert)
 	f("etcd.key", "PEM file", c.Etcd.Key)
 	f("etcd.ca", "PEM file", c.Etcd.CA)

@@ -67,14 +67,21 @@ func (e endpoint) overlaps(o endpoint) bool {
 	return e.addr == o.addr
 }
 
+// protocols is which of TCP and UDP an address is listened on.
+type protocols uint8
+
+const (
+	tcp protocols = 1 << iota
+	udp
+)
+
 // checkListens reports addresses that two parts of this node would listen on.
-// All of them use TCP, the DNS server UDP as well.
 func (c *Config) checkListens(r *report) {
 	if r.scope == alone {
 		return
 	}
 	var taken []listen
-	use := func(key, text string, familiesApart bool) {
+	use := func(key, text string, over protocols, familiesApart bool) {
 		e, ok := parseEndpoint(text)
 		if !ok {
 			return
@@ -82,9 +89,9 @@ func (c *Config) checkListens(r *report) {
 		if !familiesApart {
 			e = e.bothFamilies()
 		}
-		l := listen{e, key, text}
+		l := listen{e, over, key, text}
 		for _, t := range taken {
-			if e.overlaps(t.endpoint) {
+			if over&t.over != 0 && e.overlaps(t.endpoint) {
 				r.overlap(l, t)
 				return
 			}
@@ -92,18 +99,25 @@ func (c *Config) checkListens(r *report) {
 		taken = append(taken, l)
 	}
 	if c.Node.HasRole(RoleDNS) {
-		for i, l := range c.DNS.Listen {
-			use(indexPath("dns.listen", i), l, true)
+		web := tcp
+		if c.DNS.HTTPS.HTTP3 {
+			web |= udp
 		}
-		for i, l := range c.DNS.HTTPS.Listen {
-			use(indexPath("dns.https.listen", i), l, true)
-		}
-		for i, l := range c.DNS.TLS.Listen {
-			use(indexPath("dns.tls.listen", i), l, true)
+		for _, t := range []struct {
+			key    string
+			listen []string
+			over   protocols
+		}{
+			{"dns.listen", c.DNS.Listen, tcp | udp}, {"dns.https.listen", c.DNS.HTTPS.Listen, web},
+			{"dns.tls.listen", c.DNS.TLS.Listen, tcp}, {"dns.quic.listen", c.DNS.QUIC.Listen, udp},
+		} {
+			for i, l := range t.listen {
+				use(indexPath(t.key, i), l, t.over, true)
+			}
 		}
 	}
 	if !c.API.Off() {
-		use("api.listen", c.API.Listen, false)
+		use("api.listen", c.API.Listen, tcp, false)
 	}
 	if c.Node.HasRole(RoleBalancer) {
 		for i, f := range c.Frontends {
@@ -111,18 +125,19 @@ func (c *Config) checkListens(r *report) {
 				continue
 			}
 			for j, l := range f.Listen {
-				use(indexPath(indexPath("frontend", i)+".listen", j), l, false)
+				use(indexPath(indexPath("frontend", i)+".listen", j), l, tcp, false)
 			}
 		}
 	}
 	if c.Etcd.Embedded {
-		use("etcd.listen", c.Etcd.Listen, false)
-		use("etcd.peer_listen", c.Etcd.PeerListen, false)
+		use("etcd.listen", c.Etcd.Listen, tcp, false)
+		use("etcd.peer_listen", c.Etcd.PeerListen, tcp, false)
 	}
 }
 
 type listen struct {
 	endpoint
+	over      protocols
 	key, text string
 }
 

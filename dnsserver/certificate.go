@@ -57,11 +57,13 @@ func (c Config) CheckCertificates() error {
 
 // certificates lists the pairs that the configuration needs, unread.
 func (c Config) certificates(log *slog.Logger) (all []*certificate) {
-	if len(c.TLS.Listen) > 0 {
-		all = append(all, &certificate{what: "tls", cert: c.TLS.Cert, key: c.TLS.Key, log: log})
-	}
-	if len(c.HTTPS.Listen) > 0 {
-		all = append(all, &certificate{what: "https", cert: c.HTTPS.Cert, key: c.HTTPS.Key, log: log})
+	for _, p := range []struct {
+		what, cert, key string
+		listen          []string
+	}{{"tls", c.TLS.Cert, c.TLS.Key, c.TLS.Listen}, {"https", c.HTTPS.Cert, c.HTTPS.Key, c.HTTPS.Listen}, {"quic", c.QUIC.Cert, c.QUIC.Key, c.QUIC.Listen}} {
+		if len(p.listen) > 0 {
+			all = append(all, &certificate{what: p.what, cert: p.cert, key: p.key, log: log})
+		}
 	}
 	return all
 }

@@ -80,6 +80,7 @@ type Config struct {
 
 	TLS   TLS   `toml:"tls"`
 	HTTPS HTTPS `toml:"https"`
+	QUIC  QUIC  `toml:"quic"`
 }
 
 // WithLive gives c with those keys of another that can change while a Server

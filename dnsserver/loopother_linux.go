@@ -21,7 +21,7 @@ func (l *tcpLoop) handOver(c *loopConn, b []byte) {
 	if c.registered { // the descriptor leaves, what it stands for does not
 		_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 	}
-	st := &stream{s: l.s, src: c.src, transport: tcp4}
+	st := l.s.stream(nil, c.src, tcp4)
 	if c.ln.six {
 		st.transport = tcp6
 	}
@@ -44,10 +44,10 @@ func (st *stream) adopt(ctx context.Context, f *os.File, unsent, pending []byte)
 	}
 	defer c.Close()
 	st.c = c
-	if !st.s.streams.add(st) {
+	if !st.s.streams.add(&st.link) {
 		return nil
 	}
-	defer st.s.streams.remove(st)
+	defer st.s.streams.remove(&st.link)
 	if len(unsent) > 0 {
 		c.SetWriteDeadline(time.Now().Add(st.s.cfg.TCPIdle))
 		if ctx.Err() != nil { // after setting the deadline: the end sets one too
@@ -64,7 +64,8 @@ func (st *stream) adopt(ctx context.Context, f *os.File, unsent, pending []byte)
 // handFront gives the connection of a front end to a goroutine of its own. Front
 // ends keep few connections, for many queries each.
 func (l *tcpLoop) handFront(ln *loopListener, fd int32, src netip.AddrPort) {
-	st := &stream{s: l.s, src: src, transport: tcp4, front: true}
+	st := l.s.stream(nil, src, tcp4)
+	st.front = true
 	if ln.six {
 		st.transport = tcp6
 	}
@@ -80,10 +81,10 @@ func (l *tcpLoop) handFront(ln *loopListener, fd int32, src netip.AddrPort) {
 		}
 		defer c.Close()
 		st.c = c
-		if !l.s.streams.add(st) {
+		if !l.s.streams.add(&st.link) {
 			return
 		}
-		defer l.s.streams.remove(st)
+		defer l.s.streams.remove(&st.link)
 		if st.begin(ctx) {
 			st.converse(ctx)
 		}

@@ -28,7 +28,7 @@ var (
 	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
 	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
 	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
-	descHandshake = prometheus.NewDesc("gslb_dns_tls_handshake_failures_total", "TLS handshakes that failed or took too long.", nil, nil)
+	descHandshake = prometheus.NewDesc("gslb_dns_tls_handshake_failures_total", "TLS handshakes that failed or took too long, those of QUIC too, by the transport and why.", []string{"transport", "reason"}, nil)
 	descCertEnd   = prometheus.NewDesc("gslb_dns_certificate_expiry_timestamp_seconds", "When the certificate in use expires, by the table that it is for.", []string{"table"}, nil)
 	descProxy     = prometheus.NewDesc("gslb_dns_proxy_errors_total", "Messages and connections of front ends (dns.proxy_from) without a good PROXY header.", nil, nil)
 	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
@@ -86,7 +86,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)
 	count(descTCPEvict, st.TCPEvict)
-	count(descHandshake, st.Handshake)
+	c.s.collectHandshakes(ch)
 	count(descProxy, st.ProxyErrors)
 	for _, cert := range c.s.certificates {
 		ch <- prometheus.MustNewConstMetric(descCertEnd, prometheus.GaugeValue, float64(cert.now.Load().Leaf.NotAfter.Unix()), "dns."+cert.what)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -22,11 +23,12 @@ import (
 // messages: it never runs where plain queries are answered.
 type Other interface {
 	// Respond answers a message that is whole and has a header, from an address,
-	// over a stream or in datagrams. plain answers a query as though it had come in
+	// over a stream or in datagrams; tls is what is known of the stream's TLS, QUIC's
+	// too, and nil where there is none. plain answers a query as though it had come in
 	// the message's place; what it returns holds until it is called again. send
 	// sends a message of the answer; over a stream there may be several, and it
 	// waits while the client does not take them. Of datagrams only the first is sent.
-	Respond(ctx context.Context, msg []byte, from netip.AddrPort, stream bool, plain func(query []byte) []byte, send func(msg []byte) error)
+	Respond(ctx context.Context, msg []byte, from netip.AddrPort, stream bool, tls *tls.ConnectionState, plain func(query []byte) []byte, send func(msg []byte) error)
 }
 
 // SetOther lets o answer what is not a plain query, before Serve. Without it
@@ -87,7 +89,7 @@ func (s *Server) serveDatagrams(ctx context.Context) {
 			return
 		case d := <-s.datagrams:
 			sent := false
-			s.respondOther(ctx, w, d.msg, d.from, false, out, func(msg []byte) error {
+			s.respondOther(ctx, w, d.msg, d.from, false, nil, out, func(msg []byte) error {
 				if sent {
 					return fmt.Errorf("a second message over UDP")
 				}
@@ -99,7 +101,7 @@ func (s *Server) serveDatagrams(ctx context.Context) {
 }
 
 // respondOther lets Other answer a message, with a net below it.
-func (s *Server) respondOther(ctx context.Context, w *responder, msg []byte, from netip.AddrPort, stream bool, out []byte, send func([]byte) error) {
+func (s *Server) respondOther(ctx context.Context, w *responder, msg []byte, from netip.AddrPort, stream bool, state *tls.ConnectionState, out []byte, send func([]byte) error) {
 	w.others, w.handed = false, false // what is plain hands nothing over
 	defer func() {
 		w.others = true
@@ -110,7 +112,7 @@ func (s *Server) respondOther(ctx context.Context, w *responder, msg []byte, fro
 		}
 	}()
 	counted := false
-	s.other.Respond(ctx, msg, from, stream,
+	s.other.Respond(ctx, msg, from, stream, state,
 		func(query []byte) []byte {
 			counted = true
 			return s.answer(w, query, from, stream, out)
@@ -141,12 +143,10 @@ type slowStream struct {
 	c         net.Conn
 	from      netip.AddrPort
 	w         *responder
-	transport *atomic.Uint64 // counts messages
-	pending   []byte         // read, from the first message that is not answered
-	// waits is told before the connection waits for its client, and heeds after:
-	// false means that it was closed meanwhile. Either may be nil.
-	waits func()
-	heeds func() bool
+	transport *atomic.Uint64       // counts messages
+	pending   []byte               // read, from the first message that is not answered
+	tls       *tls.ConnectionState // nil: none
+	link      *link
 }
 
 // converse answers messages in the order they come, plain ones too, until the
@@ -157,12 +157,12 @@ func (st *slowStream) converse(ctx context.Context) {
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	for ctx.Err() == nil {
 		st.c.SetReadDeadline(time.Now().Add(st.s.cfg.TCPIdle))
-		if st.waits != nil && r.Buffered() == 0 {
-			st.waits()
+		if r.Buffered() == 0 {
+			st.link.waits()
 		}
 		var err error
 		in, err = readMessage(r, in)
-		if st.heeds != nil && !st.heeds() || err != nil || ctx.Err() != nil {
+		if !st.link.goesOn() || err != nil || ctx.Err() != nil {
 			return
 		}
 		st.transport.Add(1)
@@ -171,7 +171,7 @@ func (st *slowStream) converse(ctx context.Context) {
 		case len(reply) > 0:
 			err = st.send(reply)
 		case st.w.handed:
-			st.s.respondOther(ctx, st.w, in, st.from, true, out, func(msg []byte) error {
+			st.s.respondOther(ctx, st.w, in, st.from, true, st.tls, out, func(msg []byte) error {
 				if err == nil {
 					err = st.send(msg)
 				}

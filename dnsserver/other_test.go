@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,7 +17,7 @@ import (
 // query, three messages to a transfer, and REFUSED to all else.
 type echo struct{}
 
-func (echo) Respond(_ context.Context, msg []byte, _ netip.AddrPort, stream bool, plain func([]byte) []byte, send func([]byte) error) {
+func (echo) Respond(_ context.Context, msg []byte, _ netip.AddrPort, stream bool, _ *tls.ConnectionState, plain func([]byte) []byte, send func([]byte) error) {
 	m := new(dns.Msg)
 	if err := m.Unpack(msg); err != nil {
 		panic(err)

@@ -152,7 +152,7 @@ func (st *stream) introduce() error {
 	}
 	if encrypted {
 		if err := c.Handshake(); err != nil {
-			st.s.handshakes.Add(1)
+			st.s.handshakes.failed(st.table(), err)
 			return err
 		}
 	}

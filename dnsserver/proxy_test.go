@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"net"
+	"net/http"
 	"net/netip"
 	"testing"
 	"time"
@@ -92,7 +93,8 @@ func TestProxyTransports(t *testing.T) {
 }
 
 func testProxyTransports(t *testing.T, batch int, engine string) {
-	s := startTLS(t, func(c *Config) {
+	s := startHTTPS(t, func(c *Config) {
+		c.HTTPS.HTTP3 = false
 		c.Batch, c.TCPEngine = batch, engine
 		c.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		c.Deny = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
@@ -136,6 +138,7 @@ func testProxyTransports(t *testing.T, batch int, engine string) {
 			c.Close()
 		}
 	}
+	testProxyHTTPS(t, s, map[netip.AddrPort]int{denied: dns.RcodeRefused, served: dns.RcodeSuccess})
 	before := s.Stats().ProxyErrors
 	for way, open := range ways {
 		if way == "tls, header before" {
@@ -165,7 +168,44 @@ func testProxyTransports(t *testing.T, batch int, engine string) {
 	if got := s.Stats().ProxyErrors - before; got != 4 {
 		t.Errorf("%d errors counted, want 4", got)
 	}
-	if st := s.Stats(); st.TCPOpen > 8 {
+	if st := s.Stats(); st.TCPOpen > 12 {
 		t.Errorf("%d connections are open", st.TCPOpen)
+	}
+}
+
+// testProxyHTTPS asks over HTTPS, with the header before the handshake or within,
+// over both versions of HTTP.
+func testProxyHTTPS(t *testing.T, s *Server, clients map[netip.AddrPort]int) {
+	t.Helper()
+	for _, within := range []bool{true, false} {
+		for _, protocol := range []string{"h2", "http/1.1"} {
+			for client, want := range clients {
+				header := proxied(1, 1, client, 0xe0, 0, 1, 7)
+				tr := &http.Transport{ForceAttemptHTTP2: protocol == "h2", DialTLS: func(network, address string) (net.Conn, error) {
+					c, err := net.Dial(network, address)
+					if err != nil {
+						return nil, err
+					}
+					if !within {
+						c.Write(header)
+					}
+					tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}})
+					if err := tc.Handshake(); err != nil {
+						return nil, err
+					}
+					if within {
+						tc.Write(header)
+					}
+					return tc, nil
+				}}
+				for range 2 {
+					m, err := postDNS(&http.Client{Transport: tr, Timeout: 10 * time.Second}, s, query(t, "static.abc.com.", dns.TypeA))
+					if err != nil || m.Rcode != want {
+						t.Errorf("%s within %v, %v: %v, %v", protocol, within, client, m, err)
+					}
+				}
+				tr.CloseIdleConnections()
+			}
+		}
 	}
 }

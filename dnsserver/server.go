@@ -49,9 +49,12 @@ type Server struct {
 	streams  streams
 	lastBug  atomic.Int64
 
-	https        []*httpsListener
+	boundHTTPS   []netip.AddrPort // in the order of cfg.HTTPS.Listen
+	web          *web             // nil: nothing over HTTP
+	quic         []*quicListener
+	unfinished   atomic.Int64   // QUIC connections whose handshake is not over
 	certificates []*certificate // since Listen
-	handshakes   atomic.Uint64  // of TLS, that failed
+	handshakes   handshakes     // that failed
 	proxyErrors  atomic.Uint64
 
 	other     Other         // nil: nobody
@@ -61,7 +64,6 @@ type Server struct {
 // New makes a server that refuses every name until the first Swap.
 func New(cfg Config, log *slog.Logger) *Server {
 	s := &Server{cfg: cfg.WithDefaults(), log: log, began: time.Now()}
-	s.streams.all = make(map[*stream]struct{})
 	for i := range s.streams.counters {
 		s.counters = append(s.counters, &s.streams.counters[i])
 	}
@@ -114,6 +116,9 @@ func (s *Server) listenAll(ctx context.Context) error {
 		}
 	}
 	if err := s.listenTLS(ctx); err != nil {
+		return err
+	}
+	if err := s.listenDoQ(ctx); err != nil {
 		return err
 	}
 	return s.listenHTTPS(ctx)
@@ -211,8 +216,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	for _, l := range s.listens {
 		wg.Go(func() { s.keep(ctx, "tcp", l.ln.Addr(), func() error { return l.serve(ctx, s, &wg) }) })
 	}
-	for _, l := range s.https {
-		wg.Go(func() { s.keep(ctx, "https", l.ln.Addr(), func() error { return l.serve(ctx) }) })
+	if s.web != nil {
+		wg.Go(func() { s.keep(ctx, "https", addrs(s.boundHTTPS), func() error { return s.web.serve(ctx) }) })
+	}
+	for _, l := range s.quic {
+		wg.Go(func() { s.keep(ctx, "quic", l.conn.LocalAddr(), func() error { return l.serve(ctx) }) })
 	}
 	s.serveXDP(ctx, &wg)
 	if s.other != nil {
@@ -285,9 +293,6 @@ func (s *Server) close() {
 	for _, l := range s.listens {
 		l.ln.Close()
 	}
-	for _, l := range s.https {
-		l.ln.Close()
-	}
 }
 
 // free gives back what serving goroutines used until their end.
@@ -297,6 +302,9 @@ func (s *Server) free() {
 	}
 	for _, l := range s.loops {
 		l.free()
+	}
+	for _, l := range s.quic {
+		l.conn.Close()
 	}
 }
 

@@ -39,9 +39,13 @@ const (
 	tls6
 	https4
 	https6
+	quic4
+	quic6
+	http3v4
+	http3v6
 )
 
-var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6", "tls4", "tls6", "https4", "https6"}
+var transports = [...]string{"udp4", "udp6", "tcp4", "tcp6", "tls4", "tls6", "https4", "https6", "quic4", "quic6", "http3_4", "http3_6"}
 
 // tally is what a responder has counted and not yet published: adding to what
 // others read costs as much as a good part of the answer.
@@ -142,7 +146,7 @@ func (p *picks) get(steered, site int) (n uint64) {
 
 // Stats is what a Server has counted since it began.
 type Stats struct {
-	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6 https4 https6
+	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6 https4 https6 quic4 quic6 http3_4 http3_6
 	Rcodes    map[int]uint64    `json:"rcodes"`  // answers by response code
 	Dropped   uint64            `json:"dropped"`
 	Truncated uint64            `json:"truncated"`
@@ -200,7 +204,7 @@ func (s *Server) Stats() Stats {
 		}
 	}
 	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()
-	st.Handshake = s.handshakes.Load()
+	st.Handshake = s.handshakes.total()
 	st.ProxyErrors = s.proxyErrors.Load()
 	if g := s.gen.Load(); g != nil {
 		for _, n := range g.DB.Steered() {

@@ -3,11 +3,11 @@ package dnsserver
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +16,7 @@ import (
 // must not cost more than themselves. What is read through another net.Conn
 // (crypto/tls) needs its buffer before there is something to read.
 type stream struct {
+	link
 	s   *Server
 	c   net.Conn
 	src netip.AddrPort
@@ -23,16 +24,37 @@ type stream struct {
 	transport int  // what its queries count as
 	encrypted bool // st.c is of crypto/tls
 	front     bool // src is a front end, until begin knows the client
+	web       bool // what comes over it is HTTP
 
-	// idle is since when the stream waits for its client (Unix time in
-	// nanoseconds), 0 while it does not, or evicted.
-	idle atomic.Int64
-	b    *streamBuffers // nil while there is nothing in them
-	got  int            // octets of the last read
-	err  error          // of the last read
+	b   *streamBuffers // nil while there is nothing in them
+	got int            // octets of the last read
+	err error          // of the last read
 }
 
-const evicted = -1
+// stream makes one of a connection; c may be set later.
+func (s *Server) stream(c net.Conn, src netip.AddrPort, transport int) *stream {
+	st := &stream{s: s, c: c, src: src, transport: transport}
+	st.hang = st
+	return st
+}
+
+// evict is part of hanger. Answers may be on their way: reading ends.
+func (st *stream) evict() {
+	if st.web { // whose deadlines are net/http's
+		st.c.(*tls.Conn).NetConn().Close()
+		return
+	}
+	st.c.SetReadDeadline(time.Unix(1, 0))
+}
+
+// end is part of hanger.
+func (st *stream) end() {
+	if st.web {
+		st.evict()
+		return
+	}
+	st.c.SetDeadline(time.Unix(1, 0))
+}
 
 // streamBuffers is what serving a connection needs; used again by the next one.
 type streamBuffers struct {
@@ -71,12 +93,18 @@ func (st *stream) release() {
 	if b == nil || b.from < b.to || b.end > 0 {
 		return
 	}
+	st.b = nil
+	st.s.giveBuffers(b)
+}
+
+// giveBuffers takes buffers back that have nothing in them any more.
+func (s *Server) giveBuffers(b *streamBuffers) {
 	b.from, b.to = 0, 0
 	if len(b.in) > 4*streamRead { // for a message such as hardly ever comes
 		b.in = make([]byte, streamRead)
 	}
-	st.b = nil
-	st.s.streams.pool.Put(b)
+	b.w.handed, b.w.others = false, s.other != nil
+	s.streams.pool.Put(b)
 }
 
 // room gives the part of the buffer to read into; at least one octet.
@@ -209,8 +237,10 @@ func (st *stream) slowWith(pending []byte) *slowStream {
 	c := &st.s.streams.counters[shard]
 	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[st.transport], pending: pending}
 	slow.w.encrypted = st.encrypted
-	slow.waits = func() { st.idle.Store(time.Now().UnixNano()) }
-	slow.heeds = func() bool { return st.idle.Swap(0) != evicted }
+	if c, ok := st.c.(*tls.Conn); ok {
+		slow.tls = new(c.ConnectionState())
+	}
+	slow.link = &st.link
 	return slow
 }
 

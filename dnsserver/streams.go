@@ -17,10 +17,7 @@ type streams struct {
 	made     atomic.Uint64 // buffers
 	pool     sync.Pool     // of *streamBuffers
 	counters [streamShards]counters
-
-	mu     sync.Mutex // guards what follows
-	all    map[*stream]struct{}
-	ending bool
+	links
 }
 
 // streamShards is how many sets of counters all streams share.
@@ -31,83 +28,22 @@ type streamListener struct {
 	ln  net.Listener
 	six bool
 	tls *tls.Config // nil: plain TCP
+	web *web        // nil: DNS messages with their lengths
 }
 
 // transport is what queries over the listener count as.
 func (l *streamListener) transport() int {
 	t := tcp4
-	if l.tls != nil {
+	switch {
+	case l.web != nil:
+		t = https4
+	case l.tls != nil:
 		t = tls4
 	}
 	if l.six {
 		t++
 	}
 	return t
-}
-
-// evictFrom is how many connections are looked at for the one to close: the
-// longest idle of so many is among the longest idle of all.
-const evictFrom = 32
-
-// evict is part of evictor: it ends a stream that has been idle for long.
-func (t *streams) evict() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var victim *stream
-	var since int64
-	looked := 0
-	for st := range t.all { // begins anywhere
-		if at := st.idle.Load(); at > 0 && (victim == nil || at < since) {
-			victim, since = st, at
-		}
-		if looked++; looked == evictFrom {
-			break
-		}
-	}
-	if victim == nil || !victim.idle.CompareAndSwap(since, evicted) {
-		return false
-	}
-	victim.c.SetReadDeadline(time.Unix(1, 0))
-	return true
-}
-
-// add takes a stream in, unless the end has come.
-func (t *streams) add(st *stream) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.ending {
-		return false
-	}
-	t.all[st] = struct{}{}
-	return true
-}
-
-func (t *streams) remove(st *stream) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.all, st)
-}
-
-// waiting counts the streams that wait for their clients.
-func (t *streams) waiting() (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for st := range t.all {
-		if st.idle.Load() > 0 {
-			n++
-		}
-	}
-	return n
-}
-
-// end makes all streams end, and takes no more.
-func (t *streams) end() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.ending = true
-	for st := range t.all {
-		st.c.SetDeadline(time.Unix(1, 0))
-	}
 }
 
 // serve accepts until the listener fails or ctx ends.
@@ -130,10 +66,10 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 			continue
 		}
 		pause = 0
-		st := &stream{s: s, c: c, src: sourceOf(c), transport: l.transport()}
+		st := s.stream(c, sourceOf(c), l.transport())
 		st.front = s.fronted(st.src.Addr())
 		if l.tls != nil {
-			st.c, st.encrypted = tls.Server(&peeked{Conn: c}, l.tls), true
+			st.c, st.encrypted, st.web = tls.Server(&peeked{Conn: c}, l.tls), true, l.web != nil
 		}
 		if !s.tcp.take(st.src.Addr(), s.cfg.TCPMax, s.mostOf(st.src.Addr()), &s.streams) {
 			c.Close()
@@ -142,9 +78,13 @@ func (l *streamListener) serve(ctx context.Context, s *Server, wg *sync.WaitGrou
 		wg.Go(func() {
 			defer s.tcp.give(st.src.Addr())
 			defer st.c.Close()
-			if s.streams.add(st) {
-				defer s.streams.remove(st)
-				if st.begin(ctx) {
+			if s.streams.add(&st.link) {
+				defer s.streams.remove(&st.link)
+				switch {
+				case !st.begin(ctx):
+				case l.web != nil:
+					l.web.converse(ctx, st)
+				default:
 					st.converse(ctx)
 				}
 			}

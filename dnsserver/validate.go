@@ -153,6 +153,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	c.validateProtection(bad, within)
 	c.TLS.validate(bad)
 	c.HTTPS.validate(bad)
+	c.QUIC.validate(bad)
 	switch c.TCPEngine {
 	case engineAuto, enginePortable:
 	case engineEpoll:

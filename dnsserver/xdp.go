@@ -43,7 +43,7 @@ func (q *xdpQueue) Answer(query []byte, src netip.AddrPort, limit int) []byte {
 // other lets Other answer at once: the frame can't wait. Opcodes other than
 // QUERY never come this way, so that all there is to do is to look at a signature.
 func (q *xdpQueue) other(query []byte, src netip.AddrPort) (reply []byte) {
-	q.s.respondOther(context.Background(), q.w, query, src, false, q.out, func(msg []byte) error {
+	q.s.respondOther(context.Background(), q.w, query, src, false, nil, q.out, func(msg []byte) error {
 		reply = append(q.out[:0], msg...)
 		return nil
 	})

@@ -9,15 +9,19 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/quic-go/quic-go/http3"
 )
 
 // newPair makes a certificate of its own for a name and 127.0.0.1, and its key, in PEM.
@@ -197,23 +201,73 @@ func askBehind(from, network, plain, encrypted string, header []byte) (string, e
 	return m.Answer[0].(*dns.CNAME).Target, nil
 }
 
-// TestDNSOverHTTPS: kdig and curl ask over HTTP/2.
+// startWebNode starts a node with DNS over HTTPS, HTTP/3 and QUIC, all with one
+// certificate, and gives the addresses.
+func startWebNode(t *testing.T) (n *node, web, quic, certFile string) {
+	t.Helper()
+	tp := newTopology(t)
+	web, quic = freeAddress(t), freeAddress(t)
+	cert, key := newPair(t, "ns.example", 90*24*time.Hour)
+	certFile = write(t, tp.dir, "ns.pem", string(cert))
+	write(t, tp.dir, "ns.key", string(key))
+	tp.keys = fmt.Sprintf("[dns.https]\nlisten = [%q]\nhttp3 = true\ncert = \"ns.pem\"\nkey = \"ns.key\"\n[dns.quic]\nlisten = [%q]\ncert = \"ns.pem\"\nkey = \"ns.key\"\n", web, quic)
+	tp.startPlainSites()
+	config := tp.writeDNSNode()
+	replaceText(t, config, "[[zone]]\n", "[[zone]]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n")
+	return tp.startNode("ns1", config, tp.dns, tp.api), web, quic, certFile
+}
+
+// TestDNSOverHTTPS: kdig and curl ask over HTTP/2, and are told of HTTP/3, over
+// which quic-go's client asks (Debian's curl has no HTTP/3).
 func TestDNSOverHTTPS(t *testing.T) {
 	needTool(t, "kdig", "curl")
-	tp := newTopology(t)
-	address := freeAddress(t)
+	_, address, _, certFile := startWebNode(t)
 	_, port, _ := net.SplitHostPort(address)
-	cert, key := newPair(t, "ns.example", 90*24*time.Hour)
-	certFile := write(t, tp.dir, "ns.pem", string(cert))
-	write(t, tp.dir, "ns.key", string(key))
-	tp.keys = fmt.Sprintf("[dns.https]\nlisten = [%q]\ncert = \"ns.pem\"\nkey = \"ns.key\"\n", address)
-	tp.startPlainSites()
-	tp.startDNSNode()
 	if out := must(t, "kdig", "@127.0.0.1", "-p", port, "+https", "+tls-ca="+certFile, "+tls-hostname=ns.example", "www.abc.com", "+subnet=198.51.100.0/24"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "HTTP/2") {
 		t.Errorf("no steered answer over HTTP/2 in\n%s", out)
 	}
-	out := must(t, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_version} %{http_code} %{content_type}", "--cacert", certFile, "https://"+address+"/dns-query?dns=AAABAAABAAAAAAAABWhvc3QxA2FiYwNjb20AAAEAAQ")
-	if out != "2 200 application/dns-message" {
-		t.Errorf("curl: %q", out)
+	url := "https://" + address + "/dns-query?dns=AAABAAABAAAAAAAABWhvc3QxA2FiYwNjb20AAAEAAQ"
+	out := must(t, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_version} %{http_code} %{content_type}", "-D", "-", "--cacert", certFile, url)
+	if want := fmt.Sprintf("alt-svc: h3=\":%s\"; ma=86400", port); !strings.Contains(out, "2 200 application/dns-message") || !strings.Contains(out, want) {
+		t.Errorf("curl: %q, want %s in it", out, want)
+	}
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(certFile)
+	if err != nil || !pool.AppendCertsFromPEM(text) {
+		t.Fatal(err)
+	}
+	tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "ns.example"}}
+	defer tr.Close()
+	resp, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, _ := io.ReadAll(resp.Body)
+	if m := new(dns.Msg); m.Unpack(b) != nil || len(m.Answer) != 1 || resp.ProtoMajor != 3 {
+		t.Errorf("%s: %x", resp.Proto, b)
+	}
+}
+
+// TestDNSOverQUIC: kdig asks and takes a zone over QUIC.
+func TestDNSOverQUIC(t *testing.T) {
+	needTool(t, "kdig")
+	if out := run(t, 10*time.Second, "kdig", "+help").out; !strings.Contains(out, "+[no]quic") {
+		t.Skip("this kdig is built without QUIC")
+	}
+	n, _, address, certFile := startWebNode(t)
+	_, port, _ := net.SplitHostPort(address)
+	kdig := func(args ...string) string {
+		return must(t, append([]string{"kdig", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=ns.example", "+quic"}, args...)...)
+	}
+	if out := kdig("www.abc.com", "+subnet=198.51.100.0/24", "+padding"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "(QUICv1)") || !strings.Contains(out, "468 B") {
+		t.Errorf("no steered answer of 468 octets over QUIC in\n%s", out)
+	}
+	if out := kdig("abc.com", "AXFR"); strings.Count(out, "\tSOA\t") != 2 || !strings.Contains(out, "host20.abc.com.") {
+		t.Errorf("no zone over QUIC:\n%s", out)
+	}
+	text, err := get("http://" + n.api + "/metrics")
+	if want := `gslb_dns_queries_total{transport="quic4"} 2`; err != nil || !strings.Contains(text, want) {
+		t.Errorf("no %s in the metrics: %v", want, err)
 	}
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"log/slog"
@@ -17,6 +18,7 @@ type request struct {
 	msg    []byte
 	from   netip.AddrPort
 	stream bool
+	tls    *tls.ConnectionState // nil: none
 	plain  func(query []byte) []byte
 	send   func(msg []byte) error
 	// session signs the answers; its key is the one that the message is signed with.
@@ -26,12 +28,12 @@ type request struct {
 
 // Respond is part of dnsserver.Other. What is asked is judged in the order of RFC
 // 8945, section 5.2: form, then the signature, then what it is about.
-func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, stream bool, plain func(query []byte) []byte, send func(msg []byte) error) {
+func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, stream bool, tls *tls.ConnectionState, plain func(query []byte) []byte, send func(msg []byte) error) {
 	q, err := parse(msg)
 	if q == nil || q.response {
 		return
 	}
-	r := &request{message: q, ctx: ctx, msg: msg, from: from, stream: stream, plain: plain, send: send, session: session{now: m.now}}
+	r := &request{message: q, ctx: ctx, msg: msg, from: from, stream: stream, tls: tls, plain: plain, send: send, session: session{now: m.now}}
 	if err != nil {
 		r.answer(dns.RcodeFormatError)
 		return

@@ -172,7 +172,7 @@ func (n *node) run(ctx context.Context) error {
 		part("transfer", n.moves.Run)
 		part("dnssec", n.maintain)
 		part("dnssec parents", n.signer.keeper.Parents)
-		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
+		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "https", n.dns.HTTPSAddrs(), "quic", n.dns.QUICAddrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
 	}
 	if n.balancer != nil {
 		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.fleet.Report) })

@@ -112,7 +112,7 @@ func testHTTPS(t *testing.T, version int, transport http.RoundTripper) {
 // onOne asks over one connection that is there already, over HTTP/2.
 func onOne(t *testing.T, c net.Conn) *http.Client {
 	tr := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
-	tr.DialTLS = func(string, string) (net.Conn, error) {
+	tr.DialTLSContext = func(context.Context, string, string) (net.Conn, error) {
 		tc := tls.Client(c, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 		return tc, tc.Handshake()
 	}

@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"net"
@@ -181,7 +182,7 @@ func testProxyHTTPS(t *testing.T, s *Server, clients map[netip.AddrPort]int) {
 		for _, protocol := range []string{"h2", "http/1.1"} {
 			for client, want := range clients {
 				header := proxied(1, 1, client, 0xe0, 0, 1, 7)
-				tr := &http.Transport{ForceAttemptHTTP2: protocol == "h2", DialTLS: func(network, address string) (net.Conn, error) {
+				tr := &http.Transport{ForceAttemptHTTP2: protocol == "h2", DialTLSContext: func(_ context.Context, network, address string) (net.Conn, error) {
 					c, err := net.Dial(network, address)
 					if err != nil {
 						return nil, err

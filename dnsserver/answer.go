@@ -119,6 +119,9 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		return w.copy(out, &p.wire, p.outcome, true, ede)
 	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
+	if r.Wire.Body != nil && w.fits(len(out), &r.Wire) {
+		return w.copy(out, &r.Wire, r.Outcome, true, ede)
+	}
 	return w.encode(out, ede)
 }
 

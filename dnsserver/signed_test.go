@@ -149,7 +149,13 @@ func BenchmarkSigned(b *testing.B) {
 // sites, of which the second has no IPv6; the first is in the given state.
 func signedSteered(t testing.TB, denial dnssec.Denial, first health.State) (*Server, *responder, *dnssec.Key) {
 	t.Helper()
-	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader(testZone))
+	return signedSteeredIn(t, testZone, denial, first)
+}
+
+// signedSteeredIn is signedSteered in a zone of this text.
+func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first health.State) (*Server, *responder, *dnssec.Key) {
+	t.Helper()
+	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}

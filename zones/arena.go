@@ -32,7 +32,8 @@ import (
 //	  0   u16  how many RRsets of addresses go with the set
 //	  2   u16  how many of them a referral needs as glue (RFC 9471)
 //	  4   u16  octets of the prepared answer; 0: there is none
-//	  6   u16  pointers in it that shift
+//	  6   u16  pointers in it that shift; the top bit: another tail follows, with the
+//	           answer for those who want signatures, since the addresses have them too
 //	  8   u16  records in its answer section; u16 authority; u16 additional
 //	  14       for each RRset of addresses: u32 number of its node, u16 type
 //	           the places of the pointers, u16 each, and the prepared answer
@@ -65,6 +66,7 @@ const (
 	// maxSet is what the records of an RRset may take, in octets.
 	maxSet   = signedFlag - 1
 	tailHead = 14
+	moreTail = 1 << 15
 	refSize  = 6
 	// maxArena is where the numbers of nodes and tails end.
 	maxArena = 4 * math.MaxUint32
@@ -171,7 +173,7 @@ func (a arena) prepared(tail uint32, w *Wire) {
 		return
 	}
 	t := a[4*int(tail):]
-	size, pointers := int(binary.LittleEndian.Uint16(t[4:])), int(binary.LittleEndian.Uint16(t[6:]))
+	size, pointers := int(binary.LittleEndian.Uint16(t[4:])), int(binary.LittleEndian.Uint16(t[6:])&^moreTail)
 	if size == 0 {
 		return
 	}
@@ -179,4 +181,19 @@ func (a arena) prepared(tail uint32, w *Wire) {
 	at := tailHead + refSize*int(binary.LittleEndian.Uint16(t))
 	w.pointers = t[at : at+2*pointers]
 	w.Body = t[at+2*pointers : at+2*pointers+size]
+}
+
+// signedTail gives the tail with the answer for those who want signatures, where
+// that is not the one with the signatures of the RRset put in; 0: there is none.
+func (a arena) signedTail(tail uint32) uint32 {
+	if tail == 0 {
+		return 0
+	}
+	t := a[4*int(tail):]
+	pointers := binary.LittleEndian.Uint16(t[6:])
+	if pointers&moreTail == 0 {
+		return 0
+	}
+	end := tailHead + refSize*int(binary.LittleEndian.Uint16(t)) + 2*int(pointers&^moreTail) + int(binary.LittleEndian.Uint16(t[4:]))
+	return tail + uint32(end+3)/4
 }

@@ -123,8 +123,9 @@ func (r *Result) wire(z *Zone, n node, set RRset, tail uint32) {
 		z.arena.prepared(tail, w)
 		return
 	}
-	if refs, _ := z.arena.refs(tail); len(refs) > 0 {
-		return // they have signatures too (RFC 4035, section 3.1.1)
+	if more := z.arena.signedTail(tail); more != 0 { // the addresses have signatures too (RFC 4035, section 3.1.1)
+		z.arena.prepared(more, w)
+		return
 	}
 	z.arena.prepared(tail, w)
 	r.sigs, r.nsigs = set.RRSIG(), set.Sigs
@@ -244,8 +245,8 @@ func (r *Result) refer(z *Zone, name *Name, cut node, chained bool) {
 	}
 	if !chained {
 		r.Outcome, r.Authoritative, r.Required = Referral, false, required
-		if r.Signed && z.denial != noDenial && required < len(refs)/refSize {
-			return // there are addresses with signatures among them
+		if more := z.arena.signedTail(tail); r.Signed && more != 0 {
+			tail = more // there are addresses with signatures among them
 		}
 		r.Wire.ownerLen, r.ready = uint8(len(r.Authority[0].Owner)), 1
 		z.arena.prepared(tail, &r.Wire)

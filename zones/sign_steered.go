@@ -128,6 +128,7 @@ func (s *Steered) take(z *Zone, with signedSteered) {
 
 // noData is the answer of a site that has no records of a type.
 func (s *Steered) noData(r *Result, qtype uint16) {
+	r.Authority = r.authority[:0] // which denies a name that a wildcard stands for: deny does so again
 	r.negative(s.zone, NoData)
 	if r.Signed && s.zone.signing != nil {
 		s.deny(r, qtype)

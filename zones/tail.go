@@ -49,7 +49,23 @@ func (c *compiler) tail(w waiting) {
 		return // the RRset is the answer
 	}
 	number := c.writeTail(wire, r.Additional.refs, required)
+	if c.signedAmong(r.Additional) {
+		r.Signed = true
+		at := 4*int(number) + 6
+		binary.LittleEndian.PutUint16(c.z.arena[at:], binary.LittleEndian.Uint16(c.z.arena[at:])|moreTail)
+		c.writeTail(c.encoder.prepare(owner, r), nil, 0)
+	}
 	binary.LittleEndian.PutUint32(c.z.arena[w.at+8:], number)
+}
+
+// signedAmong tells whether some of the addresses have signatures.
+func (c *compiler) signedAmong(a Additional) bool {
+	for i := range a.Len() {
+		if a.At(i).Set.Sigs > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // writeTail writes a tail and gives its number.

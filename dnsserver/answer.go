@@ -111,7 +111,7 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		if r.Wire.Body != nil && w.fits(len(out), &r.Wire) {
 			return w.copy(out, &r.Wire, r.Outcome, r.Authoritative, ede)
 		}
-		return w.encode(out, ede)
+		return w.chain(out, ede)
 	}
 	ede := g.caveat()
 	w.choose(g, src, tr)
@@ -135,6 +135,16 @@ func (w *responder) fits(at int, wire *zones.Wire) bool {
 func (w *responder) copy(out []byte, wire *zones.Wire, o zones.Outcome, authoritative bool, ede extendedError) []byte {
 	body, counts := w.res.AppendTo(out, wire)
 	return w.finish(out, body, counts, int(rcodeOf(o)), authoritative, false, w.afford(ede, len(body)))
+}
+
+// chain answers with a chain of aliases, or whatever else has no answer that is ready.
+func (w *responder) chain(out []byte, ede extendedError) []byte {
+	if r := &w.res; !w.encodes {
+		if body, counts, ok := r.AppendChain(out, w.room-w.reserve()); ok {
+			return w.finish(out, body, counts, int(rcodeOf(r.Outcome)), r.Authoritative, false, w.afford(ede, len(body)))
+		}
+	}
+	return w.encode(out, ede)
 }
 
 // choose picks the site for the client of the current query, and the scope

@@ -62,6 +62,16 @@ al.ent.two ALIAS mail
 hintal   ALIAS hints
          HTTPS 1 . alpn=h2
 toal     CNAME x.anyal
+tochain  CNAME toal
+up.a.b.c CNAME c.abc.com.
+c        CNAME up.a.b.d
+up.a.b.d A 192.0.2.3
+x.a.b.c  CNAME X.A.B.d
+x.a.b.d  A 192.0.2.4
+toroot   CNAME abc.com.
+srv      SRV 1 2 3 mail
+         MX 5 mail
+*.mxs    MX 5 ns1
 *.anyal  ALIAS b.www
 *.appal  ALIAS app
 alwww    120 ALIAS www

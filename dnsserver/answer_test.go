@@ -116,7 +116,7 @@ func server(t testing.TB, states *health.States) (*Server, *responder) {
 		declared = append(declared, c.Cuts()...)
 	}
 	s := New(Config{}, discard())
-	s.Swap(NewGeneration(Inputs{DB: db, Policies: compiled, Sites: 2, Declared: declared, States: states}))
+	s.Swap(NewGeneration(Inputs{DB: db, Policies: compiled, Sites: []string{"a", "b"}, Declared: declared, States: states}))
 	return s, s.responder(0, s.newCounters())
 }
 

@@ -42,8 +42,8 @@ type Inputs struct {
 	DB       *zones.DB
 	Policies []Policy // by the index that zones.SteeredConfig.Policy names
 	Access   *Access
-	Sites    int     // how many there are
-	Places   *geo.DB // may be nil
+	Sites    []string // their names, by index
+	Places   *geo.DB  // may be nil
 	// Declared are the networks that overrides and rules name. A client subnet
 	// from private address space counts only if one of them holds it.
 	Declared []netip.Prefix
@@ -53,7 +53,7 @@ type Inputs struct {
 // NewGeneration compiles inputs. It is the slow way: seconds at most, beside
 // the serving path.
 func NewGeneration(in Inputs) *Generation {
-	g := &Generation{DB: in.DB, policies: in.Policies, places: in.Places, access: in.Access, sites: in.Sites}
+	g := &Generation{DB: in.DB, policies: in.Policies, places: in.Places, access: in.Access, sites: len(in.Sites)}
 	g.declared = geo.Build(nil, in.Declared, func(_ geo.Place, within netip.Prefix) uint32 {
 		if within.IsValid() {
 			return 1
@@ -62,9 +62,31 @@ func NewGeneration(in Inputs) *Generation {
 	})
 	g.prepare()
 	steered := len(in.DB.Steered())
-	g.picked = newPicks(steered, in.Sites)
+	g.picked = newPicks(g.steeredNames(), in.Sites)
 	g.turns = make(turns, 2*steered)
 	return g.WithStates(in.States)
+}
+
+// steeredNames lists the steered names by index.
+func (g *Generation) steeredNames() []string {
+	var names []string
+	for _, s := range g.DB.Steered() {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// after is the generation as it comes after old: what has been counted, and the
+// positions of rotations, go on.
+func (g *Generation) after(old *Generation) *Generation {
+	if old == nil || old.picked == g.picked {
+		return g
+	}
+	next := *g
+	if next.picked = g.picked.after(old.picked); next.picked == old.picked {
+		next.turns = old.turns
+	}
+	return &next
 }
 
 // WithStates gives the generation in which the sites are in these states.

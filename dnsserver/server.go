@@ -74,8 +74,9 @@ func New(cfg Config, log *slog.Logger) *Server {
 	return s
 }
 
-// Swap makes g the generation that the next query is answered from.
-func (s *Server) Swap(g *Generation) { s.gen.Store(g) }
+// Swap makes g the generation that the next query is answered from. One Swap must
+// have ended before the next begins.
+func (s *Server) Swap(g *Generation) { s.gen.Store(g.after(s.gen.Load())) }
 
 // SetSecrets puts server secrets of cookies in force; nil: random ones, which no
 // other server knows, and which are made anew each day (RFC 7873, section 7.1).

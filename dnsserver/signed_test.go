@@ -187,7 +187,7 @@ func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first heal
 	}
 	table := geo.Build(nil, nil, func(p geo.Place, w netip.Prefix) uint32 { return c.Classify(p, w, nil) })
 	s := New(Config{}, discard())
-	s.Swap(NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: 2, States: &health.States{Revision: 1, Sites: map[string]health.Status{"kt": {Site: "kt", State: first}, "lgu": {Site: "lgu", State: health.Up}}}}))
+	s.Swap(NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: []string{"kt", "lgu"}, States: &health.States{Revision: 1, Sites: map[string]health.Status{"kt": {Site: "kt", State: first}, "lgu": {Site: "lgu", State: health.Up}}}}))
 	return s, s.responder(0, s.newCounters()), k
 }
 

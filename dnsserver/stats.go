@@ -114,36 +114,6 @@ func move(from *uint32, to *atomic.Uint64) {
 	}
 }
 
-// pickShards keeps goroutines that count the same choice off one another's cache lines.
-const pickShards = 8
-
-// picks counts choices by steered name and site.
-type picks struct {
-	sites  int
-	shards [pickShards][]atomic.Uint64
-}
-
-func newPicks(steered, sites int) *picks {
-	p := &picks{sites: sites}
-	for i := range p.shards {
-		p.shards[i] = make([]atomic.Uint64, steered*sites+8)
-	}
-	return p
-}
-
-func (p *picks) add(shard, steered, site int) {
-	if uint(site) < uint(p.sites) {
-		p.shards[shard%pickShards][steered*p.sites+site].Add(1)
-	}
-}
-
-func (p *picks) get(steered, site int) (n uint64) {
-	for i := range p.shards {
-		n += p.shards[i][steered*p.sites+site].Load()
-	}
-	return n
-}
-
 // Stats is what a Server has counted since it began.
 type Stats struct {
 	Queries   map[string]uint64 `json:"queries"` // by transport: udp4 udp6 tcp4 tcp6 tls4 tls6 https4 https6 quic4 quic6 http3_4 http3_6
@@ -167,8 +137,8 @@ type Stats struct {
 	Handshake uint64            `json:"tls_handshake_failed"`
 	// ProxyErrors counts messages and connections of front ends without a good header.
 	ProxyErrors uint64 `json:"proxy_errors"`
-	// Picked counts choices by steered name, then by site index, since the
-	// configuration was last loaded.
+	// Picked counts choices by steered name, then by site index. A reload does not
+	// reset them, as long as the name and the site are there.
 	Picked map[string][]uint64 `json:"picked"`
 }
 

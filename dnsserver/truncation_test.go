@@ -132,7 +132,7 @@ func TestExtendedErrorNeverTruncates(t *testing.T) {
 		t.Fatal(err)
 	}
 	table := geo.Build(nil, nil, func(p geo.Place, w netip.Prefix) uint32 { return c.Classify(p, w, nil) })
-	g := NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: 1, States: &health.States{Revision: 1}})
+	g := NewGeneration(Inputs{DB: db, Policies: []Policy{{c, table}}, Sites: []string{"a"}, States: &health.States{Revision: 1}})
 	s := New(Config{}, discard())
 	w := s.responder(0, s.newCounters())
 	for _, prepared := range []bool{true, false} {

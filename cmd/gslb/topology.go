@@ -200,7 +200,7 @@ func (t *topology) declared() []netip.Prefix {
 // generation makes what the DNS server answers from.
 func (t *topology) generation(states *health.States) *dnsserver.Generation {
 	return dnsserver.NewGeneration(dnsserver.Inputs{
-		DB: t.db, Policies: t.policies, Sites: len(t.sites), Places: t.places, Declared: t.declared(), States: states,
+		DB: t.db, Policies: t.policies, Sites: t.sites, Places: t.places, Declared: t.declared(), States: states,
 		Access: dnsserver.NewAccess(t.cfg.DNS),
 	})
 }

@@ -83,6 +83,29 @@ func commandNames() []string {
 	return names
 }
 
+// manyZonesPart is the part of the page for "bench zones -zones N", which stands beside
+// that for many names in one zone.
+const manyZonesPart = "zones-many"
+
+// partNames lists the parts of the page in their order.
+func partNames() []string {
+	var names []string
+	for _, name := range commandNames() {
+		if names = append(names, name); name == "zones" {
+			names = append(names, manyZonesPart)
+		}
+	}
+	return names
+}
+
+// part is the name of the part of the page that the run writes.
+func (o *options) part() string {
+	if o.Command == "zones" && o.Zones > 0 {
+		return manyZonesPart
+	}
+	return o.Command
+}
+
 func main() {
 	if len(os.Args) == 3 && os.Args[1] == echoCommand { // before signals are caught: they end it
 		fmt.Fprintf(os.Stderr, "bench: %v\n", serveEcho(os.Args[2]))
@@ -143,7 +166,7 @@ func benchmark(ctx context.Context, o *options, progress io.Writer) (err error) 
 	if err != nil {
 		return err
 	}
-	return writePage(o.Out, o.Command, part, plots)
+	return writePage(o.Out, o.part(), part, plots)
 }
 
 // linkTools takes what buildTools would build from another directory.

@@ -52,7 +52,7 @@ func plotLink(o *options, about, file string) string {
 func replacePart(page, name, part string) string {
 	var b strings.Builder
 	b.WriteString(pageHead)
-	for _, c := range commandNames() {
+	for _, c := range partNames() {
 		text := partOf(page, c)
 		if c == name {
 			text = strings.TrimSuffix(part, "\n") + "\n"

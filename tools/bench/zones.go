@@ -75,7 +75,7 @@ func manyNames(ctx context.Context, o *options, dir string, progress io.Writer) 
 		}
 	}
 	machine.loadAfter = loadAverage()
-	return namesPage(o, began, &machine, servers, missing, all, manyData), map[string]string{"zones.svg": namesPlot(all, manyData)}, nil
+	return namesPage(o, began, &machine, servers, missing, all, manyData), map[string]string{o.part() + ".svg": namesPlot(o, all, manyData)}, nil
 }
 
 func last(s series) *sample { return &s[len(s)-1] }
@@ -150,10 +150,11 @@ func namesPage(o *options, began time.Time, m *machine, servers []*contestant, m
 	if o.Zones > 0 {
 		what = fmt.Sprintf("%d zones with %d names each, beside one of %d names", o.Zones, zoneNames, o.Names)
 	}
-	fmt.Fprintf(&b, "## Many names\n\n```sh\n%s\n```\n\n", o.commandLine())
+	title := namesTitle(o)
+	fmt.Fprintf(&b, "## %s\n\n```sh\n%s\n```\n\n", title, o.commandLine())
 	b.WriteString(conditions(began, m, servers, missing))
 	fmt.Fprintf(&b, "Here: %s (%.1f MiB of master files), and a zone of %d names for comparison.\n\n", what, float64(d.size())/(1<<20), fewNames)
-	b.WriteString(plotLink(o, "Loading many names", "zones.svg"))
+	b.WriteString(plotLink(o, "Loading "+strings.ToLower(title), o.part()+".svg"))
 	fmt.Fprintf(&b, "\n| server | CPU s until it serves | with %d names | s until it serves | octets a name | memory MiB | CPU µs/answer | × that with %d names | middle half |\n", fewNames, fewNames)
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|--:|--:|\n")
 	var out []string
@@ -189,7 +190,14 @@ func namesPage(o *options, began time.Time, m *machine, servers []*contestant, m
 	return b.String()
 }
 
-func namesPlot(all []*sized, d *dataset) string {
+func namesTitle(o *options) string {
+	if o.Zones > 0 {
+		return "Many zones"
+	}
+	return "Many names"
+}
+
+func namesPlot(o *options, all []*sized, d *dataset) string {
 	cpu, memory := panel{title: "CPU time until it serves, s"}, panel{title: "Memory for each name, octets"}
 	for _, s := range all {
 		if s.failed != "" {
@@ -203,5 +211,5 @@ func namesPlot(all []*sized, d *dataset) string {
 		cpu.bars = append(cpu.bars, bar{s.who.title, class, spreadOf(append([]float64(nil), s.many.cpu...))})
 		memory.bars = append(memory.bars, bar{s.who.title, class, spread{each, each, each, each, each}})
 	}
-	return drawBars("Loading many names", "less is better", "%.4g", []panel{cpu, memory})
+	return drawBars("Loading "+strings.ToLower(namesTitle(o)), "less is better", "%.4g", []panel{cpu, memory})
 }

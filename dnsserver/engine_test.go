@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,9 +164,11 @@ func TestTCPClientThatReadsLate(t *testing.T) { eachEngine(t, testTCPClientThatR
 func testTCPClientThatReadsLate(t *testing.T, engine string) {
 	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPIdle: time.Minute})
 	conn := dial(t, s)
+	conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 	conn.SetDeadline(time.Now().Add(50 * time.Second))
 	const n = 250_000 // more than the buffers of the system take
 	var sending sync.WaitGroup
+	var sent atomic.Int64
 	sending.Go(func() {
 		msg := framed(query(t, "static.abc.com.", dns.TypeA))
 		var b []byte
@@ -176,20 +179,26 @@ func testTCPClientThatReadsLate(t *testing.T, engine string) {
 					t.Error(err)
 					return
 				}
+				sent.Store(int64(i + 1))
 				b = b[:0]
 			}
 		}
 	})
-	before := uint64(0)
-	waitFor(t, func() bool { // until the server does not go on
+	// The server answers until its answers find no room, and then takes no more
+	// queries, so that the client cannot go on either. A server that keeps what it
+	// cannot send, however much, would answer all of them.
+	var before uint64
+	still := 0 // looks in a row that found nothing more answered
+	waitFor(t, func() bool {
 		now := s.Stats().Queries["tcp4"]
-		stuck := now > 0 && now == before
-		before = now
-		time.Sleep(50 * time.Millisecond)
-		return stuck
+		if still++; now == 0 || now != before {
+			before, still = now, 0
+		}
+		time.Sleep(20 * time.Millisecond)
+		return still >= 15 || now >= n
 	})
-	if before >= n {
-		t.Errorf("all %d queries were answered, and nobody took the answers", n)
+	if before >= n || sent.Load() >= n {
+		t.Errorf("of %d queries %d were taken and %d answered, and nobody took the answers", n, sent.Load(), before)
 	}
 	askOn(t, dial(t, s))
 	r, buf := bufio.NewReader(conn), make([]byte, 0, 512)

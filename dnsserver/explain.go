@@ -49,7 +49,7 @@ func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip
 	}
 	w.seconds.Store(seconds)
 	quiet := *g
-	quiet.access = nil                                    // who is shown an explanation may see it for anyone
+	quiet.access = nil                                      // who is shown an explanation may see it for anyone
 	quiet.picked = newPicks(g.picked.names, g.picked.sites) // looking does not count
 	tr := new(steer.Trace)
 	out := w.respond(&quiet, packed, netip.AddrPortFrom(client.Unmap(), 53), true, make([]byte, 0, maxMessage+maxRecordHead), tr)

@@ -220,26 +220,89 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// FuzzTable6 compares tables of IPv6 networks with the longest match in a list.
+// Networks may end on both sides of the 64th bit, where a look-up goes from one
+// half of the address to the other, and may be IPv4-mapped; some are overrides,
+// which know a place, the others are cuts. Each is looked up at its first and last
+// address and just outside, besides the address given.
 func FuzzTable6(f *testing.F) {
-	f.Add([]byte{0x20, 1, 13, 0xb8, 0, 0, 0, 0, 32, 0x20, 1, 13, 0xb8, 1, 2, 3, 4, 64}, uint64(0x20010db8_01020304), uint64(1))
-	f.Fuzz(func(t *testing.T, networks []byte, hi, lo uint64) {
-		var cuts []netip.Prefix
-		for ; len(networks) >= 9; networks = networks[9:] {
+	f.Add([]byte{0x20, 1, 13, 0xb8, 0, 0, 0, 0, 32, 0x20, 1, 13, 0xb8, 1, 2, 3, 4, 64}, []byte{}, uint64(0x20010db8_01020304), uint64(1))
+	f.Add([]byte{0x20, 1, 13, 0xb8, 0, 0, 0, 0, 62, 0x20, 1, 13, 0xb8, 0, 0, 0, 1, 66, 0x20, 1, 13, 0xb8, 0, 0, 0, 1, 128}, []byte{2, 0}, uint64(0x20010db8_00000001), uint64(1)<<62)
+	f.Add([]byte{0xa0, 1, 0, 0, 0xc0, 0, 2, 0, 120, 0xa0, 1, 0, 0, 0xc0, 0, 2, 128, 121}, []byte{1, 1}, uint64(0), uint64(0xffff_c0000281))
+	f.Fuzz(func(t *testing.T, networks, kinds []byte, hi, lo uint64) {
+		var cuts, known []netip.Prefix
+		var config []Override
+		for n := 0; len(networks) >= 9 && n < 64; n, networks = n+1, networks[9:] {
 			var b [16]byte
 			copy(b[:], networks[:8])
 			copy(b[8:], networks[:8])
-			p, _ := netip.AddrFrom16(b).Prefix(int(networks[8]) % 129)
-			if p, ok := normalPrefix(p); ok && p.Addr().Is6() {
+			if networks[0] == 0xa0 && networks[1] == 1 { // mapped
+				b = netip.AddrFrom16([16]byte{10: 0xff, 11: 0xff, 12: networks[4], 13: networks[5], 14: networks[6], 15: networks[7]}).As16()
+			}
+			p, err := netip.AddrFrom16(b).Prefix(int(networks[8]) % 129)
+			if err != nil {
+				continue
+			}
+			p, ok := normalPrefix(p)
+			if !ok {
+				continue
+			}
+			if len(kinds) > n && kinds[n]&1 == 1 {
+				if !slices.Contains(known, p) {
+					config = append(config, Override{Networks: []netip.Prefix{p}, Place: PlaceConfig{ASN: uint32(len(known) + 1)}})
+					known = append(known, p)
+				}
+			} else {
 				cuts = append(cuts, p)
 			}
 		}
-		table := Build(nil, cuts, func(_ Place, within netip.Prefix) uint32 { return uint32(within.Bits() + 1) })
+		db, err := Open(Config{Overrides: config})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The number says both: which override, and how long the longest cut is.
+		table := Build(db, cuts, func(p Place, within netip.Prefix) uint32 { return p.ASN<<9 | uint32(within.Bits()+1) })
+		checkPartition(t, dividedBy(table, true))
 		checkPartition(t, dividedBy(table, false))
-		k := key{hi, lo}
-		if a := k.addr(false); !knownHoles.v6.find(k).hole {
-			if value, _ := table.Lookup(a); value != uint32(longest(cuts, a).Bits()+1) {
-				t.Fatalf("%s in %v: got %d", a, cuts, value)
+		check := func(a netip.Addr) {
+			a = a.Unmap()
+			if !a.IsValid() || a.Is6() && knownHoles.v6.find(keyOf(a)).hole {
+				return
 			}
+			if a.Is6() {
+				if _, _, ok := embedded(keyOf(a)); ok {
+					return // looked up as IPv4: TestTable has that
+				}
+			}
+			want := uint32(longest(cuts, a).Bits() + 1)
+			if o := longest(known, a); o.IsValid() {
+				want |= uint32(slices.Index(known, o)+1) << 9
+			}
+			value, bits := table.Lookup(a)
+			if value != want {
+				t.Fatalf("%s with cuts %v and overrides %v: got %#x, want %#x", a, cuts, known, value, want)
+			}
+			leaf, err := a.Prefix(int(bits))
+			if err != nil {
+				t.Fatalf("%s: %d bits", a, bits)
+			}
+			for _, p := range slices.Concat(cuts, known) { // none ends within the leaf, but where it makes no difference
+				if again, _ := table.Lookup(p.Addr()); leaf.Contains(p.Addr()) && again != value {
+					t.Fatalf("%s and %s are in the leaf %s with %#x and %#x", a, p.Addr(), leaf, value, again)
+				}
+			}
+		}
+		check(key{hi, lo}.addr(false))
+		for _, p := range slices.Concat(cuts, known) {
+			check(p.Addr())
+			check(p.Addr().Prev())
+			end := p.Addr().AsSlice()
+			for i := p.Bits(); i < 8*len(end); i++ {
+				end[i/8] |= 0x80 >> (i % 8)
+			}
+			last, _ := netip.AddrFromSlice(end)
+			check(last)
+			check(last.Next())
 		}
 	})
 }

@@ -25,6 +25,7 @@ func (c *Config) check(r *report) {
 	c.checkSites(r)
 	c.checkGroups(r)
 	c.checkSteers(r)
+	c.checkExpects(r)
 	c.checkFrontends(r)
 	c.checkListens(r)
 	c.checkFiles(r)

@@ -102,11 +102,27 @@ func (c *Config) checkRules(r *report, path string, s Steer) {
 			r.bad(at, "never reached: the rule on line %s has no matcher, so it matches everyone", r.line(everyone))
 		case rule.matchesEveryone() && !r.faulty(at): // a matcher that is wrong is not none
 			everyone = at
+		case !r.faulty(at):
+			if by := coveredBy(s.Rules, i); by != nil {
+				r.bad(at, "never matches: %s every client that it could", r.rulesTake(path, by))
+			}
 		}
 	}
 	if everyone == "" && !r.faulty(path+".rule") {
 		c.checkImplicitRule(r, path, s)
 	}
+}
+
+// rulesTake names rules by their lines: "the rule on line 3 takes".
+func (r *report) rulesTake(path string, rules []int) string {
+	var lines []string
+	for _, i := range rules {
+		lines = append(lines, r.line(indexPath(path+".rule", i)))
+	}
+	if len(lines) == 1 {
+		return "the rule on line " + lines[0] + " takes"
+	}
+	return "the rules on lines " + strings.Join(lines[:len(lines)-1], ", ") + " and " + lines[len(lines)-1] + " take"
 }
 
 // implicitTarget is where clients go that no rule matches (see steer.Compile).

@@ -72,6 +72,7 @@ func (c *Config) completeDefaults(r *report) {
 		setDefaults(r, joinPath("check", name), &v, check.WithDefaults())
 		c.Checks[name] = v
 	}
+	c.completeExpects(r)
 	for i, s := range c.Steers {
 		setDefaults(r, indexPath("steer", i), &c.Steers[i], s.withDefaults())
 	}

@@ -1,7 +1,7 @@
 // Package config reads gslb's configuration: TOML with what a node is ([node],
 // [dns], [etcd], [api], [geo]) and what the fleet serves, the topology ([[zone]],
 // [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME],
-// [[steer]], [[geo.override]]); [[frontend]] may stand with either. Both may
+// [[steer]], [[expect]], [[geo.override]]); [[frontend]] may stand with either. Both may
 // stand in one file or in several (include), and the topology apart, when it
 // comes from etcd.
 //
@@ -52,6 +52,7 @@ type Config struct {
 	Groups    []Group                  `toml:"group"`
 	Checks    map[string]probe.Config  `toml:"check"`
 	Steers    []Steer                  `toml:"steer"`
+	Expects   []Expect                 `toml:"expect"`
 	Frontends []balancer.Config        `toml:"frontend"`
 
 	// Elsewhere are zones of a topology alone whose files are not on this machine:
@@ -60,10 +61,11 @@ type Config struct {
 	// Warnings are what works but is hardly meant, in the order of their lines.
 	Warnings Problems `toml:"-"`
 
-	parts    []string     // the files that travel with a topology, beside its own
-	sources  []*source    // the files that it was read from, without what stands in them
-	listed   int          // how many of Zones have a [[zone]] of their own
-	fileless map[int]bool // those of Zones that are read from no master file
+	lines    map[string]Problem // where some tables stand, for Fault
+	parts    []string           // the files that travel with a topology, beside its own
+	sources  []*source          // the files that it was read from, without what stands in them
+	listed   int                // how many of Zones have a [[zone]] of their own
+	fileless map[int]bool       // those of Zones that are read from no master file
 
 	// For Reload:
 	path     string
@@ -125,6 +127,7 @@ func (r *report) config(tree map[string]any) (*Config, error) {
 		c.complete(r)
 		c.check(r)
 		c.dropForeign(r)
+		c.keepLines(r)
 		for _, f := range r.at.files { // where keys stand, of a hundred thousand zones, is much
 			c.sources = append(c.sources, &source{name: f.name, dir: f.dir, topology: f.topology})
 		}

@@ -18,7 +18,7 @@ func newOverrides(list []Override) overrides {
 	seen := map[netip.Prefix]bool{}
 	var networks []valued
 	for _, v := range list {
-		number := o.places.add(v.Place.place())
+		number := o.places.add(v.Place.Place())
 		for _, n := range v.Networks {
 			if n, ok := normalPrefix(n); ok && !seen[n] {
 				seen[n] = true
@@ -31,8 +31,8 @@ func newOverrides(list []Override) overrides {
 	return o
 }
 
-// place returns the Place that is written down, with the continent of its country.
-func (c PlaceConfig) place() Place {
+// Place returns the Place that is written down, with the continent of its country.
+func (c PlaceConfig) Place() Place {
 	p := Place{
 		Continent: c.Continent,
 		Country:   c.Country,

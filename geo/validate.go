@@ -65,24 +65,33 @@ func (o Override) validate(bad func(key, msg string)) {
 			check(fmt.Sprintf("networks[%d]", i), CheckNetwork(n))
 		}
 	}
-	p := o.Place
+	o.Place.Validate(func(key, msg string) { bad(strings.TrimSuffix("place."+key, "."), msg) })
+}
+
+// Validate reports what is wrong with a place as it is written; key is relative to it, "" for all of it.
+func (p PlaceConfig) Validate(bad func(key, msg string)) {
+	check := func(key string, err error) {
+		if err != nil {
+			bad(key, err.Error())
+		}
+	}
 	if p.Continent+p.Country+p.Subdivision+p.City+p.ISP == "" && p.ASN == 0 && len(p.Location) == 0 {
-		bad("place", `missing: must state something, such as { country = "KR", isp = "KT" }`)
+		bad("", `missing: must state something, such as { country = "KR", isp = "KT" }`)
 	}
 	if p.Continent != "" {
-		check("place.continent", CheckContinent(p.Continent))
+		check("continent", CheckContinent(p.Continent))
 	}
 	if p.Country != "" {
-		check("place.country", CheckCountry(p.Country))
+		check("country", CheckCountry(p.Country))
 	}
 	if c := continentOf(strings.ToUpper(p.Country)); c != "" && p.Continent != "" && !strings.EqualFold(c, p.Continent) {
-		bad("place.continent", fmt.Sprintf("%q: %s is in %s; leave the continent out, the country tells it", p.Continent, p.Country, c))
+		bad("continent", fmt.Sprintf("%q: %s is in %s; leave the continent out, the country tells it", p.Continent, p.Country, c))
 	}
 	if p.Subdivision != "" {
-		check("place.subdivision", CheckSubdivision(p.Subdivision))
+		check("subdivision", CheckSubdivision(p.Subdivision))
 	}
 	if p.Location != nil {
-		check("place.location", CheckLocation(p.Location))
+		check("location", CheckLocation(p.Location))
 	}
 }
 

@@ -64,6 +64,9 @@ func examine(cfg *config.Config, node bool, places *geo.DB, prev *topology) (*ex
 	places, err := places.Reopen(cfg.Geo)
 	t, compileErr := compile(cfg, places, prev, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
 	err = errors.Join(err, compileErr, checkProbes(cfg))
+	if err == nil {
+		err = t.checkExpected()
+	}
 	if node {
 		err = errors.Join(err, checkKeys(cfg), cfg.DNS.CheckCertificates())
 	}
@@ -100,6 +103,13 @@ func check(c *cli.Command, path, topology string) error {
 		warned = append(warned, path+": "+w)
 	}
 	warned = append(warned, t.db.Warnings()...)
+	empty, notes := t.checkStates()
+	for _, w := range empty {
+		warned = append(warned, w.Error())
+	}
+	for _, n := range notes {
+		fmt.Fprintln(c.Root().ErrWriter, "note: "+n.Error())
+	}
 	for _, w := range warned {
 		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w)
 	}

@@ -91,6 +91,10 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.topo, err = compile(cfg, n.places, nil, others, signing); err != nil {
 		return nil, err
 	}
+	if err := n.topo.checkExpected(); err != nil { // a fleet that restarts is not to be without DNS for it
+		n.faults["expect"] = fmt.Sprintf("an answer is not as expected: %v", err)
+		log.Warn("an answer is not as [[expect]] says; it is served all the same", "error", err)
+	}
 	n.commitSigning(signing, n.topo)
 	n.sayPlaces(n.places, n.topo)
 	giveBack(0)

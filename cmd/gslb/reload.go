@@ -139,6 +139,10 @@ func (n *node) reload() error {
 		}
 		return err
 	}
+	if err := topo.checkExpected(); err != nil {
+		return err
+	}
+	n.fault("expect", "")
 	checks, err := siteChecks(cfg)
 	if err != nil {
 		return err

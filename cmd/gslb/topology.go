@@ -68,7 +68,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, time.Now())); err != nil {
 		return nil, err
 	}
-	if err := checkTargets(cfg, t.db); err != nil {
+	if err := errors.Join(checkTargets(cfg, t.db), checkLoops(cfg, t.db)); err != nil {
 		return nil, err
 	}
 	if path := cfg.DNS.CookieSecretFile; path != "" {

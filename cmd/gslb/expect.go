@@ -1,0 +1,175 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/config"
+	"gslb/dnsserver"
+	"gslb/health"
+	"gslb/steer"
+)
+
+// checkExpected runs the [[expect]] of a configuration on what it compiles to, by
+// the code that answers. The error joins one for each that fails, with file and line.
+func (t *topology) checkExpected() error {
+	if len(t.cfg.Expects) == 0 {
+		return nil
+	}
+	g := t.generation(nil)
+	var errs []error
+	for i, e := range t.cfg.Expects {
+		if fault := t.fails(g.WithStates(expectedStates(t.sites, e)), e); fault != "" {
+			errs = append(errs, t.cfg.Fault("expect", i, fault))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// expectedStates are all up, but for those that are said to be otherwise.
+func expectedStates(sites []string, e config.Expect) *health.States {
+	s := &health.States{Revision: 1, Sites: make(map[string]health.Status, len(sites))}
+	for _, name := range sites {
+		st := health.Status{Site: name, State: health.Up, Why: "expected to be up", Draining: slices.Contains(e.Drain, name)}
+		if slices.Contains(e.Down, name) {
+			st.State, st.Why = health.Down, "expected to be down"
+		}
+		s.Sites[name] = st
+	}
+	return s
+}
+
+// got is an answer as expectations see it.
+type got struct {
+	site      string
+	cname     string
+	addresses []netip.Addr
+	why       string
+}
+
+// fails says how the answer differs; "" if it does not.
+func (t *topology) fails(g *dnsserver.Generation, e config.Expect) string {
+	var have got
+	var err error
+	if e.HasPlace() {
+		have, err = t.placed(g.States, e)
+	} else {
+		have, err = t.asked(g, e)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	wants := slices.Clone(e.Sites)
+	if e.Site != "" {
+		wants = append(wants, e.Site)
+	}
+	var wrong string
+	switch {
+	case wants != nil && !slices.Contains(wants, have.site):
+		wrong = fmt.Sprintf("site %s, expected %s", orNone(have.site, "none"), strings.Join(wants, " or "))
+	case e.CNAME != "" && !strings.EqualFold(e.CNAME, have.cname):
+		wrong = fmt.Sprintf("cname %s, expected %s", orNone(have.cname, "none"), e.CNAME)
+	case e.Addresses != nil && !sameAddresses(e.Addresses, have.addresses):
+		wrong = fmt.Sprintf("addresses %s, expected %s", orNone(showAddresses(have.addresses), "none"), showAddresses(e.Addresses))
+	default:
+		return ""
+	}
+	return fmt.Sprintf("%s %s for %s gives %s%s", e.Name, e.Type, who(e), wrong, have.why)
+}
+
+func who(e config.Expect) string {
+	if e.HasPlace() {
+		return e.Place.Place().String()
+	}
+	return e.Client
+}
+
+// asked asks as the client would.
+func (t *topology) asked(g *dnsserver.Generation, e config.Expect) (got, error) {
+	x, err := g.Explain(t.cfg.DNS, e.Name, dns.StringToType[strings.ToUpper(e.Type)], e.Addr(), periodOf(e))
+	if err != nil {
+		return got{}, err
+	}
+	var have got
+	for _, rr := range x.Message.Answer {
+		switch rr := rr.(type) {
+		case *dns.CNAME:
+			if have.cname == "" {
+				have.cname = rr.Target
+			}
+		case *dns.A:
+			have.addresses = appendAddr(have.addresses, rr.A)
+		case *dns.AAAA:
+			have.addresses = appendAddr(have.addresses, rr.AAAA)
+		}
+	}
+	if x.Trace != nil && x.Trace.Choice != nil {
+		have.site, have.why = x.Trace.Choice.Site, " ("+x.Trace.Sentence+")"
+	}
+	return have, nil
+}
+
+func appendAddr(all []netip.Addr, ip []byte) []netip.Addr {
+	if a, ok := netip.AddrFromSlice(ip); ok {
+		all = append(all, a.Unmap())
+	}
+	return all
+}
+
+// placed decides for a client of whom no more than the place is known. What is compiled has met
+// only the places of the databases, so the policy is compiled once more.
+func (t *topology) placed(states *health.States, e config.Expect) (got, error) {
+	i := slices.IndexFunc(t.cfg.Steers, func(s config.Steer) bool { return s.Name == e.Name })
+	policies, err := t.cfg.Policies()
+	if err != nil {
+		return got{}, err
+	}
+	c, err := steer.Compile(&policies[i], t.cfg.SteerSites())
+	if err != nil {
+		return got{}, err
+	}
+	tr := new(steer.Trace)
+	cohort := c.Classify(e.Place.Place(), netip.Prefix{}, tr)
+	ttl := max(uint32(policies[i].TTL/time.Second), 1)
+	choice := c.Live(states).Choose(cohort, steer.Ask{Period: periodOf(e) / ttl}, tr)
+	site := t.cfg.Sites[choice.Site]
+	have := got{site: site.Name, why: " (" + tr.Sentence + ")"}
+	if t.cfg.Steers[i].Answer == config.AnswerCNAME {
+		have.cname = site.CNAME
+		return have, nil
+	}
+	for _, a := range site.Addresses {
+		if a.Is4() == !strings.EqualFold(e.Type, "AAAA") {
+			have.addresses = append(have.addresses, a)
+		}
+	}
+	return have, nil
+}
+
+// periodOf is the time that an expectation is of, in seconds: some fixed one if it says none, so
+// that it comes out the same each time.
+func periodOf(e config.Expect) uint32 {
+	if e.At.IsZero() {
+		return 1 << 30
+	}
+	return uint32(e.At.Unix())
+}
+
+func sameAddresses(a, b []netip.Addr) bool {
+	sorted := func(all []netip.Addr) []netip.Addr { return slices.SortedFunc(slices.Values(all), netip.Addr.Compare) }
+	return slices.Equal(sorted(a), sorted(b))
+}
+
+func showAddresses(all []netip.Addr) string {
+	var words []string
+	for _, a := range all {
+		words = append(words, a.String())
+	}
+	return strings.Join(words, ", ")
+}

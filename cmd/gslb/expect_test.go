@@ -1,0 +1,155 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// expecting is a configuration with two sites, of which one has IPv6, and a place for %s.
+func expecting(t *testing.T, more string) string {
+	t.Helper()
+	path := simulated(t, `
+[node]
+name = "n"
+[dns]
+listen = ["127.0.0.1:0"]
+[geo]
+databases = ["city.mmdb", "isp.mmdb"]
+[[geo.override]]
+networks = ["203.0.113.0/24"]
+place = { country = "KR", isp = "KT" }
+[[zone]]
+name = "abc.com."
+file = "abc.com.zone"
+[[site]]
+name = "kt"
+cname = "a.www.abc.com."
+addresses = ["192.0.2.10", "192.0.2.11", "2001:db8::10"]
+[[site]]
+name = "lgu"
+cname = "b.www.abc.com."
+addresses = ["192.0.2.20"]
+[[steer]]
+name = "www.abc.com."
+answer = "cname"
+  [[steer.rule]]
+  isp = ["KT"]
+  to = ["kt", "lgu"]
+  [[steer.rule]]
+  to = ["lgu", "kt"]
+[[steer]]
+name = "addr.abc.com."
+answer = "address"
+  [[steer.rule]]
+  isp = ["KT"]
+  to = ["kt"]
+  [[steer.rule]]
+  to = ["kt", "lgu"]
+`+more)
+	write(t, filepath.Join(filepath.Dir(path), "abc.com.zone"), "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n NS ns1\nns1 A 192.0.2.53\na.www A 192.0.2.10\nb.www A 192.0.2.20\nback CNAME www\n")
+	return path
+}
+
+func TestExpect(t *testing.T) {
+	const kt, us = `client = "203.0.113.7"`, `place = { country = "US" }`
+	for _, test := range []struct{ client, expect, want string }{
+		{kt, `site = "kt"`, ""},
+		{kt, `cname = "a.www.abc.com"`, ""},
+		{kt, "down = [\"kt\"]\nsite = \"lgu\"", ""},
+		{kt, "drain = [\"kt\"]\nsites = [\"lgu\"]\ncname = \"b.www.abc.com.\"", ""},
+		{us, `sites = ["lgu"]`, ""},
+		{`client = "203.0.113.0/25"`, `site = "kt"`, ""},
+		{kt, `site = "lgu"`, `expect[0]: www.abc.com. A for 203.0.113.7 gives site kt, expected lgu (kt: `},
+		{kt, "down = [\"kt\"]\ncname = \"a.www.abc.com.\"", "gives cname b.www.abc.com., expected a.www.abc.com."},
+		{us, `site = "kt"`, "A for NA US gives site lgu, expected kt"},
+	} {
+		_, _, err := runGSLB("check", expecting(t, "[[expect]]\nname = \"www.abc.com\"\n"+test.client+"\n"+test.expect+"\n"))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "gslb.toml:38: expect[0]")) {
+			t.Errorf("%s, %s: %v, want %q", test.client, test.expect, err, test.want)
+		}
+	}
+	for _, test := range []struct{ expect, want string }{
+		{"client = \"203.0.113.7\"\naddresses = [\"192.0.2.11\", \"192.0.2.10\"]", ""},
+		{"client = \"203.0.113.7\"\ntype = \"AAAA\"\naddresses = [\"2001:db8::10\"]", ""},
+		{us + "\ntype = \"AAAA\"\naddresses = [\"2001:db8::10\"]", ""},
+		{us + "\ndown = [\"kt\"]\naddresses = [\"192.0.2.20\"]", ""},
+		{"client = \"203.0.113.7\"\naddresses = [\"192.0.2.10\"]", "expected 192.0.2.10"},
+		{"client = \"192.0.2.99\"\ndown = [\"kt\"]\ntype = \"AAAA\"\naddresses = [\"2001:db8::10\"]", "gives addresses none, expected 2001:db8::10"},
+	} {
+		_, _, err := runGSLB("check", expecting(t, "[[expect]]\nname = \"addr.abc.com\"\n"+test.expect+"\n"))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want %q", test.expect, err, test.want)
+		}
+	}
+}
+
+// What a state of the sites would do to users is told with the line; what is even is not.
+func TestExhaustive(t *testing.T) {
+	_, warnings, err := runGSLB("check", expecting(t, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"gslb.toml:18: site[1]: addr.abc.com. AAAA: with kt down, clients are sent to lgu, which has no such records",
+		"note: ", "gslb.toml:33: steer[1].rule[0]: addr.abc.com.: with kt down, its clients are sent there all the same",
+	} {
+		if !strings.Contains(warnings, want) {
+			t.Errorf("want %q in\n%s", want, warnings)
+		}
+	}
+	if strings.Contains(warnings, "www.abc.com.") || strings.Contains(warnings, " A: ") || strings.Count(warnings, "\n") != 2 {
+		t.Errorf("more than there is to say:\n%s", warnings)
+	}
+}
+
+func TestLoops(t *testing.T) {
+	for cname, loops := range map[string]bool{"back.abc.com.": true, "addr.abc.com.": false, "elsewhere.example.": false} {
+		path := simulated(t, fmt.Sprintf(`
+[node]
+name = "n"
+[dns]
+listen = ["127.0.0.1:0"]
+[[zone]]
+name = "abc.com."
+file = "abc.com.zone"
+[[site]]
+name = "kt"
+cname = %q
+addresses = ["192.0.2.10"]
+[[steer]]
+name = "www.abc.com."
+answer = "cname"
+  [[steer.rule]]
+  to = ["kt"]
+[[steer]]
+name = "addr.abc.com."
+answer = "address"
+  [[steer.rule]]
+  to = ["kt"]
+`, cname))
+		write(t, filepath.Join(filepath.Dir(path), "abc.com.zone"), "$TTL 300\n@ SOA ns1 hostmaster 1 7200 900 1209600 60\n NS ns1\nns1 A 192.0.2.53\nback CNAME www\n")
+		_, _, err := runGSLB("check", path)
+		if got := err != nil && strings.Contains(err.Error(), "gslb.toml:13: steer[0]: the cnames of its sites lead back to it: www.abc.com. -> www.abc.com."); got != loops || !loops && err != nil {
+			t.Errorf("cname %s: %v", cname, err)
+		}
+	}
+}
+
+func TestStatesOfSites(t *testing.T) {
+	used := func(n int) (all []int) {
+		for i := range n {
+			all = append(all, i)
+		}
+		return all
+	}
+	for _, test := range []struct{ sites, most, want int }{
+		{1, 1 << 20, 2}, {3, 1 << 20, 8}, {12, 1 << 20, 4096}, {13, 1 << 20, 1 + 13 + 78 + 1}, {12, 100, 1 + 12 + 66 + 1}, {12, 50, 1 + 12 + 1}, {2, 3, 4},
+	} {
+		all := statesOfSites(used(test.sites), test.most)
+		if len(all) != test.want || len(all[0]) != 0 || len(all[len(all)-1]) != test.sites {
+			t.Errorf("%+v: %d states", test, len(all))
+		}
+	}
+}

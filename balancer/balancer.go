@@ -42,6 +42,8 @@ type Options struct {
 	ReportEvery time.Duration    // between reports if nothing changes; default 1s
 	Now         func() time.Time // default time.Now
 	Random      func() uint64    // for picks; used by many goroutines at once; default math/rand/v2's
+	AllowExec   bool             // checks may run programs
+	Board       *probe.Board     // where push checks look; nil: nobody reports
 }
 
 // Balancer runs all frontends of a node. Its methods may be called by many
@@ -81,6 +83,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 		return nil, err
 	}
 	b := &Balancer{log: log, opts: opts, plane: newProxy(log), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
+	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
 	b.compose(cfgs, checks).commit(b)
 	return b, nil

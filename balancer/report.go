@@ -144,3 +144,15 @@ func (p *pool) detail(s *server) string {
 	}
 	return strings.Join(parts, "; ")
 }
+
+// Warnings are what the active checks have seen that a person should look at,
+// though nothing has failed: one line each.
+func (b *Balancer) Warnings() []string {
+	var lines []string
+	for _, r := range b.runner.Results() {
+		if r.Warning != "" {
+			lines = append(lines, fmt.Sprintf("frontend %s, server %s: %s", r.Target.Name, r.Target.Address, r.Warning))
+		}
+	}
+	return lines
+}

@@ -282,7 +282,18 @@ func parseDuration(text string) (time.Duration, error) {
 	return days + d, err
 }
 
+// numbered is what may be written as a number too.
+type numbered interface{ UnmarshalNumber(n int64) error }
+
 func (b binder) bindText(dst encoding.TextUnmarshaler, typ reflect.Type, src any, path string) {
+	if n, isNumber := src.(int64); isNumber {
+		if also, ok := dst.(numbered); ok {
+			if err := also.UnmarshalNumber(n); err != nil {
+				b.bad(path, "%d: %v", n, err)
+			}
+			return
+		}
+	}
 	text, ok := src.(string)
 	if !ok {
 		b.bad(path, "%s: must be text in quotes", show(src))

@@ -22,6 +22,7 @@ func (c *Config) check(r *report) {
 		c.checkNode(r)
 	}
 	c.checkZones(r)
+	c.checkChecks(r)
 	c.checkSites(r)
 	c.checkGroups(r)
 	c.checkSteers(r)
@@ -257,6 +258,11 @@ func (c *Config) checkUnused(r *report) {
 	for _, z := range c.ZoneFiles {
 		signs[z.DNSSEC] = true
 	}
+	for _, check := range c.Checks {
+		for _, part := range check.Of {
+			used[part] = true
+		}
+	}
 	for name := range c.DNSSEC {
 		if !signs[name] {
 			r.warn(joinPath("dnssec", name), "not used: no zone is signed by it")
@@ -264,7 +270,7 @@ func (c *Config) checkUnused(r *report) {
 	}
 	for name := range c.Checks {
 		if !used[name] {
-			r.warn(joinPath("check", name), "not used: no site or frontend refers to this check")
+			r.warn(joinPath("check", name), "not used: no site, frontend or other check refers to it")
 		}
 	}
 	if len(c.Steers) == 0 || len(r.errors.Problems) > 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gslb/health/probe"
 	"gslb/zones"
 )
 
@@ -16,6 +17,7 @@ func (c *Config) complete(r *report) {
 	c.completeNames(r)
 	setDefaults(r, "node", &c.Node, c.Node.withDefaults(c.hasFrontends(r)))
 	c.checkRooms(r)
+	c.Checks = probe.Resolve(c.Checks, func(check, key, msg string) { r.bad(joinPath("check", check)+"."+key, "%s", msg) })
 	c.completeDefaults(r)
 	c.completePaths(r)
 	c.dropListed()

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding"
 	"os"
 	"reflect"
 	"slices"
@@ -26,7 +27,8 @@ func tables() map[string][]string {
 			switch {
 			case inner.Kind() == reflect.Struct && strings.HasPrefix(inner.PkgPath(), "gslb/"):
 				walk(inner, "["+name+"]", name)
-			case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct && strings.HasPrefix(inner.Elem().PkgPath(), "gslb/"):
+			case inner.Kind() == reflect.Slice && inner.Elem().Kind() == reflect.Struct && strings.HasPrefix(inner.Elem().PkgPath(), "gslb/") &&
+				!reflect.PointerTo(inner.Elem()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()): // else it is written as text
 				walk(inner.Elem(), "[["+name+"]]", name)
 			case inner.Kind() == reflect.Map && inner.Elem().Kind() == reflect.Struct:
 				walk(inner.Elem(), "["+name+".NAME]", name+".NAME")

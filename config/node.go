@@ -21,7 +21,10 @@ type Node struct {
 	// several share keys, one of them does.
 	MaintainKeys *bool `toml:"maintain_keys"`
 	// Site is the site that this node stands in: its balancer reports on it.
-	Site      string `toml:"site"`
+	Site string `toml:"site"`
+	// AllowExec lets checks run programs on this node. It is the node's own to
+	// say, since checks may come from elsewhere.
+	AllowExec bool   `toml:"allow_exec"`
 	LogLevel  string `toml:"log_level"`  // "debug", "info" (default), "warn" or "error"
 	LogFormat string `toml:"log_format"` // "text" (default) or "json"
 }

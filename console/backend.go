@@ -25,6 +25,9 @@ type Backend interface {
 	SetOverride(ctx context.Context, o health.Override) error
 	// ClearOverride takes the site's override back; without one it does nothing.
 	ClearOverride(ctx context.Context, site string) error
+	// Push takes what an application reports of itself, at this node alone. Its
+	// errors wrap ErrNotFound for a check or a target that this node does not have.
+	Push(p Push) error
 	// Ready is nil once this node answers queries, and stays nil when the
 	// store is lost later: a node never leaves service because of that.
 	Ready() error

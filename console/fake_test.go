@@ -29,6 +29,7 @@ type fake struct {
 	mu        sync.Mutex
 	status    Status
 	overrides map[string]health.Override
+	pushed    []Push
 	explained []string // "name client type" of each Explain
 	writeErr  error
 	readyErr  error
@@ -93,6 +94,16 @@ func (f *fake) ClearOverride(_ context.Context, site string) error {
 	}
 	delete(f.overrides, site)
 	return f.writeErr
+}
+
+func (f *fake) Push(p Push) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if p.Check == "none" {
+		return fmt.Errorf("%w: there is no check of type push of this name", ErrNotFound)
+	}
+	f.pushed = append(f.pushed, p)
+	return nil
 }
 
 func (f *fake) Ready() error { return f.readyErr }

@@ -27,6 +27,14 @@ const (
 //	Down     success  fewer than need         Down
 //	Down     success  need                 -> Up
 //
+// A success may be degraded: the target answers, but slowly or partly. What is
+// "Up" above is Degraded then, by the last of the successes. Between the two:
+//
+//	Up        degraded  fewer than fall       Up
+//	Up        degraded  fall              ->  Degraded
+//	Degraded  healthy   fewer than rise       Degraded
+//	Degraded  healthy   rise              ->  Up
+//
 // need is rise at first. A machine that falls again before it has settled (20
 // times need successes in a row) is flapping: each such fall doubles need, up to
 // 16 times rise, so that the hold-down grows with the flaps. Settled, need is
@@ -44,6 +52,7 @@ type Machine struct {
 
 	ok      bool // what the last result was; meaningless while streak is 0
 	streak  int  // results in a row that were ok
+	graded  int  // successes in a row of the other grade than state has, Up or Degraded
 	fallen  bool // has been Down and not settled since
 	penalty int  // need is rise << penalty
 	// recalled: Down comes from before a restart and no result has borne it out.
@@ -56,9 +65,10 @@ func NewMachine(rise, fall int) *Machine {
 	return &Machine{rise: max(rise, 1), fall: max(fall, 1)}
 }
 
-// Observe takes the next result: ok or not, what was seen, and when. It returns
-// the verdict and whether this result changed it.
-func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, changed bool) {
+// Observe takes the next result, Up, Degraded or Down, what was seen, and when.
+// It returns the verdict and whether this result changed it.
+func (m *Machine) Observe(result State, detail string, now time.Time) (state State, changed bool) {
+	ok := result != Down
 	if m.streak == 0 || ok != m.ok {
 		m.ok, m.streak = ok, 0
 	}
@@ -66,7 +76,7 @@ func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, c
 	m.detail = detail
 	switch {
 	case ok && (m.state == Unknown || m.state == Down && m.streak >= m.need()):
-		m.enter(Up, now)
+		m.enter(result, now)
 		return m.state, true
 	case !ok && m.state != Down && m.streak >= max(m.fall, 1):
 		if m.fallen {
@@ -81,7 +91,40 @@ func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, c
 		m.fallen, m.penalty = false, 0
 		m.streak = settleFactor * m.need() // a bound: the count need not grow for years
 	}
-	return m.state, false
+	return m.grade(result, now)
+}
+
+// grade moves between Up and Degraded.
+func (m *Machine) grade(result State, now time.Time) (state State, changed bool) {
+	if m.state != Up && m.state != Degraded || result == Down || result == m.state {
+		m.graded = 0
+		return m.state, false
+	}
+	m.graded++
+	need := max(m.rise, 1)
+	if result == Degraded {
+		need = max(m.fall, 1)
+	}
+	if m.graded < need {
+		return m.state, false
+	}
+	m.enter(result, now)
+	return m.state, true
+}
+
+// Declare sets the verdict at once: the target itself has said how it is, so
+// there is nothing to be sure of by asking again. It tells whether that changed
+// the verdict.
+func (m *Machine) Declare(state State, detail string, now time.Time) (changed bool) {
+	if m.detail = detail; m.state == state {
+		m.recalled = false
+		return false
+	}
+	m.Restore(state, now, detail)
+	if state == Unknown {
+		m.since = time.Time{}
+	}
+	return true
 }
 
 // Restore sets the verdict to one that was reached before, by another Machine
@@ -89,7 +132,7 @@ func (m *Machine) Observe(ok bool, detail string, now time.Time) (state State, c
 // target was down. The next results are counted from zero.
 func (m *Machine) Restore(state State, since time.Time, detail string) {
 	m.state, m.since, m.detail = state, since, detail
-	m.streak, m.penalty, m.fallen, m.recalled = 0, 0, state == Down, false
+	m.streak, m.graded, m.penalty, m.fallen, m.recalled = 0, 0, 0, state == Down, false
 }
 
 // Recall sets the verdict to Down, as it was before a restart: better than
@@ -117,4 +160,6 @@ func (m *Machine) need() int {
 	return max(m.rise, 1) << m.penalty
 }
 
-func (m *Machine) enter(s State, now time.Time) { m.state, m.since, m.recalled = s, now, false }
+func (m *Machine) enter(s State, now time.Time) {
+	m.state, m.since, m.recalled, m.graded = s, now, false, 0
+}

@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// TestMachine walks results, "+" a success and "-" a failure, and compares the
-// state after each: "?" unknown, "U" up, "D" down.
+// resultOf is what a letter stands for: "+" healthy, "~" degraded, "-" failed.
+func resultOf(r rune) State { return map[rune]State{'+': Up, '~': Degraded, '-': Down}[r] }
+
+// TestMachine walks results, "+" a success, "~" a degraded one and "-" a failure, and
+// compares the state after each: "?" unknown, "U" up, "G" degraded, "D" down.
 func TestMachine(t *testing.T) {
 	tests := []struct {
 		name       string
@@ -34,6 +37,14 @@ func TestMachine(t *testing.T) {
 		{"not settled after 19", 1, 1, "-" + strings.Repeat("+", 19) + "-++", "D" + strings.Repeat("U", 19) + "DDU"},
 		{"not settled by 30 with a failure between", 1, 2, "--" + strings.Repeat("+", 15) + "-" + strings.Repeat("+", 15) + "--++",
 			"?D" + strings.Repeat("U", 15) + "U" + strings.Repeat("U", 15) + "UDDU"},
+		{"first success is degraded", 2, 3, "~++", "GGU"},
+		{"fall degraded ones in a row", 2, 3, "+~~~", "UUUG"},
+		{"degraded ones, not in a row", 2, 3, "+~~+~~-~~", "UUUUUUUUU"},
+		{"rise healthy ones in a row", 3, 1, "+~++~+++", "UGGGGGGU"},
+		{"degraded ones hold nothing up", 2, 3, "+~~---", "UUUUUD"},
+		{"and count as successes after a fall", 2, 3, "---~~++", "??DDGGU"},
+		{"the last of the successes grades", 2, 3, "---~+", "??DDU"},
+		{"failures between leave degraded alone", 2, 3, "~--~", "GGGG"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -44,7 +55,7 @@ func TestMachine(t *testing.T) {
 			since := time.Time{}
 			for i, r := range test.results {
 				now = now.Add(time.Second)
-				state, changed := m.Observe(r == '+', "seen", now)
+				state, changed := m.Observe(resultOf(r), "seen", now)
 				if changed != (state != last) || state != m.State() {
 					t.Fatalf("result %d: %v (was %v), changed %v, State() %v", i, state, last, changed, m.State())
 				}
@@ -55,7 +66,7 @@ func TestMachine(t *testing.T) {
 					t.Fatalf("result %d: since %v, want %v; detail %q", i, m.Since(), since, m.Detail())
 				}
 				last = state
-				got.WriteByte("?U!D"[state])
+				got.WriteByte("?UGD"[state])
 			}
 			if got.String() != test.want {
 				t.Errorf("results %s\ngot     %s\nwant    %s", test.results, got.String(), test.want)
@@ -71,18 +82,18 @@ func TestMachineRestore(t *testing.T) {
 	if m.State() != Down || !m.Since().Equal(then) || m.Detail() != "refused" {
 		t.Fatalf("restored %v since %v: %s", m.State(), m.Since(), m.Detail())
 	}
-	if s, _ := m.Observe(true, "", then); s != Down {
+	if s, _ := m.Observe(Up, "", then); s != Down {
 		t.Errorf("one success after Restore: %v, want down: it is not a first result", s)
 	}
-	if s, _ := m.Observe(true, "", then); s != Up {
+	if s, _ := m.Observe(Up, "", then); s != Up {
 		t.Errorf("rise successes after Restore: %v, want up", s)
 	}
 	m.Restore(Unknown, time.Time{}, "")
-	if s, changed := m.Observe(true, "", then); s != Up || !changed {
+	if s, changed := m.Observe(Up, "", then); s != Up || !changed {
 		t.Errorf("first success after Restore to unknown: %v, changed %v", s, changed)
 	}
 	var zero Machine
-	if s, _ := zero.Observe(false, "", then); s != Down {
+	if s, _ := zero.Observe(Down, "", then); s != Down {
 		t.Errorf("zero Machine after a failure: %v, want down (fall 1)", s)
 	}
 }
@@ -105,12 +116,33 @@ func TestMachineRecall(t *testing.T) {
 		}
 		got := ""
 		for _, r := range test.results {
-			s, _ := m.Observe(r == '+', "", then.Add(time.Second))
+			s, _ := m.Observe(resultOf(r), "", then.Add(time.Second))
 			got += map[State]string{Unknown: "?", Up: "U", Down: "D"}[s]
 		}
 		if got != test.want {
 			t.Errorf("results %s: %s, want %s", test.results, got, test.want)
 		}
+	}
+}
+
+// TestMachineDeclare: the target's own word counts at once, and probes go on from there.
+func TestMachineDeclare(t *testing.T) {
+	now := time.Unix(500, 0)
+	m := NewMachine(2, 3)
+	if !m.Declare(Down, "drain", now) || m.State() != Down || !m.Since().Equal(now) || m.Detail() != "drain" {
+		t.Fatalf("declared down: %v since %v: %s", m.State(), m.Since(), m.Detail())
+	}
+	if m.Declare(Down, "maint", now.Add(time.Second)) || !m.Since().Equal(now) || m.Detail() != "maint" {
+		t.Errorf("declared down again: since %v: %s", m.Since(), m.Detail())
+	}
+	if s, _ := m.Observe(Up, "", now); s != Down {
+		t.Errorf("one success after it: %v, want down: rise is 2", s)
+	}
+	if !m.Declare(Up, "ready", now) || m.State() != Up {
+		t.Errorf("declared up: %v", m.State())
+	}
+	if !m.Declare(Unknown, "silent", now) || m.State() != Unknown || !m.Since().IsZero() {
+		t.Errorf("declared unknown: %v since %v", m.State(), m.Since())
 	}
 }
 
@@ -123,18 +155,25 @@ func FuzzMachine(f *testing.F) {
 		m := NewMachine(rise, fall)
 		streak, before := 0, byte(2)
 		for _, b := range results {
-			if b &= 1; b != before {
+			grade := resultOf('+')
+			if b&2 != 0 {
+				grade = Degraded
+			}
+			if b &= 1; b == 0 {
+				grade = Down
+			}
+			if b != before {
 				before, streak = b, 0
 			}
 			streak++
 			was := m.State()
-			now, _ := m.Observe(b == 1, "", time.Time{})
+			now, _ := m.Observe(grade, "", time.Time{})
 			switch {
-			case now == Degraded, now == Unknown && was != Unknown:
+			case now == Unknown && was != Unknown:
 				t.Fatalf("from %v to %v", was, now)
 			case was != Down && now == Down && (b == 1 || streak < fall):
 				t.Fatalf("down after %d failures, fall %d", streak, fall)
-			case was == Down && now == Up && (b == 0 || streak < rise):
+			case was == Down && now != Down && (b == 0 || streak < rise):
 				t.Fatalf("up after %d successes, rise %d", streak, rise)
 			case was == Down && now == Down && b == 1 && streak >= max(rise, 1)*16:
 				t.Fatalf("still down after %d successes, rise %d", streak, rise)

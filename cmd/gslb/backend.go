@@ -177,7 +177,7 @@ func (n *node) Status() console.Status {
 	cfg := topo.cfg
 	st := console.Status{
 		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
-		Now:  time.Now(), Problems: append(problems, storeValues(n.fleet.Problems())...),
+		Now:  time.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), n.probeWarnings()...),
 	}
 	if states != nil {
 		st.Revision, st.Stale = states.Revision, states.Stale

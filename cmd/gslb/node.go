@@ -38,6 +38,7 @@ type node struct {
 	store    *store.Store
 	fleet    *fleet.Fleet
 	runner   *probe.Runner
+	board    *probe.Board       // what applications report
 	dns      *dnsserver.Server  // nil without the role
 	moves    *transfer.Manager  // nil without the role of the DNS server
 	balancer *balancer.Balancer // nil without the role
@@ -62,7 +63,7 @@ type node struct {
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry()}
+	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -117,7 +118,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 	}
 	if cfg.Node.HasRole(config.RoleBalancer) {
-		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name}); err != nil {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board}); err != nil {
 			return nil, err
 		}
 		if err := n.balancer.Listen(); err != nil {
@@ -136,6 +137,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	n.fleet = fleet.New(fleetConfig(cfg), n.store, log)
 	n.runner = probe.NewRunner(log)
+	n.runner.AllowExec, n.runner.Board, n.runner.Seed = cfg.Node.AllowExec, n.board, cfg.Node.Name
 	if err := n.runner.Remember(filepath.Join(cfg.Node.DataDir, "verdicts.json")); err != nil {
 		log.Warn("starting without the verdicts of before", "error", err)
 	}

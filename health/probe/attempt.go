@@ -7,18 +7,43 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"time"
 )
 
+// place is where a probe goes, from where, and how long it may take.
+type place struct {
+	address string       // host:port, or a host for what knows no ports
+	source  []netip.Addr // of this machine; none: as the system chooses
+	timeout time.Duration
+}
+
+func placeOf(c Config, address string) place {
+	return place{address: address, source: c.Source, timeout: c.Timeout}
+}
+
+// from is the address to probe a host from, if one is configured for its
+// family. A host name has the family of the first one.
+func (p place) from(host string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(host)
+	for _, s := range p.source {
+		if err != nil || s.Is4() == a.Unmap().Is4() {
+			return s, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
 // attempt is one probe under way: its limits, its connection and how far it
 // came, for the words of an error.
 type attempt struct {
 	ctx     context.Context // the caller's, with the timeout
 	cancel  context.CancelFunc
-	address string
+	place   place
+	address string // where it is now: a redirect leads elsewhere
 	limit   time.Duration
 	phase   phase
 	conn    net.Conn
@@ -37,41 +62,71 @@ var (
 	requesting  = phase{"sending the request to", "request to"}
 	awaiting    = phase{"waiting for headers from", "headers from"}
 	reading     = phase{"reading the body from", "body from"}
+	sending     = phase{"sending to", "send to"}
+	listening   = phase{"waiting for an answer from", "answer from"}
 )
 
-// begin starts the clock of a probe of address. The caller must end it.
-func begin(ctx context.Context, address string, timeout time.Duration) *attempt {
+// begin starts the clock of a probe of p. The caller must end it.
+func begin(ctx context.Context, p place) *attempt {
+	timeout := p.timeout
 	if d, ok := ctx.Deadline(); ok {
 		timeout = max(min(timeout, time.Until(d)), 0)
 	}
-	a := &attempt{address: address, limit: timeout}
+	a := &attempt{place: p, address: p.address, limit: timeout}
 	a.ctx, a.cancel = context.WithTimeout(ctx, timeout)
 	return a
 }
 
 func (a *attempt) end() {
 	a.cancel()
+	a.hangUp()
+}
+
+// hangUp closes the connection, if there is one.
+func (a *attempt) hangUp() {
 	if a.conn != nil {
 		a.unhook()
 		_ = a.conn.Close() // it has served; nothing was written that could be lost
+		a.conn = nil
 	}
 }
 
-// connect opens the connection. From then on the end of ctx ends every read and write.
-func (a *attempt) connect() error {
+// connect opens a connection of the network ("tcp", "udp", "ip4:icmp" …). From
+// then on the end of ctx ends every read and write.
+func (a *attempt) connect(network string) error {
 	a.phase = connecting
 	d := net.Dialer{
 		KeepAlive: -1,                            // it lives for one probe
 		Resolver:  &net.Resolver{PreferGo: true}, // a blocked cgo resolver would hold an OS thread for each probe
 	}
 	d.SetMultipathTCP(false)
-	conn, err := d.DialContext(a.ctx, "tcp", a.address)
+	host, _ := splitHost(a.address)
+	if from, ok := a.place.from(host); ok {
+		d.LocalAddr = localAddr(network, from)
+	}
+	conn, err := d.DialContext(a.ctx, network, a.address)
 	if err != nil {
 		return a.fault(err)
 	}
+	a.take(conn)
+	return nil
+}
+
+// take makes conn the attempt's.
+func (a *attempt) take(conn net.Conn) {
 	a.conn = conn
 	a.unhook = context.AfterFunc(a.ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	return nil
+}
+
+func localAddr(network string, from netip.Addr) net.Addr {
+	switch ip := net.IP(from.AsSlice()); {
+	case strings.HasPrefix(network, "udp"):
+		return &net.UDPAddr{IP: ip, Zone: from.Zone()}
+	case strings.HasPrefix(network, "ip"):
+		return &net.IPAddr{IP: ip, Zone: from.Zone()}
+	default:
+		return &net.TCPAddr{IP: ip, Zone: from.Zone()}
+	}
 }
 
 // fault says what went wrong, and in which phase.

@@ -17,7 +17,7 @@ func BenchmarkSchedule(b *testing.B) {
 	left.Store(int64(b.N))
 	done := make(chan struct{})
 	r := NewRunner(nil)
-	r.build = func(Config, Target, *authorities) (Prober, error) {
+	r.build = func(Config, Target, *means) (Prober, error) {
 		return proberFunc(func(context.Context) error {
 			runtime.Gosched() // so that others start meanwhile
 			if n := int64(runtime.NumGoroutine()); n > most.Load() {
@@ -91,7 +91,7 @@ func BenchmarkProbe(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := p.Probe(b.Context()); err != nil {
+				if _, err := p.Probe(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -8,7 +8,8 @@
 //
 // Invariants:
 //   - Each probe is a connection of its own, straight to its address: no proxy of
-//     the environment, no redirect followed, no connection or TLS session reused.
+//     the environment, no connection or TLS session reused, and no redirect
+//     followed unless the configuration says so.
 //     A check must see what a new user would.
 //   - TLS is verified unless the configuration says skip_verify.
 //   - A probe ends within its timeout, whatever the other side does, and reads

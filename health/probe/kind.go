@@ -8,16 +8,18 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Prober asks one target once.
 type Prober interface {
-	// Probe returns nil if the target is healthy, and otherwise an error that says
-	// what was seen. It ends within the check's timeout, or when ctx does. An error
-	// that is [ErrNotProbed] or ctx's own tells nothing of the target.
-	Probe(ctx context.Context) error
+	// Probe returns a nil error if the target is healthy, with what else was
+	// seen, and otherwise an error that says what was seen. It ends within the
+	// check's timeout, or when ctx does. An error that is [ErrNotProbed] or ctx's
+	// own tells nothing of the target.
+	Probe(ctx context.Context) (Seen, error)
 }
 
 // ErrNotProbed is within the error of a probe that this machine could not make.
@@ -32,18 +34,41 @@ type Target struct {
 // kind is one type of check.
 type kind struct {
 	name string
-	port int  // where its servers listen by default; 0: must be stated
-	http bool // has the keys of http: path, host, status
-	tls  bool // has the keys of TLS: skip_verify, ca
-	make func(c Config, address string, cas *authorities) (Prober, error)
+	port int // where its servers listen by default; 0: must be stated; noPort: it knows none
+	keys []string
+	// ownPort: what it asks is not what users ask, so the port of the target is not its own.
+	ownPort bool
+	// passive: it sends nothing, so that there is nothing to time or to repeat.
+	passive bool
+	// composite: it is made of other checks and probes nothing itself.
+	composite bool
+	// validate reports faults of the keys of its own, defaults in place; nil: there are none.
+	validate func(c Config, bad func(key, msg string))
+	make     func(c Config, t Target, address string, m *means) (Prober, error)
 }
+
+const noPort = -1
 
 // kinds is the table of check types. To add one, write its file and its line.
 func kinds() []kind {
+	talk := []string{"port", "source", "send", "send_hex", "expect"}
 	return []kind{
-		{name: "tcp", make: newTCP},
-		{name: "http", port: 80, http: true, make: newHTTP},
-		{name: "https", port: 443, http: true, tls: true, make: newHTTPS},
+		{name: "tcp", keys: talk, validate: Config.validateExchange, make: newTCP},
+		{name: "udp", keys: talk, validate: Config.validateUDP, make: newUDP},
+		{name: "tls", port: 443, keys: slices.Concat([]string{"port", "source"}, tlsKeys), validate: Config.validateTLS, make: newTLS},
+		{name: "http", port: 80, keys: httpKeys, validate: Config.validateHTTP, make: newHTTP},
+		{name: "https", port: 443, keys: slices.Concat(httpKeys, tlsKeys), validate: Config.validateHTTPS, make: newHTTPS},
+		{name: "dns", port: 53, keys: []string{"port", "source", "query", "query_type", "transport", "rcode", "answer"}, validate: Config.validateDNS, make: newDNS},
+		{name: "icmp", port: noPort, keys: []string{"source"}, make: newICMP},
+		{name: "grpc", keys: slices.Concat([]string{"port", "source", "service", "tls"}, tlsKeys), validate: Config.validateGRPC, make: newGRPC},
+		{name: "exec", port: noPort, keys: []string{"port", "argv", "exit_degraded", "exit_unknown"}, validate: Config.validateExec, make: newExec},
+		{name: "agent", ownPort: true, keys: []string{"port", "source", "send", "send_hex"}, validate: Config.validateExchange, make: newAgent},
+		{name: "push", port: noPort, keys: []string{"ttl", "on_expiry"}, passive: true, validate: Config.validatePush, make: newPush},
+		{name: "all", port: noPort, keys: []string{"of"}, composite: true, validate: Config.validateParts},
+		{name: "any", port: noPort, keys: []string{"of"}, composite: true, validate: Config.validateParts},
+		{name: "at-least", port: noPort, keys: []string{"of", "at_least"}, composite: true, validate: Config.validateParts},
+		{name: "weighted", port: noPort, keys: []string{"of", "at_least", "weights"}, composite: true, validate: Config.validateParts},
+		{name: "not", port: noPort, keys: []string{"of"}, composite: true, validate: Config.validateParts},
 	}
 }
 
@@ -61,11 +86,15 @@ func kindOf(name string) (kind, bool) {
 // not again. How often it is to be asked is the [Runner]'s matter, so interval,
 // rise and fall are not looked at.
 func New(cfg Config, t Target) (Prober, error) {
-	return newProber(cfg, t, &authorities{})
+	return newProber(cfg, t, &means{exec: true})
 }
 
-func newProber(cfg Config, t Target, cas *authorities) (Prober, error) {
+func newProber(cfg Config, t Target, m *means) (Prober, error) {
 	cfg = cfg.WithDefaults()
+	k, _ := kindOf(cfg.Type)
+	if k.composite {
+		return newComposite(cfg, t, m)
+	}
 	address, err := dialAddress(cfg, t)
 	if err != nil {
 		return nil, err
@@ -79,8 +108,7 @@ func newProber(cfg Config, t Target, cas *authorities) (Prober, error) {
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("check of %s: %w", t, errors.Join(faults...))
 	}
-	k, _ := kindOf(cfg.Type)
-	p, err := k.make(cfg, address, cas)
+	p, err := k.make(cfg, t, address, m)
 	if err != nil {
 		return nil, fmt.Errorf("check of %s: %w", t, err)
 	}
@@ -95,7 +123,8 @@ func (t Target) String() string {
 	return t.Name + " at " + t.Address
 }
 
-// dialAddress returns where t is reached: host:port.
+// dialAddress returns where t is reached: host:port, or the host alone where
+// the check knows no ports.
 func dialAddress(c Config, t Target) (string, error) {
 	host, port := t.Address, ""
 	switch _, err := netip.ParseAddr(host); {
@@ -111,16 +140,30 @@ func dialAddress(c Config, t Target) (string, error) {
 	if !validHost(host) {
 		return "", fmt.Errorf("target %q: address %q: must be an address or a host name, and perhaps a port", t.Name, t.Address)
 	}
-	if port == "" {
-		if c.Port == 0 {
-			return "", fmt.Errorf("target %q: address %q has no port, and neither has its check", t.Name, t.Address)
-		}
+	k, _ := kindOf(c.Type)
+	if c.Port > 0 && (port == "" || c.OwnPort || k.ownPort) {
 		port = strconv.Itoa(c.Port)
+	}
+	if port == "" && k.port == noPort {
+		return host, nil
+	}
+	if port == "" {
+		return "", fmt.Errorf("target %q: address %q has no port, and neither has its check", t.Name, t.Address)
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", fmt.Errorf("target %q: address %q: port must be 1 to 65535", t.Name, t.Address)
 	}
+	if k.port == noPort && !k.has("port") {
+		return host, nil
+	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// means is what probes are made with.
+type means struct {
+	authorities
+	board *Board // of what applications report; nil: nobody can
+	exec  bool   // programs may be run
 }
 
 // authorities keeps each CA file's certificates, so that ten thousand checks that

@@ -39,6 +39,9 @@ type Result struct {
 	Since  time.Time     // when State began; zero while it is Unknown
 	At     time.Time     // when the last probe ended; zero before the first
 	RTT    time.Duration // how long the last probe took
+	// Warning is what the last probe saw that a person should look at, though it
+	// is no failure: a certificate that ends soon.
+	Warning string
 }
 
 // Runner runs checks: each every interval, all with a bounded number of
@@ -46,7 +49,7 @@ type Result struct {
 // configuration share one probe and one verdict.
 //
 // First probes are spread over an interval (10 s at most), and each later one
-// comes up to a tenth of the interval early, at random, so that checks of many
+// comes up to its jitter early, at random, so that checks of many
 // nodes do not fall into step.
 //
 // With n probes at once that take t each, n/t a second can be done: 10,000 checks each
@@ -57,10 +60,17 @@ type Result struct {
 type Runner struct {
 	// AtOnce bounds the probes under way. It may be set before Run; 0 means DefaultAtOnce.
 	AtOnce int
+	// AllowExec lets checks run programs. It may be set before the first Set.
+	AllowExec bool
+	// Seed makes this node's probes start at other moments than other nodes'. It
+	// may be set before the first Set.
+	Seed string
+	// Board is where push checks look. It may be set before the first Set.
+	Board *Board
 
 	log    *slog.Logger
-	random func() float64                                             // in [0,1), safe for concurrent use
-	build  func(c Config, t Target, cas *authorities) (Prober, error) // newProber, or a test's
+	random func() float64                                     // in [0,1), safe for concurrent use
+	build  func(c Config, t Target, m *means) (Prober, error) // newProber, or a test's
 
 	setting sync.Mutex // held by Set: one at a time
 
@@ -88,8 +98,14 @@ type unitKey struct {
 type unit struct {
 	key      unitKey
 	interval time.Duration
+	jitter   time.Duration
+	slow     time.Duration // 0: nothing is slow
 	fall     int
-	prober   Prober
+	target   Target // the first one that it was made for
+	config   Config
+	prober   Prober // nil: it has parts
+	parts    []*unit
+	parents  []*unit // that it is a part of
 	machine  *health.Machine
 	entries  []*entry
 
@@ -100,7 +116,8 @@ type unit struct {
 	at     time.Time
 	rtt    time.Duration
 	detail string
-	missed int // probes in a row that this machine could not make
+	seen   Seen // by the last probe
+	missed int  // probes in a row that this machine could not make
 }
 
 // entry is one target as the caller knows it.
@@ -161,10 +178,10 @@ func (r *Runner) Set(checks []Check) error {
 func (r *Runner) prepare(checks []Check) (map[Target]*unit, error) {
 	wanted := make(map[Target]*unit, len(checks))
 	made := map[unitKey]*unit{}
-	cas := &authorities{}
+	m := &means{board: r.Board, exec: r.AllowExec}
 	var faults []error
 	for _, c := range checks {
-		u, err := r.unitOf(c, made, cas)
+		u, err := r.unitOf(c, made, m)
 		if before, twice := wanted[c.Target]; twice && before != nil && before != u {
 			if err == nil {
 				err = fmt.Errorf("check of %s: is there twice, with different configurations", c.Target)
@@ -180,14 +197,17 @@ func (r *Runner) prepare(checks []Check) (map[Target]*unit, error) {
 }
 
 // unitOf returns the unit for c: one that runs, one just made, or a new one.
-func (r *Runner) unitOf(c Check, made map[unitKey]*unit, cas *authorities) (*unit, error) {
+func (r *Runner) unitOf(c Check, made map[unitKey]*unit, m *means) (*unit, error) {
 	cfg := c.Config.WithDefaults()
-	address, err := dialAddress(cfg, c.Target)
-	if err != nil {
-		return nil, err
+	k, _ := kindOf(cfg.Type)
+	address := c.Target.Name + " " + c.Target.Address // for what is of the target, not of an address
+	if !k.composite && !k.passive {
+		var err error
+		if address, err = dialAddress(cfg, c.Target); err != nil {
+			return nil, err
+		}
 	}
-	cfg.Port = 0 // is in the address
-	key := unitKey{address: address, config: fmt.Sprintf("%+v", cfg)}
+	key := unitKey{address: address, config: identity(cfg)}
 	r.mu.Lock()
 	u := r.units[key]
 	r.mu.Unlock()
@@ -197,17 +217,43 @@ func (r *Runner) unitOf(c Check, made map[unitKey]*unit, cas *authorities) (*uni
 	if u != nil {
 		return u, nil
 	}
-	prober, err := r.build(c.Config, c.Target, cas)
+	u = &unit{
+		key: key, target: c.Target, config: cfg, machine: health.NewMachine(cfg.Rise, cfg.Fall),
+		interval: max(cfg.Interval, time.Millisecond), jitter: cfg.Jitter, slow: cfg.Slow, fall: max(cfg.Fall, 1),
+		index: -1, detail: "not probed yet",
+	}
+	prober, err := r.build(c.Config, c.Target, m)
 	if err != nil {
 		return nil, err
 	}
-	u = &unit{
-		key: key, prober: prober, machine: health.NewMachine(cfg.Rise, cfg.Fall),
-		interval: max(cfg.Interval, time.Millisecond), fall: max(cfg.Fall, 1),
-		index: -1, detail: "not probed yet",
+	if k.composite {
+		for _, part := range cfg.Parts {
+			p, err := r.unitOf(Check{c.Target, part}, made, m)
+			if err != nil {
+				return nil, err
+			}
+			u.parts = append(u.parts, p)
+		}
+	} else {
+		u.prober = prober
 	}
 	made[key] = u
 	return u, nil
+}
+
+// identity is what makes two checks the same: all of the configuration but the
+// port, which is in the address, and the name, unless it is asked by that.
+func identity(c Config) string {
+	var parts []string
+	for _, p := range c.Parts {
+		p = p.WithDefaults()
+		parts = append(parts, fmt.Sprintf("%v %d %s", p.OwnPort, p.Port, identity(p)))
+	}
+	c.Parts, c.Port, c.OwnPort = nil, 0, false
+	if c.Type != "push" {
+		c.Name = ""
+	}
+	return fmt.Sprintf("%+v%q", c, parts)
 }
 
 // join makes u the unit of target. r.mu is held.
@@ -221,12 +267,10 @@ func (r *Runner) join(target Target, u *unit) {
 		return
 	}
 	old := e.unit
-	if r.units[u.key] == nil {
-		r.units[u.key] = u
-		r.enqueue(u, r.spread(u))
+	if r.adopt(u) {
 		if old != nil {
-			u.machine.Restore(old.machine.State(), old.machine.Since(), old.detail)
-			u.detail = old.detail
+			u.machine.Restore(old.machine.State(), old.machine.Since(), old.words())
+			u.detail = old.words()
 		} else {
 			r.recall(target, u)
 		}
@@ -234,6 +278,7 @@ func (r *Runner) join(target Target, u *unit) {
 	e.leave()
 	e.unit = u
 	u.entries = append(u.entries, e)
+	r.compose(u)
 	r.announce(e)
 }
 
@@ -247,16 +292,26 @@ func (e *entry) leave() {
 // sweep ends the units that nobody wants. It comes last in Set, so that a unit
 // which passes from one target to another lives on. r.mu is held.
 func (r *Runner) sweep() {
-	for key, u := range r.units {
-		if len(u.entries) > 0 {
-			continue
-		}
-		u.gone = true
-		delete(r.units, key)
-		r.dequeue(u)
-		if u.cancel != nil {
-			u.cancel()
-		}
+	for _, u := range r.units {
+		r.dismiss(u)
+	}
+}
+
+// dismiss ends u if nobody wants it, and then its parts that nobody else wants.
+// r.mu is held.
+func (r *Runner) dismiss(u *unit) {
+	if u.gone || len(u.entries) > 0 || len(u.parents) > 0 {
+		return
+	}
+	u.gone = true
+	delete(r.units, u.key)
+	r.dequeue(u)
+	if u.cancel != nil {
+		u.cancel()
+	}
+	for _, p := range u.parts {
+		p.parents = slices.DeleteFunc(p.parents, func(x *unit) bool { return x == u })
+		r.dismiss(p)
 	}
 }
 
@@ -280,7 +335,7 @@ func (r *Runner) results(wanted func(Target) bool) []Result {
 		u := e.unit
 		out = append(out, Result{
 			Target: e.target, State: u.machine.State(), Since: u.machine.Since(),
-			Detail: u.detail, At: u.at, RTT: u.rtt,
+			Detail: u.words(), At: u.last(), RTT: u.took(), Warning: u.warning(),
 		})
 	}
 	r.mu.Unlock()

@@ -65,13 +65,13 @@ func (w *wire) probe(ctx context.Context, address string) error {
 
 type proberFunc func(context.Context) error
 
-func (f proberFunc) Probe(ctx context.Context) error { return f(ctx) }
+func (f proberFunc) Probe(ctx context.Context) (Seen, error) { return Seen{}, f(ctx) }
 
 // runner returns a Runner on w, and the list that it tells its Transitions to.
 func (w *wire) runner() (*Runner, *tape) {
 	r := NewRunner(nil)
 	r.random = rand.New(rand.NewPCG(1, 2)).Float64 // always called with r.mu held
-	r.build = func(c Config, target Target, _ *authorities) (Prober, error) {
+	r.build = func(c Config, target Target, _ *means) (Prober, error) {
 		if c.CA != "" {
 			return nil, fmt.Errorf("check of %s: ca %s: is not there", target, c.CA)
 		}
@@ -560,7 +560,7 @@ func TestRunnerTenThousand(t *testing.T) {
 		const n = 10_000
 		var count, under, most atomic.Int64
 		r := NewRunner(nil)
-		r.build = func(Config, Target, *authorities) (Prober, error) {
+		r.build = func(Config, Target, *means) (Prober, error) {
 			return proberFunc(func(context.Context) error {
 				count.Add(1)
 				if u := under.Add(1); u > most.Load() {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"gslb/health"
@@ -32,6 +33,7 @@ func (r *Runner) Run(ctx context.Context, on func(Transition)) error {
 	if err := r.begin(); err != nil {
 		return err
 	}
+	defer r.Board.listen(r)()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -134,7 +136,7 @@ func (r *Runner) start(ctx context.Context) time.Duration {
 // probe makes one probe of u and books what it saw.
 func (r *Runner) probe(ctx context.Context, u *unit) {
 	began := time.Now()
-	err := u.prober.Probe(ctx)
+	seen, err := ask(ctx, u.prober)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ended := ctx.Err() != nil
@@ -147,20 +149,31 @@ func (r *Runner) probe(ctx context.Context, u *unit) {
 	case ended: // Run ends: the result says nothing
 		r.enqueue(u, began)
 	default:
-		r.book(u, began, err)
+		r.book(u, began, seen, err)
 	}
 	if full || ended || u.index == 0 {
 		poke(r.wake)
 	}
 }
 
+// ask makes one probe. One that panics says nothing of its target, and takes no
+// other down with it.
+func ask(ctx context.Context, p Prober) (seen Seen, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: the probe panicked: %v", ErrNotProbed, fault)
+		}
+	}()
+	return p.Probe(ctx)
+}
+
 // book enters a result, and when the next one is due. r.mu is held.
-func (r *Runner) book(u *unit, began time.Time, err error) {
+func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
 	now := time.Now()
-	u.at, u.rtt = now, now.Sub(began)
+	u.at, u.rtt, u.seen = now, now.Sub(began), seen
 	// Early, never late: the time to notice a failure is at most fall intervals
 	// and a time-out.
-	r.enqueue(u, began.Add(u.interval-time.Duration(r.random()*float64(u.interval)/10)))
+	r.enqueue(u, began.Add(u.interval-time.Duration(r.random()*float64(u.jitter))))
 	var changed bool
 	switch {
 	case errors.Is(err, ErrNotProbed):
@@ -172,18 +185,48 @@ func (r *Runner) book(u *unit, began time.Time, err error) {
 		}
 	case err != nil:
 		u.missed, u.detail = 0, err.Error()
-		_, changed = u.machine.Observe(false, u.detail, now)
+		_, changed = u.machine.Observe(health.Down, u.detail, now)
 	default:
-		u.missed, u.detail = 0, fmt.Sprintf("ok in %v", round(u.rtt))
-		_, changed = u.machine.Observe(true, u.detail, now)
+		u.missed = 0
+		changed = u.succeed(seen, now)
 	}
 	if changed {
-		if r.memory != nil {
-			poke(r.memory.dirty)
-		}
-		for _, e := range u.entries {
-			r.announce(e)
-		}
+		r.turned(u)
+	}
+}
+
+// succeed enters a probe that reached its target.
+func (u *unit) succeed(seen Seen, now time.Time) (changed bool) {
+	took := round(u.rtt)
+	result := health.Up
+	u.detail = fmt.Sprintf("ok in %v", took)
+	if seen.Detail != "" {
+		u.detail = seen.Detail
+	}
+	if seen.Degraded {
+		result = health.Degraded
+	}
+	if u.slow > 0 && u.rtt > u.slow {
+		result = health.Degraded
+		u.detail += fmt.Sprintf(", slow: %v is more than %v", took, u.slow)
+	}
+	if seen.Said != health.Unknown {
+		return u.machine.Declare(seen.Said, u.detail, now)
+	}
+	_, changed = u.machine.Observe(result, u.detail, now)
+	return changed
+}
+
+// turned tells all who care that the verdict of u is another. r.mu is held.
+func (r *Runner) turned(u *unit) {
+	if r.memory != nil {
+		poke(r.memory.dirty)
+	}
+	for _, e := range u.entries {
+		r.announce(e)
+	}
+	for _, p := range u.parents {
+		r.compose(p)
 	}
 }
 
@@ -230,7 +273,7 @@ func (r *Runner) next() (Transition, bool) {
 		e.told = m.State()
 		at := m.Since()
 		if at.IsZero() {
-			at = e.unit.at
+			at = e.unit.last()
 		}
 		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at}, true
 	}
@@ -255,9 +298,16 @@ func (r *Runner) atOnce() int {
 	return DefaultAtOnce
 }
 
-// spread returns a random moment for the first probe of u.
+// spread returns the moment for the first probe of u, by a hash of what it is:
+// the same after each restart, another one for each check and node.
 func (r *Runner) spread(u *unit) time.Time {
-	return time.Now().Add(time.Duration(r.random() * float64(min(u.interval, maxSpread))))
+	h := fnv.New64a()
+	for _, s := range []string{r.Seed, u.key.address, u.key.config} {
+		_, _ = h.Write([]byte(s + "\x00")) // of a hash, never fails
+	}
+	const golden = 0x9e3779b97f4a7c15 // FNV leaves the high bits of like keys alike
+	phase := float64((h.Sum64()*golden)>>11) / (1 << 53)
+	return time.Now().Add(time.Duration(phase * float64(min(u.interval, maxSpread))))
 }
 
 func (r *Runner) enqueue(u *unit, due time.Time) {

@@ -121,7 +121,7 @@ func TestHTTPS(t *testing.T) {
 		{"closed", listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }), Config{},
 			"tls handshake with ADDR: connection closed by the other side"},
 		{"refused", closedPort(t), Config{}, "connect to ADDR: connection refused"},
-		{"404 over TLS", serveTLS(t, ca.issue(t, soon, "www.abc.com"), nil), Config{Host: "www.abc.com", CA: ca.file, Status: []int{404}},
+		{"404 over TLS", serveTLS(t, ca.issue(t, soon, "www.abc.com"), nil), Config{Host: "www.abc.com", CA: ca.file, Status: []Status{{404, 404}}},
 			"http 200 from ADDR/, want 404"},
 	}
 	for _, test := range tests {

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -8,6 +9,20 @@ import (
 	"testing"
 	"time"
 )
+
+// allTypes is the list of types in an error message.
+func allTypes() string {
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, fmt.Sprintf("%q", k.name))
+	}
+	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+}
+
+// only is what is said of a key that a type does not have.
+func only(key, typ string) string {
+	return fmt.Sprintf("is only for %s, and this check is of type %q", ownersOf(key), typ)
+}
 
 func TestValidate(t *testing.T) {
 	good := Config{Type: "http"}
@@ -21,14 +36,14 @@ func TestValidate(t *testing.T) {
 		{"tcp with port", func(c *Config) { c.Type, c.Port = "tcp", 5432 }, nil},
 		{"everything", func(c *Config) {
 			*c = Config{Type: "https", Port: 8443, Interval: time.Hour, Timeout: time.Hour, Rise: 100, Fall: 100,
-				Path: "/a?b=%20", Host: "www.abc.com:8443", Status: []int{100, 599}, CA: "ca.pem"}
+				Path: "/a?b=%20", Host: "www.abc.com:8443", Status: []Status{{100, 100}, {500, 599}}, CA: "ca.pem"}
 		}, nil},
 		{"short interval, default timeout", func(c *Config) { c.Interval = 100 * time.Millisecond }, nil},
 		{"host is an address", func(c *Config) { c.Host = "[2001:db8::1]:80" }, nil},
-		{"no type", func(c *Config) { c.Type = "" }, map[string]string{"type": `is not set: must be "tcp", "http" or "https"`}},
-		{"slip", func(c *Config) { c.Type = "htpt" }, map[string]string{"type": `"htpt": must be "tcp", "http" or "https"; did you mean "http"?`}},
-		{"upper case", func(c *Config) { c.Type = "HTTPS" }, map[string]string{"type": `"HTTPS": must be "tcp", "http" or "https"; did you mean "https"?`}},
-		{"far off", func(c *Config) { c.Type = "gopher" }, map[string]string{"type": `"gopher": must be "tcp", "http" or "https"`}},
+		{"no type", func(c *Config) { c.Type = "" }, map[string]string{"type": "is not set: must be " + allTypes()}},
+		{"slip", func(c *Config) { c.Type = "htpt" }, map[string]string{"type": `"htpt": must be ` + allTypes() + `; did you mean "http"?`}},
+		{"upper case", func(c *Config) { c.Type = "HTTPS" }, map[string]string{"type": `"HTTPS": must be ` + allTypes() + `; did you mean "https"?`}},
+		{"far off", func(c *Config) { c.Type = "gopher" }, map[string]string{"type": `"gopher": must be ` + allTypes()}},
 		{"negative interval", func(c *Config) { c.Interval = -time.Second }, map[string]string{"interval": "-1s: must be 100ms to 1h"}},
 		{"short interval", func(c *Config) { c.Interval = 99 * time.Millisecond }, map[string]string{"interval": "99ms: must be 100ms to 1h"}},
 		{"long interval", func(c *Config) { c.Interval = time.Hour + 1 }, map[string]string{"interval": "1h0m0.000000001s: must be 100ms to 1h"}},
@@ -44,14 +59,14 @@ func TestValidate(t *testing.T) {
 			map[string]string{"path": `"/a\r\nX: y": must be as it is sent: no blank, no "#", others than ASCII percent-encoded`}},
 		{"host", func(c *Config) { c.Host = "a b" }, map[string]string{"host": `"a b": must be a host name or an address, and perhaps a port`}},
 		{"host is a URL", func(c *Config) { c.Host = "http://a/" }, map[string]string{"host": `"http://a/": must be a host name or an address, and perhaps a port`}},
-		{"status", func(c *Config) { c.Status = []int{200, 99} }, map[string]string{"status": "99: must be 100 to 599"}},
-		{"keys of http in tcp", func(c *Config) { *c = Config{Type: "tcp", Port: 1, Path: "/", Host: "a", Status: []int{200}} }, map[string]string{
-			"path":   `is only for http and https, and this check is of type "tcp"`,
-			"host":   `is only for http and https, and this check is of type "tcp"`,
-			"status": `is only for http and https, and this check is of type "tcp"`}},
+		{"status", func(c *Config) { c.Status = []Status{{200, 299}, {99, 99}} }, map[string]string{"status[1]": "99: must be 100 to 599, or a range within that"}},
+		{"keys of http in tcp", func(c *Config) { *c = Config{Type: "tcp", Port: 1, Path: "/", Host: "a", Status: []Status{{200, 200}}} }, map[string]string{
+			"path":   only("path", "tcp"),
+			"host":   only("host", "tcp"),
+			"status": only("status", "tcp")}},
 		{"keys of tls in http", func(c *Config) { c.SkipVerify, c.CA = true, "x" }, map[string]string{
-			"skip_verify": `is only for https, and this check is of type "http"`,
-			"ca":          `is only for https, and this check is of type "http"`}},
+			"skip_verify": only("skip_verify", "http"),
+			"ca":          only("ca", "http")}},
 		{"skip_verify and ca", func(c *Config) { c.Type, c.SkipVerify, c.CA = "https", true, "x" },
 			map[string]string{"skip_verify": "true: must not stand beside ca, since nothing would be verified against it"}},
 	}
@@ -111,7 +126,7 @@ func TestNewErrors(t *testing.T) {
 		{Config{Type: "http"}, "a:0", `target "kt": address "a:0": port must be 1 to 65535`},
 		{Config{Type: "http"}, "a:65536", `target "kt": address "a:65536": port must be 1 to 65535`},
 		{Config{Type: "http"}, "a:http", `target "kt": address "a:http": port must be 1 to 65535`},
-		{Config{Type: "htp"}, "a:80", `check of kt at a:80: type "htp": must be "tcp", "http" or "https"; did you mean "http"?`},
+		{Config{Type: "htp"}, "a:80", `check of kt at a:80: type "htp": must be ` + allTypes() + `; did you mean "http"?`},
 		{Config{Type: "http", Path: "x"}, "a", `check of kt at a: path "x": must begin with "/"`},
 		{Config{Type: "https", CA: filepath.Join(dir, "none.pem")}, "a", "no such file"},
 		{Config{Type: "https", CA: empty}, "a", "empty.pem: has no PEM certificate"},

@@ -106,7 +106,7 @@ func probeOnce(t *testing.T, cfg Config, address string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = p.Probe(t.Context())
+	_, err = p.Probe(t.Context())
 	if err == nil {
 		return ""
 	}
@@ -162,8 +162,8 @@ func TestHTTP(t *testing.T) {
 		{"400", say(status(400)), Config{}, "http 400 from ADDR/, want 200-399"},
 		{"503", say(status(503)), Config{Path: "/healthz"}, "http 503 from ADDR/healthz, want 200-399"},
 		{"503 whose body never comes", func(c *net.TCPConn) { say("HTTP/1.1 503 x\r\nContent-Length: 9\r\n\r\n")(c); hang(c) }, Config{}, "http 503 from ADDR/, want 200-399"},
-		{"200 when others are wanted", say(status(200)), Config{Status: []int{301, 204}}, "http 200 from ADDR/, want 204, 301"},
-		{"503 when wanted", say(status(503)), Config{Status: []int{503}}, ""},
+		{"200 when others are wanted", say(status(200)), Config{Status: []Status{{301, 301}, {204, 204}}}, "http 200 from ADDR/, want 204, 301"},
+		{"503 when wanted", say(status(503)), Config{Status: []Status{{500, 509}}}, ""},
 		{"more body than is read", say("HTTP/1.1 200 x\r\nContent-Length: 1000000\r\n\r\n" + strings.Repeat("x", 1000000)), Config{}, ""},
 		{"endless chunks", func(c *net.TCPConn) {
 			say("HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n")(c)
@@ -224,7 +224,7 @@ func TestHTTPRequest(t *testing.T) {
 		}
 		var from [2]string
 		for i := range from {
-			if err := p.Probe(t.Context()); err != nil {
+			if _, err := p.Probe(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			r := <-got
@@ -249,7 +249,7 @@ func TestHostHeader(t *testing.T) {
 		{"http", "[fe80::1%eth0]:80", "[fe80::1]"},
 		{"https", "www.abc.com:8443", "www.abc.com:8443"},
 	} {
-		if got := hostHeader(Config{Type: test.kind}, test.address); got != test.want {
+		if got := hostHeader(test.kind, test.address); got != test.want {
 			t.Errorf("%s %s: got %s, want %s", test.kind, test.address, got, test.want)
 		}
 	}
@@ -265,7 +265,7 @@ func TestContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
 	began := time.Now()
-	if err := p.Probe(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := p.Probe(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	if d := time.Since(began); d > 5*time.Second {
@@ -274,7 +274,7 @@ func TestContext(t *testing.T) {
 	ctx, cancel = context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	want := "timeout after 100ms while waiting for headers from " + address
-	if err := p.Probe(ctx); err == nil || err.Error() != want {
+	if _, err := p.Probe(ctx); err == nil || err.Error() != want {
 		t.Errorf("caller's deadline: got %v, want %s", err, want)
 	}
 }
@@ -288,7 +288,7 @@ func TestLocalFault(t *testing.T) {
 		{syscall.EMFILE, true}, {syscall.ENFILE, true}, {syscall.ENOBUFS, true}, {syscall.ENOMEM, true}, {syscall.EADDRNOTAVAIL, true},
 		{syscall.ECONNREFUSED, false}, {syscall.ENETUNREACH, false}, {syscall.EHOSTUNREACH, false}, {syscall.ECONNRESET, false},
 	} {
-		a := begin(t.Context(), "192.0.2.1:80", time.Second)
+		a := begin(t.Context(), place{address: "192.0.2.1:80", timeout: time.Second})
 		a.phase = connecting
 		err := a.fault(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", test.errno)})
 		a.end()
@@ -352,11 +352,20 @@ func FuzzResponse(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	p := makeHTTP(Config{Type: "http", Path: "/"}, "192.0.2.1:80")
+	p, err := makeHTTP(Config{Type: "http", Path: "/", Method: "GET", BodyMatch: "k", JSON: map[string]string{"a[0].b": ""}}, "192.0.2.1:80")
+	if err != nil {
+		f.Fatal(err)
+	}
+	p.timeout = time.Minute
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		a := begin(t.Context(), p.address, time.Minute)
+		a := begin(t.Context(), p.place)
 		defer a.end()
-		if err := p.receive(a, strings.NewReader(string(raw))); err != nil && len(err.Error()) > 500 {
+		response, bounded, err := p.first.receive(a, strings.NewReader(string(raw)))
+		if err == nil {
+			p.first.redirect(response, p.first)
+			err = p.judge(a, p.first, response, bounded)
+		}
+		if err != nil && len(err.Error()) > 1000 {
 			t.Errorf("error of %d bytes", len(err.Error()))
 		}
 	})

@@ -1,0 +1,25 @@
+package probe
+
+import "gslb/health"
+
+// Seen is what a probe that reached its target learnt. The zero Seen is a plain success.
+type Seen struct {
+	// Detail is in the target's own words, or in the probe's; empty: how long it took.
+	Detail string
+	// Degraded is a success all the same, of a target that serves slowly or partly.
+	Degraded bool
+	// Warning is what a person should look at, though nothing has failed yet.
+	Warning string
+	// Said is the target's own statement about itself. It counts at once, without
+	// rise and fall. Unknown: it has stated nothing, the probe's success decides.
+	Said health.State
+	// Wish is what an agent asks for, nil for nothing.
+	Wish *Wish
+}
+
+// Wish is how much of the load a server asks for through its agent.
+type Wish struct {
+	Share       float64 // of its configured weight: 1 is all of it, 0 none
+	Connections int     // the most that it takes; 0: not stated
+	Drain       bool    // no new users; it finishes what it has
+}

@@ -156,6 +156,7 @@ func (n *node) reload() error {
 		return err
 	}
 	n.keepBound(cfg)
+	n.forgetPushed(cfg)
 	fc := fleetConfig(cfg)
 	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
 	var next *dnsserver.Generation

@@ -318,7 +318,7 @@ func TestRunnerKeeps(t *testing.T) {
 		if got := r.Results()[0]; got.State != health.Down || got.Detail != errRefused.Error() {
 			t.Errorf("changed check: %+v", got)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(4 * time.Second) // rise intervals at most
 		if got := tape.take(); got != "down up" {
 			t.Errorf("told %q", got)
 		}

@@ -28,6 +28,16 @@ func (c *Config) completePaths(r *report) {
 	complete("dns.https.key", &c.DNS.HTTPS.Key)
 	complete("dns.quic.cert", &c.DNS.QUIC.Cert)
 	complete("dns.quic.key", &c.DNS.QUIC.Key)
+	for i := range c.Listed {
+		if !c.Listed[i].Moves() {
+			continue
+		}
+		for key, p := range c.Listed[i].Peers() {
+			key = indexPath("zone", i) + "." + key + ".tls_ca"
+			complete(key, &p.TLSCA)
+			r.checkFile(key, "PEM file", p.TLSCA) // of the list no more is known later
+		}
+	}
 	for i := range c.Zones {
 		complete(indexPath("zone", i)+".file", &c.Zones[i].File)
 	}

@@ -218,8 +218,11 @@ func axfr(t testing.TB, address, zone, key, secret string) []string {
 }
 
 func tryAXFR(address, zone, key, secret string) (all []string, err error) {
+	return axfrBy(&dns.Transfer{ReadTimeout: 10 * time.Second}, address, zone, key, secret)
+}
+
+func axfrBy(tr *dns.Transfer, address, zone, key, secret string) (all []string, err error) {
 	m := new(dns.Msg).SetAxfr(zone)
-	tr := &dns.Transfer{ReadTimeout: 10 * time.Second}
 	if key != "" {
 		tr.TsigSecret = map[string]string{key: secret}
 		m.SetTsig(key, dns.HmacSHA256, 300, time.Now().Unix())

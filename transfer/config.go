@@ -1,6 +1,10 @@
 package transfer
 
-import "net/netip"
+import (
+	"fmt"
+	"iter"
+	"net/netip"
+)
 
 // Key is [tsig.NAME] of the configuration: a secret shared with other servers or
 // with clients (RFC 8945). NAME is the key's name, a domain name.
@@ -44,6 +48,15 @@ type Peer struct {
 	Address string `toml:"address"` // IP address, or address:port; the port's default is 53
 	Key     string `toml:"key"`     // of [tsig.NAME] to sign with; empty: none
 	Source  string `toml:"source"`  // the IP address to speak from; empty: what the system takes
+
+	// TLS is TLSStrict or TLSOpportunistic for TLS (RFC 9103), by default to port 853;
+	// empty: none. TLSName is the name in its certificate, TLSCA the PEM file of whom
+	// to trust, instead of those that the system does, TLSPins are public keys that
+	// it may have.
+	TLS     string   `toml:"tls"`
+	TLSName string   `toml:"tls_name"`
+	TLSCA   string   `toml:"tls_ca"`
+	TLSPins []string `toml:"tls_pins"`
 }
 
 // Allow is who may do something: whoever is in the network, where one is given,
@@ -51,6 +64,7 @@ type Peer struct {
 type Allow struct {
 	Network netip.Prefix `toml:"network"`
 	Key     string       `toml:"key"`
+	TLS     bool         `toml:"tls"` // over TLS 1.3 or QUIC alone (RFC 9103)
 }
 
 // Update is [[zone.update]]: what somebody may change by UPDATE. Of several that
@@ -75,6 +89,22 @@ const (
 	Producer       = "producer"
 	Consumer       = "consumer"
 )
+
+// Peers gives all other servers that the zone names, each with its key.
+func (z *Zone) Peers() iter.Seq2[string, *Peer] {
+	return func(yield func(string, *Peer) bool) {
+		for _, l := range []struct {
+			key  string
+			list []Peer
+		}{{"primaries", z.Primaries}, {"notify", z.Notify}, {"member.primaries", z.Member.Primaries}, {"member.notify", z.Member.Notify}} {
+			for i := range l.list {
+				if !yield(fmt.Sprintf("%s[%d]", l.key, i), &l.list[i]) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Moves tells whether anything is said of how the zone moves.
 func (z *Zone) Moves() bool {

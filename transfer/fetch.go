@@ -22,16 +22,19 @@ const (
 	transferWait = 30 * time.Second
 )
 
-// ask asks a primary for the zone's SOA record: over UDP, and over TCP where that
-// has no answer.
+// askSerial asks a primary for the zone's SOA record: over UDP, and over TCP where
+// that has no answer; or over TLS alone.
 func (z *zone) askSerial(ctx context.Context, p peer) (uint32, error) {
 	msg, ss := p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
-	m, err := p.exchange(ctx, msg, ss, askWait)
-	if err != nil || m.truncated {
+	m, err := p.exchangeOver(ctx, msg, ss, askWait)
+	if p.tls == nil && (err != nil || m.truncated) {
 		msg, ss = p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
 		if m, err = p.exchangeTCP(ctx, msg, ss); err != nil {
 			return 0, err
 		}
+	}
+	if err != nil {
+		return 0, err
 	}
 	if m.rcode != dns.RcodeSuccess {
 		return 0, fmt.Errorf("it answers %s when asked for the SOA record", rcodeName(m.rcode))
@@ -44,6 +47,15 @@ func (z *zone) askSerial(ctx context.Context, p peer) (uint32, error) {
 	return 0, errors.New("it has no SOA record of the zone")
 }
 
+// exchangeOver is exchange over UDP, or over TLS where the peer is asked by that
+// alone.
+func (p peer) exchangeOver(ctx context.Context, msg []byte, ss *session, wait time.Duration) (*message, error) {
+	if p.tls != nil {
+		return p.exchangeTCP(ctx, msg, ss)
+	}
+	return p.exchange(ctx, msg, ss, wait)
+}
+
 // exchangeTCP is exchange over TCP, for an answer of one message.
 func (p peer) exchangeTCP(ctx context.Context, msg []byte, ss *session) (*message, error) {
 	var got *message
@@ -54,9 +66,7 @@ func (p peer) exchangeTCP(ctx context.Context, msg []byte, ss *session) (*messag
 // converse sends a message over TCP and gives each message of the answer to take,
 // until that says that it was the last.
 func (p peer) converse(ctx context.Context, msg []byte, ss *session, silence time.Duration, take func(*message) (last bool, err error)) error {
-	dialing, cancel := context.WithTimeout(ctx, askWait)
-	conn, err := p.dial(dialing, "tcp")
-	cancel()
+	conn, err := p.connect(ctx)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func (z *zone) tell(ctx context.Context, p peer, v *version) {
 	var last error
 	for range notifyTries {
 		msg, ss := p.ask(dns.OpcodeNotify, dns.TypeSOA, z, &soa, answer, z.m.now)
-		m, err := p.exchange(ctx, msg, ss, wait)
+		m, err := p.exchangeOver(ctx, msg, ss, wait)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -108,5 +108,5 @@ func (z *zone) heeds(r *request) bool {
 			return true
 		}
 	}
-	return allowed(set.notifyFrom, r.from.Addr(), r.session.key)
+	return allowed(set.notifyFrom, r.from.Addr(), r.session.key, private(r.tls))
 }

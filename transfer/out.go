@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"crypto/tls"
 	"errors"
 	"iter"
 	"net/netip"
@@ -31,7 +32,11 @@ func (m *Manager) transfer(st *state, r *request) {
 	case z == nil && m.host.DB().Zone(lowered(q.name)) == nil: // RFC 5936, section 2.2.1
 		r.answer(dns.RcodeNotAuth)
 		return
-	case z == nil || !allowed(z.set.Load().transferTo, r.from.Addr(), r.session.key):
+	case r.tls != nil && !private(r.tls): // RFC 9103, sections 7.1 and 7.2
+		m.log.Info("a transfer is refused: it needs TLS 1.3 and the ALPN \"dot\"", "zone", format(q.name), "to", r.from, "version", tls.VersionName(r.tls.Version))
+		r.answer(dns.RcodeRefused)
+		return
+	case z == nil || !allowed(z.set.Load().transferTo, r.from.Addr(), r.session.key, private(r.tls)):
 		if z != nil {
 			z.count.refused.Add(1)
 		}
@@ -92,7 +97,7 @@ func (z *zone) send(r *request, v *version) {
 		return
 	}
 	z.count.out.Add(1)
-	z.m.log.Info("sent a zone", "zone", z.name, "to", r.from, "key", nameOf(r.session.key), "as", kind, "serial", v.zone.Serial,
+	z.m.log.Info("sent a zone", "zone", z.name, "to", r.from, "key", nameOf(r.session.key), "tls", r.tls != nil, "as", kind, "serial", v.zone.Serial,
 		"records", o.sent, "took", time.Since(begin).Round(time.Millisecond))
 }
 

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/netip"
 
@@ -11,20 +12,21 @@ import (
 type rule struct {
 	network netip.Prefix // not valid: any
 	key     *key         // nil: any, or none
+	tls     bool         // see private
 }
 
 // allows tells whether who speaks from an address and signs with a key, or nil,
-// is who is meant.
-func (r rule) allows(from netip.Addr, signed *key) bool {
-	if r.network.IsValid() && !r.network.Contains(from.Unmap()) {
+// is who is meant; private is how that comes.
+func (r rule) allows(from netip.Addr, signed *key, private bool) bool {
+	if r.tls && !private || r.network.IsValid() && !r.network.Contains(from.Unmap()) {
 		return false
 	}
 	return (r.key == nil || r.key == signed) && (r.key != nil || r.network.IsValid())
 }
 
-func allowed(list []rule, from netip.Addr, signed *key) bool {
+func allowed(list []rule, from netip.Addr, signed *key, private bool) bool {
 	for _, r := range list {
-		if r.allows(from, signed) {
+		if r.allows(from, signed, private) {
 			return true
 		}
 	}
@@ -33,7 +35,7 @@ func allowed(list []rule, from netip.Addr, signed *key) bool {
 
 func rules(list []Allow, keys map[string]*key) (all []rule, err error) {
 	for _, a := range list {
-		r := rule{network: a.Network}
+		r := rule{network: a.Network, tls: a.TLS}
 		if r.key, err = keyNamed(a.Key, keys); err != nil {
 			return nil, err
 		}
@@ -61,8 +63,9 @@ func keyNamed(name string, keys map[string]*key) (*key, error) {
 // peer is a Peer, compiled.
 type peer struct {
 	addr   netip.AddrPort
-	source netip.Addr // not valid: any
-	key    *key       // nil: none
+	source netip.Addr  // not valid: any
+	key    *key        // nil: none
+	tls    *tls.Config // nil: none
 }
 
 // String gives the address, for messages.
@@ -78,6 +81,9 @@ func peersOf(list []Peer, keys map[string]*key) (all []peer, err error) {
 			if p.source, err = netip.ParseAddr(cfg.Source); err != nil {
 				return nil, err
 			}
+		}
+		if p.tls, err = cfg.tlsConfig(); err != nil {
+			return nil, err
 		}
 		if p.key, err = keyNamed(cfg.Key, keys); err != nil {
 			return nil, err

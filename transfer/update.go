@@ -200,7 +200,7 @@ func (u *updating) prescan(*edit) error {
 func (u *updating) permitted(e *edit) error {
 	var mine []permit
 	for _, p := range u.zone.set.Load().permits {
-		if p.allows(u.from, u.key) {
+		if p.allows(u.from, u.key, false) {
 			mine = append(mine, p)
 		}
 	}

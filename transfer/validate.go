@@ -150,12 +150,16 @@ func peers(list []Peer, key string, known func(string) bool, bad func(key, msg s
 			}
 		}
 		unknownKey(p.Key, known, sub)
+		p.validateTLS(sub)
 	}
 }
 
 // addrPort reads the address of a server.
 func (p Peer) addrPort() (netip.AddrPort, error) {
 	if a, err := netip.ParseAddr(p.Address); err == nil {
+		if p.TLS != "" {
+			return netip.AddrPortFrom(a, 853), nil
+		}
 		return netip.AddrPortFrom(a, 53), nil
 	}
 	host, port, err := net.SplitHostPort(p.Address)

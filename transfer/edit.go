@@ -150,9 +150,26 @@ func (e *edit) records() iter.Seq[zones.RR] {
 	}
 }
 
-// build makes the zone that results.
-func (e *edit) build(name, source string) (*zones.Zone, error) {
+// build makes the zone that results: of the one before, where p can, or anew.
+func (e *edit) build(name, source string, p *zones.Patcher) (*zones.Zone, error) {
+	if next, ok := p.Patch(e.base, e.changed()); ok {
+		next.File = source
+		return next, nil
+	}
 	return zones.Make(name, source, e.records())
+}
+
+// changed gives the names that were touched.
+func (e *edit) changed() (all []zones.Changed) {
+	for _, k := range slices.Sorted(maps.Keys(e.touched)) {
+		n := e.touched[k]
+		c := zones.Changed{Owner: n.owner}
+		for _, t := range slices.Sorted(maps.Keys(n.sets)) {
+			c.Records = append(c.Records, n.sets[t]...)
+		}
+		all = append(all, c)
+	}
+	return all
 }
 
 // apply makes a change that came from elsewhere: what it removes must be there

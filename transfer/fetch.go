@@ -256,7 +256,7 @@ func (in *incoming) result() (*zones.Zone, []*change, error) {
 			return nil, nil, err
 		}
 	}
-	next, err := e.build(z.name, file)
+	next, err := e.build(z.name, file, &z.patcher)
 	return next, in.changes, err
 }
 

@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"slices"
+
 	"gslb/dnsname"
 	"gslb/zones"
 )
@@ -118,14 +120,35 @@ func (z *zone) current() *version {
 	if v = z.served.Load(); now == nil || v != nil && v.zone == now {
 		return v
 	}
-	if v == nil && now == z.raw.Load() && z.history.Load() != nil {
-		v = &version{zone: now, changes: *z.history.Load()}
-		v.trim()
-	} else {
-		v = v.next(now)
-	}
+	v = v.follow(now, z.known(now))
 	z.served.Store(v)
 	return v
+}
+
+// known are the changes that led to what is served, where that is what is kept.
+func (z *zone) known(now *zones.Zone) []*change {
+	if h := z.history.Load(); h != nil && now == z.raw.Load() {
+		return *h
+	}
+	return nil
+}
+
+// follow is next where it may be known what has changed: then nobody has to compare
+// the zones.
+func (v *version) follow(now *zones.Zone, known []*change) *version {
+	if len(known) == 0 || known[len(known)-1].to() != now.Serial {
+		return v.next(now)
+	}
+	n := &version{zone: now, changes: known}
+	if v != nil && v.zone.Loaded() {
+		i := slices.IndexFunc(known, func(c *change) bool { return c.from() == v.zone.Serial })
+		if i < 0 {
+			return v.next(now)
+		}
+		n.changes = slices.Concat(v.changes, known[i:])
+	}
+	n.trim()
+	return n
 }
 
 func format(name []byte) string { return dnsname.Format(name) }

@@ -77,7 +77,7 @@ func (c *content) zone(name, source string) (*zones.Zone, error) {
 			return nil, err
 		}
 	}
-	return e.build(name, source)
+	return e.build(name, source, new(zones.Patcher))
 }
 
 // Beside gives the zones that are not what their master files say, or have none;

@@ -86,6 +86,7 @@ type zone struct {
 	// be; nil where the master file is all there is.
 	raw     atomic.Pointer[zones.Zone]
 	history atomic.Pointer[[]*change]
+	patcher zones.Patcher // makes the versions of raw
 	kept
 
 	waiting sync.Mutex  // guards queue

@@ -153,7 +153,7 @@ func (z *zone) put(e *edit, base *zones.Zone) error {
 		soa.Data = withSerial(soa.Data, follows(serial))
 		e.put(z.apex, typeSOA, []zones.RR{soa})
 	}
-	next, err := e.build(base.Name, base.File)
+	next, err := e.build(base.Name, base.File, &z.patcher)
 	if err != nil {
 		return err
 	}

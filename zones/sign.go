@@ -178,12 +178,10 @@ func newZoneSigner(old *Zone, steered []*Steered, serial uint32) *zoneSigner {
 // steered ones and those above them.
 func (w *zoneSigner) order(steered []*Steered) {
 	var nodes []node
-	for at := 4 * int(apex); at < w.old.negSOA; {
-		n := node(at / 4)
+	for n := range w.old.live() {
 		if w.old.arena.flags(n)&forSigning == 0 {
 			nodes = append(nodes, n)
 		}
-		at = w.old.arena.after(n)
 	}
 	keys := w.old.sorted(nodes)
 	w.sources = make([]source, 0, len(keys)+len(steered))

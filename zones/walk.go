@@ -72,18 +72,16 @@ func NameSpan(rrtype uint16) (before, count int) {
 }
 
 // Walk gives the RRsets of the zone with their owner names: those of the apex
-// first, and those of a name after those of the names above it, its RRSIG
-// records last, together.
+// first, and those of a name together, its RRSIG records last, together.
 func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 	return func(yield func([]byte, RRset) bool) {
 		if !z.Loaded() {
 			return
 		}
 		aliases := z.aliases
-		for at := 4 * int(apex); at < z.negSOA; {
-			n := node(at / 4)
+		for n := range z.live() {
 			owner := z.arena.owner(n)
-			next, ok := z.arena.each(n, func(set RRset) bool { return yield(owner, set) })
+			ok := z.arena.each(n, func(set RRset) bool { return yield(owner, set) })
 			if ok && len(aliases) > 0 && aliases[0].node == n {
 				ok = yield(owner, aliases[0].set)
 				aliases = aliases[1:]
@@ -91,14 +89,12 @@ func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 			if !ok {
 				return
 			}
-			at = (next + 3) &^ 3
 		}
 	}
 }
 
-// each gives the RRsets of a node, its RRSIG records as one, and where the next
-// node begins; ok is false where yield wanted no more.
-func (a arena) each(n node, yield func(RRset) bool) (next int, ok bool) {
+// each gives the RRsets of a node, its RRSIG records as one; false: yield wanted no more.
+func (a arena) each(n node, yield func(RRset) bool) bool {
 	count, at := a.sets(n)
 	var sigs RRset
 	for range count {
@@ -106,11 +102,11 @@ func (a arena) each(n node, yield func(RRset) bool) (next int, ok bool) {
 		set, _, at = a.set(at)
 		sigs.Count, sigs.Wire = sigs.Count+set.Sigs, append(sigs.Wire, set.RRSIG()...)
 		if !yield(set) {
-			return at, false
+			return false
 		}
 	}
 	sigs.Type = dns.TypeRRSIG
-	return at, sigs.Count == 0 || yield(sigs)
+	return sigs.Count == 0 || yield(sigs)
 }
 
 // Sets gives the RRsets that a name owns.
@@ -120,7 +116,7 @@ func (z *Zone) Sets(owner []byte) iter.Seq[RRset] {
 		if n == 0 {
 			return
 		}
-		if _, more := z.arena.each(n, yield); !more {
+		if !z.arena.each(n, yield) {
 			return
 		}
 		if a := z.aliasAt(n); a != nil {

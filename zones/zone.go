@@ -27,6 +27,7 @@ type Zone struct {
 	arena  arena
 	index  index  // of the nodes, by hash
 	negSOA int    // where the SOA of negative answers is in arena
+	more   []span // of nodes in arena behind its tails: see Patcher
 	negSig uint32 // the tail of the same with its signatures; 0: there is none
 
 	denial denial
@@ -49,7 +50,7 @@ type missing struct {
 
 // Bytes is the memory that the zone takes.
 func (z *Zone) Bytes() int {
-	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + aliasBytes*len(z.aliases) + z.chain.bytes()
+	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + 16*len(z.more) + aliasBytes*len(z.aliases) + z.chain.bytes()
 }
 
 // zoneBytes is what a Zone takes itself.

@@ -33,6 +33,7 @@ func BenchmarkSchedule(b *testing.B) {
 	for i := range checks {
 		checks[i].Config.Interval, checks[i].Config.Timeout = time.Millisecond, time.Millisecond
 	}
+	r.AtOnce = DefaultAtOnce
 	if err := r.Set(checks); err != nil {
 		b.Fatal(err)
 	}

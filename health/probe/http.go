@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -90,8 +89,10 @@ func hostHeader(scheme, address string) string {
 }
 
 func portOf(scheme string) string {
-	k, _ := kindOf(scheme)
-	return strconv.Itoa(k.port)
+	if scheme == "https" {
+		return "443"
+	}
+	return "80"
 }
 
 func (p *httpProber) Probe(ctx context.Context) (Seen, error) {

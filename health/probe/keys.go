@@ -45,7 +45,7 @@ func (c Config) validateKeys(k kind, bad func(key, msg string)) {
 // ownersOf lists the types that have a key.
 func ownersOf(key string) string {
 	var names []string
-	for _, k := range kinds() {
+	for _, k := range kinds {
 		if k.has(key) {
 			names = append(names, k.name)
 		}

@@ -49,8 +49,11 @@ type kind struct {
 
 const noPort = -1
 
-// kinds is the table of check types. To add one, write its file and its line.
-func kinds() []kind {
+// kinds is the table of check types, made once.
+var kinds = makeKinds()
+
+// makeKinds makes the table. To add a type, write its file and its line.
+func makeKinds() []kind {
 	talk := []string{"port", "source", "send", "send_hex", "expect"}
 	return []kind{
 		{name: "tcp", keys: talk, validate: Config.validateExchange, make: newTCP},
@@ -73,7 +76,7 @@ func kinds() []kind {
 }
 
 func kindOf(name string) (kind, bool) {
-	for _, k := range kinds() {
+	for _, k := range kinds {
 		if k.name == name {
 			return k, true
 		}

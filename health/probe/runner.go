@@ -14,8 +14,12 @@ import (
 	"gslb/health"
 )
 
-// DefaultAtOnce is how many probes a [Runner] has under way at most.
-const DefaultAtOnce = 256
+// How many probes a [Runner] has under way at most: as many as its checks would
+// need if all of them timed out, within these bounds.
+const (
+	DefaultAtOnce = 256
+	MostAtOnce    = 2048
+)
 
 // Check is a target and how it is checked.
 type Check struct {
@@ -54,11 +58,14 @@ type Result struct {
 //
 // With n probes at once that take t each, n/t a second can be done: 10,000 checks each
 // 2 s whose targets answer in 20 ms need 100 at once. When it cannot keep up,
-// probes run late, the longest due first, and the log says so.
+// probes run late, the longest due first, and the log says so. Those whose last
+// probe took more than a quarter of their timeout have half of the places at most
+// where there are not enough for all,
+// so that dead targets run late among themselves and hold up nobody else.
 //
 // A Runner is safe for concurrent use. It is made by [NewRunner].
 type Runner struct {
-	// AtOnce bounds the probes under way. It may be set before Run; 0 means DefaultAtOnce.
+	// AtOnce bounds the probes under way. It may be set before Run; 0 means DefaultAtOnce to MostAtOnce.
 	AtOnce int
 	// AllowExec lets checks run programs. It may be set before the first Set.
 	AllowExec bool
@@ -81,7 +88,10 @@ type Runner struct {
 	news    []*entry // whose verdict may be another than the one told
 	memory  *memory  // nil: none
 	running bool
-	under   int // probes under way
+	under   int     // probes under way
+	lagging int     // of them, those that lag
+	parked  []*unit // that lag, are due, and wait for a place
+	need    float64 // places that are taken if all probes time out
 	warned  time.Time
 
 	wake chan struct{} // 1 deep: the scheduler looks again
@@ -117,6 +127,7 @@ type unit struct {
 	rtt    time.Duration
 	detail string
 	seen   Seen // by the last probe
+	lags   bool // is among the lagging while its probe is under way
 	missed int  // probes in a row that this machine could not make
 }
 
@@ -169,6 +180,10 @@ func (r *Runner) Set(checks []Check) error {
 		}
 	}
 	r.sweep()
+	r.need = 0
+	for _, u := range r.units {
+		r.need += float64(u.config.Timeout) / float64(u.interval)
+	}
 	poke(r.wake)
 	return err
 }

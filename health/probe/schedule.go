@@ -106,10 +106,23 @@ func (r *Runner) settle() {
 		under := r.under
 		r.mu.Unlock()
 		if under == 0 {
+			r.unpark()
 			return
 		}
 		<-r.wake
 	}
+}
+
+// unpark puts what waits for a place back into the queue, for the next Run.
+func (r *Runner) unpark() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, u := range r.parked {
+		if !u.gone {
+			r.enqueue(u, u.due)
+		}
+	}
+	r.parked = nil
 }
 
 // start starts the probes that are due, as far as there is room, and returns
@@ -118,19 +131,47 @@ func (r *Runner) start(ctx context.Context) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
+	for len(r.parked) > 0 && r.hasPlace(r.parked[0]) {
+		u := r.parked[0]
+		r.parked = r.parked[1:]
+		if !u.gone {
+			r.launch(ctx, u, now)
+		}
+	}
 	for len(r.queue) > 0 && r.under < r.atOnce() {
 		u := r.queue[0]
 		if u.due.After(now) {
 			return u.due.Sub(now)
 		}
-		r.watchLag(now, u)
 		r.dequeue(u)
-		r.under++
-		probing, cancel := context.WithCancel(ctx)
-		u.cancel = cancel
-		go r.probe(probing, u) // ends with its probe; settle waits for it
+		if !r.hasPlace(u) {
+			r.parked = append(r.parked, u)
+			continue
+		}
+		r.launch(ctx, u, now)
 	}
 	return time.Hour // a probe that ends, or Set, wakes the scheduler before
+}
+
+// lagged tells whether the last probe took so long that many like it would fill all places.
+func (u *unit) lagged() bool { return u.rtt > u.config.Timeout/4 }
+
+// hasPlace tells whether a probe of u may start. r.mu is held.
+func (r *Runner) hasPlace(u *unit) bool {
+	free := len(r.units) <= r.atOnce() || !u.lagged() || r.lagging < max(r.atOnce()/2, 1)
+	return r.under < r.atOnce() && free
+}
+
+// launch starts a probe of u. r.mu is held.
+func (r *Runner) launch(ctx context.Context, u *unit, now time.Time) {
+	r.watchLag(now, u)
+	r.under++
+	if u.lags = u.lagged(); u.lags {
+		r.lagging++
+	}
+	probing, cancel := context.WithCancel(ctx)
+	u.cancel = cancel
+	go r.probe(probing, u) // ends with its probe; settle waits for it
 }
 
 // probe makes one probe of u and books what it saw.
@@ -144,6 +185,9 @@ func (r *Runner) probe(ctx context.Context, u *unit) {
 	u.cancel = nil
 	full := r.under >= r.atOnce()
 	r.under--
+	if u.lags {
+		r.lagging--
+	}
 	switch {
 	case u.gone:
 	case ended: // Run ends: the result says nothing
@@ -151,7 +195,7 @@ func (r *Runner) probe(ctx context.Context, u *unit) {
 	default:
 		r.book(u, began, seen, err)
 	}
-	if full || ended || u.index == 0 {
+	if full || ended || u.index == 0 || len(r.parked) > 0 {
 		poke(r.wake)
 	}
 }
@@ -295,7 +339,7 @@ func (r *Runner) atOnce() int {
 	if r.AtOnce > 0 {
 		return r.AtOnce
 	}
-	return DefaultAtOnce
+	return min(max(int(r.need), DefaultAtOnce), MostAtOnce)
 }
 
 // spread returns the moment for the first probe of u, by a hash of what it is:

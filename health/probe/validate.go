@@ -204,7 +204,7 @@ func (c Config) validateTLS(bad func(key, msg string)) {
 func unknownType(name string) string {
 	var names []string
 	near, best := "", 3 // a slip is two letters at most
-	for _, k := range kinds() {
+	for _, k := range kinds {
 		names = append(names, fmt.Sprintf("%q", k.name))
 		if d := distance(strings.ToLower(name), k.name); d < best {
 			near, best = k.name, d

@@ -13,7 +13,7 @@ import (
 // allTypes is the list of types in an error message.
 func allTypes() string {
 	var names []string
-	for _, k := range kinds() {
+	for _, k := range kinds {
 		names = append(names, fmt.Sprintf("%q", k.name))
 	}
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/dnsname"
+	"gslb/durable"
 )
 
 // Folder is where keys are kept, in BIND's files, so that BIND's tools can
@@ -112,14 +113,14 @@ func (f Folder) Save(k *Key) error {
 		return fmt.Errorf("%s.key: another key of the same tag is there", base)
 	}
 	if k.CanSign() {
-		if err := writeFile(base+".private", k.privateText(), 0o600); err != nil {
+		if err := durable.WriteFile(base+".private", 0o600, []byte(k.privateText())); err != nil {
 			return err
 		}
 	}
-	if err := writeFile(base+".state", k.stateText(), 0o644); err != nil {
+	if err := durable.WriteFile(base+".state", 0o644, []byte(k.stateText())); err != nil {
 		return err
 	}
-	return writeFile(base+".key", k.publicText(), 0o644)
+	return durable.WriteFile(base+".key", 0o644, []byte(k.publicText()))
 }
 
 // Remove deletes a key's files, the .key first.
@@ -130,7 +131,7 @@ func (f Folder) Remove(k *Key) error {
 			return err
 		}
 	}
-	return syncDir(string(f))
+	return durable.SyncFolder(string(f))
 }
 
 // publicText is the .key file.
@@ -206,31 +207,4 @@ func (k *Key) bits() int {
 		return p.N.BitLen()
 	}
 	return 0
-}
-
-// writeFile writes a file beside path and moves it there once it is on disk.
-func writeFile(path, text string, mode fs.FileMode) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.WriteString(text)
-	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// syncDir makes what happened to a folder's names last.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

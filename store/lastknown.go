@@ -16,6 +16,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"gslb/durable"
 )
 
 // maxCopy bounds what is read from disk: etcd's whole quota.
@@ -102,39 +104,17 @@ func (c *copies) run(ctx context.Context, every time.Duration, log *slog.Logger)
 	}
 }
 
-// write replaces the file: a temporary one, synced, renamed over it, and the
-// directory synced, so that after a crash there is the old copy or the new.
+// write replaces the file.
 func (c *copies) write(s snapshot) error {
 	data, err := encodeCopy(s, c.prefix)
 	if err != nil {
 		return err
 	}
-	dir := filepath.Dir(c.path)
-	f, err := os.CreateTemp(dir, filepath.Base(c.path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), c.path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.WriteFile(c.path, 0o600, data)
 }
 
 // load reads the copy. None is no error: the zero snapshot.
 func (c *copies) load() (snapshot, error) {
-	left, _ := filepath.Glob(c.path + ".tmp-*")
-	for _, name := range left { // from a crash while it was written
-		os.Remove(name)
-	}
 	fi, err := os.Stat(c.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return snapshot{}, nil

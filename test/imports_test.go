@@ -15,27 +15,28 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname durable
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel
-//	2  steer -> geo health         health/probe -> health         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname
-//	1  geo -> stamp parallel       dnssec -> dnsname
-//	0  health   store   afxdp   dnsname   stamp   parallel
+//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname durable
+//	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable
+//	0  health   afxdp   dnsname   stamp   parallel   durable
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"stamp":        {},
 	"parallel":     {},
+	"durable":      {},
 	"health":       {},
-	"store":        {},
+	"store":        {"durable"},
 	"afxdp":        {},
 	"geo":          {"stamp", "parallel"},
-	"dnssec":       {"dnsname"},
+	"dnssec":       {"dnsname", "durable"},
 	"steer":        {"geo", "health"},
-	"health/probe": {"health"},
+	"health/probe": {"health", "durable"},
 	"health/fleet": {"health", "store"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
-	"transfer":     {"zones", "dnsname"},
+	"transfer":     {"zones", "dnsname", "durable"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
@@ -43,7 +44,7 @@ var rooms = map[string][]string{
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 
-	"dnssec/upkeep": {"dnsname", "dnssec"},
+	"dnssec/upkeep": {"dnsname", "dnssec", "durable"},
 }
 
 // unreachable is what a room must not reach by any way, so that it can be

@@ -11,6 +11,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"gslb/durable"
 	"gslb/zones"
 )
 
@@ -276,5 +277,5 @@ func writeCopy(path string, z *zones.Zone) error {
 			b.WriteByte('\n')
 		}
 	}
-	return replaceFile(path, b.Bytes())
+	return durable.WriteFile(path, 0o644, b.Bytes())
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"gslb/durable"
 	"gslb/zones"
 )
 
@@ -299,7 +300,7 @@ func (j *journal) rewrite(z *zones.Zone, source [sha256.Size]byte, history []*ch
 	if err := os.MkdirAll(filepath.Dir(j.path), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(j.path+".new", os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := durable.Create(j.path, 0o600)
 	if err != nil {
 		return err
 	}
@@ -310,13 +311,7 @@ func (j *journal) rewrite(z *zones.Zone, source [sha256.Size]byte, history []*ch
 	}
 	w.Write(snapshot)
 	if err = w.Flush(); err == nil { // has the error of all writes
-		err = f.Sync()
-	}
-	if err == nil {
-		err = os.Rename(j.path+".new", j.path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(j.path))
+		err = durable.Commit(f, j.path)
 	}
 	var size int64
 	if err == nil {
@@ -344,15 +339,6 @@ func (j *journal) close() {
 		j.f.Close() // all that matters is synced
 		j.f = nil
 	}
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }
 
 // digest tells zones with different records apart.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gslb/dnssec"
+	"gslb/durable"
 )
 
 // cachePath is where a zone's signatures are kept. A name can hold octets that
@@ -45,31 +46,11 @@ func readCache(path string, keys []*dnssec.Key) (*dnssec.Cache, error) {
 
 // writeCache writes a zone's signatures.
 func writeCache(path string, c *dnssec.Cache) error {
-	return replaceFile(path, func(w io.Writer) error {
-		_, err := c.WriteTo(w)
-		return err
-	})
-}
-
-func writeFile(path string, data []byte) error {
-	return replaceFile(path, func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	})
-}
-
-// replaceFile writes a file, of mode 0600, as a whole or not at all.
-func replaceFile(path string, write func(io.Writer) error) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
+	return durable.Write(path, 0o600, func(w io.Writer) error {
+		_, err := c.WriteTo(w)
 		return err
-	}
-	defer os.Remove(tmp.Name())
-	if err := errors.Join(write(tmp), tmp.Sync(), tmp.Close()); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return os.Rename(tmp.Name(), path)
+	})
 }

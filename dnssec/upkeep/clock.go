@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"gslb/dnssec"
+	"gslb/durable"
 )
 
 // A clock that is wrong makes signatures that nobody takes, and times at which
@@ -81,7 +83,10 @@ func (c *clock) reached(now time.Time) error {
 	if now.Before(c.mark.Add(markEvery)) && !now.Before(c.mark.Add(-markEvery)) {
 		return nil
 	}
-	if err := writeFile(c.path, []byte(now.UTC().Format(time.RFC3339)+"\n")); err != nil {
+	if err := os.MkdirAll(filepath.Dir(c.path), 0o700); err != nil {
+		return err
+	}
+	if err := durable.WriteFile(c.path, 0o600, []byte(now.UTC().Format(time.RFC3339)+"\n")); err != nil {
 		return err
 	}
 	c.mark = now

@@ -41,6 +41,9 @@ type Config struct {
 	// DS. Without any an operator confirms it.
 	Resolvers []string      `toml:"resolvers"`
 	DSCheck   time.Duration `toml:"ds_check"` // how often; default 10m
+	// DSValidated has what the parent's servers say count only where a resolver has
+	// validated the parent's keys.
+	DSValidated bool `toml:"ds_validated"`
 }
 
 // The ways of denial, and the digests, as a configuration writes them.
@@ -173,6 +176,9 @@ func (c Config) Validate(bad func(key, msg string)) {
 		if _, err := parseResolver(r); err != nil {
 			fault(fmt.Sprintf("resolvers[%d]", i), `%q: must be an IP address, with a port if that is not 53, such as "192.0.2.1" or "[2001:db8::1]:5353"`, r)
 		}
+	}
+	if c.DSValidated && len(c.Resolvers) == 0 {
+		fault("ds_validated", "true: nobody looks for the DS without resolvers")
 	}
 	c.validateTimes(fault)
 	if *d.CSK && c.ZSKLifetime != 0 {

@@ -25,6 +25,7 @@ publish_safety = "1s"
 retire_safety = "1s"
 purge = "5s"
 resolvers = ["127.0.10.9"]
+ds_validated = true
 ds_check = "1s"
 `
 
@@ -164,6 +165,9 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	}
 	putDS()
 	until(t, 20*time.Second, func() error { return secure("8.8.8.8", "mail.abc.com") })
+	if text := must(t, append(append([]string{}, ns...), binary(t), "status", "--api", n.api)...); !strings.Contains(text, "(validated)") {
+		t.Errorf("the look at the parent was not validated:\n%s", text)
+	}
 
 	// From here on everything is secure all the time.
 	questions := []string{"www.abc.com A", "www.abc.com AAAA", "img.abc.com A", "mail.abc.com A", "x.wild.abc.com TXT", "none.abc.com A", "mail.abc.com TXT", "abc.com DNSKEY", "alias.abc.com A", "sub.abc.com DS"}

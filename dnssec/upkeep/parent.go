@@ -21,17 +21,24 @@ import (
 type look struct {
 	at   time.Time
 	tags []uint16 // that the DS RRset names
-	err  error
+	// secure: each server's answer was signed with keys of the parent that a
+	// resolver has validated.
+	secure bool
+	err    error
 }
 
 func (l look) String() string {
+	how := "validated"
+	if !l.secure {
+		how = "not validated"
+	}
 	switch {
 	case l.err != nil:
 		return fmt.Sprintf("looked at %s: %v", stated(l.at), l.err)
 	case len(l.tags) == 0:
-		return fmt.Sprintf("looked at %s: the parent has no DS", stated(l.at))
+		return fmt.Sprintf("looked at %s: the parent has no DS (%s)", stated(l.at), how)
 	}
-	return fmt.Sprintf("looked at %s: the parent's DS names %s", stated(l.at), strings.Trim(strings.Join(strings.Fields(fmt.Sprint(l.tags)), ", "), "[]"))
+	return fmt.Sprintf("looked at %s: the parent's DS names %s (%s)", stated(l.at), strings.Trim(strings.Join(strings.Fields(fmt.Sprint(l.tags)), ", "), "[]"), how)
 }
 
 // Parents looks for the DS of the zones at their parents' servers, as often as
@@ -79,7 +86,10 @@ func (k *Keeper) toLook(now time.Time) []*kept {
 
 func (k *Keeper) look(ctx context.Context, c *kept) look {
 	l := look{at: time.Now()}
-	ds, err := lookup{resolvers: c.Config.Parents()}.ds(ctx, c.Name)
+	ds, secure, err := lookup{resolvers: c.Config.Parents()}.ds(ctx, c.Name)
+	if l.secure = secure; err == nil && !secure && c.Config.DSValidated {
+		err = errors.New("no resolver says that it has validated the parent's keys, which ds_validated = true asks for")
+	}
 	if err == nil && k.clock.check(l.at) == nil {
 		for _, d := range ds {
 			l.tags = append(l.tags, uint16(d[0])<<8|uint16(d[1]))
@@ -113,23 +123,35 @@ const lookTime = 5 * time.Second
 
 // ds gives the DS RRset of a zone, as rdata in order, if all of the parent's
 // servers agree on it. A server may fail at some of its addresses, not at all.
-func (l lookup) ds(ctx context.Context, zone string) ([][]byte, error) {
+// Where a resolver has validated the parent's keys each answer has to be signed
+// with them, and secure is true.
+func (l lookup) ds(ctx context.Context, zone string) (found [][]byte, secure bool, err error) {
 	parent, servers, err := l.parent(ctx, zone)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var found [][]byte
+	keys, err := l.keys(ctx, parent)
+	if err != nil {
+		return nil, false, err
+	}
 	for i, server := range servers {
-		ds, err := l.at(ctx, server, zone)
+		m, err := l.at(ctx, server, zone)
+		if err == nil && len(keys) > 0 {
+			err = proven(m, zone, parent, keys, time.Now())
+		}
+		var ds [][]byte
+		if err == nil {
+			ds, err = dsOf(m, zone)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%s, server of %s: %w", server, parent, err)
+			return nil, false, fmt.Errorf("%s, server of %s: %w", server, parent, err)
 		}
 		if i > 0 && !slices.EqualFunc(ds, found, slices.Equal) {
-			return nil, fmt.Errorf("the servers of %s do not agree on the DS yet: %s and %s", parent, servers[0], server)
+			return nil, false, fmt.Errorf("the servers of %s do not agree on the DS yet: %s and %s", parent, servers[0], server)
 		}
 		found = ds
 	}
-	return found, nil
+	return found, len(keys) > 0, nil
 }
 
 // parent gives the zone above and its servers.
@@ -159,7 +181,7 @@ func (l lookup) parent(ctx context.Context, zone string) (string, []string, erro
 }
 
 // at asks one server, at one of its addresses after the other.
-func (l lookup) at(ctx context.Context, server, zone string) ([][]byte, error) {
+func (l lookup) at(ctx context.Context, server, zone string) (*dns.Msg, error) {
 	var addrs []netip.Addr
 	var errs []error
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
@@ -192,7 +214,7 @@ func (l lookup) at(ctx context.Context, server, zone string) ([][]byte, error) {
 		case !m.Authoritative || m.Rcode != dns.RcodeSuccess:
 			err = fmt.Errorf("%s: answers %s without authority for the DS", a, dns.RcodeToString[m.Rcode])
 		default:
-			return dsOf(m, zone)
+			return m, nil
 		}
 		errs = append(errs, err)
 	}
@@ -226,6 +248,7 @@ func ask(ctx context.Context, network string, server netip.AddrPort, name string
 	defer cancel()
 	q := new(dns.Msg).SetQuestion(name, qtype)
 	q.RecursionDesired = recurse
+	q.AuthenticatedData = recurse // asks whether the resolver has validated
 	q.SetEdns0(1232, true)
 	c := dns.Client{Net: network, Timeout: lookTime}
 	m, _, err := c.ExchangeContext(ctx, q, server.String())

@@ -2,11 +2,13 @@ package upkeep
 
 import (
 	"context"
+	"crypto"
 	"net"
 	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -77,7 +79,10 @@ func TestDSAtTheParent(t *testing.T) {
 	} {
 		first.Store(tt.first)
 		second.Store(tt.second)
-		got, err := l.ds(context.Background(), "x.abc.com.")
+		got, secure, err := l.ds(context.Background(), "x.abc.com.")
+		if secure {
+			t.Error("an answer that nobody has signed is secure")
+		}
 		if len(got) != tt.count && tt.fault == "" || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
 			t.Errorf("%q and %q: %d records, %v", tt.first, tt.second, len(got), err)
 		}
@@ -86,7 +91,69 @@ func TestDSAtTheParent(t *testing.T) {
 		t.Errorf("the parent is %s with %v, %v", parent, servers, err)
 	}
 	l.port = 9 // nobody there
-	if _, err := l.ds(context.Background(), "x.abc.com."); err == nil || !strings.Contains(err.Error(), "a.com., server of com.") {
+	if _, _, err := l.ds(context.Background(), "x.abc.com."); err == nil || !strings.Contains(err.Error(), "a.com., server of com.") {
 		t.Errorf("servers that do not answer: %v", err)
+	}
+}
+
+// What a server says has to be signed with the parent's keys.
+func TestProofOfTheDS(t *testing.T) {
+	now := time.Now()
+	key := &dns.DNSKEY{Hdr: dns.RR_Header{Name: "com.", Rrtype: dns.TypeDNSKEY, Class: dns.ClassINET, Ttl: 300}, Flags: 257, Protocol: 3, Algorithm: dns.ECDSAP256SHA256}
+	private, err := key.Generate(256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger := *key
+	strange, err := stranger.Generate(256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rr := func(text string) dns.RR {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rr
+	}
+	signed := func(by *dns.DNSKEY, with crypto.PrivateKey, age time.Duration, set ...dns.RR) []dns.RR {
+		s := &dns.RRSIG{Algorithm: by.Algorithm, KeyTag: by.KeyTag(), SignerName: "com.", Inception: uint32(now.Add(-age - time.Hour).Unix()), Expiration: uint32(now.Add(time.Hour - age).Unix())}
+		if err := s.Sign(with.(crypto.Signer), set); err != nil {
+			t.Fatal(err)
+		}
+		return append(set, s)
+	}
+	good := func(text string) []dns.RR { return signed(key, private, 0, rr(text)) }
+	const ds = "abc.com. 300 DS 4711 15 2 7F233801AF37CF9B386535BF5B4AC0FC7C8D058C8819AE1C3554F1679E01EEF5"
+	nsec3 := func(at, next, flags, types string) string {
+		return at + ".com. 300 NSEC3 1 " + flags + " 0 - " + next + " " + types
+	}
+	hash := dns.HashName("abc.com.", dns.SHA1, 0, "")
+	low, high := strings.Repeat("0", 32), strings.Repeat("v", 32)
+	for _, tt := range []struct {
+		what       string
+		answer, ns []dns.RR
+		ok         bool
+	}{
+		{"DS", good(ds), nil, true},
+		{"DS without signature", []dns.RR{rr(ds)}, nil, false},
+		{"DS signed by another key", signed(&stranger, strange, 0, rr(ds)), nil, false},
+		{"DS with a signature that has expired", signed(key, private, 2*time.Hour, rr(ds)), nil, false},
+		{"another DS beside the signed one", append(good(ds), rr(strings.Replace(ds, "4711", "4712", 1))), nil, false},
+		{"nothing", nil, nil, false},
+		{"NSEC", nil, good("abc.com. 300 NSEC abd.com. NS RRSIG NSEC"), true},
+		{"NSEC without signature", nil, good("abc.com. 300 NSEC abd.com. NS RRSIG NSEC")[:1], false},
+		{"NSEC with DS", nil, good("abc.com. 300 NSEC abd.com. NS DS RRSIG NSEC"), false},
+		{"NSEC of the child", nil, good("abc.com. 300 NSEC abd.com. NS SOA RRSIG NSEC"), false},
+		{"NSEC of another", nil, good("abb.com. 300 NSEC abd.com. NS RRSIG NSEC"), false},
+		{"NSEC3", nil, good(nsec3(hash, high, "0", "NS")), true},
+		{"NSEC3 with DS", nil, good(nsec3(hash, high, "0", "NS DS RRSIG")), false},
+		{"NSEC3 with opt-out", nil, good(nsec3(low, high, "1", "NS")), true},
+		{"NSEC3 without opt-out", nil, good(nsec3(low, high, "0", "NS")), false},
+	} {
+		m := &dns.Msg{Answer: tt.answer, Ns: tt.ns}
+		if err := proven(m, "abc.com.", "com.", []*dns.DNSKEY{key}, now); (err == nil) != tt.ok {
+			t.Errorf("%s: %v", tt.what, err)
+		}
 	}
 }

@@ -29,21 +29,38 @@ type Folder string
 // Keys with the flag SEP alone, without a .state file that says otherwise,
 // sign everything (CSK), as with BIND.
 func (f Folder) Load(zone []byte) ([]*Key, error) {
-	entries, err := os.ReadDir(string(f))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	l, err := f.List()
 	if err != nil {
 		return nil, err
 	}
+	return f.LoadListed(zone, l)
+}
+
+// Listing is which keys' files a folder has, by zone: to load many zones of one
+// folder without reading it anew for each.
+type Listing map[string][]string
+
+// List reads the names in the folder.
+func (f Folder) List() (Listing, error) {
+	entries, err := os.ReadDir(string(f))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l := make(Listing)
+	for _, e := range entries {
+		if zone, _, ok := strings.Cut(e.Name(), "+"); ok && strings.HasPrefix(zone, "K") && strings.HasSuffix(e.Name(), ".key") {
+			l[zone[1:]] = append(l[zone[1:]], e.Name())
+		}
+	}
+	return l, nil
+}
+
+// LoadListed is Load with the folder's names as they were listed.
+func (f Folder) LoadListed(zone []byte, l Listing) ([]*Key, error) {
 	var keys []*Key
 	var errs []error
-	prefix := "K" + fileName(zone) + "+"
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), prefix) || !strings.HasSuffix(e.Name(), ".key") {
-			continue
-		}
-		k, err := ReadKey(filepath.Join(string(f), e.Name()))
+	for _, name := range l[fileName(zone)] {
+		k, err := ReadKey(filepath.Join(string(f), name))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -60,13 +77,18 @@ func (f Folder) Load(zone []byte) ([]*Key, error) {
 			}
 		}
 	}
+	sortKeys(keys)
+	return keys, nil
+}
+
+// sortKeys puts the oldest first.
+func sortKeys(keys []*Key) {
 	slices.SortFunc(keys, func(a, b *Key) int {
 		if c := a.Timing.Created.Compare(b.Timing.Created); c != 0 {
 			return c
 		}
 		return int(a.tag) - int(b.tag)
 	})
-	return keys, nil
 }
 
 // Generate makes a key and keeps it. No two keys of a zone get the same tag,
@@ -76,8 +98,13 @@ func (f Folder) Generate(zone []byte, alg Algorithm, bits int, role Role, timing
 	if err != nil {
 		return nil, err
 	}
+	return f.generate(zone, keys, NewKey{alg, bits, role, timing})
+}
+
+// generate is Generate for a zone with these keys.
+func (f Folder) generate(zone []byte, keys []*Key, n NewKey) (*Key, error) {
 	for range 100 {
-		k, err := Generate(zone, alg, bits, role, timing)
+		k, err := Generate(zone, n.Algorithm, n.Bits, n.Role, n.Timing)
 		if err != nil {
 			return nil, err
 		}

@@ -263,30 +263,45 @@ func Seen(keys []*Key, ds [][]byte, now time.Time) []*Key {
 // says how they are then to be used. Where several nodes share keys, one of
 // them does this, and the others ask Policy.Step.
 func (f Folder) Maintain(zone []byte, p Policy, now time.Time) (Plan, error) {
+	keys, err := f.Load(zone)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan, _, err := f.MaintainKeys(zone, keys, p, now)
+	return plan, err
+}
+
+// MaintainKeys is Maintain for keys that were loaded just now, and gives those
+// that there are then.
+func (f Folder) MaintainKeys(zone []byte, keys []*Key, p Policy, now time.Time) (Plan, []*Key, error) {
+	keys = slices.Clone(keys)
+	find := func(k *Key) int { return slices.IndexFunc(keys, func(o *Key) bool { return o.id == k.id }) }
 	for range 10 {
-		keys, err := f.Load(zone)
-		if err != nil {
-			return Plan{}, err
-		}
 		plan := p.Step(keys, now)
+		if len(plan.Generate)+len(plan.Retime)+len(plan.Remove) == 0 {
+			return plan, keys, nil
+		}
 		for _, n := range plan.Generate {
-			if _, err := f.Generate(zone, n.Algorithm, n.Bits, n.Role, n.Timing); err != nil {
-				return Plan{}, err
+			k, err := f.generate(zone, keys, n)
+			if err != nil {
+				return Plan{}, nil, err
 			}
+			keys = append(keys, k)
 		}
 		for _, k := range plan.Retime {
 			if err := f.Save(k); err != nil {
-				return Plan{}, err
+				return Plan{}, nil, err
 			}
+			keys[find(k)] = k
 		}
 		for _, k := range plan.Remove {
 			if err := f.Remove(k); err != nil {
-				return Plan{}, err
+				return Plan{}, nil, err
 			}
+			at := find(k)
+			keys = slices.Delete(keys, at, at+1)
 		}
-		if len(plan.Generate)+len(plan.Retime)+len(plan.Remove) == 0 {
-			return plan, nil
-		}
+		sortKeys(keys)
 	}
-	return Plan{}, fmt.Errorf("%s: the keys of %s do not come to rest", f, dnsname.Format(zone))
+	return Plan{}, nil, fmt.Errorf("%s: the keys of %s do not come to rest", f, dnsname.Format(zone))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gslb/dnssec"
+	"gslb/parallel"
 )
 
 // Resign gives the DB whose zones are signed as they are to be now: keys, or what
@@ -18,6 +19,10 @@ func (db *DB) Resign(signing map[string]*dnssec.Signing) (*DB, error) {
 	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed}
 	return next.complete(nil, db.steeredCfgs, db.sites)
 }
+
+// alone is the size, in octets, from which a zone is signed on all processors.
+// Smaller ones are signed beside each other.
+const alone = 1 << 20
 
 // sign puts in the place of each zone that is to be signed the signed one, and in
 // the place of one that is not to be any more the one as it came.
@@ -39,30 +44,37 @@ func (db *DB) sign() error {
 			serials[db.byCfg[i].Name] = db.cfgs[i].Serial
 		}
 	}
+	next, errs := make([]*Zone, len(db.list)), make([]error, len(db.list))
+	parallel.Each(len(db.list), func(i int) {
+		switch z, s := db.list[i], db.signing[db.list[i].Name]; {
+		case s != nil && z.Loaded():
+			settings := *s
+			if len(z.arena) < alone {
+				settings.Workers = 1
+			}
+			next[i], errs[i] = z.sign(&settings, serials[z.Name], steered[z], now())
+		case s == nil && z.signing != nil:
+			next[i], errs[i] = z.unsigned()
+		}
+	})
 	put := make(map[*Zone]*Zone)
-	var errs []error
 	db.signed = false
 	for i, z := range db.list {
-		next, err := z, error(nil)
 		switch s := db.signing[z.Name]; {
 		case s != nil && z.Loaded():
 			db.signed = true
-			next, err = z.sign(s, serials[z.Name], steered[z], now())
 			for _, st := range steered[z] {
 				if w := st.differ(); w != "" {
 					db.warnings = append(db.warnings, w)
 				}
 			}
-		case s == nil && z.signing != nil:
-			next, err = z.unsigned()
+		case next[i] != nil:
 			for _, st := range steered[z] {
-				st.zone = next
+				st.zone = next[i]
 			}
 		}
-		if err != nil {
-			errs = append(errs, err)
-		} else if next != z {
-			put[z], db.list[i] = next, next
+		if n := next[i]; errs[i] == nil && n != nil && n != z {
+			put[z], db.list[i] = n, n
 		}
 	}
 	db.replace(put)

@@ -3,9 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -49,11 +46,16 @@ func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
 
 // checkKeys reads the keys of the zones that are signed here, and changes nothing.
 func checkKeys(cfg *config.Config) error {
+	keys := dnssec.Folder(cfg.Node.Keys)
+	names, err := keys.List()
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, z := range signedZones(cfg) {
 		apex, err := dnsname.Parse(z.Name)
 		if err == nil {
-			_, err = dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
+			_, err = keys.LoadListed(dnsname.AppendLower(nil, apex), names)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
@@ -65,25 +67,14 @@ func checkKeys(cfg *config.Config) error {
 // checkAbandoned sees that no zone goes unsigned whose DS the parent has: whoever
 // validates would find it bogus. It is told by the keys that are still there.
 func checkAbandoned(cfg *config.Config, db *zones.DB, now time.Time) error {
-	entries, err := os.ReadDir(cfg.Node.Keys)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	folder := dnssec.Folder(cfg.Node.Keys)
+	have, err := folder.List()
+	if err != nil || len(have) == 0 {
 		return err
-	}
-	have := make(map[string]bool)
-	for _, e := range entries {
-		if name, _, ok := strings.Cut(e.Name(), "+"); ok && strings.HasPrefix(name, "K") && strings.HasSuffix(e.Name(), ".key") {
-			have[name[1:]] = true
-		}
-	}
-	if len(have) == 0 {
-		return nil
 	}
 	var errs []error
 	for _, c := range cfg.Zones {
-		if c.DNSSEC != "" || !have[c.Name] {
+		if c.DNSSEC != "" || len(have[c.Name]) == 0 {
 			continue
 		}
 		apex, err := dnsname.Parse(c.Name)
@@ -93,7 +84,7 @@ func checkAbandoned(cfg *config.Config, db *zones.DB, now time.Time) error {
 		if z := db.Zone(apex); z == nil || z.Signed() {
 			continue
 		}
-		keys, err := dnssec.Folder(cfg.Node.Keys).Load(dnsname.AppendLower(nil, apex))
+		keys, err := folder.LoadListed(dnsname.AppendLower(nil, apex), have)
 		if err != nil {
 			continue // they are of no use any more
 		}
@@ -101,7 +92,7 @@ func checkAbandoned(cfg *config.Config, db *zones.DB, now time.Time) error {
 		for _, k := range keys {
 			if t := k.Timing; !t.DSSeen.IsZero() && (t.DSGone.IsZero() || now.Before(t.DSGone.Add(p.DSTTL+p.ParentPropagation))) {
 				errs = append(errs, fmt.Errorf("zone %s: it is not to be signed any more, but the parent had its DS of key %d at %s: whoever validates would find the zone bogus; "+
-					"take the DS out there and say gslb keys gone %s, and leave dnssec in its [[zone]] for a day (or move the key's files away)", c.Name, k.Tag(), moment(t.DSSeen), c.Name))
+					"write dnssec = \"insecure\" there, or insecure = true into its policy, until it is unsigned (or move the key's files away)", c.Name, k.Tag(), moment(t.DSSeen)))
 				break
 			}
 		}

@@ -115,8 +115,10 @@ func (k *Keeper) Prepare(zones []Zone, now time.Time) (*Round, error) {
 	r := &Round{Signing: make(map[string]*dnssec.Signing), Due: make(map[string]bool), now: now, zones: make(map[string]*kept), folder: stampFolder(string(k.store.Folder), now)}
 	same := r.folder == k.seen && r.folder != folderStamp{}
 	var errs []error
+	keys := &shelf{store: k.store}
+	defer keys.close()
 	for _, z := range zones {
-		c, err := k.prepare(z, before[z.Name], now, same)
+		c, err := k.prepare(z, before[z.Name], now, same, keys)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))
 			continue
@@ -145,7 +147,7 @@ func (k *Keeper) Prepare(zones []Zone, now time.Time) (*Round, error) {
 }
 
 // prepare sees to one zone. same says that no key has changed since they were read.
-func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool) (*kept, error) {
+func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool, all *shelf) (*kept, error) {
 	c := &kept{Zone: z}
 	if before != nil {
 		*c = *before
@@ -161,7 +163,7 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool) (*kept,
 	if same && known && (before.plan.Next.IsZero() || now.Before(before.plan.Next)) {
 		return c, nil
 	}
-	plan, keys, err := k.plan(c, now)
+	plan, keys, err := k.plan(c, now, all)
 	switch {
 	case err == nil:
 		c.plan, c.keys, c.fault = plan, keys, nil
@@ -186,8 +188,8 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool) (*kept,
 }
 
 // plan says what the zone's keys do now, after what is due was done to them.
-func (k *Keeper) plan(c *kept, now time.Time) (dnssec.Plan, []*dnssec.Key, error) {
-	keys, err := k.store.Load(c.apex)
+func (k *Keeper) plan(c *kept, now time.Time, all *shelf) (dnssec.Plan, []*dnssec.Key, error) {
+	keys, err := all.load(c.apex)
 	if err == nil {
 		err = k.clock.checkKeys(keys, now)
 	}
@@ -199,10 +201,7 @@ func (k *Keeper) plan(c *kept, now time.Time) (dnssec.Plan, []*dnssec.Key, error
 	if !k.maintain || len(plan.Generate)+len(plan.Retime)+len(plan.Remove) == 0 {
 		return plan, keys, nil
 	}
-	if plan, err = k.store.Maintain(c.apex, policy, now); err != nil {
-		return plan, nil, err
-	}
-	after, err := k.store.Load(c.apex)
+	plan, after, err := all.maintain(c.apex, policy, now)
 	if err == nil {
 		k.tell(c.Name, keys, after, now)
 	}

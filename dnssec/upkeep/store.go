@@ -26,6 +26,43 @@ func (s Store) locked(f func() error) error {
 	return f()
 }
 
+// shelf is the folder as one round sees it: its names are read once, and once more
+// when keys are to be changed, for which the lock is then held until close.
+type shelf struct {
+	store  Store
+	names  dnssec.Listing
+	unlock func() // nil: not locked
+}
+
+func (s *shelf) load(zone []byte) (keys []*dnssec.Key, err error) {
+	if s.names == nil {
+		if s.names, err = s.store.List(); err != nil {
+			return nil, err
+		}
+	}
+	return s.store.LoadListed(zone, s.names)
+}
+
+// maintain is Folder.Maintain under the lock, and gives the keys that there are then.
+func (s *shelf) maintain(zone []byte, p dnssec.Policy, now time.Time) (plan dnssec.Plan, keys []*dnssec.Key, err error) {
+	if s.unlock == nil {
+		if s.unlock, err = lock(string(s.store.Folder)); err != nil {
+			return plan, nil, err
+		}
+		s.names = nil // others may have changed it
+	}
+	if keys, err = s.load(zone); err != nil {
+		return plan, nil, err
+	}
+	return s.store.MaintainKeys(zone, keys, p, now)
+}
+
+func (s *shelf) close() {
+	if s.unlock != nil {
+		s.unlock()
+	}
+}
+
 // Maintain is Folder.Maintain under the lock.
 func (s Store) Maintain(zone []byte, p dnssec.Policy, now time.Time) (plan dnssec.Plan, err error) {
 	err = s.locked(func() error {

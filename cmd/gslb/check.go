@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v3"
 
@@ -98,6 +101,11 @@ func check(c *cli.Command, path, topology string) error {
 	var warned []string
 	for _, w := range cfg.Warnings {
 		warned = append(warned, w.Error())
+	}
+	for _, name := range slices.Sorted(maps.Keys(cfg.Checks)) {
+		if w := cfg.Checks[name].CAWarning(time.Now()); w != "" {
+			warned = append(warned, fmt.Sprintf("%s: check.%s: %s", path, name, w))
+		}
 	}
 	for _, w := range placeWarnings(cfg, places) {
 		warned = append(warned, path+": "+w)

@@ -185,6 +185,21 @@ func TestExpiryWarning(t *testing.T) {
 	}
 }
 
+// TestCAWarning: a CA that ends soon is known before any probe.
+func TestCAWarning(t *testing.T) {
+	c := Config{Type: "https", CA: newAuthority(t).file} // ends in an hour
+	if got := c.CAWarning(time.Now()); !strings.Contains(got, `of "test CA": the certificate ends in 59 minutes, at `) {
+		t.Errorf("got %q", got)
+	}
+	if got := c.CAWarning(time.Now().Add(2 * time.Hour)); !strings.Contains(got, "has ended at") {
+		t.Errorf("ended: %q", got)
+	}
+	c.ExpiryWarning = time.Minute
+	if got := c.CAWarning(time.Now()); got != "" {
+		t.Errorf("not soon: %q", got)
+	}
+}
+
 // web is a server with a page for each case, over HTTP/1.1 and HTTP/2.
 func web(t *testing.T, secure *tls.Config) *httptest.Server {
 	t.Helper()

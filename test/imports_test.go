@@ -16,7 +16,7 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname durable
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel     replay -> steer geo health
 //	2  steer -> geo health         health/probe -> health durable         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable
 //	0  health   afxdp   dnsname   stamp   parallel   durable
@@ -38,9 +38,10 @@ var rooms = map[string][]string{
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
 	"transfer":     {"zones", "dnsname", "durable"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
+	"replay":       {"steer", "geo", "health"},
 	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
-	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "tools"},
+	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "replay", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 

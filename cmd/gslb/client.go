@@ -91,10 +91,23 @@ func explainCommand() *cli.Command {
 			&cli.StringFlag{Name: "type", Usage: "the record `TYPE`", Value: "A"},
 			&cli.StringFlag{Name: "config", Usage: "decide offline from this configuration `FILE`"},
 			&cli.StringSliceFlag{Name: "down", Usage: "with -config: take this `SITE` for down"},
+			&cli.StringFlag{Name: "at", Usage: "with -config: decide as the node on this machine did at a `TIME`, such as 2026-03-01T09:30:00Z or -10m"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if n := c.Args().Len(); n != 1 && (n != 2 || c.IsSet("type")) {
 				return usagef("gslb explain: want one NAME, and a TYPE once if any, such as: gslb explain www.abc.com --client 203.0.113.7")
+			}
+			if c.IsSet("at") {
+				at, err := pastTime(c.String("at"), time.Now())
+				switch {
+				case err != nil:
+					return usagef("gslb explain: -at %v", err)
+				case !c.IsSet("config"):
+					return usagef("gslb explain: -at goes with -config: it reads what the node of that configuration has recorded in its data_dir")
+				case len(c.StringSlice("down")) > 0:
+					return usagef("gslb explain: -at and -down do not go together: the past is as it was")
+				}
+				return explainPast(c, c.Args().First(), at)
 			}
 			e, err := explanation(ctx, c)
 			if err != nil {

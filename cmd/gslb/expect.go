@@ -130,7 +130,8 @@ func (t *topology) placed(states *health.States, e config.Expect) (got, error) {
 	if err != nil {
 		return got{}, err
 	}
-	c, err := steer.Compile(&policies[i], t.cfg.SteerSites())
+	p := sharedPolicy(policies, i)
+	c, err := steer.Compile(&p, t.cfg.SteerSites())
 	if err != nil {
 		return got{}, err
 	}

@@ -51,6 +51,9 @@ type node struct {
 	signer signer
 	signs  bool // a node without the role dns does not
 
+	views   chan view // that are to be recorded
+	replays string    // the folder for it
+
 	mu      sync.Mutex // guards all below, and making generations
 	topo    *topology
 	places  *geo.DB
@@ -63,7 +66,7 @@ type node struct {
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
+	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -175,6 +178,7 @@ func (n *node) run(ctx context.Context) error {
 	}
 	if n.dns != nil {
 		part("dns", n.dns.Serve)
+		part("replay", n.record)
 		part("transfer", n.moves.Run)
 		part("dnssec", n.maintain)
 		part("dnssec parents", n.signer.keeper.Parents)
@@ -261,6 +265,7 @@ func (n *node) changed(states *health.States) {
 	defer n.mu.Unlock()
 	if n.dns != nil {
 		n.dns.Swap(n.dns.Generation().WithStates(states))
+		n.seen(states)
 	}
 	n.ready.Store(true)
 }

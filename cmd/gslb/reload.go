@@ -60,6 +60,7 @@ func (n *node) replaced(places *geo.DB) {
 	n.topo, n.places = &t, places
 	if n.dns != nil {
 		n.dns.Swap(n.dns.Generation().WithPlaces(places, policies))
+		n.seen(n.fleet.States())
 	}
 	n.mu.Unlock()
 	n.sayPlaces(places, &t)
@@ -171,6 +172,7 @@ func (n *node) reload() error {
 			n.dns.SetSecrets(topo.secrets)
 		}
 		n.dns.Swap(next.WithStates(n.fleet.States()))
+		n.seen(n.fleet.States())
 	}
 	n.mu.Unlock()
 	n.commitSigning(signing, topo)

@@ -29,6 +29,7 @@ func (c *Config) checkSites(r *report) {
 		c.checkCNAME(r, path, s)
 		checkAddresses(r, path+".addresses", s.Addresses)
 		s.checkNumbers(r, path)
+		s.checkReturn(r, path)
 		c.checkProbing(r, path, s)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"time"
 
 	"gslb/geo"
 	"gslb/steer"
@@ -28,6 +29,17 @@ type Site struct {
 	Check string `toml:"check"`
 	// CheckAddress is what the check probes, host or host:port; default: Addresses.
 	CheckAddress []string `toml:"check_address"`
+	// Failback is when the site gets users again after it was down: "now", how long it
+	// must have been up, or "manual": once somebody undrains it.
+	Failback string `toml:"failback"`
+	// SlowStart is how long its share of new users then grows from little to all.
+	SlowStart time.Duration `toml:"slow_start"`
+	// FlapLimit is how many falls hold the site out of service, each counting half
+	// after FlapHalf, until half as many are left; 0: any number is allowed.
+	FlapLimit float64       `toml:"flap_limit"`
+	FlapHalf  time.Duration `toml:"flap_half"`
+	// Maintenance are the times in which the site drains.
+	Maintenance []Window `toml:"maintenance"`
 }
 
 // Group is one [[group]]: sites under one name.
@@ -38,6 +50,12 @@ type Group struct {
 }
 
 func (s Site) withDefaults() Site {
+	if s.Failback == "" {
+		s.Failback = failbackNow
+	}
+	if s.FlapHalf == 0 {
+		s.FlapHalf = defaultFlapHalf
+	}
 	if s.Weight == 0 {
 		s.Weight = 1
 	}

@@ -184,7 +184,7 @@ func TestSetOverrideRefused(t *testing.T) {
 		{"wrong type", `{"site":5}`, 400, "must be a string"},
 		{"unknown field", `{"site":"kt","kind":"drain","reason":"x"}`, 400, `"reason"`},
 		{"no kind", `{"site":"kt"}`, 400, `kind ""`},
-		{"bad kind", `{"site":"kt","kind":"sideways"}`, 400, `"sideways": must be "drain", "up" or "down"`},
+		{"bad kind", `{"site":"kt","kind":"sideways"}`, 400, `"sideways": must be "drain", "up", "down" or "share"`},
 		{"no site", `{"kind":"drain"}`, 400, "site is missing"},
 		{"unknown site", `{"site":"busan","kind":"drain"}`, 404, `"busan": must be one of frankfurt, kt, lgu, tokyo, virginia`},
 		{"over already", `{"site":"kt","kind":"drain","until":"2020-01-01T00:00:00Z"}`, 400, "must lie in the future"},

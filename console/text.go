@@ -68,7 +68,7 @@ func etcdText(s Status) string {
 func siteTable(s Status) *table {
 	t := newTable("SITES", "NAME", "STATE", "FOR", "VOTES", "LOAD", "SHED", "WHY")
 	for _, x := range s.Sites {
-		r := t.add(x.Site, stateText(x.Status), sinceText(x.Since, s.Now), votesText(x.Votes), loadText(x), shedText(x.Shed), x.Why)
+		r := t.add(x.Site, stateText(x.Status), sinceText(x.Since, s.Now), votesText(x.Votes), loadText(x), shedText(x.Away()), x.Why)
 		if o := x.Override; o != nil {
 			r.note("%s", overrideText(*o, s.Now))
 		}
@@ -82,7 +82,10 @@ func stateText(x health.Status) string {
 	if x.Draining {
 		text += ", DRAINING"
 	}
-	if o := x.Override; o != nil && o.Kind != health.Drain {
+	if x.Held != "" {
+		text += ", HELD"
+	}
+	if o := x.Override; o != nil && (o.Kind == health.ForceUp || o.Kind == health.ForceDown) {
 		text += ", FORCED"
 	}
 	return text
@@ -133,8 +136,7 @@ func shedText(shed float64) string {
 }
 
 func overrideText(o health.Override, now time.Time) string {
-	verb := map[health.OverrideKind]string{health.Drain: "drained", health.ForceUp: "forced up", health.ForceDown: "forced down"}[o.Kind]
-	text := fmt.Sprintf("%s by %s %s ago", or(verb, string(o.Kind)), or(o.Who, "someone"), sinceText(o.Since, now))
+	text := fmt.Sprintf("%s by %s %s ago", o.Kind.Past(), or(o.Who, "someone"), sinceText(o.Since, now))
 	if o.Until.IsZero() {
 		text += ", until it is taken back"
 	} else {

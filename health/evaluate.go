@@ -2,6 +2,7 @@ package health
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -17,11 +18,15 @@ type Input struct {
 	Overrides []Override // expired ones may be among them
 	// Capacity is each site's configured capacity, used where its reports state none.
 	Capacity map[string]float64
+	// Rejoin is how each site comes back after it was down, Maintenance when it is to
+	// be left alone.
+	Rejoin      map[string]Rejoin
+	Maintenance map[string][]Window
 	// Quorum is the share, 0 to 1, of the live votes (those that are not Unknown)
 	// that must say Down to take a site out. 0: more than half.
 	Quorum float64
 	// Prev is the States of the evaluation before, or nil: for Since, and as the
-	// memory of the shed controller. It must be the last one computed, not the last
+	// memory of the shed controller and of Rejoin. It must be the last one computed, not the last
 	// one that was published.
 	Prev *States
 	Now  time.Time
@@ -53,7 +58,8 @@ type Input struct {
 // does not see all down, says that one of these is not. It has lost its own network,
 // not the sites. (See blind.)
 //
-// How Shed is steered stands at shedStep.
+// A site in maintenance drains likewise, unless it is forced up or down. How one that
+// was down comes back stands at Rejoin, how Shed is steered at steerShed.
 func Evaluate(in Input) *States {
 	ev := gather(in)
 	out := &States{Revision: in.Revision, At: in.Now, Sites: make(map[string]Status, len(in.Sites))}
@@ -69,10 +75,43 @@ func Evaluate(in Input) *States {
 			st.Since = prev.Since
 		}
 		st.Load, st.Capacity = e.load(in.Capacity[site])
+		next := in.Rejoin[site].rejoin(prev, known, &st, in.Now)
+		out.Next = sooner(sooner(out.Next, next), st.order(in.Maintenance[site], in.Now))
 		st.Utilization, st.Shed = steerShed(prev, st)
 		out.Sites[site] = st
 	}
 	return out
+}
+
+// order applies what people have planned or ordered beside the state: windows of
+// maintenance, and a share. It returns when that changes.
+func (s *Status) order(windows []Window, now time.Time) (next time.Time) {
+	if s.Held != "" {
+		s.Why += "; held, " + s.Held + ", until " + s.HeldUntil.UTC().Format(time.RFC3339)
+	}
+	o := s.Override
+	if o != nil && (o.Kind == ForceUp || o.Kind == ForceDown) {
+		return time.Time{}
+	}
+	w, until, next := openWindow(windows, now)
+	if w != nil {
+		s.Draining = true
+		s.Why = "in maintenance until " + until.UTC().Format(time.RFC3339) + inWords(w.Why) + "; " + s.Why
+	}
+	if o != nil && o.Kind == Share {
+		share, step := ramp(sane(o.From), min(sane(o.Share), 1), o.Since, o.Over, now)
+		s.Withheld = 1 - (1-s.Withheld)*share
+		s.Why = fmt.Sprintf("takes %.3g %% of its new users, by order %s; %s", 100*share, o.words(), s.Why)
+		next = sooner(next, step)
+	}
+	return next
+}
+
+func inWords(why string) string {
+	if why == "" {
+		return ""
+	}
+	return " (" + clip(why) + ")"
 }
 
 // lookup returns what s says of a site, and whether it says anything.
@@ -118,7 +157,7 @@ func gather(in Input) map[string]*evidence {
 	}
 	for _, o := range in.Overrides {
 		e := ev[o.Site]
-		if e == nil || o.Expired(in.Now) || !o.Kind.known() {
+		if e == nil || o.Expired(in.Now) || !o.Kind.Known() {
 			continue
 		}
 		if e.override == nil || compareOverrides(o, *e.override) > 0 {
@@ -172,6 +211,7 @@ func compareOverrides(a, b Override) int {
 	return cmp.Or(
 		a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind),
 		cmp.Compare(a.Who, b.Who), cmp.Compare(a.Why, b.Why), a.Until.Compare(b.Until),
+		cmp.Compare(a.Share, b.Share), cmp.Compare(a.From, b.From), cmp.Compare(a.Over, b.Over),
 	)
 }
 

@@ -60,6 +60,7 @@ const (
 	Drain     OverrideKind = "drain" // no new answers; the site is healthy and finishes its work
 	ForceUp   OverrideKind = "up"    // treat as up whatever the probes say
 	ForceDown OverrideKind = "down"  // treat as down whatever the probes say
+	Share     OverrideKind = "share" // a part of the users that it would get, the rest go elsewhere
 )
 
 // Override is an operator's order. It beats health, survives restarts, and ends at Until.
@@ -70,6 +71,11 @@ type Override struct {
 	Why   string       `json:"why"`
 	Since time.Time    `json:"since"`
 	Until time.Time    `json:"until,omitzero"` // zero: until it is taken back
+	// Of the kind Share: the part of its users, 0 to 1, and the time from Since on in
+	// which it gets there from From, in steps.
+	Share float64       `json:"share,omitempty"`
+	From  float64       `json:"from,omitempty"`
+	Over  time.Duration `json:"over,omitempty"`
 }
 
 // Expired tells whether the override has ended at now.

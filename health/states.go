@@ -6,7 +6,7 @@ import "time"
 type Status struct {
 	Site     string    `json:"site"`
 	State    State     `json:"state"`              // the verdict, overrides included
-	Draining bool      `json:"draining"`           // under a Drain override: available, but gives no new answers
+	Draining bool      `json:"draining"`           // under a Drain override or in maintenance: available, but gives no new answers
 	Votes    []Vote    `json:"votes,omitempty"`    // of live vantage points, sorted by vantage
 	Reports  []Report  `json:"reports,omitempty"`  // of live balancers, sorted by node
 	Override *Override `json:"override,omitempty"` // in force, or nil
@@ -18,21 +18,37 @@ type Status struct {
 	Load     float64 `json:"load"`
 	Capacity float64 `json:"capacity"`
 	// Utilization is Load/Capacity, smoothed: what Shed is steered by.
-	Utilization float64   `json:"utilization"`
-	Why         string    `json:"why"`            // one sentence: what decided State
-	Since       time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
+	Utilization float64 `json:"utilization"`
+	// Held is why a site that is up gets no new users yet, after it was down; "": it
+	// does. HeldUntil is when that ends.
+	Held      string    `json:"held,omitempty"`
+	HeldUntil time.Time `json:"held_until,omitzero"`
+	// Withheld is the share, 0 to 1, of its new users that should go elsewhere while
+	// it starts slowly or an operator's order says so. It adds to Shed.
+	Withheld float64   `json:"withheld,omitempty"`
+	Why      string    `json:"why"`            // one sentence: what decided State
+	Since    time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
+
+	comeback comeback
 }
 
 // InService tells whether the site may be given to new users.
-func (s Status) InService() bool { return s.State.Available() && !s.Draining }
+func (s Status) InService() bool { return s.State.Available() && !s.Draining && s.Held == "" }
+
+// Away is the share of its new users, 0 to 1, that should go elsewhere: what it
+// sheds and what is withheld from it.
+func (s Status) Away() float64 { return 1 - (1-s.Shed)*(1-s.Withheld) }
 
 // States is the fleet's view of every site at one revision: an immutable value.
 // The zero States knows nothing: every site is Unknown.
 type States struct {
-	Revision int64             `json:"revision"` // store revision it was computed from; 0 before the first
-	Stale    bool              `json:"stale"`    // true while the store cannot be reached: these are the last known (fail static)
-	At       time.Time         `json:"at"`
-	Sites    map[string]Status `json:"sites"`
+	Revision int64     `json:"revision"` // store revision it was computed from; 0 before the first
+	Stale    bool      `json:"stale"`    // true while the store cannot be reached: these are the last known (fail static)
+	At       time.Time `json:"at"`
+	// Next is when they change though nothing comes in: a wait or a window ends, a
+	// share takes its next step. Zero: never.
+	Next  time.Time         `json:"-"`
+	Sites map[string]Status `json:"sites"`
 }
 
 // Site returns the status of the named site; a site that has none is Unknown.

@@ -33,3 +33,18 @@ func (s *State) UnmarshalText(text []byte) error {
 	}
 	return fmt.Errorf("health: state %.40q: must be unknown, up, degraded or down", text)
 }
+
+// Past says of the order what was done, such as "drained".
+func (k OverrideKind) Past() string {
+	switch k {
+	case Drain:
+		return "drained"
+	case ForceUp:
+		return "forced up"
+	case ForceDown:
+		return "forced down"
+	case Share:
+		return "given a share of its users"
+	}
+	return "overridden (" + string(k) + ")"
+}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// known tells whether k is an order that this version understands.
-func (k OverrideKind) known() bool { return k == Drain || k == ForceUp || k == ForceDown }
+// Known tells whether k is an order that this version understands.
+func (k OverrideKind) Known() bool { return k == Drain || k == ForceUp || k == ForceDown || k == Share }
 
 // judge walks the truth table at Evaluate and says in one sentence what decided.
 func (e *evidence) judge(quorum float64) (State, string) {

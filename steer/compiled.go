@@ -60,6 +60,7 @@ type Tier struct {
 	// Hash does: in declared order all unknown clients would run to one site.
 	Spread  bool
 	Members []Member // Nearest, not Spread: the nearest first; else as declared
+	Min     int      // as in Target
 }
 
 // implicitLabel is the label of the last rule's tier.
@@ -106,7 +107,7 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 // sameTiers compares what tiers do; how they were written does not matter.
 func sameTiers(a, b []Target) bool {
 	return slices.EqualFunc(a, b, func(x, y Target) bool {
-		return (x.Pick == y.Pick || len(x.Members) == 1) && slices.Equal(x.Members, y.Members)
+		return (x.Pick == y.Pick || len(x.Members) == 1) && max(x.Min, 1) == max(y.Min, 1) && slices.Equal(x.Members, y.Members)
 	})
 }
 

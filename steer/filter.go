@@ -21,7 +21,8 @@ type filter struct {
 type class uint8
 
 const (
-	inService  class = iota // available and not draining
+	inService  class = iota // available, not draining and not held
+	upAndHeld               // available and not draining; may be held after it was down
 	notOrdered              // whatever its health, no operator ordered users away from it
 	available               // not down; may be draining
 	anySite
@@ -31,34 +32,41 @@ const (
 type level struct {
 	class      class
 	zero       bool // the members of weight zero; the level before has found none of any other
+	min        bool // a tier counts only with as many as its Min
 	lastResort bool // in Plan.LastResort; else in Plan.Tiers
 	failOpen   bool
-	sheds      bool // Shed counts
+	sheds      bool // Away counts
 }
 
 // levels are tried in order. In each the tiers are tried in order, and the
 // first that has a member in the class answers, with all its members in the class.
 //
-//	  │ where       │ class                │ weight │ in words
-//	──┼─────────────┼──────────────────────┼────────┼────────────────────────────────────────────────
-//	0 │ tiers       │ in service           │ > 0    │ the first tier with a member in service
-//	1 │ tiers       │ in service           │ 0      │ nothing else is left but those of weight zero
-//	2 │ last resort │ in service           │ > 0    │ no tier has one: the last resort
-//	3 │ last resort │ in service           │ 0      │
-//	4 │ tiers       │ not ordered away     │ > 0    │ fail open: as though all were up, but an
-//	5 │ tiers       │ not ordered away     │ 0      │   operator's drain or force down still counts
-//	6 │ tiers       │ available            │ > 0    │ all are under such orders: those that
-//	7 │ tiers       │ available            │ 0      │   drain are at least up
-//	8 │ tiers       │ any                  │ > 0    │ all are forced down: as though none were
-//	9 │ tiers       │ any                  │ 0      │
+//	   │ where       │ class                │ weight │ in words
+//	───┼─────────────┼──────────────────────┼────────┼────────────────────────────────────────────────
+//	 0 │ tiers       │ in service           │ > 0    │ the first tier with as many members in service as it needs
+//	 1 │ tiers       │ in service           │ > 0    │ none has: the first with a member in service
+//	 2 │ tiers       │ in service           │ 0      │ nothing else is left but those of weight zero
+//	 3 │ tiers       │ up and held          │ > 0    │ or but those that must wait after they were down
+//	 4 │ tiers       │ up and held          │ 0      │
+//	 5 │ last resort │ in service           │ > 0    │ no tier has one: the last resort
+//	 6 │ last resort │ in service           │ 0      │
+//	 7 │ tiers       │ not ordered away     │ > 0    │ fail open: as though all were up, but an
+//	 8 │ tiers       │ not ordered away     │ 0      │   operator's drain or force down still counts
+//	 9 │ tiers       │ available            │ > 0    │ all are under such orders: those that
+//	10 │ tiers       │ available            │ 0      │   drain are at least up
+//	11 │ tiers       │ any                  │ > 0    │ all are forced down: as though none were
+//	12 │ tiers       │ any                  │ 0      │
 //
-// Levels 8 and 9 cannot both come to nothing, since a tier has a member.
+// Levels 11 and 12 cannot both come to nothing, since a tier has a member.
 //
-// Shed counts at levels 0 and 1 alone: a last resort and a fail-open answer
-// have nowhere to shed to.
+// What sites shed, and what is withheld from them, counts at levels 0 to 2 alone:
+// a last resort and a fail-open answer have nowhere to shed to.
 var levels = [...]level{
+	{class: inService, sheds: true, min: true},
 	{class: inService, sheds: true},
 	{class: inService, sheds: true, zero: true},
+	{class: upAndHeld},
+	{class: upAndHeld, zero: true},
 	{class: inService, lastResort: true},
 	{class: inService, lastResort: true, zero: true},
 	{class: notOrdered, failOpen: true},
@@ -78,16 +86,20 @@ const (
 	isDown
 	isDraining
 	isOrdered
+	isHeld
 	isZero
+	isFew // in service, with fewer of its tier than that needs
 )
 
 // judge decides whether a member may be given at a level.
 func (l *level) judge(m Member, s *standing) verdict {
 	switch {
-	case l.class == inService && s.draining:
+	case l.class <= upAndHeld && s.draining:
 		return isDraining
-	case l.class == inService && !s.available:
+	case l.class <= upAndHeld && !s.available:
 		return isDown
+	case l.class == inService && s.held:
+		return isHeld
 	case l.class == notOrdered && s.ordered:
 		return isOrdered
 	case l.class == available && !s.available:
@@ -197,6 +209,12 @@ func (f *filter) entitle(t *Tier, tier int, l *level, tr *Trace) bool {
 		if tr != nil {
 			tr.judged(tier, i, l, v)
 		}
+	}
+	if l.min && len(f.members) < t.Min {
+		if tr != nil {
+			tr.few(tier)
+		}
+		return false
 	}
 	return len(f.members) > 0
 }

@@ -39,6 +39,21 @@ func TestLevels(t *testing.T) {
 		{"weight 0 before the last resort", "kt=0,lgu | us", []string{"lgu down"}, "kt", 0, false, false},
 		{"all of weight 0", "weighted:kt=0 / weighted:lgu=0", []string{"kt down"}, "lgu", 1, false, false},
 
+		{"held is skipped", tiers, []string{"kt held"}, "lgu", 0, false, false},
+		{"a held tier fails over", "kt / us", []string{"kt held"}, "us", 1, false, false},
+		{"held when nothing else is left", "kt / us", []string{"kt held", "us down"}, "kt", 0, false, false},
+		{"held after weight 0", "kt,us=0", []string{"kt held"}, "us", 0, false, false},
+		{"held before the last resort", "kt | us", []string{"kt held"}, "kt", 0, false, false},
+		{"held and of weight 0", "kt=0,lgu | us", []string{"kt held", "lgu down"}, "kt", 0, false, false},
+		{"held is better than a drain", "kt / us", []string{"kt drain", "us held"}, "us", 1, false, false},
+
+		{"enough of a tier", "kt,lgu,cn; min 2 / us", []string{"kt down"}, "lgu", 0, false, false},
+		{"too few of a tier", "kt,lgu,cn; min 2 / us", []string{"kt down", "cn drain"}, "us", 1, false, false},
+		{"too few of each tier", "kt,lgu; min 2 / cn,us; min 2", []string{"kt down", "us down"}, "lgu", 0, false, false},
+		{"weight 0 does not make it enough", "kt,lgu,cn=0; min 2 / us", []string{"kt down"}, "us", 1, false, false},
+		{"too few, before the last resort", "kt,lgu; min 2 | us", []string{"kt down"}, "lgu", 0, false, false},
+		{"held ones do not count for enough", "kt,lgu; min 2 / us", []string{"kt held"}, "us", 1, false, false},
+
 		{"last resort", "kt / lgu | us", []string{"kt down", "lgu down"}, "us", 0, false, true},
 		{"last resort when all drain", "kt / lgu | us", []string{"kt drain", "lgu drain"}, "us", 0, false, true},
 		{"second last resort", "kt | cn / us", []string{"kt down", "cn down"}, "us", 1, false, true},

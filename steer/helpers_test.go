@@ -76,7 +76,7 @@ func parsePolicy(t testing.TB, text string) *Policy {
 }
 
 // states reads what is known about sites as "kt down", "us up 0.3": a state or
-// an override (drain, downdrain, forcedown, forceup), and shed.
+// an override (drain, downdrain, forcedown, forceup), held, and shed.
 func states(t testing.TB, text ...string) *health.States {
 	t.Helper()
 	s := &health.States{Revision: 7, Sites: map[string]health.Status{}}
@@ -94,6 +94,8 @@ func states(t testing.TB, text ...string) *health.States {
 			st.State = health.Degraded
 		case "down":
 			st.State = health.Down
+		case "held":
+			st.State, st.Held = health.Up, "failback: must be up for 10m0s first"
 		case "drain":
 			st.State, st.Draining = health.Up, true
 			st.Override = &health.Override{Site: name, Kind: health.Drain, Who: "kim", Why: "new kernel"}

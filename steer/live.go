@@ -84,6 +84,7 @@ func (l *Live) Choose(cohort uint32, ask Ask, tr *Trace) Choice {
 type standing struct {
 	available bool // not down
 	draining  bool
+	held      bool    // up again after it was down, and not yet to be given
 	ordered   bool    // an operator's override says to keep users away
 	shed      float64 // 0 to 1
 	spare     float64 // estimated, in the units of capacity; see spares
@@ -95,7 +96,7 @@ func standings(sites []Site, states *health.States) []standing {
 	for i := range sites {
 		st := states.Site(sites[i].Name)
 		stats[i] = st
-		all[i] = standing{available: st.State.Available(), draining: st.Draining, shed: share(st.Shed), ordered: st.Draining}
+		all[i] = standing{available: st.State.Available(), draining: st.Draining, held: st.Held != "", shed: share(st.Away()), ordered: st.Draining}
 		if o := st.Override; o != nil {
 			all[i].ordered = all[i].ordered || o.Kind == health.Drain || o.Kind == health.ForceDown
 		}

@@ -62,6 +62,9 @@ type Target struct {
 	Label   string // as written, e.g. "nearest:all" or "kt"
 	Pick    Pick
 	Members []Member
+	// Min is how many members must be in service, with a weight, for the tier to
+	// count while another one has as many as it needs; 0 and 1: one.
+	Min int
 }
 
 // Member is a site in a tier.

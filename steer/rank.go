@@ -90,7 +90,7 @@ func distance(s *Site, p *geo.Place) (float64, bool) {
 
 // of is the target with its members in this order.
 func (r *tierRank) of(t *Target) Tier {
-	tier := Tier{Label: t.Label, Pick: t.Pick, Spread: r.spread, Members: t.Members}
+	tier := Tier{Label: t.Label, Pick: t.Pick, Spread: r.spread, Members: t.Members, Min: t.Min}
 	if len(r.order) > 0 {
 		tier.Members = make([]Member, len(r.order))
 		for i, m := range r.order {

@@ -67,6 +67,8 @@ func (l *level) noun(all bool) string {
 	switch {
 	case l.class == inService:
 		return weight + "in service in "
+	case l.class == upAndHeld:
+		return weight + "up again in "
 	case all:
 		return weight + "in "
 	case l.class == notOrdered:
@@ -92,12 +94,21 @@ func (t *Trace) whyTier(tier *TierTrace, c Choice) string {
 		return "FAIL OPEN: an operator keeps users away from every member, so it is chosen among those that are up"
 	case c.FailOpen:
 		return "FAIL OPEN: an operator forced every member down, so it is chosen as though all were up"
+	case t.level.class == upAndHeld:
+		return "no other member of any tier is in service, so those count that were to wait after they were down"
+	case !t.level.min && !t.level.zero && t.needsMore():
+		return "no tier has as many members in service as it needs, so the first counts that has any"
 	case t.level.zero:
 		return "only members of weight 0 are in service"
 	case c.Tier == 0 || c.Shed:
 		return ""
 	}
 	return t.passedOver(int(c.Tier))
+}
+
+// needsMore tells whether a tier was passed over for having too few members in service.
+func (t *Trace) needsMore() bool {
+	return slices.ContainsFunc(t.Tiers, func(t TierTrace) bool { return t.Min > 1 })
 }
 
 // passedOver says why the tiers before this one did not answer.
@@ -116,7 +127,27 @@ func (t *Trace) passedOver(tier int) string {
 			}
 		}
 	}
+	if few := t.fewIn(tier); few != "" {
+		return few
+	}
 	return fmt.Sprintf("no member%s of %s is in service", weight, which)
+}
+
+// fewIn names the first of the tiers before this one that has members in service,
+// but fewer than it needs; "": none.
+func (t *Trace) fewIn(tier int) string {
+	for i := range tier {
+		tt, n := t.find(i, false), 0
+		for _, m := range tt.Members {
+			if m.verdict == isFew {
+				n++
+			}
+		}
+		if n > 0 {
+			return fmt.Sprintf("tier %d (%s) has %d in service of the %d that it needs", i+1, tt.Label, n, tt.Min)
+		}
+	}
+	return ""
 }
 
 func kilometres(km float64) string { return fmt.Sprintf("%.0f km", km) }

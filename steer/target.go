@@ -33,18 +33,19 @@ func (e *UnknownError) Error() string {
 
 // ParseTarget reads one tier as configuration writes it:
 //
-//	target = [ pick ":" ] item { "," item }
+//	target = [ pick ":" ] item { "," item } [ ";" "min" number ]
 //	pick   = "nearest" | "weighted" | "round-robin" | "hash" | "load"
 //	item   = group | site [ "=" weight ]
 //
 // Without a pick it is nearest. The group "all" is every site, unless groups
 // has one of that name. A site's weight is the one written, else its own
 // default. The members keep the order written, which is the order that nearest
-// falls back on for sites without a location. A name that is both a site and a
+// falls back on for sites without a location. With min the tier counts only while so
+// many of its members with a weight are in service, or no other tier counts. A name that is both a site and a
 // group, a site that occurs twice, and an empty group are errors.
 func ParseTarget(s string, sites []Site, groups map[string][]Member) (Target, error) {
 	t := Target{Label: strings.TrimSpace(s)}
-	list := t.Label
+	list, least, limited := strings.Cut(t.Label, ";")
 	if word, rest, ok := strings.Cut(list, ":"); ok {
 		pick, err := ParsePick(strings.TrimSpace(word))
 		if err != nil {
@@ -59,7 +60,37 @@ func ParseTarget(s string, sites []Site, groups map[string][]Member) (Target, er
 		}
 	}
 	t.Members = p.members
+	if limited {
+		var err error
+		if t.Min, err = parseMin(least, t.weighty()); err != nil {
+			return Target{}, err
+		}
+	}
 	return t, nil
+}
+
+// parseMin reads what stands behind the semicolon; most is how many there are.
+func parseMin(s string, most int) (int, error) {
+	s = strings.TrimSpace(s)
+	word, number, _ := strings.Cut(s, " ")
+	n, err := strconv.Atoi(strings.TrimSpace(number))
+	if word != "min" || err != nil {
+		return 0, fmt.Errorf(`%q: after the members may come "; min 2", with the number that must be in service`, s)
+	}
+	if n < 1 || n > most {
+		return 0, fmt.Errorf("min %d: must be 1 to %d, the members with a weight", n, most)
+	}
+	return n, nil
+}
+
+// weighty is how many members have a weight.
+func (t *Target) weighty() (n int) {
+	for _, m := range t.Members {
+		if m.Weight > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 type targetParser struct {

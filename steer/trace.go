@@ -47,6 +47,7 @@ type TierTrace struct {
 	Label      string        `json:"label"`
 	Pick       Pick          `json:"pick"`
 	Spread     bool          `json:"spread,omitempty"` // nearest without a place to measure from: picked as hash does
+	Min        int           `json:"min,omitempty"`    // members that must be in service for the tier to count; 0: one
 	Members    []MemberTrace `json:"members"`          // in the order of preference
 }
 
@@ -59,9 +60,10 @@ type MemberTrace struct {
 	Distance *float64     `json:"distance_km,omitempty"` // where nearest measured it
 	Bias     float64      `json:"bias_km,omitempty"`
 	Load     float64      `json:"load"`
-	Capacity float64      `json:"capacity"` // 0: unknown
-	Shed     float64      `json:"shed"`
-	Share    float64      `json:"share"` // of the cohort's users, in the long run
+	Capacity float64      `json:"capacity"`       // 0: unknown
+	Shed     float64      `json:"shed"`           // of its users, with what is withheld from it
+	Held     string       `json:"held,omitempty"` // why it is not given yet after it was down
+	Share    float64      `json:"share"`          // of the cohort's users, in the long run
 	Chosen   bool         `json:"chosen,omitempty"`
 	Verdict  string       `json:"verdict"` // why it may or may not be given
 	Why      string       `json:"why"`     // why its state is what it is
@@ -108,7 +110,7 @@ func (t *Trace) tier(target *Target, r *tierRank, sites []Site, p *geo.Place, la
 
 // plain adds a tier of a plan.
 func (t *Trace) plain(tier *Tier, sites []Site, lastResort bool) {
-	tt := TierTrace{Tier: 1, LastResort: lastResort, Label: tier.Label, Pick: tier.Pick, Spread: tier.Spread}
+	tt := TierTrace{Tier: 1, LastResort: lastResort, Label: tier.Label, Pick: tier.Pick, Spread: tier.Spread, Min: tier.Min}
 	for _, other := range t.Tiers {
 		if other.LastResort == lastResort {
 			tt.Tier++
@@ -134,6 +136,15 @@ func (t *Trace) find(tier int, lastResort bool) *TierTrace {
 // or of the last one that asked.
 func (t *Trace) judged(tier, member int, l *level, v verdict) {
 	t.find(tier, l.lastResort).Members[member].verdict = v
+}
+
+// few marks the members that would do, of a tier that needs more of them.
+func (t *Trace) few(tier int) {
+	for i, members := 0, t.find(tier, false).Members; i < len(members); i++ {
+		if members[i].verdict == entitled {
+			members[i].verdict = isFew
+		}
+	}
 }
 
 // drew says what hash, draw or turn decided in a stage.
@@ -215,7 +226,7 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 		for j := range t.Tiers[i].Members {
 			m := &t.Tiers[i].Members[j]
 			st := l.states.Site(m.Site)
-			m.State, m.Draining, m.Shed = st.State, st.Draining, share(st.Shed)
+			m.State, m.Draining, m.Shed, m.Held = st.State, st.Draining, share(st.Away()), st.Held
 			m.Load, m.Capacity = finite(st.Load), finite(st.Capacity)
 			m.Why, m.Share, m.Chosen, m.verdict = why(&st), 0, false, notAsked
 		}
@@ -240,19 +251,7 @@ func why(st *health.Status) string {
 	if !o.Until.IsZero() {
 		until = " until " + o.Until.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("%s by %s%s: %s", ordered(o.Kind), o.Who, until, o.Why)
-}
-
-func ordered(k health.OverrideKind) string {
-	switch k {
-	case health.Drain:
-		return "drained"
-	case health.ForceUp:
-		return "forced up"
-	case health.ForceDown:
-		return "forced down"
-	}
-	return "overridden (" + string(k) + ")"
+	return fmt.Sprintf("%s by %s%s: %s", o.Kind.Past(), o.Who, until, o.Why)
 }
 
 func (t *Trace) member(tier int, lastResort bool, site string) *MemberTrace {
@@ -281,6 +280,10 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 		return "down"
 	case isDraining:
 		return "draining"
+	case isHeld:
+		return "up again, and held: " + m.Held
+	case isFew:
+		return fmt.Sprintf("in service, but the tier needs %d", tier.Min)
 	case isOrdered:
 		return "avoided, by an operator's order"
 	case isZero:

@@ -78,6 +78,9 @@ func (v *validator) tier(where string, t Target) {
 	if len(t.Members) == 0 {
 		v.bad("%s has no member: must have at least one", where)
 	}
+	if weighty := t.weighty(); t.Min < 0 || t.Min > max(weighty, 1) {
+		v.bad("%s: min %d: must be 1 to %d, its members with a weight", where, t.Min, max(weighty, 1))
+	}
 	seen := make(map[int]bool)
 	for _, m := range t.Members {
 		switch {

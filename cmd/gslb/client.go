@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/user"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -171,7 +173,7 @@ func drainCommand() *cli.Command {
 			if c.String("why") == "" {
 				return usagef("gslb drain: say why with --why: whoever finds it at night will want to know")
 			}
-			return setOverride(ctx, c, c.Args().First(), health.Drain)
+			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: health.Drain})
 		},
 	}
 }
@@ -179,7 +181,7 @@ func drainCommand() *cli.Command {
 func undrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "undrain",
-		Usage:     "take a site's override back, whether drain or force",
+		Usage:     "take a site's override back, whether drain, force or share",
 		ArgsUsage: "SITE",
 		Flags:     apiFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -212,7 +214,30 @@ func forceCommand() *cli.Command {
 			if c.String("why") == "" {
 				return usagef("gslb force: say why with --why: whoever finds it at night will want to know")
 			}
-			return setOverride(ctx, c, c.Args().First(), kind)
+			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: kind})
+		},
+	}
+}
+
+func shareCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "share",
+		Usage:     "give a site a part of the new users that it would get; the others go elsewhere",
+		ArgsUsage: "SITE PERCENT",
+		Flags: append(apiFlags(), forFlag(), whyFlag(),
+			&cli.DurationFlag{Name: "over", Usage: "get there from what it has now in this `TIME`, such as 10m, in twenty steps", HideDefault: true}),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			percent, err := strconv.ParseFloat(strings.TrimSuffix(c.Args().Get(1), "%"), 64)
+			if c.Args().Len() != 2 || err != nil || !(percent >= 0 && percent <= 100) {
+				return usagef("gslb share: want SITE and 0 to 100 percent, such as: gslb share kt 20%% --over 10m --why \"new servers\"")
+			}
+			if c.String("why") == "" {
+				return usagef("gslb share: say why with --why: whoever finds it at night will want to know")
+			}
+			if c.Duration("over") < 0 {
+				return usagef("gslb share: --over %v: want a time above 0, such as 10m", c.Duration("over"))
+			}
+			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: health.Share, Share: percent / 100, Over: c.Duration("over")})
 		},
 	}
 }
@@ -225,8 +250,8 @@ func whyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "why", Usage: "the `REASON`, shown wherever the override is"}
 }
 
-func setOverride(ctx context.Context, c *cli.Command, site string, kind health.OverrideKind) error {
-	o := health.Override{Site: site, Kind: kind, Who: operator(), Why: c.String("why"), Since: time.Now()}
+func setOverride(ctx context.Context, c *cli.Command, o health.Override) error {
+	o.Who, o.Why, o.Since = operator(), c.String("why"), time.Now()
 	if d := c.Duration("for"); c.IsSet("for") && d <= 0 {
 		return usagef("gslb %s: --for %v: want a time above 0, such as 30m", c.Name, d)
 	} else if d > 0 {
@@ -242,18 +267,22 @@ func setOverride(ctx context.Context, c *cli.Command, site string, kind health.O
 	if !o.Until.IsZero() {
 		until = "until " + o.Until.Local().Format(time.DateTime)
 	}
-	fmt.Fprintf(c.Root().Writer, "%s: %s, %s, by %s: %s\n", site, describe(kind), until, o.Who, o.Why)
+	fmt.Fprintf(c.Root().Writer, "%s: %s, %s, by %s: %s\n", o.Site, describe(o), until, o.Who, o.Why)
 	return nil
 }
 
-func describe(kind health.OverrideKind) string {
-	switch kind {
+func describe(o health.Override) string {
+	switch o.Kind {
 	case health.Drain:
 		return "draining: it gives no new answers"
-	case health.ForceUp:
-		return "forced up"
+	case health.Share:
+		text := fmt.Sprintf("takes %.3g %% of its new users", 100*o.Share)
+		if o.Over > 0 {
+			text += fmt.Sprintf(", gradually, in %v from now", o.Over)
+		}
+		return text
 	}
-	return "forced down"
+	return o.Kind.Past()
 }
 
 // operator is who gives the order, as far as the system knows.

@@ -47,7 +47,7 @@ func root() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
-			drainCommand(), undrainCommand(), forceCommand(),
+			drainCommand(), undrainCommand(), forceCommand(), shareCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),
 		},

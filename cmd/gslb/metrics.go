@@ -37,6 +37,8 @@ var (
 	descSiteState  = prometheus.NewDesc("gslb_site_state", "1 for the state that a site is in, 0 for the others.", []string{"site", "state"}, nil)
 	descSiteDrain  = prometheus.NewDesc("gslb_site_draining", "1 while an override drains the site.", []string{"site"}, nil)
 	descSiteShed   = prometheus.NewDesc("gslb_site_shed_ratio", "Share of new users that the site sheds because of load.", []string{"site"}, nil)
+	descSiteHeld   = prometheus.NewDesc("gslb_site_held", "1 while a site that is up gets no new users, because of how it is to come back after it was down.", []string{"site"}, nil)
+	descSiteWith   = prometheus.NewDesc("gslb_site_withheld_ratio", "Share of new users withheld from the site by slow start or an operator's order.", []string{"site"}, nil)
 	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
 	descSiteCap    = prometheus.NewDesc("gslb_site_capacity", "Capacity of the site, in the units of its load; 0: not known.", []string{"site"}, nil)
 	descSiteVotes  = prometheus.NewDesc("gslb_site_votes", "Live vantage points by what they say of the site.", []string{"site", "state"}, nil)
@@ -67,7 +69,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
@@ -94,6 +96,8 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 		gauge(descSiteDrain, truth(s.Draining), s.Site)
 		gauge(descSiteShed, s.Shed, s.Site)
+		gauge(descSiteHeld, truth(s.Held != ""), s.Site)
+		gauge(descSiteWith, s.Withheld, s.Site)
 		gauge(descSiteLoad, s.Load, s.Site)
 		gauge(descSiteCap, s.Capacity, s.Site)
 		if len(s.Reports) > 0 {

@@ -149,12 +149,18 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {
-	f := fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Capacity: make(map[string]float64), Version: versionString()}
-	for _, s := range cfg.Sites {
-		f.Sites = append(f.Sites, s.Name)
-		f.Capacity[s.Name] = s.Capacity
+	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Topology: fleetTopology(cfg)}
+}
+
+// fleetTopology is what a configuration tells of the sites' health.
+func fleetTopology(cfg *config.Config) fleet.Topology {
+	t := fleet.Topology{Capacity: map[string]float64{}, Rejoin: map[string]health.Rejoin{}, Maintenance: map[string][]health.Window{}}
+	for i := range cfg.Sites {
+		s := &cfg.Sites[i]
+		t.Sites = append(t.Sites, s.Name)
+		t.Capacity[s.Name], t.Rejoin[s.Name], t.Maintenance[s.Name] = s.Capacity, s.Rejoin(), s.Windows()
 	}
-	return f
+	return t
 }
 
 func (n *node) close() {

@@ -15,6 +15,8 @@ import (
 // take until firstContact after its start to reach etcd.
 const (
 	longOverride = 24 * time.Hour
+	// Nor need anyone look at a wait after a failure until it is longer than longHold.
+	longHold     = time.Minute
 	firstContact = 5 * time.Second
 )
 
@@ -75,7 +77,10 @@ func siteProblems(s console.Site, now time.Time) []string {
 		lines = append(lines, fmt.Sprintf("site %s is down since %s: %s", s.Site, moment(s.Since), s.Why))
 	}
 	if o != nil && o.Until.IsZero() && now.Sub(o.Since) > longOverride {
-		add("%s, by %s, since %s and without an end: %s (gslb undrain %s takes it back)", orders[o.Kind], o.Who, moment(o.Since), o.Why, s.Site)
+		add("%s, by %s, since %s and without an end: %s (gslb undrain %s takes it back)", o.Kind.Past(), o.Who, moment(o.Since), o.Why, s.Site)
+	}
+	if x := s.HeldUntil; s.Held != "" && x.Sub(now) > longHold {
+		add("is up, and gets no new users until %s: %s", moment(x), s.Held)
 	}
 	if text := disagreement(s.Votes); text != "" {
 		add("vantage points disagree: %s", text)
@@ -89,9 +94,6 @@ func siteProblems(s console.Site, now time.Time) []string {
 	}
 	return lines
 }
-
-// orders are the overrides in words.
-var orders = map[health.OverrideKind]string{health.Drain: "drained", health.ForceUp: "forced up", health.ForceDown: "forced down"}
 
 // disagreement tells who says that a site is down, and who says that it is not.
 func disagreement(votes []health.Vote) string {

@@ -158,8 +158,7 @@ func (n *node) reload() error {
 	}
 	n.keepBound(cfg)
 	n.forgetPushed(cfg)
-	fc := fleetConfig(cfg)
-	n.fleet.SetSites(fc.Sites, fc.Capacity, fc.Quorum)
+	n.fleet.SetTopology(fleetTopology(cfg))
 	var next *dnsserver.Generation
 	if n.dns != nil {
 		next = topo.generation(nil)

@@ -33,16 +33,23 @@ type Config struct {
 	Node    string   // this node's name; no two may have the same
 	Roles   []string // for people to see
 	Version string   // of the program, for people to see
-	Sites   []string // the sites of the fleet; see SetSites
-	// Capacity and Quorum go to health.Evaluate.
-	Capacity map[string]float64
-	Quorum   float64
+	Topology
 
 	TTL        time.Duration    // how long the votes of a node that died count; default store.DefaultTTL
 	StaleAfter time.Duration    // how long the last known votes count without etcd; default DefaultStaleAfter
 	Grace      time.Duration    // between the end of an override and its removal from etcd; default DefaultGrace
 	Settle     time.Duration    // how long the breaker watches after etcd came back; default DefaultSettle
 	Now        func() time.Time // the clock; default time.Now
+}
+
+// Topology is what the fleet is, which may change while a Fleet runs. All but
+// Rejoin.ByHand goes to health.Evaluate.
+type Topology struct {
+	Sites       []string // the sites of the fleet
+	Capacity    map[string]float64
+	Rejoin      map[string]health.Rejoin
+	Maintenance map[string][]health.Window
+	Quorum      float64
 }
 
 func (c Config) withDefaults() Config {
@@ -72,9 +79,7 @@ type Fleet struct {
 	published atomic.Pointer[health.States] // never nil
 
 	mu       sync.Mutex
-	sites    []string               // guarded by mu, as all below; sorted
-	capacity map[string]float64     // never changed, only replaced
-	quorum   float64                // share of the votes
+	topology Topology               // guarded by mu, as all below; never changed, only replaced; Sites are sorted
 	votes    map[string]health.Vote // this node's, by site
 	reports  map[string]*ownReport  // this node's, by site
 	out      map[string]*outbox     // by key
@@ -101,24 +106,24 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		self:    Node{Name: cfg.Node, Instance: rand.Text(), Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
 		renewed: make(chan struct{}),
 	}
-	f.SetSites(cfg.Sites, cfg.Capacity, cfg.Quorum)
-	first := health.Evaluate(health.Input{Sites: f.sites, Now: cfg.Now()})
+	f.SetTopology(cfg.Topology)
+	first := health.Evaluate(health.Input{Sites: f.topology.Sites, Now: cfg.Now()})
 	first.Stale = true
 	f.published.Store(first)
 	return f
 }
 
-// SetSites replaces the sites, their capacities and the quorum, as a new
-// topology wants. This node's votes and reports on sites that are gone are
-// withdrawn.
-func (f *Fleet) SetSites(sites []string, capacity map[string]float64, quorum float64) {
+// SetTopology replaces the topology. This node's votes and reports on sites that
+// are gone are withdrawn.
+func (f *Fleet) SetTopology(t Topology) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	old := f.sites
-	f.sites = slices.Sorted(slices.Values(sites))
-	f.capacity, f.quorum = maps.Clone(capacity), quorum
+	old := f.topology.Sites
+	t.Sites = slices.Sorted(slices.Values(t.Sites))
+	t.Capacity, t.Rejoin, t.Maintenance = maps.Clone(t.Capacity), maps.Clone(t.Rejoin), maps.Clone(t.Maintenance)
+	f.topology = t
 	for site, v := range f.votes {
-		was, is := slices.Contains(old, site), slices.Contains(f.sites, site)
+		was, is := slices.Contains(old, site), slices.Contains(t.Sites, site)
 		switch {
 		case was && !is:
 			delete(f.votes, site)
@@ -128,7 +133,7 @@ func (f *Fleet) SetSites(sites []string, capacity map[string]float64, quorum flo
 		}
 	}
 	for site := range f.reports {
-		if !slices.Contains(f.sites, site) {
+		if !slices.Contains(t.Sites, site) {
 			delete(f.reports, site)
 			f.withdraw(keyOf(kindReport, site, f.cfg.Node))
 		}
@@ -191,10 +196,11 @@ func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
 		watchErr = f.store.Watch(ctx, "fleet", root, f.take)
 	})
 	wg.Go(func() { f.session.Run(ctx) })
-	expired := make(chan map[string]int64)
+	expired, orders := make(chan map[string]int64), make(chan health.Override, 16)
 	wg.Go(func() { f.sweep(ctx, expired) })
+	wg.Go(func() { f.drainByHand(ctx, orders) })
 
-	l := &loop{f: f, started: started, changed: changed, expired: expired, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
+	l := &loop{f: f, started: started, changed: changed, expired: expired, orders: orders, byHand: map[string]health.Override{}, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
 	l.run(ctx)
 	cancel()
 	wg.Wait()

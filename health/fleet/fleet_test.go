@@ -86,7 +86,7 @@ func startNode(t *testing.T, name, etcd string, edit func(*Config)) *node {
 
 func startNodeIn(t *testing.T, dir, name, etcd string, edit func(*Config)) *node {
 	t.Helper()
-	cfg := Config{Node: name, Roles: []string{"dns"}, Version: "test", Sites: []string{"kt", "lgu"}, TTL: 2 * time.Second, Grace: 10 * time.Millisecond, Settle: time.Millisecond}
+	cfg := Config{Node: name, Roles: []string{"dns"}, Version: "test", Topology: Topology{Sites: []string{"kt", "lgu"}}, TTL: 2 * time.Second, Grace: 10 * time.Millisecond, Settle: time.Millisecond}
 	if edit != nil {
 		edit(&cfg)
 	}

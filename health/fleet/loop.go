@@ -18,13 +18,15 @@ type loop struct {
 	started time.Time
 	changed func(*health.States)
 	expired chan<- map[string]int64
+	orders  chan<- health.Override
 
 	reader   reader
-	computed *health.States        // the last evaluation, before the breaker
-	called   bool                  // changed has been called
-	held     []string              // the sites that the breaker held, for the log
-	known    map[Problem]time.Time // problems without Since -> since when
-	twins    map[string]time.Time  // other instances of this node's name -> since when they are seen
+	computed *health.States             // the last evaluation, before the breaker
+	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
+	called   bool                       // changed has been called
+	held     []string                   // the sites that the breaker held, for the log
+	known    map[Problem]time.Time      // problems without Since -> since when
+	twins    map[string]time.Time       // other instances of this node's name -> since when they are seen
 }
 
 func (l *loop) run(ctx context.Context) {
@@ -82,7 +84,9 @@ func (l *loop) gather(now time.Time) input {
 	case !f.freshAt.IsZero():
 		in.settled = f.freshAt.Add(f.cfg.Settle)
 	}
-	in.Input = health.Input{Revision: in.view.Revision, Sites: f.sites, Capacity: f.capacity, Quorum: f.quorum, Prev: l.computed, Now: now}
+	t := &f.topology
+	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
+		Quorum: t.Quorum, Prev: l.computed, Now: now}
 	for site, r := range f.reports {
 		in.reports[site] = r.last
 	}
@@ -104,10 +108,12 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	node := l.f.cfg.Node
 	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
 	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
-	in.Overrides = rec.overrides
+	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
+	next = sooner(next, l.toByHand(in, states))
 	l.computed = states
+	next = sooner(next, states.Next)
 
 	gone, at := expired(in.view, rec.overrides, now, l.f.cfg.Grace)
 	next = sooner(next, at)
@@ -241,7 +247,7 @@ func matters(a, b *health.States) bool {
 	}
 	for name, x := range a.Sites {
 		y, ok := b.Sites[name]
-		if !ok || x.State != y.State || x.Draining != y.Draining || x.Shed != y.Shed ||
+		if !ok || x.State != y.State || x.Draining != y.Draining || x.Held != y.Held || x.Shed != y.Shed || x.Withheld != y.Withheld ||
 			x.Load != y.Load || x.Capacity != y.Capacity || x.Why != y.Why ||
 			(x.Override == nil) != (y.Override == nil) || x.Override != nil && *x.Override != *y.Override ||
 			!slices.EqualFunc(x.Reports, y.Reports, func(p, q health.Report) bool {

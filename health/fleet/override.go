@@ -17,6 +17,9 @@ import (
 // is already committed.
 const seenWait = 2 * time.Second
 
+// maxOver bounds the time in which a site's share changes.
+const maxOver = 30 * 24 * time.Hour
+
 // SetOverride writes an operator's order, in the place of an older one for the
 // same site. When it returns nil the order is committed and, if Run is running,
 // in force on this node; the others follow within moments. A zero Since is now;
@@ -28,6 +31,9 @@ func (f *Fleet) SetOverride(ctx context.Context, o health.Override) error {
 	}
 	if o.Who == "" {
 		o.Who = "somebody on " + f.cfg.Node
+	}
+	if o.Kind == health.Share {
+		o.From = f.shareOf(o.Site)
 	}
 	if err := f.checkOverride(o, now); err != nil {
 		return fmt.Errorf("override: %w", err)
@@ -44,12 +50,28 @@ func (f *Fleet) SetOverride(ctx context.Context, o health.Override) error {
 	return nil
 }
 
+// shareOf is the part of its users that orders leave a site at the moment.
+func (f *Fleet) shareOf(site string) float64 {
+	st := f.published.Load().Site(site)
+	switch {
+	case !st.InService() && st.Override != nil:
+		return 0
+	case st.Override != nil && st.Override.Kind == health.Share:
+		return 1 - st.Withheld
+	}
+	return 1
+}
+
 func (f *Fleet) checkOverride(o health.Override, now time.Time) error {
 	switch {
 	case !f.knows(o.Site):
 		return f.unknownSite(o.Site)
-	case !validKind(o.Kind):
-		return fmt.Errorf("kind %q: must be drain, up or down", o.Kind)
+	case !o.Kind.Known():
+		return fmt.Errorf("kind %q: must be drain, up, down or share", o.Kind)
+	case o.Kind == health.Share && !(o.Share >= 0 && o.Share <= 1):
+		return fmt.Errorf("share %v: must be 0 to 1", o.Share)
+	case o.Over < 0 || o.Over > maxOver:
+		return fmt.Errorf("over %v: must be 0s to %v", o.Over, maxOver)
 	case strings.TrimSpace(o.Why) == "":
 		return errors.New(`why "": must say why, for those who wonder later`)
 	case o.Expired(now):
@@ -85,13 +107,13 @@ func (f *Fleet) ClearOverride(ctx context.Context, site string) error {
 func (f *Fleet) knows(site string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return slices.Contains(f.sites, site)
+	return slices.Contains(f.topology.Sites, site)
 }
 
 func (f *Fleet) unknownSite(site string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return fmt.Errorf("site %q is not known: must be one of %s", site, strings.Join(f.sites, ", "))
+	return fmt.Errorf("site %q is not known: must be one of %s", site, strings.Join(f.topology.Sites, ", "))
 }
 
 // awaitRevision waits until this node has published States of at least rev.

@@ -20,7 +20,9 @@ func TestOverride(t *testing.T) {
 		want string
 	}{
 		{health.Override{Site: "mars", Kind: health.Drain, Why: "x"}, `site "mars" is not known: must be one of kt, lgu`},
-		{health.Override{Site: "kt", Kind: "pause", Why: "x"}, `kind "pause": must be drain, up or down`},
+		{health.Override{Site: "kt", Kind: "pause", Why: "x"}, `kind "pause": must be drain, up, down or share`},
+		{health.Override{Site: "kt", Kind: health.Share, Share: 1.5, Why: "x"}, `share 1.5: must be 0 to 1`},
+		{health.Override{Site: "kt", Kind: health.Share, Over: -time.Second, Why: "x"}, `over -1s: must be 0s to`},
 		{health.Override{Site: "kt", Kind: health.Drain, Why: " "}, `why "": must say why`},
 		{health.Override{Site: "kt", Kind: health.Drain, Why: "x", Until: time.Now().Add(-time.Minute)}, `must be in the future`},
 	} {

@@ -60,7 +60,7 @@ func (f *Fleet) Vote(v health.Vote) {
 		v.Since = now
 	}
 	f.votes[v.Site] = v
-	if slices.Contains(f.sites, v.Site) {
+	if slices.Contains(f.topology.Sites, v.Site) {
 		f.offer(keyOf(kindVote, v.Site, f.cfg.Node), v, voteGap, now)
 		f.wake()
 	}
@@ -76,7 +76,7 @@ func (f *Fleet) Report(r health.Report) {
 	r.Node = f.cfg.Node
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !slices.Contains(f.sites, r.Site) {
+	if !slices.Contains(f.topology.Sites, r.Site) {
 		return
 	}
 	now := f.now()

@@ -45,7 +45,7 @@ func TestReports(t *testing.T) {
 	}
 	b.await(t, "kt up again", is("kt", health.Up))
 	a.Report(health.Report{Site: "mars"})
-	a.SetSites([]string{"lgu"}, nil, 0)
+	a.SetTopology(Topology{Sites: []string{"lgu"}})
 	poll(t, "the report is withdrawn with its site", func() bool { _, ok, _ := etcd.Get(t.Context(), key); return !ok })
 }
 
@@ -74,7 +74,7 @@ func TestVoteBeforeSite(t *testing.T) {
 	a := startNode(t, "a", address(etcd), nil)
 	a.Vote(vote("cn", health.Down))
 	a.await(t, "a first view", func(s *health.States) bool { return !s.Stale })
-	a.SetSites([]string{"kt", "cn"}, nil, 0)
+	a.SetTopology(Topology{Sites: []string{"kt", "cn"}})
 	s := a.await(t, "cn down", is("cn", health.Down))
 	if _, ok := s.Sites["lgu"]; ok {
 		t.Error("lgu is still there")

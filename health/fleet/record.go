@@ -104,8 +104,8 @@ func parse(key string, raw []byte) parsed {
 			})
 		case kindOverride:
 			p.override, err = into(raw, func(o *health.Override) error {
-				if !validKind(o.Kind) {
-					return fmt.Errorf("kind %q: must be drain, up or down", o.Kind)
+				if !o.Kind.Known() {
+					return fmt.Errorf("kind %q: must be drain, up, down or share", o.Kind)
 				}
 				return agree(names, o.Site)
 			})
@@ -139,8 +139,4 @@ func agree(key []string, value ...string) error {
 		}
 	}
 	return nil
-}
-
-func validKind(k health.OverrideKind) bool {
-	return k == health.Drain || k == health.ForceUp || k == health.ForceDown
 }

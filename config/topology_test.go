@@ -138,3 +138,26 @@ func TestFilesOfNodes(t *testing.T) {
 		t.Errorf("on a node: %v", err)
 	}
 }
+
+// TestTopologyExec: a topology may have programs in its checks, and a node runs
+// them only if its own file says so.
+func TestTopologyExec(t *testing.T) {
+	const program = "[[site]]\nname = \"lgu\"\naddresses = [\"192.0.2.2\"]\ncheck = \"disk\"\n[check.disk]\ntype = \"exec\"\nargv = [\"/bin/true\"]\n"
+	for _, test := range []struct{ node, want string }{
+		{"roles = [\"checker\"]", "set allow_exec = true in [node]"},
+		{"roles = [\"checker\"]\nallow_exec = true", ""},
+	} {
+		dir := folder(t, map[string]string{"node.toml": "[node]\nname = \"c1\"\ntopology = \"etcd\"\n" + test.node + "\n", "top.toml": program})
+		if _, err := LoadTopology(filepath.Join(dir, "top.toml")); err != nil {
+			t.Errorf("alone: %v", err)
+		}
+		_, err := LoadBoth(filepath.Join(dir, "node.toml"), filepath.Join(dir, "top.toml"))
+		if (err != nil) != (test.want != "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", test.node, err, test.want)
+		}
+	}
+	dir := folder(t, map[string]string{"top.toml": "[node]\nallow_exec = true\n" + program})
+	if _, err := LoadTopology(filepath.Join(dir, "top.toml")); err == nil || !strings.Contains(err.Error(), "says what a node is") {
+		t.Errorf("a topology that allows itself: %v", err)
+	}
+}

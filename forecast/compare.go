@@ -229,6 +229,9 @@ func (v *view) word(site int) string {
 	if st.Draining && st.State.Available() {
 		return "draining"
 	}
+	if st.State.Available() && st.Held != "" {
+		return "held"
+	}
 	return st.State.String()
 }
 

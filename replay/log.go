@@ -169,7 +169,7 @@ func alike(a, b *health.States, soon bool) bool {
 	}
 	for name, x := range a.Sites {
 		y, ok := b.Sites[name]
-		if !ok || x.State != y.State || x.Draining != y.Draining || (x.Override == nil) != (y.Override == nil) || (len(x.Reports) == 0) != (len(y.Reports) == 0) {
+		if !ok || x.State != y.State || x.Draining != y.Draining || (x.Held == "") != (y.Held == "") || x.Withheld != y.Withheld || (x.Override == nil) != (y.Override == nil) || (len(x.Reports) == 0) != (len(y.Reports) == 0) {
 			return false
 		}
 		if x.Override != nil && *x.Override != *y.Override {

@@ -65,6 +65,11 @@ func TestFind(t *testing.T) {
 	add(t, l, 0, topology("kt"), states(health.Up, 1))
 	add(t, l, 1, topology("kt"), states(health.Up, 2)) // too soon for a load
 	add(t, l, 2, topology("kt"), states(health.Down, 3))
+	held := states(health.Down, 3)
+	held.Sites["kt"] = health.Status{Site: "kt", State: health.Down, Load: 3, Held: "waits"}
+	if alike(l.last.States, held, true) {
+		t.Error("a site that is held decides otherwise")
+	}
 	add(t, l, 20, topology("kt"), states(health.Down, 4))
 	add(t, l, 30, topology("kt", "lgu"), states(health.Up, 4))
 	if _, _, err := Find(dir, begin.Add(-time.Second)); !errors.Is(err, ErrNothing) {

@@ -60,6 +60,7 @@ func (c *Config) completeDefaults(r *report) {
 	setDefaults(r, "dns", &c.DNS, c.DNS.WithDefaults())
 	setDefaults(r, "etcd", &c.Etcd, c.Etcd.WithDefaults())
 	setDefaults(r, "geo", &c.Geo, c.Geo.WithDefaults())
+	setDefaults(r, "history", &c.History, c.History.WithDefaults())
 	setDefaults(r, "api", &c.API, c.API.WithDefaults())
 	for i, s := range c.Sites {
 		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())

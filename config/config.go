@@ -29,6 +29,7 @@ import (
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health/probe"
+	"gslb/history"
 	"gslb/store"
 	"gslb/transfer"
 	"gslb/zones"
@@ -41,6 +42,7 @@ type Config struct {
 	DNS       dnsserver.Config         `toml:"dns"`
 	Etcd      store.Config             `toml:"etcd"`
 	Geo       geo.Config               `toml:"geo"`
+	History   history.Config           `toml:"history"`
 	API       console.Config           `toml:"api"`
 	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
 	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"gslb/health"
+	"gslb/history"
 	"gslb/steer"
 )
 
@@ -24,10 +25,24 @@ type Backend interface {
 	// taken as the store not being reachable.
 	SetOverride(ctx context.Context, o health.Override) error
 	// ClearOverride takes the site's override back; without one it does nothing.
-	ClearOverride(ctx context.Context, site string) error
+	ClearOverride(ctx context.Context, site string, by history.Order) error
 	// Push takes what an application reports of itself, at this node alone. Its
 	// errors wrap ErrNotFound for a check or a target that this node does not have.
 	Push(p Push) error
+	// Topology is what the fleet is to serve, from memory.
+	Topology() Topology
+	// OrderTopology changes it, or tells in a dry run what would change. Its
+	// errors wrap ErrInvalid for a topology that this node would not serve,
+	// history.ErrConflict when another order came first, history.ErrNotFound for a
+	// revision that is not there; every other error is taken as the store not being
+	// reachable.
+	OrderTopology(ctx context.Context, o TopologyOrder) (TopologyResult, error)
+	// Revisions gives the newest ones, the newest first; limit 0: all.
+	Revisions(ctx context.Context, limit int) ([]history.Revision, error)
+	// Content reads a revision with its files.
+	Content(ctx context.Context, number int64) (Content, error)
+	// Events gives the time line, the newest first.
+	Events(ctx context.Context, f history.Filter) ([]history.Event, error)
 	// Ready is nil once this node answers queries, and stays nil when the
 	// store is lost later: a node never leaves service because of that.
 	Ready() error

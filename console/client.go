@@ -10,11 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"gslb/health"
+	"gslb/history"
 )
 
 // maxAnswer bounds what a Client reads, in bytes: a status of thousands of
@@ -119,8 +121,66 @@ func (c *Client) SetOverride(ctx context.Context, o health.Override) (health.Ove
 }
 
 // ClearOverride takes the site's override back; without one it does nothing.
-func (c *Client) ClearOverride(ctx context.Context, site string) error {
-	return c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site), nil, nil)
+func (c *Client) ClearOverride(ctx context.Context, site string, by history.Order) error {
+	q := url.Values{"who": {by.Who}, "why": {by.Why}}
+	return c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site)+"?"+q.Encode(), nil, nil)
+}
+
+// Topology is what the fleet is to serve, as the node knows it.
+func (c *Client) Topology(ctx context.Context) (Topology, error) {
+	var t Topology
+	err := c.do(ctx, http.MethodGet, "/api/v1/topology", nil, &t)
+	return t, err
+}
+
+// OrderTopology changes what the fleet serves. It may take minutes where a
+// topology has much to compile.
+func (c *Client) OrderTopology(ctx context.Context, o TopologyOrder) (TopologyResult, error) {
+	patient := *c
+	transport := c.http.Transport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = orderTimeout
+	patient.http = &http.Client{Transport: transport, Timeout: orderTimeout, CheckRedirect: c.http.CheckRedirect}
+	defer patient.Close()
+	var r TopologyResult
+	err := patient.do(ctx, http.MethodPost, "/api/v1/topology", o, &r)
+	return r, err
+}
+
+// Revisions gives the newest revisions, the newest first; limit 0: all.
+func (c *Client) Revisions(ctx context.Context, limit int) ([]history.Revision, error) {
+	path := "/api/v1/topology/revisions"
+	if limit > 0 {
+		path += "?limit=" + strconv.Itoa(limit)
+	}
+	var all []history.Revision
+	err := c.do(ctx, http.MethodGet, path, nil, &all)
+	return all, err
+}
+
+// Content reads a revision with its files.
+func (c *Client) Content(ctx context.Context, number int64) (Content, error) {
+	var out Content
+	err := c.do(ctx, http.MethodGet, "/api/v1/topology/revisions/"+strconv.FormatInt(number, 10), nil, &out)
+	return out, err
+}
+
+// Events gives the time line, the newest first.
+func (c *Client) Events(ctx context.Context, f history.Filter) ([]history.Event, error) {
+	q := url.Values{}
+	for k, v := range map[string]string{"site": f.Site, "kind": f.Kind} {
+		if v != "" {
+			q.Set(k, v)
+		}
+	}
+	if !f.Since.IsZero() {
+		q.Set("since", f.Since.UTC().Format(time.RFC3339))
+	}
+	if f.Limit > 0 {
+		q.Set("limit", strconv.Itoa(f.Limit))
+	}
+	var all []history.Event
+	err := c.do(ctx, http.MethodGet, "/api/v1/events?"+q.Encode(), nil, &all)
+	return all, err
 }
 
 // Ready is nil when the node answers queries.
@@ -213,6 +273,8 @@ func (e *RefusedError) Unwrap() error {
 		return ErrForbidden
 	case http.StatusNotFound:
 		return ErrNotFound
+	case http.StatusConflict:
+		return history.ErrConflict
 	case http.StatusServiceUnavailable:
 		return ErrUnavailable
 	}

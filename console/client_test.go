@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gslb/health"
+	"gslb/history"
 )
 
 func TestClient(t *testing.T) {
@@ -39,7 +40,7 @@ func TestClient(t *testing.T) {
 	if err != nil || done != o || f.overrides["kt"] != o {
 		t.Errorf("set: %+v, %v; written %+v", done, err, f.overrides)
 	}
-	if err := c.ClearOverride(ctx, "kt"); err != nil || len(f.overrides) != 0 {
+	if err := c.ClearOverride(ctx, "kt", history.Order{}); err != nil || len(f.overrides) != 0 {
 		t.Errorf("clear: %v, left %+v", err, f.overrides)
 	}
 	if err := c.Ready(ctx); err != nil {
@@ -71,8 +72,8 @@ func TestClientErrors(t *testing.T) {
 		{explain("www.abc.com", "here", ""), ErrInvalid, `client "here"`},
 		{set(bad, "kt"), ErrUnauthorized, "token missing or wrong"},
 		{set(good, "busan"), ErrNotFound, "must be one of"},
-		{bad.ClearOverride(ctx, "kt"), ErrUnauthorized, "401"},
-		{good.ClearOverride(ctx, "nosuch"), ErrNotFound, "nosuch"},
+		{bad.ClearOverride(ctx, "kt", history.Order{}), ErrUnauthorized, "401"},
+		{good.ClearOverride(ctx, "nosuch", history.Order{}), ErrNotFound, "nosuch"},
 		{good.Ready(ctx), ErrUnavailable, "no zone"},
 	} {
 		if !errors.Is(tt.err, tt.is) || !strings.Contains(tt.err.Error(), tt.text) {

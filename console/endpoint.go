@@ -25,7 +25,10 @@ func plain(h http.Handler) handler {
 }
 
 // change guards a handler that changes something, and bounds what it reads.
-func (s *Server) change(h handler) handler {
+func (s *Server) change(h handler) handler { return s.changeUpTo(maxBodyBytes, h) }
+
+// changeUpTo is change with another bound, in bytes.
+func (s *Server) changeUpTo(most int64, h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if e := s.guard.change(r); e != nil {
 			s.denials.Do(func() {
@@ -33,7 +36,7 @@ func (s *Server) change(h handler) handler {
 			})
 			return e
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBodyBytes)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		return h(w, r)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/health"
+	"gslb/history"
 	"gslb/steer"
 )
 
@@ -86,7 +87,7 @@ func (f *fake) SetOverride(_ context.Context, o health.Override) error {
 	return nil
 }
 
-func (f *fake) ClearOverride(_ context.Context, site string) error {
+func (f *fake) ClearOverride(_ context.Context, site string, _ history.Order) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if site == "nosuch" {
@@ -222,9 +223,9 @@ func demoStatus() Status {
 			},
 		},
 		Nodes: []FleetNode{
-			{"ns1.seoul", []string{"dns", "checker", "balancer"}, at(76 * time.Hour), 4711, true},
-			{"ns1.tokyo", []string{"dns", "checker"}, at(300 * time.Hour), 4711, false},
-			{"ns1.virginia", []string{"dns", "checker"}, at(300 * time.Hour), 4709, false},
+			{Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"}, Since: at(76 * time.Hour), Revision: 4711, Self: true},
+			{Name: "ns1.tokyo", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4711, Self: false},
+			{Name: "ns1.virginia", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4709, Self: false},
 		},
 		Frontends: []Frontend{{
 			Name: "www", Site: "lgu", Listen: []string{"198.51.100.10:443"}, Pick: "least-load", Connections: 9600, Accepted: 8123456, Failed: 3,
@@ -276,4 +277,39 @@ func demoTrace() *steer.Trace {
 		panic(err)
 	}
 	return &t
+}
+
+func (f *fake) Topology() Topology { return f.status.Topology }
+
+func (f *fake) OrderTopology(_ context.Context, o TopologyOrder) (TopologyResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.writeErr != nil {
+		return TopologyResult{}, f.writeErr
+	}
+	if o.Base >= 0 && o.Base != f.status.Topology.Head.Newest {
+		return TopologyResult{}, history.ErrConflict
+	}
+	head := f.status.Topology.Head
+	if !o.DryRun {
+		head.Newest++
+		head.Stable = history.Revision{Number: head.Newest, Order: o.Order}
+		f.status.Topology.Head = head
+	}
+	return TopologyResult{Head: head, Revision: head.Newest}, nil
+}
+
+func (f *fake) Revisions(context.Context, int) ([]history.Revision, error) {
+	return []history.Revision{f.status.Topology.Head.Stable}, nil
+}
+
+func (f *fake) Content(_ context.Context, n int64) (Content, error) {
+	if n != f.status.Topology.Head.Stable.Number {
+		return Content{}, history.ErrNotFound
+	}
+	return Content{Revision: f.status.Topology.Head.Stable}, nil
+}
+
+func (f *fake) Events(_ context.Context, filter history.Filter) ([]history.Event, error) {
+	return []history.Event{{At: fakeNow, Kind: history.KindHealth, Site: filter.Site, Text: "down"}}, f.writeErr
 }

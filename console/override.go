@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"gslb/health"
+	"gslb/history"
 )
 
 // Bounds of an override's texts, in characters, and of its life: one that
@@ -52,16 +53,23 @@ func (s *Server) postOverride(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// DELETE /api/v1/override/{site}
+// DELETE /api/v1/override/{site}?who=lee&why=done
 func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
 	site := r.PathValue("site")
+	by := history.Order{Who: strings.TrimSpace(r.URL.Query().Get("who")), Why: strings.TrimSpace(r.URL.Query().Get("why"))}
+	if by.Who == "" {
+		by.Who = remote(r).String()
+	}
+	if err := checkTexts(by.Who, by.Why); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	if err := s.backend.ClearOverride(ctx, site); err != nil {
+	if err := s.backend.ClearOverride(ctx, site, by); err != nil {
 		return storeError("cleared", site, err)
 	}
 	s.metrics.overrides.WithLabelValues("clear").Inc()
-	s.log.Info("override cleared", "site", site, "remote", r.RemoteAddr)
+	s.log.Info("override cleared", "site", site, "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -153,10 +161,15 @@ func checkOverride(o health.Override) error {
 	if o.Site == "" {
 		return fmt.Errorf("%w: site is missing", ErrInvalid)
 	}
+	return checkTexts(o.Who, o.Why)
+}
+
+// checkTexts bounds who ordered something, and why.
+func checkTexts(who, why string) error {
 	for _, f := range []struct {
 		name, text string
 		limit      int
-	}{{"who", o.Who, maxWho}, {"why", o.Why, maxWhy}} {
+	}{{"who", who, maxWho}, {"why", why, maxWhy}} {
 		if n := utf8.RuneCountInString(f.text); n > f.limit {
 			return fmt.Errorf("%w: %s has %d characters: must be at most %d", ErrInvalid, f.name, n, f.limit)
 		}

@@ -25,6 +25,9 @@ type Status struct {
 	// ZonesLoadSeconds is how long the last load of the zones took.
 	ZonesLoadSeconds float64 `json:"zones_load_seconds"`
 
+	// Topology is what the fleet is to serve; its Nodes are left out here.
+	Topology Topology `json:"topology"`
+
 	Steered   []Steered   `json:"steered"`
 	Sites     []Site      `json:"sites"` // in the order of the configuration
 	Nodes     []FleetNode `json:"nodes"`
@@ -103,8 +106,13 @@ type FleetNode struct {
 	Name     string    `json:"name"`
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since,omitzero"`
-	Revision int64     `json:"revision"` // of the topology it serves; 0: not told. Not shown while there is none
-	Self     bool      `json:"self,omitempty"`
+	Revision int64     `json:"revision"` // of the topology it serves; 0: none, or of its own file
+	// Follows: it serves the topology in etcd; Wanted is the revision that it is to
+	// serve, where that is another, and Problem why it does not.
+	Follows bool   `json:"follows,omitempty"`
+	Wanted  int64  `json:"wanted,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	Self    bool   `json:"self,omitempty"`
 }
 
 // Frontend is a listener of this node's balancer.
@@ -191,6 +199,7 @@ func (s Status) complete(now time.Time) Status {
 	}
 	s.Sites = sites
 	s.Node.Roles = list(s.Node.Roles)
+	s.Topology.Nodes = list(s.Topology.Nodes)
 	s.Zones, s.Steered, s.Nodes = list(s.Zones), list(s.Steered), list(s.Nodes)
 	s.Frontends, s.Geo, s.Problems = list(s.Frontends), list(s.Geo), list(s.Attention())
 	s.Tables, s.Etcd.Endpoints = list(s.Tables), list(s.Etcd.Endpoints)

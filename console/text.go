@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ func writeHead(w io.Writer, s Status) error {
 	fmt.Fprintf(&b, "%s: gslb %s, %s, running for %s\n", clean(or(s.Node.Name, "node without a name")), clean(s.Node.Version),
 		clean(or(strings.Join(s.Node.Roles, " + "), "no roles")), sinceText(s.Node.Started, s.Now))
 	fmt.Fprintf(&b, "health revision %d, %s\n", s.Revision, clean(etcdText(s)))
+	if text := topologyText(s.Topology); text != "" {
+		b.WriteString(clean(text) + "\n")
+	}
 	if s.Counters.Queries > 0 {
 		fmt.Fprintf(&b, "%d queries answered since the start\n", s.Counters.Queries)
 	}
@@ -232,7 +236,12 @@ func serverText(v FrontendServer) string {
 }
 
 func nodeTable(s Status) *table {
-	t := newTable("NODES", "NAME", "ROLES", "ALIVE FOR")
+	follows := slices.ContainsFunc(s.Nodes, func(n FleetNode) bool { return n.Follows })
+	heading := []string{"NAME", "ROLES", "ALIVE FOR"}
+	if follows {
+		heading = append(heading, "TOPOLOGY")
+	}
+	t := newTable("NODES", heading...)
 	for _, n := range s.Nodes {
 		name, alive := n.Name, sinceText(n.Since, s.Now)
 		if s.Stale && !n.Self {
@@ -241,9 +250,28 @@ func nodeTable(s Status) *table {
 		if n.Self {
 			name += " (this node)"
 		}
-		t.add(name, or(strings.Join(n.Roles, " + "), "-"), alive)
+		cells := []string{name, or(strings.Join(n.Roles, " + "), "-"), alive}
+		if follows {
+			cells = append(cells, servedText(n))
+		}
+		t.add(cells...)
 	}
 	return t
+}
+
+// servedText is the revision of the topology that a node serves.
+func servedText(n FleetNode) string {
+	text := "revision " + strconv.FormatInt(n.Revision, 10)
+	switch {
+	case !n.Follows:
+		return "its own file"
+	case n.Revision == 0:
+		text = "none yet"
+	}
+	if n.Wanted > 0 {
+		text += fmt.Sprintf(", NOT %d", n.Wanted)
+	}
+	return text
 }
 
 func nameTable(s Status) *table {

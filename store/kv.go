@@ -85,21 +85,81 @@ func (s *Store) commit(ctx context.Context, what string, c Commit) (int64, error
 
 // Get reads a key as the majority of the cluster has it. ok is false when there is none.
 func (s *Store) Get(ctx context.Context, key string) (v Value, ok bool, err error) {
-	cli, err := s.client()
+	resp, err := s.get(ctx, "get "+key, s.cfg.Prefix+key)
 	if err != nil {
-		return Value{}, false, fmt.Errorf("store: get %s: %w", key, err)
+		return Value{}, false, err
 	}
-	ctx, cancel := bounded(ctx, s.timings.call)
-	defer cancel()
-	resp, err := cli.Get(ctx, s.cfg.Prefix+key)
-	if err != nil {
-		return Value{}, false, s.fault("get "+key, err)
-	}
-	s.heard(resp.Header.Revision)
 	if len(resp.Kvs) == 0 {
 		return Value{}, false, nil
 	}
 	return Value{Data: resp.Kvs[0].Value, ModRevision: resp.Kvs[0].ModRevision}, true, nil
+}
+
+// KV is a key with its value.
+type KV struct {
+	Key string // relative to Prefix
+	Value
+}
+
+// Range tells which keys of a prefix are wanted, in their order.
+type Range struct {
+	From       string // what follows the prefix of the first key; "": the first
+	Before     string // likewise of the key after the last; "": none
+	Limit      int    // 0: all
+	Descending bool   // the last keys first
+	KeysOnly   bool
+}
+
+// List reads keys under a prefix, which is relative to Prefix, as the majority of
+// the cluster has them.
+func (s *Store) List(ctx context.Context, prefix string, r Range) ([]KV, error) {
+	full := s.cfg.Prefix + prefix
+	end := clientv3.GetPrefixRangeEnd(full)
+	if r.Before != "" {
+		end = full + r.Before
+	}
+	opts := []clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(int64(r.Limit))}
+	order := clientv3.SortAscend
+	if r.Descending {
+		order = clientv3.SortDescend
+	}
+	opts = append(opts, clientv3.WithSort(clientv3.SortByKey, order))
+	if r.KeysOnly {
+		opts = append(opts, clientv3.WithKeysOnly())
+	}
+	resp, err := s.get(ctx, "list "+prefix, full+r.From, opts...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]KV, len(resp.Kvs))
+	for i, kv := range resp.Kvs {
+		out[i] = KV{string(kv.Key[len(s.cfg.Prefix):]), Value{kv.Value, kv.ModRevision}}
+	}
+	return out, nil
+}
+
+// Count tells how many keys there are under a prefix.
+func (s *Store) Count(ctx context.Context, prefix string) (int64, error) {
+	resp, err := s.get(ctx, "count "+prefix, s.cfg.Prefix+prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return 0, err
+	}
+	return resp.Count, nil
+}
+
+func (s *Store) get(ctx context.Context, what, key string, opts ...clientv3.OpOption) (*clientv3.GetResponse, error) {
+	cli, err := s.client()
+	if err != nil {
+		return nil, fmt.Errorf("store: %s: %w", what, err)
+	}
+	ctx, cancel := bounded(ctx, s.timings.call)
+	defer cancel()
+	resp, err := cli.Get(ctx, key, opts...)
+	if err != nil {
+		return nil, s.fault(what, err)
+	}
+	s.heard(resp.Header.Revision)
+	return resp, nil
 }
 
 // fault notes a failed exchange and words it. A call that its own caller ended

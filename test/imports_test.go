@@ -14,11 +14,11 @@ import (
 // this module, besides itself. Imports only go down.
 //
 //	6  cmd/gslb      wires everything
-//	5  console -> steer zones health balancer store      config -> the rooms' Config types
+//	5  console -> steer zones health balancer store history      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname durable
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel     replay -> steer geo health
-//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health store        dnssec/upkeep -> dnssec dnsname durable
-//	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable
+//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health store history        dnssec/upkeep -> dnssec dnsname durable
+//	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
 //	0  health   afxdp   dnsname   stamp   parallel   durable
 var rooms = map[string][]string{
 	"dnsname":      {},
@@ -28,20 +28,21 @@ var rooms = map[string][]string{
 	"health":       {},
 	"store":        {"durable"},
 	"afxdp":        {},
+	"history":      {"store", "durable"},
 	"geo":          {"stamp", "parallel"},
 	"dnssec":       {"dnsname", "durable"},
 	"steer":        {"geo", "health"},
 	"health/probe": {"health", "durable"},
-	"health/fleet": {"health", "store"},
+	"health/fleet": {"health", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
 	"transfer":     {"zones", "dnsname", "durable"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"replay":       {"steer", "geo", "health"},
-	"console":      {"steer", "zones", "health", "health/fleet", "balancer", "store"},
-	"config":       {"parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
-	"cmd":          {"parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "replay", "tools"},
+	"console":      {"history", "steer", "zones", "health", "health/fleet", "balancer", "store"},
+	"config":       {"history", "parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
+	"cmd":          {"history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "replay", "tools"},
 	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 

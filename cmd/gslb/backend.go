@@ -16,6 +16,7 @@ import (
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/history"
 	"gslb/zones"
 )
 
@@ -27,6 +28,8 @@ func (n *node) Ready() error {
 	switch {
 	case !n.serving.Load():
 		return errors.New("starting")
+	case n.follow != nil && n.topologyFile() == "":
+		return errors.New("waiting for the first topology: gslb apply writes one")
 	case !n.ready.Load():
 		return errors.New("waiting for the first view of the sites' health")
 	}
@@ -42,11 +45,11 @@ func (n *node) SetOverride(ctx context.Context, o health.Override) error {
 }
 
 // ClearOverride is part of console.Backend.
-func (n *node) ClearOverride(ctx context.Context, site string) error {
+func (n *node) ClearOverride(ctx context.Context, site string, by history.Order) error {
 	if err := n.known(site); err != nil {
 		return err
 	}
-	return n.fleet.ClearOverride(ctx, site)
+	return n.fleet.ClearOverride(ctx, site, by)
 }
 
 func (n *node) known(site string) error {
@@ -200,9 +203,8 @@ func (n *node) Status() console.Status {
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))
 	}
-	for _, f := range n.fleet.Nodes() {
-		st.Nodes = append(st.Nodes, console.FleetNode{Name: f.Name, Roles: f.Roles, Since: f.Since, Revision: f.Revision, Self: f.Name == cfg.Node.Name})
-	}
+	st.Topology = n.Topology()
+	st.Nodes, st.Topology.Nodes = st.Topology.Nodes, nil
 	es := n.store.Status()
 	st.Etcd = console.Etcd{Embedded: es.Embedded, Connected: es.Connected, Since: es.Since, Endpoints: es.Endpoints, Revision: es.Revision, Error: es.LastError}
 	var ws geo.WatchStatus

@@ -17,6 +17,7 @@ import (
 	"gslb/console"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/history"
 )
 
 // apiFlags say which running node to ask.
@@ -183,7 +184,7 @@ func undrainCommand() *cli.Command {
 		Name:      "undrain",
 		Usage:     "take a site's override back, whether drain, force or share",
 		ArgsUsage: "SITE",
-		Flags:     apiFlags(),
+		Flags:     append(apiFlags(), &cli.StringFlag{Name: "why", Usage: "the `REASON`, kept in gslb events"}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Len() != 1 {
 				return usagef("gslb undrain: want one SITE")
@@ -191,7 +192,7 @@ func undrainCommand() *cli.Command {
 			cl := client(c)
 			defer cl.Close()
 			site := c.Args().First()
-			if err := cl.ClearOverride(ctx, site); err != nil {
+			if err := cl.ClearOverride(ctx, site, history.Order{Who: operator(), Why: c.String("why")}); err != nil {
 				return err
 			}
 			fmt.Fprintf(c.Root().Writer, "%s: no override; its health decides\n", site)

@@ -48,6 +48,7 @@ func root() *cli.Command {
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
 			drainCommand(), undrainCommand(), forceCommand(), shareCommand(),
+			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),
 		},

@@ -21,6 +21,7 @@ import (
 	"gslb/health"
 	"gslb/health/fleet"
 	"gslb/health/probe"
+	"gslb/history"
 	"gslb/store"
 	"gslb/transfer"
 )
@@ -32,6 +33,7 @@ const readyGate = 5 * time.Second
 // node is a running gslb: the rooms, wired.
 type node struct {
 	path    string
+	name    string // this node's
 	log     *slog.Logger
 	started time.Time
 
@@ -46,6 +48,9 @@ type node struct {
 	apiLn    net.Listener       // until it serves
 	apiAddr  string             // where it listens
 	registry *prometheus.Registry
+	follow   *follower // nil unless the topology comes from etcd
+	history  *history.Log
+	book     *history.Book
 
 	turn   sync.Mutex // of who changes zones: held from reading topo.db until its successor is served
 	signer signer
@@ -66,12 +71,18 @@ type node struct {
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{path: path, log: log, started: time.Now(), faults: make(map[string]string), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
+	n := &node{path: path, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
 	defer func() {
 		if err != nil {
 			n.close()
 		}
 	}()
+	if cfg.Node.Topology != "" {
+		if n.follow, err = openFollower(cfg.Node.DataDir); err != nil {
+			return nil, err
+		}
+		cfg = n.follow.resume(path, cfg, log)
+	}
 	if n.places, err = geo.Open(cfg.Geo); err != nil {
 		return nil, err
 	}
@@ -138,7 +149,13 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	if n.store, err = store.Open(ctx, cfg.Etcd, cfg.Node.DataDir, log); err != nil {
 		return nil, err
 	}
+	n.history = history.NewLog(n.store)
+	n.book = history.NewBook(n.store, n.history)
 	n.fleet = fleet.New(fleetConfig(cfg), n.store, log)
+	if n.follow != nil {
+		n.follow.book = n.book
+		n.fleet.Serving(n.follow.serving.Number, 0, n.follow.problem)
+	}
 	n.runner = probe.NewRunner(log)
 	n.runner.AllowExec, n.runner.Board, n.runner.Seed = cfg.Node.AllowExec, n.board, cfg.Node.Name
 	if err := n.runner.Remember(filepath.Join(cfg.Node.DataDir, "verdicts.json")); err != nil {
@@ -197,6 +214,10 @@ func (n *node) run(ctx context.Context) error {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
 	}
 	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })
+	if n.follow != nil {
+		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })
+	}
+	part("history", n.tidyHistory)
 	if n.api != nil {
 		part("api", n.serveAPI)
 		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")

@@ -24,6 +24,7 @@ const (
 func statusProblems(st console.Status) []string {
 	lines := storeProblems(st)
 	lines = append(lines, outOfService(st)...)
+	lines = append(lines, behind(st)...)
 	for _, s := range st.Sites {
 		lines = append(lines, siteProblems(s, st.Now)...)
 	}
@@ -48,6 +49,16 @@ func storeProblems(st console.Status) []string {
 	}
 	if st.Stale {
 		lines = append(lines, "the sites' states are stale: the last known ones are served until etcd is reached again")
+	}
+	return lines
+}
+
+// behind lists the other nodes that do not take the topology that they are to serve.
+func behind(st console.Status) (lines []string) {
+	for _, n := range st.Nodes {
+		if n.Problem != "" && !n.Self {
+			lines = append(lines, fmt.Sprintf("node %s serves revision %d of the topology, not %d: %s", n.Name, n.Revision, n.Wanted, n.Problem))
+		}
 	}
 	return lines
 }

@@ -76,10 +76,30 @@ func (n *node) reloads(ctx context.Context) {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	stopWatching := n.watchPlaces(ctx)
+	var heads <-chan struct{}
+	again := time.NewTimer(time.Hour)
+	again.Stop()
+	defer again.Stop()
+	if n.follow != nil {
+		heads = n.follow.kick
+	}
+	head := func() {
+		stopWatching()
+		var wait time.Duration
+		parallel.Background(func() { wait = n.followHead(ctx) })
+		stopWatching = n.watchPlaces(ctx)
+		if again.Stop(); wait > 0 {
+			again.Reset(wait)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-heads:
+			head()
+		case <-again.C:
+			head()
 		case <-hup:
 			stopWatching()
 			if n.dns != nil {
@@ -87,7 +107,7 @@ func (n *node) reloads(ctx context.Context) {
 			}
 			var err error
 			parallel.Background(func() {
-				err = guarded(ctx, func(context.Context) error { return n.reload() })
+				err = guarded(ctx, func(context.Context) error { return n.reload(n.topologyFile()) })
 			})
 			stopWatching = n.watchPlaces(ctx)
 			if err != nil {
@@ -96,18 +116,22 @@ func (n *node) reloads(ctx context.Context) {
 				continue
 			}
 			n.fault("reload", "")
+			if n.follow != nil {
+				n.follow.wake() // what kept a revision from being served may have come
+			}
 		}
 	}
 }
 
 // reload puts the configuration file and the zones as they are now in force,
-// all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles.
-func (n *node) reload() error {
+// all of it or nothing. topology is the file of one that stands apart, or "". What
+// is bound at the start stays: addresses, etcd, name and roles.
+func (n *node) reload(topology string) error {
 	begin, before := time.Now(), allocated()
 	n.mu.Lock()
 	read, last := n.places, n.topo.cfg
 	n.mu.Unlock()
-	cfg, err := config.Reload(n.path, last)
+	cfg, err := n.read(topology, last)
 	if err != nil {
 		return err
 	}
@@ -135,7 +159,7 @@ func (n *node) reload() error {
 	}
 	topo, err := compile(cfg, places, served, others, signing)
 	if err != nil {
-		if _, at := config.Load(n.path); at != nil { // a zone's file is gone: this has the line
+		if _, at := load(n.path, topology); at != nil { // a zone's file is gone: this has the line
 			return at
 		}
 		return err
@@ -188,6 +212,14 @@ func (n *node) reload() error {
 	giveBack(before)
 	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil
+}
+
+// read reads the configuration. last is the one in force.
+func (n *node) read(topology string, last *config.Config) (*config.Config, error) {
+	if topology == "" {
+		return config.Reload(n.path, last)
+	}
+	return config.LoadBoth(n.path, topology)
 }
 
 // keepBound records which changes a reload cannot put in force, for the log and

@@ -4,6 +4,7 @@ import { drawMap } from "./map.js";
 import { drawSites, drawServers } from "./sites.js";
 import { openOrder, call } from "./order.js";
 import { setupTry, fillNames } from "./decision.js";
+import { drawEvents } from "./events.js";
 
 const every = 1000; // milliseconds between polls
 const patience = 5000; // until a poll is given up
@@ -48,6 +49,7 @@ function show(status) {
   drawNames(status);
   drawNodes(status);
   fillNames(status);
+  drawEvents(status);
 }
 
 // rate gives answers per second by site (the sum of all names), with .all and
@@ -205,8 +207,13 @@ const fileOf = (database) => database.path.split("/").pop();
 function drawNodes(s) {
   // Without the store nobody knows whether another node lives.
   const alive = (n) => (s.stale && !n.self ? "last known" : ago(n.since, s.now));
-  const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), alive(n)]);
-  once(byId("nodes"), rows, () => rows.length ? table(["Name", "Roles", "Alive for"], rows) : el("p.quiet", "None is known."));
+  const follow = s.nodes.some((n) => n.follows);
+  const served = (n) => (n.follows ? `revision ${n.revision}${n.wanted ? `, not ${n.wanted}: ${n.problem}` : ""}` : "its own file");
+  const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), alive(n)].concat(follow ? [served(n)] : []));
+  const canary = s.topology.head.canary;
+  once(byId("nodes"), [rows, canary], () => rows.length
+    ? [table(["Name", "Roles", "Alive for"].concat(follow ? ["Topology"] : []), rows), canary && el("p.quiet.small", `Revision ${canary.number} is a canary on ${canary.nodes.join(", ")}, by ${canary.who}: ${canary.why}`)].filter(Boolean)
+    : el("p.quiet", "None is known."));
   const refused = (d) => `new file refused${(d.since || "0001-").startsWith("0001-") ? "" : ` ${ago(d.since, s.now)} ago`}, the one read before stays: ${d.error}`;
   once(byId("geo"), s.geo.map((d) => [d, d.error && refused(d)]), () => s.geo.length
     ? table(["Database", "Type", "Built", "State"], s.geo.map((d) => [

@@ -63,7 +63,7 @@ async function give() {
   text(byId("order-error"), "");
   if (!byId("order-token-label").hidden) sessionStorage.setItem("token", byId("order-token").value);
   try {
-    if (clearing) await call("DELETE", `/api/v1/override/${encodeURIComponent(site.site)}`);
+    if (clearing) await call("DELETE", `/api/v1/override/${encodeURIComponent(site.site)}?who=${encodeURIComponent(byId("order-who").value.trim())}`);
     else {
       const who = byId("order-who").value.trim();
       localStorage.setItem("who", who);

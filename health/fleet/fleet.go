@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"gslb/health"
+	"gslb/history"
 	"gslb/store"
 )
 
@@ -75,6 +77,8 @@ type Fleet struct {
 	log     *slog.Logger
 	now     func() time.Time
 
+	history   *history.Log
+	noted     chan struct{}                 // capacity 1: events are pending
 	kick      chan struct{}                 // capacity 1: evaluate, or write
 	published atomic.Pointer[health.States] // never nil
 
@@ -84,6 +88,7 @@ type Fleet struct {
 	reports  map[string]*ownReport  // this node's, by site
 	out      map[string]*outbox     // by key
 	self     Node                   // as announced
+	pending  []history.Event        // for the time line
 	view     store.View             // the newest
 	hasView  bool                   // view is one
 	staleAt  time.Time              // since when view is stale; zero: it is not
@@ -99,6 +104,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 	cfg = cfg.withDefaults()
 	f := &Fleet{
 		cfg: cfg, store: st, session: st.NewSession(cfg.TTL), log: log, now: cfg.Now,
+		history: history.NewLog(st), noted: make(chan struct{}, 1),
 		kick:    make(chan struct{}, 1),
 		votes:   map[string]health.Vote{},
 		reports: map[string]*ownReport{},
@@ -141,13 +147,20 @@ func (f *Fleet) SetTopology(t Topology) {
 	f.wake()
 }
 
-// Serving announces the revision of the topology that this node serves.
-func (f *Fleet) Serving(revision int64) {
+// maxProblem bounds the text of a node's problem in etcd, in octets.
+const maxProblem = 1000
+
+// Serving announces the revision of the topology in etcd that this node serves
+// and, where that is not the one that it is to serve, that one and what keeps it.
+func (f *Fleet) Serving(revision, wanted int64, problem string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.self.Revision != revision {
-		f.self.Revision = revision
-		f.offer(f.selfKey(), f.self, loadGap, f.now())
+	if len(problem) > maxProblem {
+		problem = strings.ToValidUTF8(problem[:maxProblem], "") + " …"
+	}
+	if !f.self.Follows || f.self.Revision != revision || f.self.Wanted != wanted || f.self.Problem != problem {
+		f.self.Follows, f.self.Revision, f.self.Wanted, f.self.Problem = true, revision, wanted, problem
+		f.offer(f.selfKey(), f.self, voteGap, f.now())
 		f.wake()
 	}
 }
@@ -199,6 +212,7 @@ func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
 	expired, orders := make(chan map[string]int64), make(chan health.Override, 16)
 	wg.Go(func() { f.sweep(ctx, expired) })
 	wg.Go(func() { f.drainByHand(ctx, orders) })
+	wg.Go(func() { f.record(ctx) })
 
 	l := &loop{f: f, started: started, changed: changed, expired: expired, orders: orders, byHand: map[string]health.Override{}, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
 	l.run(ctx)

@@ -177,7 +177,7 @@ func TestTwoNodes(t *testing.T) {
 	if n := b.Nodes()[0]; n.Name != "a" || n.Version != "test" || len(n.Roles) != 1 || n.Since.IsZero() {
 		t.Errorf("node %+v", n)
 	}
-	a.Serving(7)
+	a.Serving(7, 0, "")
 	poll(t, "a serves revision 7", func() bool { return b.Nodes()[0].Revision == 7 })
 
 	b.kill()

@@ -24,6 +24,7 @@ type loop struct {
 	computed *health.States             // the last evaluation, before the breaker
 	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
 	called   bool                       // changed has been called
+	told     *health.States             // the last fresh states, of which the time line knows
 	held     []string                   // the sites that the breaker held, for the log
 	known    map[Problem]time.Time      // problems without Since -> since when
 	twins    map[string]time.Time       // other instances of this node's name -> since when they are seen
@@ -181,6 +182,7 @@ func (l *loop) publish(states *health.States, rec records, now time.Time) (next 
 		return next
 	}
 	l.called = true
+	l.tell(before, states, rec.nodes)
 	for name, st := range states.Sites {
 		if old := before.Sites[name]; old.State != st.State || old.Draining != st.Draining {
 			f.log.Info("site changed", "site", name, "state", st.State, "was", old.State, "draining", st.Draining, "why", st.Why)

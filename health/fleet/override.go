@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gslb/health"
+	"gslb/history"
 	"gslb/store"
 )
 
@@ -42,7 +43,8 @@ func (f *Fleet) SetOverride(ctx context.Context, o health.Override) error {
 	if err != nil {
 		return fmt.Errorf("override for site %q: %w", o.Site, err)
 	}
-	rev, err := f.store.Put(ctx, keyOf(kindOverride, o.Site), raw)
+	key, event := f.overrideEvent(o).Entry()
+	rev, err := f.store.Commit(ctx, store.Commit{Put: map[string][]byte{keyOf(kindOverride, o.Site): raw, key: event}})
 	if err != nil {
 		return fmt.Errorf("override for site %q not set: %w", o.Site, err)
 	}
@@ -82,18 +84,24 @@ func (f *Fleet) checkOverride(o health.Override, now time.Time) error {
 
 // ClearOverride takes the order for a site back. None there is no error, if the
 // site exists.
-func (f *Fleet) ClearOverride(ctx context.Context, site string) error {
+func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order) error {
 	key := keyOf(kindOverride, site)
-	if !f.knows(site) {
-		_, ok, err := f.store.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("override for site %q not cleared: %w", site, err)
-		}
-		if !ok {
+	_, ok, err := f.store.Get(ctx, key)
+	if err != nil {
+		return fmt.Errorf("override for site %q not cleared: %w", site, err)
+	}
+	if !ok {
+		if !f.knows(site) {
 			return fmt.Errorf("override: %w", f.unknownSite(site))
 		}
+		return nil
 	}
-	rev, err := f.store.Delete(ctx, key)
+	if by.Who == "" {
+		by.Who = "somebody on " + f.cfg.Node
+	}
+	e := history.Event{At: f.now(), Kind: history.KindRelease, Node: f.cfg.Node, Site: site, Who: by.Who, Why: by.Why, Text: "the override was taken back"}
+	entry, event := e.Entry()
+	rev, err := f.store.Commit(ctx, store.Commit{Delete: []string{key}, Put: map[string][]byte{entry: event}})
 	if err != nil {
 		return fmt.Errorf("override for site %q not cleared: %w", site, err)
 	}
@@ -171,6 +179,9 @@ func (f *Fleet) sweep(ctx context.Context, work <-chan map[string]int64) {
 				switch {
 				case err == nil:
 					f.log.Info("expired override removed", "key", key)
+					if _, names, err := splitKey(key); err == nil {
+						f.note(history.Event{At: f.now(), Kind: history.KindRelease, Node: f.cfg.Node, Site: names[0], Text: "the override has ended"})
+					}
 				case !errors.Is(err, store.ErrConflict) && ctx.Err() == nil:
 					f.log.Warn("expired override not removed", "key", key, "error", err)
 				}

@@ -27,7 +27,12 @@ type Node struct {
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since"`             // when it started, by its own clock
 	Version  string    `json:"version,omitempty"` // of the program
-	Revision int64     `json:"revision"`          // of the topology that it serves; 0: of its own file
+	Revision int64     `json:"revision"`          // of the topology that it serves; 0: none, or of its own file
+	// Follows: the node serves the topology in etcd. Wanted is the revision that it
+	// is to serve, where that is another, and Problem why it does not.
+	Follows bool   `json:"follows,omitempty"`
+	Wanted  int64  `json:"wanted,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 // records is a view, read.

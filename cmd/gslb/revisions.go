@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"gslb/console"
+	"gslb/history"
+)
+
+func historyCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "history",
+		Usage: "list the revisions of the topology, with who, when and why",
+		Flags: append(apiFlags(),
+			&cli.IntFlag{Name: "limit", Usage: "at most this `NUMBER`, the newest; 0: all", Value: 20},
+			&cli.BoolFlag{Name: "json", Usage: "print it as JSON, as the API gives it"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb history: %q is not expected", c.Args().First())
+			}
+			cl := client(c)
+			defer cl.Close()
+			all, err := cl.Revisions(ctx, c.Int("limit"))
+			if err != nil {
+				return err
+			}
+			t, err := cl.Topology(ctx)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				e := json.NewEncoder(c.Root().Writer)
+				e.SetIndent("", "  ")
+				return e.Encode(all)
+			}
+			if len(all) == 0 {
+				fmt.Fprintln(c.Root().Writer, "there is no revision of the topology yet (gslb apply writes one)")
+				return nil
+			}
+			return console.WriteRevisions(c.Root().Writer, all, t)
+		},
+	}
+}
+
+func rollbackCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "rollback",
+		Usage:     "make an earlier revision of the topology the next one, or take a canary back",
+		ArgsUsage: "[REVISION]",
+		Description: "Writes a new revision with the content of REVISION. Without REVISION it takes back the canary if there is one, else it\n" +
+			"goes back to the revision before the one that is served.",
+		Flags: append(apiFlags(), orderWhyFlag(), baseFlag(),
+			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"}, waitFlag(), timeoutFlag()),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			o := console.TopologyOrder{Order: order(c), Action: console.ActionRollback, DryRun: c.Bool("dry-run")}
+			if o.Why == "" && !o.DryRun {
+				return usagef("gslb rollback: say why with --why: whoever finds it at night will want to know")
+			}
+			if c.Args().Len() > 1 {
+				return usagef("gslb rollback: want at most one REVISION")
+			}
+			if text := c.Args().First(); text != "" {
+				n, ok := history.Number(text)
+				if !ok {
+					return usagef("gslb rollback: %q: want the number of a revision (gslb history lists them)", text)
+				}
+				o.To = n
+			}
+			return settle(ctx, c, o)
+		},
+	}
+}
+
+func promoteCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "promote",
+		Usage: "let all nodes serve the revision that is a canary",
+		Flags: append(apiFlags(), orderWhyFlag(), baseFlag(), waitFlag(), timeoutFlag()),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb promote: %q is not expected", c.Args().First())
+			}
+			o := console.TopologyOrder{Order: order(c), Action: console.ActionPromote}
+			if o.Why == "" {
+				o.Why = "the canary is good"
+			}
+			return settle(ctx, c, o)
+		},
+	}
+}
+
+// settle carries out a rollback or a promotion.
+func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error {
+	cl := client(c)
+	defer cl.Close()
+	t, err := cl.Topology(ctx)
+	if err != nil {
+		return err
+	}
+	if o.Base = c.Int64("base"); o.Base < 0 {
+		o.Base = t.Head.Newest
+	}
+	if o.Action == console.ActionRollback && o.To == 0 {
+		switch {
+		case t.Head.Canary != nil:
+			o.Action = console.ActionDrop
+		case t.Head.Stable.Base == 0:
+			return fmt.Errorf("gslb rollback: there is no revision before %d", t.Head.Stable.Number)
+		default:
+			o.To = t.Head.Stable.Base
+		}
+	}
+	if o.DryRun && o.Action == console.ActionDrop {
+		fmt.Fprintf(c.Root().Writer, "the canary, revision %d, would be taken back; all would serve revision %d (nothing was written)\n", t.Head.Canary.Number, t.Head.Stable.Number)
+		return nil
+	}
+	res, err := cl.OrderTopology(ctx, o)
+	if err != nil {
+		return err
+	}
+	text := fmt.Sprintf("revision %d of the topology is served from now on", res.Revision)
+	switch {
+	case o.DryRun:
+		text = fmt.Sprintf("revision %d, with the content of revision %d, would be served (nothing was written)", res.Revision, o.To)
+	case o.Action == console.ActionRollback:
+		text += fmt.Sprintf(": it is what revision %d was", o.To)
+	case o.Action == console.ActionDrop:
+		text += ": the canary is taken back"
+	}
+	fmt.Fprintln(c.Root().Writer, text)
+	if o.DryRun {
+		return nil
+	}
+	return waitIfAsked(ctx, c, cl, res.Revision, nil)
+}
+
+func eventsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "events",
+		Usage: "show what was ordered and what happened, in one time line",
+		Flags: append(apiFlags(),
+			&cli.StringFlag{Name: "since", Usage: "not older than this `TIME`: an age such as 2h or 3d, a date, or a time", HideDefault: true},
+			&cli.StringFlag{Name: "site", Usage: "of this `SITE` alone"},
+			&cli.StringFlag{Name: "kind", Usage: "of this `KIND` alone: override, release, apply, canary, promote, rollback or health"},
+			&cli.IntFlag{Name: "limit", Usage: "at most this `NUMBER`, the newest", Value: 1000},
+			&cli.BoolFlag{Name: "json", Usage: "print it as JSON, as the API gives it"},
+		),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb events: %q is not expected", c.Args().First())
+			}
+			f := history.Filter{Site: c.String("site"), Kind: c.String("kind"), Limit: c.Int("limit")}
+			if text := c.String("since"); text != "" {
+				var err error
+				if f.Since, err = console.Since(text, time.Now()); err != nil {
+					return usagef("gslb events: -%w", err)
+				}
+			}
+			cl := client(c)
+			defer cl.Close()
+			events, err := cl.Events(ctx, f)
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				e := json.NewEncoder(c.Root().Writer)
+				e.SetIndent("", "  ")
+				return e.Encode(events)
+			}
+			return console.WriteEvents(c.Root().Writer, events)
+		},
+	}
+}

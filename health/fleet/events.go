@@ -1,0 +1,100 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gslb/health"
+	"gslb/history"
+)
+
+const (
+	// maxPending bounds the events that wait for etcd; the oldest go first.
+	maxPending = 1000
+	// eventRetry is the pause after a write of events that failed.
+	eventRetry = 5 * time.Second
+)
+
+// tell notes the sites that changed their state, for the fleet's time line. Of all
+// nodes the first by name does so, so that each change is there once: all see the
+// same. Around the end of that node a change may be there twice, or be missing.
+//
+//	this node     before             after    noted
+//	not first                                 no
+//	first         its first view              no: what was before is not known
+//	first         any                stale    no: when etcd is back, in one
+//	first         any                fresh    each site whose state is another
+func (l *loop) tell(before, after *health.States, nodes []Node) {
+	if after.Stale {
+		return
+	}
+	known := l.told
+	l.told = after
+	if known == nil || len(nodes) == 0 || nodes[0].Name != l.f.cfg.Node {
+		return
+	}
+	var events []history.Event
+	for name, st := range after.Sites {
+		old, there := known.Sites[name]
+		if !there || old.State == st.State || st.Override != nil && ordered(st) || old.Override != nil && ordered(old) {
+			continue // an order is an event of its own
+		}
+		events = append(events, history.Event{At: l.f.now(), Kind: history.KindHealth, Node: l.f.cfg.Node, Site: name, Text: fmt.Sprintf("%v, was %v: %s", st.State, old.State, st.Why)})
+	}
+	slices.SortFunc(events, func(a, b history.Event) int { return strings.Compare(a.Site, b.Site) })
+	l.f.note(events...)
+}
+
+// note queues events for the time line. It never waits.
+func (f *Fleet) note(events ...history.Event) {
+	if len(events) == 0 {
+		return
+	}
+	f.mu.Lock()
+	f.pending = append(f.pending, events...)
+	f.pending = f.pending[max(0, len(f.pending)-maxPending):]
+	f.mu.Unlock()
+	select {
+	case f.noted <- struct{}{}:
+	default:
+	}
+}
+
+// record writes what was noted, until ctx ends. While etcd is away it waits there.
+func (f *Fleet) record(ctx context.Context) {
+	retry := time.NewTimer(time.Hour)
+	retry.Stop()
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.noted:
+		case <-retry.C:
+		}
+		f.mu.Lock()
+		events := f.pending
+		f.pending = nil
+		f.mu.Unlock()
+		if err := f.history.Add(ctx, events...); err != nil && ctx.Err() == nil {
+			f.log.Warn("events not written yet", "events", len(events), "error", err)
+			f.mu.Lock()
+			f.pending = append(events, f.pending...)
+			f.pending = f.pending[max(0, len(f.pending)-maxPending):]
+			f.mu.Unlock()
+			retry.Reset(eventRetry)
+		}
+	}
+}
+
+// overrideEvent is what an order for a site is in the time line.
+func (f *Fleet) overrideEvent(o health.Override) history.Event {
+	text := map[health.OverrideKind]string{health.Drain: "drained", health.ForceUp: "forced up", health.ForceDown: "forced down"}[o.Kind]
+	if !o.Until.IsZero() {
+		text += " until " + o.Until.UTC().Format(time.RFC3339)
+	}
+	return history.Event{At: f.now(), Kind: history.KindOverride, Node: f.cfg.Node, Site: o.Site, Who: o.Who, Why: o.Why, Text: text}
+}

@@ -69,7 +69,9 @@ func (f *Fleet) drainByHand(ctx context.Context, orders <-chan health.Override) 
 		case o := <-orders:
 			raw, err := json.Marshal(o)
 			if err == nil {
-				_, err = f.store.PutIf(ctx, keyOf(kindOverride, o.Site), raw, 0)
+				order := keyOf(kindOverride, o.Site)
+				key, event := f.overrideEvent(o).Entry()
+				_, err = f.store.Commit(ctx, store.Commit{At: map[string]int64{order: 0}, Put: map[string][]byte{order: raw, key: event}})
 			}
 			switch {
 			case err == nil:

@@ -77,7 +77,7 @@ func (n *node) has(name, address string) bool {
 }
 
 // TestRevisions: two nodes take their topology from etcd; it is applied, compared,
-// rolled back, tried on one node first, refused when it is bad or late, served on
+// rolled back, planned, tried on one node first, refused when it is bad or late, served on
 // by a node that cannot take the next one, and after a restart without etcd; and
 // nobody follows an etcd that has stepped back.
 func TestRevisions(t *testing.T) {
@@ -136,6 +136,16 @@ func TestRevisions(t *testing.T) {
 		if out := must(t, binary(t), "history", "--api", ns2.api); !strings.Contains(out, "rollback to 1") {
 			t.Errorf("history says:\n%s", out)
 		}
+	})
+	t.Run("plan", func(t *testing.T) {
+		small := strings.Replace(strings.ReplaceAll(first, `to = ["nearest:all"]`, `to = ["lgu"]`), "name = \"lgu\"\n", "name = \"lgu\"\ncapacity = 10\n", 1)
+		topologyIs(small)
+		r := run(t, time.Minute, binary(t), "plan", "--api", ns1.api, "--total", "1000", tp.path("topology.toml"))
+		if r.code != 1 || !strings.Contains(r.out, "of its users move") || !strings.Contains(r.out, "OVERLOADED") {
+			t.Errorf("plan: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
+		}
+		ns1.refused(ns1.apply("--why", "a test", "--total", "1000"), "it would take lgu above the capacity")
+		topologyIs(first)
 	})
 	t.Run("canary", func(t *testing.T) {
 		ns1.applied("--canary", "nodes=ns2")

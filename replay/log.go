@@ -38,7 +38,7 @@ type Site struct {
 type Name struct {
 	Name   string       `json:"name"`
 	Policy steer.Policy `json:"policy"` // names that steer alike share that of the first, and its draws
-	CNAME  bool         `json:"cname"` // it is answered with a CNAME
+	CNAME  bool         `json:"cname"`  // it is answered with a CNAME
 }
 
 // Record is what was in force from At on.

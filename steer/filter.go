@@ -132,8 +132,8 @@ func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
 
 // level puts the split of p at stages[at], if the level has a tier that
 // answers. While that tier, and each after it, sheds users that its own members
-// do not take, they spill into the next. What none takes goes back to the tier
-// that answered: when everything is full no site is above another.
+// do not take, they spill into the next. What none takes is shared out among all
+// of these by capacity: when everything is full no site is above another.
 func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	tiers := l.tiers(p)
 	first := -1
@@ -155,11 +155,38 @@ func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	if first < 0 {
 		return false
 	}
-	f.entitle(&tiers[first], first, l, nil)
-	st, _ := f.stage(&tiers[first], false)
-	st.mark(first, l, false)
-	stages.add(f, st, 0)
+	f.overflow(tiers, first, l, &stages)
 	return true
+}
+
+// overflow shares out among the tiers, and within each, by capacity.
+func (f *filter) overflow(tiers []Tier, first int, l *level, stages *chain) {
+	var capacity [math.MaxInt8]float64
+	left, last := 0.0, first
+	for i := first; i < len(tiers); i++ {
+		if !f.entitle(&tiers[i], i, l, nil) {
+			continue
+		}
+		for _, m := range f.members {
+			capacity[i] += f.sites[m.Site].capacity
+		}
+		left, last = left+capacity[i], i
+	}
+	for i := first; i <= last; i++ {
+		if capacity[i] == 0 {
+			continue
+		}
+		f.entitle(&tiers[i], i, l, nil)
+		st := f.byCapacity(&tiers[i])
+		st.mark(i, l, i > first)
+		st.over = true
+		left -= capacity[i]
+		spill := 0.0
+		if i < last {
+			spill = left / (left + capacity[i])
+		}
+		stages.add(f, st, spill)
+	}
 }
 
 // made is a stage, or its absence, that many plans share, as their tiers are one in all.

@@ -88,6 +88,7 @@ type standing struct {
 	ordered   bool    // an operator's override says to keep users away
 	shed      float64 // 0 to 1
 	spare     float64 // estimated, in the units of capacity; see spares
+	capacity  float64 // likewise, above 0
 }
 
 func standings(sites []Site, states *health.States) []standing {

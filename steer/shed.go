@@ -40,6 +40,29 @@ func (f *filter) stage(t *Tier, sheds bool) (st stage, spill float64) {
 	return st, spill
 }
 
+// byCapacity shares users that nobody takes out among the members left in f, so that
+// each is over its capacity by the same part: by hash where the tier picks by hash.
+func (f *filter) byCapacity(t *Tier) stage {
+	total := 0.0
+	for _, m := range f.members {
+		total += f.sites[m.Site].capacity
+	}
+	if t.Pick == Hash || t.Spread {
+		st := stage{kind: hashedByWeight, from: uint32(len(f.nodes)), n: uint32(len(f.members))}
+		for _, m := range f.members {
+			w := f.sites[m.Site].capacity / total
+			f.nodes = append(f.nodes, node{key: f.keys[m.Site], site: int32(m.Site), before: 1 / w, after: 1 / w})
+		}
+		return st
+	}
+	st, end := f.open(drawn), 0.0
+	for i, m := range f.members {
+		end += f.sites[m.Site].capacity / total
+		f.entry(m.Site, end, t.Pick == Nearest && i > 0)
+	}
+	return f.close(st)
+}
+
 // waterfall is Nearest: what a member does not take falls to the next. taken is
 // the share of the users that the tier takes at all.
 func (f *filter) waterfall(taken float64) stage {

@@ -43,11 +43,12 @@ func TestShed(t *testing.T) {
 		{"not into weight 0", "kt / us=0", []string{"kt up 0.4"}, map[string]float64{"kt": 1}},
 		{"not into the last resort", "kt | us", []string{"kt up 0.4"}, map[string]float64{"kt": 1}},
 
-		{"everything is full: all keep their own", "nearest:all", []string{"kt up 1", "lgu up 1", "cn up 1", "us up 1"}, map[string]float64{"kt": 1}},
-		{"every tier is full: all keep their own", "kt / us", []string{"kt up 1", "us up 1"}, map[string]float64{"kt": 1}},
-		{"a draw that is full keeps its own", "weighted:kt=3,lgu / us", []string{"kt up 1", "lgu up 1", "us up 1"}, map[string]float64{"kt": .75, "lgu": .25}},
-		{"a hash that is full keeps its own", "hash:kt=3,lgu / us", []string{"kt up 1", "lgu up 1", "us up 1"}, map[string]float64{"kt": .75, "lgu": .25}},
-		{"what none takes goes back", "kt / us", []string{"kt up 0.5", "us up 0.5"}, map[string]float64{"kt": .75, "us": .25}},
+		{"everything is full: by capacity", "nearest:all", []string{"kt up 1", "lgu up 1", "cn up 1", "us up 1"}, map[string]float64{"kt": .25, "lgu": .25, "cn": .25, "us": .25}},
+		{"every tier is full: by capacity", "kt / us", []string{"kt up 1", "us up 1"}, map[string]float64{"kt": .5, "us": .5}},
+		{"a draw that is full", "weighted:kt=3,lgu / us", []string{"kt up 1", "lgu up 1", "us up 1"}, map[string]float64{"kt": 1. / 3, "lgu": 1. / 3, "us": 1. / 3}},
+		{"a hash that is full", "hash:kt=3,lgu / us", []string{"kt up 1", "lgu up 1", "us up 1"}, map[string]float64{"kt": 1. / 3, "lgu": 1. / 3, "us": 1. / 3}},
+		{"what none takes is shared out", "kt / us", []string{"kt up 0.5", "us up 0.5"}, map[string]float64{"kt": .625, "us": .375}},
+		{"over a tier that is down", "kt / lgu / us", []string{"kt up 1", "lgu down", "us up 1"}, map[string]float64{"kt": .5, "us": .5}},
 		{"one site alone", "kt", []string{"kt up 0.9"}, map[string]float64{"kt": 1}},
 
 		{"fail open does not shed", "kt / us", []string{"kt down 0.9", "us down"}, map[string]float64{"kt": 1}},
@@ -132,6 +133,33 @@ func TestShedHashIsSticky(t *testing.T) {
 	}
 }
 
+// When all are full they share what comes by capacity, over all tiers and in each, by
+// hash and by draw, and Expected says the same.
+func TestOverflowByCapacity(t *testing.T) {
+	for _, tiers := range []string{"kt / lgu,cn", "kt,lgu,cn", "kt / weighted:lgu,cn", "hash:kt,lgu / cn"} {
+		s := states(t, "kt up 1", "lgu up 1", "cn up 1")
+		loads(s, "kt", 100, 100)
+		loads(s, "lgu", 300, 300)
+		loads(s, "cn", 600, 600)
+		c := compile(t, parsePolicy(t, tiers), example)
+		cohort := c.Classify(inKT, inKTNetwork, nil)
+		l := c.Live(s)
+		want := map[string]float64{"kt": .1, "lgu": .3, "cn": .6}
+		t.Run(tiers, func(t *testing.T) {
+			near(t, countTurns(l, cohort, 40_000), want, 0.012)
+			var tr Trace
+			l.Choose(cohort, Ask{Client: aClient}, &tr)
+			got := map[string]float64{}
+			for _, tier := range tr.Tiers {
+				for _, m := range tier.Members {
+					got[m.Site] += m.Share
+				}
+			}
+			near(t, got, want, 1e-6)
+		})
+	}
+}
+
 // Shed tells which users are elsewhere than they would be otherwise.
 func TestShedFlag(t *testing.T) {
 	for _, tc := range []struct {
@@ -143,7 +171,7 @@ func TestShedFlag(t *testing.T) {
 		{"nearest:all", []string{"kt up 0.3"}, .3},
 		{"kt / us", []string{"kt up 0.3"}, .3},
 		{"kt / us", []string{"kt up 1"}, 1},
-		{"kt / us", []string{"kt up 1", "us up 1"}, 0},
+		{"kt / us", []string{"kt up 1", "us up 1"}, .5},
 		{"weighted:kt,lgu", []string{"kt up 0.4"}, .2},
 		{"weighted:kt,lgu / us", []string{"kt up 0.5", "lgu up 0.5"}, .5},
 		{"round-robin:kt,lgu", []string{"kt up 0.4"}, .2},

@@ -36,7 +36,7 @@ func spares(sites []Site, stats []health.Status, all []standing) {
 		case reported(&stats[i]):
 			f = 1 - share(stats[i].Load/c)
 		}
-		all[i].spare = c * f
+		all[i].spare, all[i].capacity = c*f, c
 	}
 }
 

@@ -31,6 +31,7 @@ type stage struct {
 	failOpen bool
 	last     bool // the last resort
 	shed     bool // who gets here was shed by an earlier stage
+	over     bool // of the users that no tier takes
 	sticky   bool // of a plan's first stage: it, or one that users spill into, hashes
 	site     int32
 	from, n  uint32 // entries or nodes
@@ -76,6 +77,9 @@ func (s *split) close(st stage) stage {
 	return st
 }
 
+// overSalt tells the draw of a tier's overflow from the one of the tier itself.
+const overSalt = 1 << 32
+
 // mark tells the stage where it stands.
 func (st *stage) mark(tier int, l *level, shed bool) {
 	st.tier, st.failOpen, st.last, st.shed = int8(tier), l.failOpen, l.lastResort, shed
@@ -102,13 +106,17 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 	}
 	for {
 		// The upper half of x decides whether the user stays, the lower which site it is.
-		x := mix(draw + uint64(st.tier)*phi)
+		salt := uint64(st.tier) * phi
+		if st.over {
+			salt += overSalt // its users are those whom the same tier's draw sent on
+		}
+		x := mix(draw + salt)
 		switch st.kind {
 		case inTurn, turned:
 			turn := ask.turn()
 			x = mix(uint64(turn))&^math.MaxUint32 | uint64(turn)
 		case hashed, hashedByWeight, hashedShedding:
-			x = mix(sticky + uint64(st.tier)*phi)
+			x = mix(sticky + salt)
 		}
 		if tr != nil {
 			tr.drew(st, x, ask)

@@ -226,7 +226,9 @@ func topologyText(t Topology) string {
 		return ""
 	}
 	text := "topology revision " + strconv.FormatInt(t.Serving, 10)
-	if t.Serving == 0 {
+	if t.Serving == 0 && t.Wanted > 0 {
+		text = "no topology is served"
+	} else if t.Serving == 0 {
 		text = "no topology yet (gslb apply writes one)"
 	} else if c := t.Head.Canary; c != nil && c.Number == t.Serving {
 		text += fmt.Sprintf(", a CANARY (stable: %d), by %s: %s", t.Head.Stable.Number, c.Who, c.Why)

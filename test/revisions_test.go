@@ -81,6 +81,7 @@ func (n *node) has(name, address string) bool {
 // by a node that cannot take the next one, and after a restart without etcd; and
 // nobody follows an etcd that has stepped back.
 func TestRevisions(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	etcd := tp.startEtcd()

@@ -69,6 +69,14 @@ func (f *follower) resume(path string, cfg *config.Config, log *slog.Logger) *co
 	return full
 }
 
+// abandon takes it that what was served last cannot be served any more, such as for a
+// file of the node that is gone: the node starts without, and takes what etcd has.
+func (f *follower) abandon(err error, log *slog.Logger) {
+	f.problem = fmt.Sprintf("revision %d, which was served last, cannot be served any more: %s", f.serving.Number, f.plain(f.serving, err))
+	f.serving, f.file = history.Revision{}, ""
+	log.Error("starting without a topology", "error", f.problem)
+}
+
 // take is told of the head by the store.
 func (f *follower) take(v store.View) {
 	if v.Stale {
@@ -97,14 +105,14 @@ func (f *follower) plain(r history.Revision, err error) string {
 	return strings.ReplaceAll(err.Error(), f.disk.Folder(r)+string(filepath.Separator), "")
 }
 
-// heard waits for the newest head, but not longer than ctx.
+// newest is the newest head that was heard of; nil: none yet.
 func (f *follower) newest() (*history.Head, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.head, f.headErr
 }
 
-// file of what is served, "" while nothing is.
+// topologyFile is the file of the topology in etcd that is served; "": none.
 func (n *node) topologyFile() string {
 	if n.follow == nil {
 		return ""

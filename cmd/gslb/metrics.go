@@ -56,6 +56,8 @@ var (
 	descTableBuild = prometheus.NewDesc("gslb_geo_table_build_seconds", "How long the tables in use took to build.", nil, nil)
 	descStale      = prometheus.NewDesc("gslb_states_stale", "1 while the store cannot be reached and the last known states are served.", nil, nil)
 	descRevision   = prometheus.NewDesc("gslb_states_revision", "Store revision that the served states come from.", nil, nil)
+	descTopology   = prometheus.NewDesc("gslb_topology_revision", "Revision of the topology in etcd that is served; 0: none yet.", nil, nil)
+	descWanted     = prometheus.NewDesc("gslb_topology_wanted_revision", "Revision of the topology in etcd that is to be served.", nil, nil)
 	descEtcd       = prometheus.NewDesc("gslb_etcd_connected", "1 while the store answers.", nil, nil)
 	descProblems   = prometheus.NewDesc("gslb_problems", "Things that a person should look at; gslb status lists them.", nil, nil)
 	descServer     = prometheus.NewDesc("gslb_balancer_server_in_service", "1 while the server is given connections.", []string{"frontend", "server", "role"}, nil)
@@ -70,7 +72,7 @@ var (
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
-		descRevision, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
+		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
 	}
@@ -111,6 +113,14 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, z := range st.Zones {
 		gauge(descSerial, float64(z.Serial), z.Name)
+	}
+	if t := st.Topology; t.Follows {
+		gauge(descTopology, float64(t.Serving))
+		wanted := t.Serving
+		if t.Wanted > 0 {
+			wanted = t.Wanted
+		}
+		gauge(descWanted, float64(wanted))
 	}
 	collectMovements(st, ch)
 	gauge(descZones, float64(st.AllZones.Zones))

@@ -77,46 +77,31 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 			n.close()
 		}
 	}()
+	bare := cfg
 	if cfg.Node.Topology != "" {
 		if n.follow, err = openFollower(cfg.Node.DataDir); err != nil {
 			return nil, err
 		}
 		cfg = n.follow.resume(path, cfg, log)
 	}
-	if n.places, err = geo.Open(cfg.Geo); err != nil {
-		return nil, err
-	}
-	others := absent(cfg)
-	var moving *transfer.Prepared
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.moves = transfer.New(filepath.Join(cfg.Node.DataDir, "zones"), n, log)
-		if moving, err = n.moves.Prepare(cfg.Moving, cfg.TSIG); err != nil {
-			return nil, err
-		}
-		others = moving.Beside
 	}
 	if n.signer, err = newSigner(cfg, n); err != nil {
 		return nil, err
 	}
 	n.signs = cfg.Node.HasRole(config.RoleDNS)
-	signing, err := n.prepareSigning(cfg)
+	moving, checks, err := n.begin(cfg)
+	if err != nil && n.topologyFile() != "" {
+		n.follow.abandon(err, log)
+		cfg = bare
+		moving, checks, err = n.begin(cfg)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if n.topo, err = compile(cfg, n.places, nil, others, signing); err != nil {
-		return nil, err
-	}
-	if err := n.topo.checkExpected(); err != nil { // a fleet that restarts is not to be without DNS for it
-		n.faults["expect"] = fmt.Sprintf("an answer is not as expected: %v", err)
-		log.Warn("an answer is not as [[expect]] says; it is served all the same", "error", err)
-	}
-	n.commitSigning(signing, n.topo)
 	n.sayPlaces(n.places, n.topo)
 	giveBack(0)
-	checks, err := siteChecks(cfg)
-	if err != nil {
-		return nil, err
-	}
 	for _, w := range n.topo.db.Warnings() {
 		log.Warn(w)
 	}
@@ -163,6 +148,41 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	n.register()
 	return n, n.runner.Set(checks)
+}
+
+// begin reads and compiles what the node is to serve at first.
+func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []probe.Check, err error) {
+	defer func() {
+		if err != nil && moving != nil {
+			moving.Release()
+		}
+	}()
+	if n.places, err = geo.Open(cfg.Geo); err != nil {
+		return nil, nil, err
+	}
+	others := absent(cfg)
+	if n.moves != nil {
+		if moving, err = n.moves.Prepare(cfg.Moving, cfg.TSIG); err != nil {
+			return nil, nil, err
+		}
+		others = moving.Beside
+	}
+	signing, err := n.prepareSigning(cfg)
+	if err != nil {
+		return moving, nil, err
+	}
+	if n.topo, err = compile(cfg, n.places, nil, others, signing); err != nil {
+		return moving, nil, err
+	}
+	if err := n.topo.checkExpected(); err != nil { // a fleet that restarts is not to be without DNS for it
+		n.faults["expect"] = fmt.Sprintf("an answer is not as expected: %v", err)
+		n.log.Warn("an answer is not as [[expect]] says; it is served all the same", "error", err)
+	}
+	if checks, err = siteChecks(cfg); err != nil {
+		return moving, nil, err
+	}
+	n.commitSigning(signing, n.topo)
+	return moving, checks, nil
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {

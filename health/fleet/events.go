@@ -92,7 +92,13 @@ func (f *Fleet) record(ctx context.Context) {
 
 // overrideEvent is what an order for a site is in the time line.
 func (f *Fleet) overrideEvent(o health.Override) history.Event {
-	text := map[health.OverrideKind]string{health.Drain: "drained", health.ForceUp: "forced up", health.ForceDown: "forced down"}[o.Kind]
+	text := o.Kind.Past()
+	if o.Kind == health.Share {
+		text = fmt.Sprintf("takes %.3g %% of its new users", 100*o.Share)
+		if o.Over > 0 {
+			text += fmt.Sprintf(", gradually, in %v", o.Over)
+		}
+	}
 	if !o.Until.IsZero() {
 		text += " until " + o.Until.UTC().Format(time.RFC3339)
 	}

@@ -92,11 +92,17 @@ func (g *guard) change(r *http.Request) *refusal {
 			return refuse(http.StatusUnsupportedMediaType, "content type %.100q: must be application/json", ct)
 		}
 	}
+	return g.trusted(r, "change something")
+}
+
+// trusted refuses who has not got the token or, where none is configured, is not
+// on this machine. what says for what.
+func (g *guard) trusted(r *http.Request, what string) *refusal {
 	if g.tokenSet {
 		return g.bearer(r)
 	}
 	if a := remote(r); !a.IsLoopback() {
-		return refuse(http.StatusForbidden, "no token is configured, so only this machine itself may change something, and not %v", a)
+		return refuse(http.StatusForbidden, "no token is configured, so only this machine itself may %s, and not %v", what, a)
 	}
 	return nil
 }

@@ -142,8 +142,11 @@ func (s *Server) getRevisions(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// GET /api/v1/topology/revisions/{number}
+// GET /api/v1/topology/revisions/{number}. A topology may hold secrets, as of TSIG.
 func (s *Server) getRevision(w http.ResponseWriter, r *http.Request) error {
+	if e := s.guard.trusted(r, "read a topology"); e != nil {
+		return e
+	}
 	n, ok := history.Number(r.PathValue("number"))
 	if !ok {
 		return fmt.Errorf("%w: revision %.40q: must be a number", ErrInvalid, r.PathValue("number"))

@@ -101,7 +101,7 @@ func (s *Status) order(windows []Window, now time.Time) (next time.Time) {
 	if o != nil && o.Kind == Share {
 		share, step := ramp(sane(o.From), min(sane(o.Share), 1), o.Since, o.Over, now)
 		s.Withheld = 1 - (1-s.Withheld)*share
-		s.Why = fmt.Sprintf("takes %.3g %% of its new users, by order %s; %s", 100*share, o.words(), s.Why)
+		s.Why = fmt.Sprintf("takes %.3g %% of its new users, as ordered %s; %s", 100*share, o.words(), s.Why)
 		next = sooner(next, step)
 	}
 	return next

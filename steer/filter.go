@@ -1,6 +1,9 @@
 package steer
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // filter turns plans into splits, given the standing of the sites.
 type filter struct {
@@ -11,6 +14,7 @@ type filter struct {
 
 	// Working memory, of the tier that is being made a stage:
 	members []Member  // entitled ones
+	asked   []int     // sites of the tiers before it, of which users come: they do not get them back
 	sheds   []float64 // their Shed, or 0 where it does not count
 	kept    []float64 // share of all users that comes to them and stays; see settle
 	gone    []float64 // share that comes to them and goes on
@@ -88,7 +92,8 @@ const (
 	isOrdered
 	isHeld
 	isZero
-	isFew // in service, with fewer of its tier than that needs
+	isFew   // in service, with fewer of its tier than that needs
+	isAsked // of an earlier tier too, whose users come
 )
 
 // judge decides whether a member may be given at a level.
@@ -137,6 +142,7 @@ func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
 func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	tiers := l.tiers(p)
 	first := -1
+	f.asked = f.asked[:0]
 	stages := chain{first: at, at: at}
 	for i := range tiers {
 		st, spill, ok := f.tier(&tiers[i], i, l, tr)
@@ -151,6 +157,7 @@ func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 		if spill == 0 {
 			return true
 		}
+		f.ask(&tiers[i], l)
 	}
 	if first < 0 {
 		return false
@@ -159,10 +166,20 @@ func (f *filter) level(p *Plan, l *level, at uint32, tr *Trace) bool {
 	return true
 }
 
+// ask notes the members of a tier that lets users go.
+func (f *filter) ask(t *Tier, l *level) {
+	for _, m := range t.Members {
+		if l.judge(m, &f.sites[m.Site]) == entitled {
+			f.asked = append(f.asked, m.Site)
+		}
+	}
+}
+
 // overflow shares out among the tiers, and within each, by capacity.
 func (f *filter) overflow(tiers []Tier, first int, l *level, stages *chain) {
 	var capacity [math.MaxInt8]float64
 	left, last := 0.0, first
+	f.asked = f.asked[:0]
 	for i := first; i < len(tiers); i++ {
 		if !f.entitle(&tiers[i], i, l, nil) {
 			continue
@@ -170,8 +187,10 @@ func (f *filter) overflow(tiers []Tier, first int, l *level, stages *chain) {
 		for _, m := range f.members {
 			capacity[i] += f.sites[m.Site].capacity
 		}
+		f.ask(&tiers[i], l)
 		left, last = left+capacity[i], i
 	}
+	f.asked = f.asked[:0]
 	for i := first; i <= last; i++ {
 		if capacity[i] == 0 {
 			continue
@@ -186,6 +205,7 @@ func (f *filter) overflow(tiers []Tier, first int, l *level, stages *chain) {
 			spill = left / (left + capacity[i])
 		}
 		stages.add(f, st, spill)
+		f.ask(&tiers[i], l)
 	}
 }
 
@@ -207,7 +227,7 @@ type madeKey struct {
 // whether there is one. The tiers whose order does not depend on the client are
 // the same slice in all plans, and made once.
 func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill float64, ok bool) {
-	shared := f.made != nil && tr == nil && (t.Pick != Nearest || t.Spread)
+	shared := f.made != nil && tr == nil && (t.Pick != Nearest || t.Spread) && len(f.asked) == 0
 	key := madeKey{&t.Members[0], t.Spread, l}
 	if shared {
 		if m, ok := f.made[key]; ok {
@@ -228,16 +248,22 @@ func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill flo
 // level, and tells whether there is one.
 func (f *filter) entitle(t *Tier, tier int, l *level, tr *Trace) bool {
 	f.members = f.members[:0]
+	able := 0
 	for i, m := range t.Members {
 		v := l.judge(m, &f.sites[m.Site])
 		if v == entitled {
-			f.members = append(f.members, m)
+			able++
+			if slices.Contains(f.asked, m.Site) {
+				v = isAsked
+			} else {
+				f.members = append(f.members, m)
+			}
 		}
 		if tr != nil {
 			tr.judged(tier, i, l, v)
 		}
 	}
-	if l.min && len(f.members) < t.Min {
+	if l.min && able < t.Min {
 		if tr != nil {
 			tr.few(tier)
 		}

@@ -49,6 +49,10 @@ func TestShed(t *testing.T) {
 		{"a hash that is full", "hash:kt=3,lgu / us", []string{"kt up 1", "lgu up 1", "us up 1"}, map[string]float64{"kt": 1. / 3, "lgu": 1. / 3, "us": 1. / 3}},
 		{"what none takes is shared out", "kt / us", []string{"kt up 0.5", "us up 0.5"}, map[string]float64{"kt": .625, "us": .375}},
 		{"over a tier that is down", "kt / lgu / us", []string{"kt up 1", "lgu down", "us up 1"}, map[string]float64{"kt": .5, "us": .5}},
+		{"a site of two tiers does not get its users back", "kt / nearest:all", []string{"kt up 0.8"}, map[string]float64{"kt": .2, "lgu": .8}},
+		{"nor does one of a tier that draws", "weighted:kt,lgu / weighted:kt,lgu,cn", []string{"kt up 0.5", "lgu up 0.5"}, map[string]float64{"kt": .375, "lgu": .375, "cn": .25}},
+		{"nor when all are full", "kt / nearest:kt,us", []string{"kt up 1", "us up 1"}, map[string]float64{"kt": .5, "us": .5}},
+		{"a tier of nobody else", "kt / kt / us", []string{"kt up 0.4"}, map[string]float64{"kt": .6, "us": .4}},
 		{"one site alone", "kt", []string{"kt up 0.9"}, map[string]float64{"kt": 1}},
 
 		{"fail open does not shed", "kt / us", []string{"kt down 0.9", "us down"}, map[string]float64{"kt": 1}},

@@ -282,6 +282,8 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 		return "draining"
 	case isHeld:
 		return "up again, and held: " + m.Held
+	case isAsked:
+		return "asked already, in an earlier tier"
 	case isFew:
 		return fmt.Sprintf("in service, but the tier needs %d", tier.Min)
 	case isOrdered:

@@ -134,7 +134,7 @@ func apply(ctx context.Context, c *cli.Command, path string, canary []string) er
 	}
 	out := c.Root().Writer
 	stable := t.Head.Stable
-	if stable.Sum == bundle.Sum() && t.Head.Canary == nil {
+	if stable.Sum == bundle.Sum() && t.Head.Canary == nil && t.Problem == "" { // with one, the nodes may hold it
 		fmt.Fprintf(out, "%s: is what revision %d says already: nothing to do\n", path, stable.Number)
 		return waitIfAsked(ctx, c, cl, stable.Number, canary)
 	}

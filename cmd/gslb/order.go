@@ -92,7 +92,11 @@ func (n *node) OrderTopology(ctx context.Context, o console.TopologyOrder) (cons
 		if err := n.judge(bundle, o, &res); err != nil {
 			return res, fmt.Errorf("%w: %w", console.ErrInvalid, err)
 		}
-		if len(res.Overloaded) > 0 && !o.DryRun && !o.Force {
+		for _, site := range res.Overloaded {
+			res.Warnings = append(res.Warnings, fmt.Sprintf("it takes site %s above its capacity", site))
+		}
+		// A rollback is for when things are bad already.
+		if len(res.Overloaded) > 0 && o.Action == console.ActionApply && !o.DryRun && !o.Force {
 			return res, fmt.Errorf("%w: it would take %s above the capacity (gslb plan shows how; -force applies it all the same)", console.ErrInvalid, strings.Join(res.Overloaded, ", "))
 		}
 	}

@@ -124,6 +124,9 @@ func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error 
 	if err != nil {
 		return err
 	}
+	for _, w := range res.Warnings {
+		fmt.Fprintln(c.Root().ErrWriter, "warning: "+w)
+	}
 	text := fmt.Sprintf("revision %d of the topology is served from now on", res.Revision)
 	switch {
 	case o.DryRun:

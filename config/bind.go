@@ -285,11 +285,22 @@ func parseDuration(text string) (time.Duration, error) {
 // numbered is what may be written as a number too.
 type numbered interface{ UnmarshalNumber(n int64) error }
 
+// fractional is what may be written as a number with a point too.
+type fractional interface{ UnmarshalFraction(x float64) error }
+
 func (b binder) bindText(dst encoding.TextUnmarshaler, typ reflect.Type, src any, path string) {
 	if n, isNumber := src.(int64); isNumber {
 		if also, ok := dst.(numbered); ok {
 			if err := also.UnmarshalNumber(n); err != nil {
 				b.bad(path, "%d: %v", n, err)
+			}
+			return
+		}
+	}
+	if x, isFraction := src.(float64); isFraction {
+		if also, ok := dst.(fractional); ok {
+			if err := also.UnmarshalFraction(x); err != nil {
+				b.bad(path, "%v: %v", x, err)
 			}
 			return
 		}

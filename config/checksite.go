@@ -31,6 +31,7 @@ func (c *Config) checkSites(r *report) {
 		s.checkNumbers(r, path)
 		s.checkReturn(r, path)
 		c.checkProbing(r, path, s)
+		c.checkVantage(r, path, &s)
 	}
 }
 

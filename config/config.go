@@ -1,7 +1,7 @@
 // Package config reads gslb's configuration: TOML with what a node is ([node],
-// [dns], [etcd], [api], [geo]) and what the fleet serves, the topology ([[zone]],
+// [dns], [etcd], [api], [geo], [checker]) and what the fleet serves, the topology ([[zone]],
 // [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME],
-// [[steer]], [[expect]], [[geo.override]]); [[frontend]] may stand with either. Both may
+// [[steer]], [[expect]], [health], [[geo.override]]); [[frontend]] may stand with either. Both may
 // stand in one file or in several (include), and the topology apart, when it
 // comes from etcd.
 //
@@ -43,6 +43,8 @@ type Config struct {
 	Etcd      store.Config             `toml:"etcd"`
 	Geo       geo.Config               `toml:"geo"`
 	History   history.Config           `toml:"history"`
+	Checker   Checker                  `toml:"checker"`
+	Health    Health                   `toml:"health"`
 	API       console.Config           `toml:"api"`
 	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
 	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"gslb/geo"
+	"gslb/health"
 	"gslb/steer"
 )
 
@@ -29,6 +30,10 @@ type Site struct {
 	Check string `toml:"check"`
 	// CheckAddress is what the check probes, host or host:port; default: Addresses.
 	CheckAddress []string `toml:"check_address"`
+	// Vantage says which checkers probe the site, Quorum how many of them must say
+	// that it is down; default: those of [health].
+	Vantage health.Vantage `toml:"vantage"`
+	Quorum  health.Quorum  `toml:"quorum"`
 	// Failback is when the site gets users again after it was down: "now", how long it
 	// must have been up, or "manual": once somebody undrains it.
 	Failback string `toml:"failback"`

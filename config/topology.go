@@ -23,8 +23,8 @@ const (
 // The tables that say what a node is, and those that say what the fleet serves.
 // [geo] has of both; [[frontend]] may be either.
 var (
-	nodeTables     = []string{"node", "dns", "etcd", "api"}
-	topologyTables = []string{"zone", "zones", "dnssec", "tsig", "site", "group", "check", "steer", "expect", "history"}
+	nodeTables     = []string{"node", "dns", "etcd", "api", "checker"}
+	topologyTables = []string{"zone", "zones", "dnssec", "tsig", "site", "group", "check", "steer", "expect", "history", "health"}
 	nodeGeo        = []string{"databases", "reload"}
 	topologyGeo    = []string{"override"}
 )

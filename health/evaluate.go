@@ -22,9 +22,10 @@ type Input struct {
 	// be left alone.
 	Rejoin      map[string]Rejoin
 	Maintenance map[string][]Window
-	// Quorum is the share, 0 to 1, of the live votes (those that are not Unknown)
-	// that must say Down to take a site out. 0: more than half.
-	Quorum float64
+	// Quorum is how many of the live votes (those that are not Unknown) must say
+	// Down to take a site out; Quorums are those of sites that have their own.
+	Quorum  Quorum
+	Quorums map[string]Quorum
 	// Prev is the States of the evaluation before, or nil: for Since, and as the
 	// memory of the shed controller and of Rejoin. It must be the last one computed, not the last
 	// one that was published.
@@ -70,7 +71,7 @@ func Evaluate(in Input) *States {
 			Draining: e.override != nil && e.override.Kind == Drain,
 			Since:    in.Now,
 		}
-		st.State, st.Why = e.judge(in.Quorum)
+		st.State, st.Why = e.judge(in.quorum(site))
 		if known && prev.State == st.State && !prev.Since.IsZero() {
 			st.Since = prev.Since
 		}
@@ -81,6 +82,13 @@ func Evaluate(in Input) *States {
 		out.Sites[site] = st
 	}
 	return out
+}
+
+func (in *Input) quorum(site string) Quorum {
+	if q, ok := in.Quorums[site]; ok {
+		return q
+	}
+	return in.Quorum
 }
 
 // order applies what people have planned or ordered beside the state: windows of

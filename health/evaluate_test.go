@@ -102,7 +102,7 @@ func TestEvaluate(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			out := Evaluate(Input{
 				Revision: 7, Sites: []string{"kt", "kt"}, Votes: votes("kt", test.votes), Reports: test.reports,
-				Overrides: test.override, Quorum: test.quorum, Now: noon,
+				Overrides: test.override, Quorum: Quorum{Share: test.quorum}, Now: noon,
 			})
 			got := out.Sites["kt"]
 			if got.State != test.want || got.Draining != test.draining || !strings.Contains(got.Why, test.why) {

@@ -35,7 +35,7 @@ func (m *material) float() float64 {
 }
 
 func (m *material) input() Input {
-	in := Input{Revision: int64(m.byte()), Now: m.time(), Quorum: m.float(), Capacity: map[string]float64{}}
+	in := Input{Revision: int64(m.byte()), Now: m.time(), Quorum: Quorum{Share: m.float(), Count: int(m.byte()) % 4}, Capacity: map[string]float64{}}
 	for range m.byte() % 5 {
 		in.Sites = append(in.Sites, m.name("site-"))
 	}

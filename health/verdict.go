@@ -11,7 +11,7 @@ import (
 func (k OverrideKind) Known() bool { return k == Drain || k == ForceUp || k == ForceDown || k == Share }
 
 // judge walks the truth table at Evaluate and says in one sentence what decided.
-func (e *evidence) judge(quorum float64) (State, string) {
+func (e *evidence) judge(quorum Quorum) (State, string) {
 	if o := e.override; o != nil {
 		switch o.Kind {
 		case ForceDown:
@@ -28,7 +28,7 @@ func (e *evidence) judge(quorum float64) (State, string) {
 }
 
 // observed is the verdict without overrides.
-func (e *evidence) observed(quorum float64) (State, string) {
+func (e *evidence) observed(quorum Quorum) (State, string) {
 	healthy, total, reporters := e.servers()
 	if total > 0 && healthy == 0 {
 		return Down, fmt.Sprintf("none of %s healthy, as %s", plural(total, "server is", "servers is"), sayers(reporters, "balancer"))
@@ -89,19 +89,22 @@ func (e *evidence) tally() tally {
 // reaches tells whether the votes for down take the site out:
 //
 //	quorum                     down votes needed
-//	0, or not a number         more than half
-//	0 < quorum < 1             at least that share, and at least one
-//	1, and beyond              all
+//	a count                    so many, or all where fewer count
+//	none, or not a number      more than half
+//	0 < share < 1              at least that share, and at least one
+//	share 1, and beyond        all
 //
 // A share is forgiven its third digit: who writes 0.67 means two of three.
-func (t tally) reaches(quorum float64) bool {
+func (t tally) reaches(q Quorum) bool {
 	switch {
-	case !(quorum > 0):
+	case q.Count > 0:
+		return t.down >= min(q.Count, t.count)
+	case !(q.Share > 0):
 		return 2*t.down > t.count
-	case quorum >= 1:
+	case q.Share >= 1:
 		return t.down == t.count
 	}
-	return t.down > 0 && float64(t.down)/float64(t.count) >= quorum-0.005
+	return t.down > 0 && float64(t.down)/float64(t.count) >= q.Share-0.005
 }
 
 func (t tally) words(n int, verdict string, v *Vote) string {

@@ -17,7 +17,7 @@ import (
 //	5  console -> steer zones health balancer store history      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname durable
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel     replay -> steer geo health
-//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health store history        dnssec/upkeep -> dnssec dnsname durable
+//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
 //	0  health   afxdp   dnsname   stamp   parallel   durable
 var rooms = map[string][]string{
@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"dnssec":       {"dnsname", "durable"},
 	"steer":        {"geo", "health"},
 	"health/probe": {"health", "durable"},
-	"health/fleet": {"health", "store", "history"},
+	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},

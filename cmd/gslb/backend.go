@@ -180,7 +180,7 @@ func (n *node) Status() console.Status {
 	cfg := topo.cfg
 	st := console.Status{
 		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
-		Now:  time.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), n.probeWarnings()...),
+		Now:  time.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), append(n.probeWarnings(), n.unwatched(cfg)...)...),
 	}
 	if states != nil {
 		st.Revision, st.Stale = states.Revision, states.Stale

@@ -37,6 +37,8 @@ type node struct {
 	log     *slog.Logger
 	started time.Time
 
+	checking sync.Mutex    // guards checks
+	checks   []probe.Check // of all sites, whoever makes them
 	store    *store.Store
 	fleet    *fleet.Fleet
 	runner   *probe.Runner
@@ -147,7 +149,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		log.Warn("starting without the verdicts of before", "error", err)
 	}
 	n.register()
-	return n, n.runner.Set(checks)
+	return n, n.probeAll(checks)
 }
 
 // begin reads and compiles what the node is to serve at first.
@@ -186,16 +188,24 @@ func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []pr
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {
-	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Topology: fleetTopology(cfg)}
+	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Place: cfg.StandsAt(), Topology: fleetTopology(cfg)}
 }
 
 // fleetTopology is what a configuration tells of the sites' health.
 func fleetTopology(cfg *config.Config) fleet.Topology {
-	t := fleet.Topology{Capacity: map[string]float64{}, Rejoin: map[string]health.Rejoin{}, Maintenance: map[string][]health.Window{}}
+	t := fleet.Topology{Capacity: map[string]float64{}, Rejoin: map[string]health.Rejoin{}, Maintenance: map[string][]health.Window{},
+		Quorum: cfg.Health.Quorum, Quorums: map[string]health.Quorum{}, Vantage: map[string]health.Vantage{}, Locations: map[string]geo.Coordinates{}}
 	for i := range cfg.Sites {
 		s := &cfg.Sites[i]
 		t.Sites = append(t.Sites, s.Name)
 		t.Capacity[s.Name], t.Rejoin[s.Name], t.Maintenance[s.Name] = s.Capacity, s.Rejoin(), s.Windows()
+		t.Quorums[s.Name] = cfg.QuorumOf(s)
+		if s.Check != "" {
+			t.Vantage[s.Name] = cfg.VantageOf(s)
+		}
+		if len(s.Location) == 2 {
+			t.Locations[s.Name] = geo.Coordinates{Latitude: s.Location[0], Longitude: s.Location[1]}
+		}
 	}
 	return t
 }
@@ -233,6 +243,7 @@ func (n *node) run(ctx context.Context) error {
 	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
 	}
+	part("vantage", n.turns)
 	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })
 	if n.follow != nil {
 		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })

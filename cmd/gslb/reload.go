@@ -172,17 +172,20 @@ func (n *node) reload(topology string) error {
 	if err != nil {
 		return err
 	}
+	if err := n.probeAll(checks); err != nil {
+		return err
+	}
 	if n.balancer != nil {
 		if err := n.balancer.Apply(cfg.Frontends, cfg.Checks); err != nil {
 			return err
 		}
 	}
-	if err := n.runner.Set(checks); err != nil {
-		return err
-	}
 	n.keepBound(cfg)
 	n.forgetPushed(cfg)
 	n.fleet.SetTopology(fleetTopology(cfg))
+	if err := n.probe(); err != nil { // of sites that have other vantage points now
+		n.log.Error("checks", "error", err)
+	}
 	var next *dnsserver.Generation
 	if n.dns != nil {
 		next = topo.generation(nil)
@@ -230,7 +233,7 @@ func (n *node) keepBound(cfg *config.Config) {
 	for _, part := range []struct {
 		name     string
 		was, now any
-	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}} {
+	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}, {"[checker]", inForce.Checker, cfg.Checker}} {
 		text := ""
 		if !reflect.DeepEqual(part.was, part.now) {
 			text = part.name + " has changed: takes effect after a restart"
@@ -238,5 +241,5 @@ func (n *node) keepBound(cfg *config.Config) {
 		}
 		n.fault("restart "+part.name, text)
 	}
-	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API = inForce.Node, bound, inForce.Etcd, inForce.API
+	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API, cfg.Checker = inForce.Node, bound, inForce.Etcd, inForce.API, inForce.Checker
 }

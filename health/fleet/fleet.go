@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gslb/geo"
 	"gslb/health"
 	"gslb/history"
 	"gslb/store"
@@ -35,6 +36,8 @@ type Config struct {
 	Node    string   // this node's name; no two may have the same
 	Roles   []string // for people to see
 	Version string   // of the program, for people to see
+	// Place is where the node stands, of a checker; nil: not said.
+	Place *geo.Place
 	Topology
 
 	TTL        time.Duration    // how long the votes of a node that died count; default store.DefaultTTL
@@ -51,7 +54,12 @@ type Topology struct {
 	Capacity    map[string]float64
 	Rejoin      map[string]health.Rejoin
 	Maintenance map[string][]health.Window
-	Quorum      float64
+	Quorum      health.Quorum
+	Quorums     map[string]health.Quorum // of sites that have their own
+	// Vantage says which checkers probe each site; those not named: all. Locations are
+	// where the sites are, as far as it is known, for "nearest".
+	Vantage   map[string]health.Vantage
+	Locations map[string]geo.Coordinates
 }
 
 func (c Config) withDefaults() Config {
@@ -83,20 +91,25 @@ type Fleet struct {
 	published atomic.Pointer[health.States] // never nil
 
 	mu       sync.Mutex
-	topology Topology               // guarded by mu, as all below; never changed, only replaced; Sites are sorted
-	votes    map[string]health.Vote // this node's, by site
-	reports  map[string]*ownReport  // this node's, by site
-	out      map[string]*outbox     // by key
-	self     Node                   // as announced
-	pending  []history.Event        // for the time line
-	view     store.View             // the newest
-	hasView  bool                   // view is one
-	staleAt  time.Time              // since when view is stale; zero: it is not
-	freshAt  time.Time              // when etcd last came back; zero: it was never away
-	nodes    []Node                 // as of the last evaluation
-	problems []Problem              // likewise
-	running  bool                   // Run runs
-	renewed  chan struct{}          // closed and made anew at each publication
+	topology Topology                   // guarded by mu, as all below; never changed, only replaced; Sites are sorted
+	votes    map[string]health.Vote     // this node's, by site
+	reports  map[string]*ownReport      // this node's, by site
+	out      map[string]*outbox         // by key
+	self     Node                       // as announced
+	pending  []history.Event            // for the time line
+	view     store.View                 // the newest
+	hasView  bool                       // view is one
+	staleAt  time.Time                  // since when view is stale; zero: it is not
+	freshAt  time.Time                  // when etcd last came back; zero: it was never away
+	nodes    []Node                     // as of the last evaluation
+	problems []Problem                  // likewise
+	running  bool                       // Run runs
+	renewed  chan struct{}              // closed and made anew at each publication
+	mine     map[string]bool            // the sites that this node is to probe, of those that not all do
+	live     []Node                     // the checkers that who was made of
+	who      map[string]map[string]bool // who is to probe those sites; nil: not made yet
+	nobodys  []string                   // those that no live checker is to probe
+	turned   chan struct{}              // capacity 1: mine is another
 }
 
 // New returns a Fleet that does nothing until Run.
@@ -111,7 +124,9 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		out:     map[string]*outbox{},
 		self:    Node{Name: cfg.Node, Instance: rand.Text(), Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
 		renewed: make(chan struct{}),
+		turned:  make(chan struct{}, 1),
 	}
+	f.self.Place = cfg.Place
 	f.SetTopology(cfg.Topology)
 	first := health.Evaluate(health.Input{Sites: f.topology.Sites, Now: cfg.Now()})
 	first.Stale = true
@@ -127,7 +142,18 @@ func (f *Fleet) SetTopology(t Topology) {
 	old := f.topology.Sites
 	t.Sites = slices.Sorted(slices.Values(t.Sites))
 	t.Capacity, t.Rejoin, t.Maintenance = maps.Clone(t.Capacity), maps.Clone(t.Rejoin), maps.Clone(t.Maintenance)
-	f.topology = t
+	t.Quorums, t.Locations, t.Vantage = maps.Clone(t.Quorums), maps.Clone(t.Locations), maps.Clone(t.Vantage)
+	maps.DeleteFunc(t.Vantage, func(_ string, v health.Vantage) bool { return v.All() })
+	mine := maps.Clone(f.mine)
+	for site := range t.Vantage {
+		if f.topology.Vantage[site] == "" && slices.Contains(old, site) { // it is handed over, as any other
+			if mine == nil {
+				mine = map[string]bool{}
+			}
+			mine[site] = true
+		}
+	}
+	f.mine, f.topology, f.who = mine, t, nil
 	for site, v := range f.votes {
 		was, is := slices.Contains(old, site), slices.Contains(t.Sites, site)
 		switch {

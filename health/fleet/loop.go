@@ -87,7 +87,7 @@ func (l *loop) gather(now time.Time) input {
 	}
 	t := &f.topology
 	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
-		Quorum: t.Quorum, Prev: l.computed, Now: now}
+		Quorum: t.Quorum, Quorums: t.Quorums, Prev: l.computed, Now: now}
 	for site, r := range f.reports {
 		in.reports[site] = r.last
 	}
@@ -107,6 +107,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 		next = in.takeover
 	}
 	node := l.f.cfg.Node
+	l.f.assign(rec, alone)
 	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
 	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)

@@ -51,6 +51,9 @@ func (f *Fleet) Vote(v health.Vote) {
 	v.Vantage = f.cfg.Node
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.probes(v.Site) {
+		return // it is another's, and the probe was under way when it became so
+	}
 	old, ok := f.votes[v.Site]
 	if ok && old.State == v.State {
 		return

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gslb/geo"
 	"gslb/health"
 	"gslb/store"
 )
@@ -27,7 +28,9 @@ type Node struct {
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since"`             // when it started, by its own clock
 	Version  string    `json:"version,omitempty"` // of the program
-	Revision int64     `json:"revision"`          // of the topology that it serves; 0: none, or of its own file
+	// Place is where a checker says that it stands; nil: it does not say.
+	Place    *geo.Place `json:"place,omitempty"`
+	Revision int64      `json:"revision"` // of the topology that it serves; 0: none, or of its own file
 	// Follows: the node serves the topology in etcd. Wanted is the revision that it
 	// is to serve, where that is another, and Problem why it does not.
 	Follows bool   `json:"follows,omitempty"`

@@ -13,11 +13,14 @@ import (
 
 // Config is one [[frontend]] of the configuration.
 type Config struct {
-	Name    string         `toml:"name"`
-	Site    string         `toml:"site"`   // the site this frontend serves; default: node.site
-	Listen  []string       `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
-	Pick    string         `toml:"pick"`   // "round-robin" or "least-load" (default)
-	Check   string         `toml:"check"`  // a [check.NAME], made at each server's own address and port; empty: passive health only
+	Name   string   `toml:"name"`
+	Site   string   `toml:"site"`   // the site this frontend serves; default: node.site
+	Listen []string `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
+	Pick   string   `toml:"pick"`   // one of Picks(); default "least-load"
+	// HashBy is what the picks "maglev" and "hash" go by: the client's "address"
+	// (default), or the "connection": both ends with their ports.
+	HashBy  string         `toml:"hash_by"`
+	Check   string         `toml:"check"` // a [check.NAME], made at each server's own address and port; empty: passive health only
 	Servers []ServerConfig `toml:"server"`
 	Spares  []ServerConfig `toml:"spare"`
 	// MinServers is how many healthy servers the frontend wants in service: below
@@ -55,6 +58,12 @@ type ServerConfig struct {
 	Capacity float64 `toml:"capacity"` // connections it can take well; 0: not stated
 }
 
+// What HashBy may be.
+const (
+	HashAddress    = "address"
+	HashConnection = "connection"
+)
+
 // What OnIsolate may be.
 const (
 	KeepIsolated  = "keep"
@@ -72,6 +81,7 @@ func (c Config) WithDefaults() Config {
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Pick, LeastLoad)
+	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
 	setDefault(&c.ConnectTimeout, 2*time.Second)
 	setDefault(&c.IdleTimeout, 5*time.Minute)
@@ -117,6 +127,11 @@ func (c Config) Validate(bad func(key, msg string)) {
 	c.validateListen(bad)
 	if _, known := pickers[c.Pick]; c.Pick != "" && !known {
 		bad("pick", fmt.Sprintf("%q: must be one of %s", c.Pick, strings.Join(Picks(), ", ")))
+	}
+	switch c.HashBy {
+	case "", HashAddress, HashConnection:
+	default:
+		bad("hash_by", fmt.Sprintf(`%q: must be "address" or "connection"`, c.HashBy))
 	}
 	c.validateServers(bad)
 	for _, t := range []struct {

@@ -87,6 +87,7 @@ func (p *pool) judge(s *server, now time.Time) {
 		i.why = ""
 		if before != causeOverload { // a server that was only full is warm
 			s.rampFrom = now
+			s.peak.forget()
 		}
 		p.tell(now, s, EventRecovered, "was isolated: "+why)
 	}
@@ -265,7 +266,7 @@ func (p *pool) settleTable(now time.Time) {
 	if panic {
 		in = all
 	}
-	p.table.Store(newTable(p.pickers[p.cfg.Pick], in, panic))
+	p.table.Store(newTable(table{picker: p.pickers[p.cfg.Pick], candidates: in, panic: panic, whole: p.cfg.HashBy == HashConnection}))
 	if panic != p.panic {
 		p.panic = panic
 		if panic {

@@ -114,7 +114,7 @@ func TestActiveCheckIsolates(t *testing.T) {
 func TestTwoFailedConnectsIsolate(t *testing.T) {
 	b := newBench(t, named("ab", ""), nil)
 	b.refuse("a", 1)
-	b.connected(b.server("a"))
+	b.connected(b.server("a"), time.Millisecond)
 	b.refuse("a", 1)
 	b.want("ab") // not in a row
 	b.refuse("a", 1)

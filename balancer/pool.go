@@ -32,7 +32,9 @@ type server struct {
 	bytesDown atomic.Int64 // from the server to clients
 	carried   carried      // the plane's connections to it
 
-	turn float64 // guarded by roundRobin.mu
+	seed uint64   // hash of the address, for hash picks
+	peak peakEWMA // of connect times
+	turn float64  // guarded by weighted.mu
 
 	// The rest is guarded by pool.mu.
 	ServerConfig
@@ -44,6 +46,10 @@ type server struct {
 	isolation isolation
 	rampFrom  time.Time // start of the slow start; zero: none
 	isolated  int64     // how many times
+}
+
+func newServer(address string) *server {
+	return &server{address: address, seed: hashText(address)}
 }
 
 // drainState is how far an order to drain has come.
@@ -106,7 +112,7 @@ type pool struct {
 func newPool(frontend string, j *journal, now func() time.Time, random func() uint64) *pool {
 	p := &pool{frontend: frontend, journal: j, now: now, pickers: map[string]picker{}}
 	for name, make := range pickers {
-		p.pickers[name] = make(random)
+		p.pickers[name] = make(sources{random, now})
 	}
 	p.table.Store(&table{})
 	return p
@@ -166,7 +172,7 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 // is the one that was removed earlier and still has connections, or nil.
 func (p *pool) join(s *server, address string, now time.Time) *server {
 	if s == nil {
-		s = &server{address: address}
+		s = newServer(address)
 	}
 	s.leaving, s.drain, s.rampFrom = false, drainState{}, now
 	s.carried.allow()
@@ -239,8 +245,10 @@ func (p *pool) describe(address, detail string) {
 	}
 }
 
-// connected and failed are the plane's word on each connect: passive health.
-func (p *pool) connected(s *server) {
+// connected and failed are the plane's word on each connect: passive health, and
+// the server's latency. (A failure has none: to isolate the server is better than to think it slow.)
+func (p *pool) connected(s *server, took time.Duration) {
+	s.peak.observe(took, stamp(p.now()))
 	if s.streak.Load() != 0 { // a load is cheaper than a store that all cores see
 		s.streak.Store(0)
 	}

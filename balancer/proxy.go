@@ -254,7 +254,7 @@ func sleep(d time.Duration, done <-chan struct{}) bool {
 // serve carries one connection from accept to end.
 func (p *proxy) serve(f *frontend, client *net.TCPConn) {
 	cfg := f.config()
-	s, conn := p.connect(f, cfg)
+	s, conn := p.connect(f, cfg, flowOf(client))
 	if s == nil {
 		f.counters.refused.Add(1)
 		reset(client)
@@ -281,7 +281,7 @@ const (
 // connect makes a connection to a server, counted in its open. As no byte of
 // the client was read yet, it can go to another server as often as it takes,
 // within bounds. It gives up with a nil server.
-func (p *proxy) connect(f *frontend, cfg *Config) (*server, *net.TCPConn) {
+func (p *proxy) connect(f *frontend, cfg *Config, from flow) (*server, *net.TCPConn) {
 	var room [connectsMost]*server
 	tried, pause := room[:0], pauseFirst
 	giveUp := time.Now().Add(connectsTime * cfg.ConnectTimeout)
@@ -292,13 +292,13 @@ func (p *proxy) connect(f *frontend, cfg *Config) (*server, *net.TCPConn) {
 		t := f.pool.table.Load()
 		var s *server
 		if len(tried) == 0 {
-			s = t.pick()
+			s = t.pick(from)
 		} else if s = t.elsewhere(tried); s == nil {
 			// All refused. One may be just restarting, or a spare be on its way in.
 			tried = tried[:0]
 			time.Sleep(pause)
 			pause *= 2
-			s = f.pool.table.Load().pick()
+			s = f.pool.table.Load().pick(from)
 		}
 		if s == nil {
 			break
@@ -307,9 +307,10 @@ func (p *proxy) connect(f *frontend, cfg *Config) (*server, *net.TCPConn) {
 			f.counters.retried.Add(1)
 		}
 		s.open.Add(1)
+		begun := time.Now()
 		conn, err := p.dial(s.address, cfg.ConnectTimeout)
 		if err == nil {
-			f.pool.connected(s)
+			f.pool.connected(s, time.Since(begun))
 			return s, conn
 		}
 		s.open.Add(-1)

@@ -37,7 +37,7 @@ func TestConnectIsTriedElsewhere(t *testing.T) {
 			c := r.mustConnect()
 			c.Close()
 		}
-		if c := r.Status()[0].Counters; c.Refused != 0 || c.Retried == 0 {
+		if c := r.Status()[0].Counters; c.Refused != 0 || c.Retried == 0 && pick != Maglev && pick != Hash { // the hash of this client may be the alive one's
 			t.Errorf("%s: %d refused, %d retried; want 0 and some", pick, c.Refused, c.Retried)
 		}
 		r.stop()

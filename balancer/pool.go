@@ -63,9 +63,10 @@ func (d drainState) on() bool { return !d.since.IsZero() }
 
 // verdict is what the active check says.
 type verdict struct {
-	state  health.State
-	detail string
-	since  time.Time // when state began
+	generation string // content generation that was seen last; "": not known
+	state      health.State
+	detail     string
+	since      time.Time // when state began
 }
 
 // available tells whether the server may take new connections.
@@ -232,6 +233,19 @@ func (p *pool) observe(address string, state health.State, detail string, at tim
 			p.settle(p.now())
 		}
 	}
+}
+
+// serves takes in which content generation the server at address serves, and tells
+// whether that is another one.
+func (p *pool) serves(address, generation string) (changed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.servers {
+		if s.address == address && s.check.generation != generation {
+			s.check.generation, changed = generation, true
+		}
+	}
+	return changed
 }
 
 // describe takes in what the last probe of the server at address saw.

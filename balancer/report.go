@@ -90,6 +90,7 @@ func (p *pool) addTo(r *health.Report, plain *float64) {
 		}
 		if s.inService && s.available() {
 			r.Healthy++
+			r.Generation = health.JoinGenerations(append(strings.Split(r.Generation, ","), s.check.generation))
 		}
 		open := s.open.Load()
 		r.Connections += open
@@ -109,7 +110,7 @@ func (p *pool) addTo(r *health.Report, plain *float64) {
 func (p *pool) line(s *server) health.Server {
 	return health.Server{
 		Frontend: p.frontend, Address: s.address, State: s.state(p.rule != nil), Role: s.role,
-		InService: s.inService && s.available(), Draining: s.drain.on(), Connections: s.open.Load(), Detail: p.detail(s),
+		InService: s.inService && s.available(), Draining: s.drain.on(), Connections: s.open.Load(), Generation: s.check.generation, Detail: p.detail(s),
 	}
 }
 

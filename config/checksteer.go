@@ -45,6 +45,7 @@ func (c *Config) checkSteers(r *report) {
 		} else if s.TTL%time.Second != 0 {
 			r.bad(path+".ttl", "%s: must be whole seconds", showDuration(s.TTL))
 		}
+		oneOf(r, path+".release", s.Release, "", releaseHold)
 		c.checkRules(r, path, s)
 		c.checkTargets(r, path+".last_resort", s, s.LastResort)
 	}

@@ -21,12 +21,16 @@ type Steer struct {
 	// LastResort are the targets when no tier has a member that is up. Empty:
 	// fail open, that is answer as though all were up.
 	LastResort []string `toml:"last_resort"`
+	// Release "hold" gives new users only to sites that serve the content generation
+	// which gslb release has set; "": whatever they serve.
+	Release string `toml:"release"`
 }
 
 // The forms of a steered name's answer.
 const (
 	AnswerCNAME   = "cname"
 	AnswerAddress = "address"
+	releaseHold   = "hold"
 )
 
 // SteerRule is one [[steer.rule]]. It matches a client that each matcher that
@@ -79,6 +83,9 @@ func (c *Config) Policies() ([]steer.Policy, error) {
 				return nil, fmt.Errorf("steered name %s, rule %d: %w", s.Name, j, err)
 			}
 			p.Rules[j] = steer.Rule{Match: rule.match(), Tiers: tiers}
+		}
+		if s.Release == releaseHold {
+			p.Release = s.Name
 		}
 		var err error
 		if p.LastResort, err = parseTargets(s.LastResort, sites, groups); err != nil {

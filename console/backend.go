@@ -26,6 +26,10 @@ type Backend interface {
 	SetOverride(ctx context.Context, o health.Override) error
 	// ClearOverride takes the site's override back; without one it does nothing.
 	ClearOverride(ctx context.Context, site string, by history.Order) error
+	// SetRelease says which content generation users are to see, and ClearRelease takes
+	// that back. Errors are as those of SetOverride.
+	SetRelease(ctx context.Context, r health.Release) error
+	ClearRelease(ctx context.Context, name string, by history.Order) error
 	// Push takes what an application reports of itself, at this node alone. Its
 	// errors wrap ErrNotFound for a check or a target that this node does not have.
 	Push(p Push) error

@@ -126,6 +126,20 @@ func (c *Client) ClearOverride(ctx context.Context, site string, by history.Orde
 	return c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site)+"?"+q.Encode(), nil, nil)
 }
 
+// SetRelease says which content generation users are to see, and returns it as it
+// was written.
+func (c *Client) SetRelease(ctx context.Context, r health.Release) (health.Release, error) {
+	var done health.Release
+	err := c.do(ctx, http.MethodPost, "/api/v1/release", r, &done)
+	return done, err
+}
+
+// ClearRelease takes a release back; without one it does nothing.
+func (c *Client) ClearRelease(ctx context.Context, name string, by history.Order) error {
+	q := url.Values{"who": {by.Who}, "why": {by.Why}}
+	return c.do(ctx, http.MethodDelete, "/api/v1/release/"+url.PathEscape(name)+"?"+q.Encode(), nil, nil)
+}
+
 // Topology is what the fleet is to serve, as the node knows it.
 func (c *Client) Topology(ctx context.Context) (Topology, error) {
 	var t Topology

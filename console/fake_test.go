@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -169,8 +170,8 @@ func demoStatus() Status {
 		}}},
 		AllZones: ZoneSum{2, 51, 5120},
 		Steered: []Steered{
-			{"www.abc.com.", "cname", 30, 6, ""},
-			{"api.abc.com.", "address", 20, 11, ""},
+			{Name: "www.abc.com.", Form: "cname", TTLSeconds: 30, Cohorts: 6},
+			{Name: "api.abc.com.", Form: "address", TTLSeconds: 20, Cohorts: 11},
 		},
 		Sites: []Site{
 			{
@@ -312,4 +313,14 @@ func (f *fake) Content(_ context.Context, n int64) (Content, error) {
 
 func (f *fake) Events(_ context.Context, filter history.Filter) ([]history.Event, error) {
 	return []history.Event{{At: fakeNow, Kind: history.KindHealth, Site: filter.Site, Text: "down"}}, f.writeErr
+}
+
+func (f *fake) SetRelease(_ context.Context, r health.Release) error {
+	f.status.Releases = append(f.status.Releases, r)
+	return nil
+}
+
+func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) error {
+	f.status.Releases = slices.DeleteFunc(f.status.Releases, func(r health.Release) bool { return r.Name == name })
+	return nil
 }

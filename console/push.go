@@ -27,16 +27,19 @@ type Push struct {
 	State   health.State  // Up, Degraded or Down
 	TTL     time.Duration // how long it counts; 0: as the check says
 	Detail  string        // for people
+	// Generation is the content generation that it serves; "": it does not say.
+	Generation string
 }
 
 // pushRequest is a Push as it is sent.
 type pushRequest struct {
-	Check   string       `json:"check"`
-	Target  string       `json:"target"`
-	Address string       `json:"address"`
-	State   health.State `json:"state"`
-	TTL     string       `json:"ttl"`
-	Detail  string       `json:"detail"`
+	Check      string       `json:"check"`
+	Target     string       `json:"target"`
+	Address    string       `json:"address"`
+	State      health.State `json:"state"`
+	TTL        string       `json:"ttl"`
+	Detail     string       `json:"detail"`
+	Generation string       `json:"generation"`
 }
 
 // POST /api/v1/push
@@ -62,7 +65,7 @@ func readPush(r *http.Request) (Push, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return Push{}, fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
 	}
-	p := Push{Check: q.Check, Target: q.Target, Address: q.Address, State: q.State, Detail: strings.TrimSpace(q.Detail)}
+	p := Push{Check: q.Check, Target: q.Target, Address: q.Address, State: q.State, Detail: strings.TrimSpace(q.Detail), Generation: q.Generation}
 	switch {
 	case p.Check == "":
 		return Push{}, fmt.Errorf("%w: check is missing", ErrInvalid)
@@ -72,6 +75,9 @@ func readPush(r *http.Request) (Push, error) {
 		return Push{}, fmt.Errorf("%w: state is missing: must be \"up\", \"degraded\" or \"down\"", ErrInvalid)
 	case utf8.RuneCountInString(p.Detail) > maxDetail || strings.ContainsFunc(p.Detail, unicode.IsControl):
 		return Push{}, fmt.Errorf("%w: detail must be one line of at most %d characters", ErrInvalid, maxDetail)
+	}
+	if health.Generation(p.Generation) != p.Generation {
+		return Push{}, fmt.Errorf("%w: generation must be one word of at most %d characters, without commas", ErrInvalid, health.MaxGeneration)
 	}
 	if q.TTL != "" {
 		ttl, err := time.ParseDuration(q.TTL)

@@ -28,13 +28,14 @@ type Status struct {
 	// Topology is what the fleet is to serve; its Nodes are left out here.
 	Topology Topology `json:"topology"`
 
-	Steered   []Steered   `json:"steered"`
-	Sites     []Site      `json:"sites"` // in the order of the configuration
-	Nodes     []FleetNode `json:"nodes"`
-	Frontends []Frontend  `json:"frontends"` // of this node's own balancer
-	Etcd      Etcd        `json:"etcd"`
-	Geo       []Database  `json:"geo"`
-	Tables    []Table     `json:"tables"` // that tell the steered names' clients apart
+	Steered   []Steered        `json:"steered"`
+	Releases  []health.Release `json:"releases,omitempty"` // of content generations, by name
+	Sites     []Site           `json:"sites"`              // in the order of the configuration
+	Nodes     []FleetNode      `json:"nodes"`
+	Frontends []Frontend       `json:"frontends"` // of this node's own balancer
+	Etcd      Etcd             `json:"etcd"`
+	Geo       []Database       `json:"geo"`
+	Tables    []Table          `json:"tables"` // that tell the steered names' clients apart
 	// Problems are what a person should look at, one sentence each. The console
 	// adds those of Attention.
 	Problems []string `json:"problems"`
@@ -82,6 +83,10 @@ type Steered struct {
 	// Alias is the target of the ALIAS record by which the name is steered; empty:
 	// it is so itself.
 	Alias string `json:"alias,omitempty"`
+	// Holds: only sites that serve the released content generation, Released, are given
+	// to new users; "": none is released.
+	Holds    bool   `json:"holds,omitempty"`
+	Released string `json:"released,omitempty"`
 }
 
 // Site is a site's health with what the configuration says of it.

@@ -16,6 +16,7 @@ type Input struct {
 	Votes     []Vote     // of live vantage points: a lapsed lease's vote is left out by the caller
 	Reports   []Report   // of live balancers, likewise
 	Overrides []Override // expired ones may be among them
+	Releases  []Release
 	// Capacity is each site's configured capacity, used where its reports state none.
 	Capacity map[string]float64
 	// Rejoin is how each site comes back after it was down, Maintenance when it is to
@@ -63,7 +64,7 @@ type Input struct {
 // was down comes back stands at Rejoin, how Shed is steered at steerShed.
 func Evaluate(in Input) *States {
 	ev := gather(in)
-	out := &States{Revision: in.Revision, At: in.Now, Sites: make(map[string]Status, len(in.Sites))}
+	out := &States{Revision: in.Revision, At: in.Now, Sites: make(map[string]Status, len(in.Sites)), Releases: releases(in.Releases)}
 	for site, e := range ev {
 		prev, known := in.Prev.lookup(site)
 		st := Status{
@@ -72,6 +73,7 @@ func Evaluate(in Input) *States {
 			Since:    in.Now,
 		}
 		st.State, st.Why = e.judge(in.quorum(site))
+		st.Generations = e.generations()
 		if known && prev.State == st.State && !prev.Since.IsZero() {
 			st.Since = prev.Since
 		}
@@ -193,7 +195,7 @@ func latest[T any](all []T, speaker func(T) string, order func(a, b T) int) []T 
 }
 
 func compareVotes(a, b Vote) int {
-	return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.State, b.State), cmp.Compare(a.Detail, b.Detail))
+	return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.State, b.State), cmp.Compare(a.Detail, b.Detail), cmp.Compare(a.Generation, b.Generation))
 }
 
 func compareReports(a, b Report) int {
@@ -211,7 +213,7 @@ func compareServers(a, b Server) int {
 		cmp.Compare(a.Frontend, b.Frontend), cmp.Compare(a.Address, b.Address),
 		cmp.Compare(a.State, b.State), cmp.Compare(a.Role, b.Role),
 		compareBools(a.InService, b.InService), compareBools(a.Draining, b.Draining),
-		cmp.Compare(a.Connections, b.Connections), cmp.Compare(a.Detail, b.Detail),
+		cmp.Compare(a.Connections, b.Connections), cmp.Compare(a.Generation, b.Generation), cmp.Compare(a.Detail, b.Detail),
 	)
 }
 

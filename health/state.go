@@ -25,6 +25,9 @@ type Vote struct {
 	State   State     `json:"state"`            // its rise/fall verdict
 	Since   time.Time `json:"since"`            // when that verdict began, by the voter's clock; for display only
 	Detail  string    `json:"detail,omitempty"` // the last probe's outcome, in words
+	// Generation is the content generation that its probes have seen, several with
+	// commas between them; "": they do not look, or have seen none.
+	Generation string `json:"generation,omitempty"`
 }
 
 // Report is what the balancer of a site says about it, as kept under its lease.
@@ -36,7 +39,7 @@ type Report struct {
 	Load        float64   `json:"load"`    // in the units of Capacity
 	Capacity    float64   `json:"capacity"`
 	Connections int64     `json:"connections"`          // open now
-	Generation  string    `json:"generation,omitempty"` // content generation that the servers serve
+	Generation  string    `json:"generation,omitempty"` // content generation that the servers in service serve; several with commas between them
 	At          time.Time `json:"at"`                   // by the reporter's clock; for display only
 	Servers     []Server  `json:"servers,omitempty"`    // one line for each server, for people to see
 }
@@ -50,6 +53,7 @@ type Server struct {
 	InService   bool   `json:"in_service"`
 	Draining    bool   `json:"draining,omitempty"`
 	Connections int64  `json:"connections"`
+	Generation  string `json:"generation,omitempty"` // content generation that it serves
 	Detail      string `json:"detail,omitempty"`
 }
 

@@ -25,9 +25,11 @@ type Status struct {
 	HeldUntil time.Time `json:"held_until,omitzero"`
 	// Withheld is the share, 0 to 1, of its new users that should go elsewhere while
 	// it starts slowly or an operator's order says so. It adds to Shed.
-	Withheld float64   `json:"withheld,omitempty"`
-	Why      string    `json:"why"`            // one sentence: what decided State
-	Since    time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
+	Withheld float64 `json:"withheld,omitempty"`
+	// Generations are the content generations that it serves, sorted; none: it does not say.
+	Generations []string  `json:"generations,omitempty"`
+	Why         string    `json:"why"`            // one sentence: what decided State
+	Since       time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
 
 	comeback comeback
 }
@@ -49,6 +51,8 @@ type States struct {
 	// share takes its next step. Zero: never.
 	Next  time.Time         `json:"-"`
 	Sites map[string]Status `json:"sites"`
+	// Releases are the content generations that users are to see, by steered name.
+	Releases map[string]Release `json:"releases,omitempty"`
 }
 
 // Site returns the status of the named site; a site that has none is Unknown.

@@ -14,17 +14,18 @@ import (
 
 // The kinds of events.
 const (
-	KindOverride = "override" // a site was drained or forced
-	KindRelease  = "release"  // an override was taken back, or ended
-	KindApply    = "apply"    // a new revision of the topology
-	KindCanary   = "canary"   // one for some nodes first
-	KindPromote  = "promote"  // a canary became that of all
-	KindRollback = "rollback" // an earlier one again, or a canary dropped
-	KindHealth   = "health"   // a site changed its state
+	KindOverride   = "override"   // a site was drained or forced
+	KindRelease    = "release"    // an override was taken back, or ended
+	KindGeneration = "generation" // a content generation was released, or that was taken back
+	KindApply      = "apply"      // a new revision of the topology
+	KindCanary     = "canary"     // one for some nodes first
+	KindPromote    = "promote"    // a canary became that of all
+	KindRollback   = "rollback"   // an earlier one again, or a canary dropped
+	KindHealth     = "health"     // a site changed its state
 )
 
 // Kinds are all kinds of events.
-var Kinds = []string{KindOverride, KindRelease, KindApply, KindCanary, KindPromote, KindRollback, KindHealth}
+var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindApply, KindCanary, KindPromote, KindRollback, KindHealth}
 
 // Event is something that was ordered or that happened.
 type Event struct {

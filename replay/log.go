@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -164,12 +165,12 @@ func slim(states *health.States) *health.States {
 
 // alike tells whether two States decide alike; loads and sheds count unless it is too soon.
 func alike(a, b *health.States, soon bool) bool {
-	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) {
+	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) {
 		return false
 	}
 	for name, x := range a.Sites {
 		y, ok := b.Sites[name]
-		if !ok || x.State != y.State || x.Draining != y.Draining || (x.Held == "") != (y.Held == "") || x.Withheld != y.Withheld || (x.Override == nil) != (y.Override == nil) || (len(x.Reports) == 0) != (len(y.Reports) == 0) {
+		if !ok || x.State != y.State || x.Draining != y.Draining || (x.Held == "") != (y.Held == "") || x.Withheld != y.Withheld || !slices.Equal(x.Generations, y.Generations) || (x.Override == nil) != (y.Override == nil) || (len(x.Reports) == 0) != (len(y.Reports) == 0) {
 			return false
 		}
 		if x.Override != nil && *x.Override != *y.Override {

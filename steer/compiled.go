@@ -12,10 +12,11 @@ import (
 // Compiled is a policy made ready to classify clients. It grows with each new
 // kind of client that Classify meets, and is read-only after the last one.
 type Compiled struct {
-	name  string
-	seed  uint64 // of the draws, so that two names split their clients independently
-	sites []Site
-	keys  []uint64 // by site: what rendezvous hashing knows it by; from its name, so that the order of sites does not matter
+	name    string
+	release string // Policy.Release
+	seed    uint64 // of the draws, so that two names split their clients independently
+	sites   []Site
+	keys    []uint64 // by site: what rendezvous hashing knows it by; from its name, so that the order of sites does not matter
 
 	rules      []rule // the policy's, then the implicit last one
 	lastResort []Target
@@ -77,6 +78,7 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 	}
 	c := &Compiled{
 		name:       p.Name,
+		release:    p.Release,
 		seed:       hashString(strings.ToLower(p.Name)),
 		sites:      slices.Clone(sites),
 		lastResort: cloneTargets(p.LastResort),
@@ -122,6 +124,9 @@ func cloneTargets(targets []Target) []Target {
 // Cuts are the networks that the rules tell apart, for geo.Build: sorted, each
 // once, with host bits cleared.
 func (c *Compiled) Cuts() []netip.Prefix { return c.cuts }
+
+// Release is the Release of the policy.
+func (c *Compiled) Release() string { return c.release }
 
 // Cohorts is the number of plans so far; cohorts count from 0.
 func (c *Compiled) Cohorts() int { return len(c.plans) }

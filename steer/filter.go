@@ -26,7 +26,7 @@ type class uint8
 
 const (
 	inService  class = iota // available, not draining and not held
-	upAndHeld               // available and not draining; may be held after it was down
+	upAndHeld               // available and not draining; may be held after it was down, or for its content
 	notOrdered              // whatever its health, no operator ordered users away from it
 	available               // not down; may be draining
 	anySite
@@ -50,7 +50,7 @@ type level struct {
 //	 0 │ tiers       │ in service           │ > 0    │ the first tier with as many members in service as it needs
 //	 1 │ tiers       │ in service           │ > 0    │ none has: the first with a member in service
 //	 2 │ tiers       │ in service           │ 0      │ nothing else is left but those of weight zero
-//	 3 │ tiers       │ up and held          │ > 0    │ or but those that must wait after they were down
+//	 3 │ tiers       │ up and held          │ > 0    │ or but those that must wait: they were down, or lack the released content
 //	 4 │ tiers       │ up and held          │ 0      │
 //	 5 │ last resort │ in service           │ > 0    │ no tier has one: the last resort
 //	 6 │ last resort │ in service           │ 0      │
@@ -91,6 +91,7 @@ const (
 	isDraining
 	isOrdered
 	isHeld
+	isBehind // it does not serve the released content generation
 	isZero
 	isFew   // in service, with fewer of its tier than that needs
 	isAsked // of an earlier tier too, whose users come
@@ -103,6 +104,8 @@ func (l *level) judge(m Member, s *standing) verdict {
 		return isDraining
 	case l.class <= upAndHeld && !s.available:
 		return isDown
+	case l.class == inService && s.behind:
+		return isBehind
 	case l.class == inService && s.held:
 		return isHeld
 	case l.class == notOrdered && s.ordered:

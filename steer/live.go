@@ -48,7 +48,7 @@ type Live struct {
 // Live filters every plan of c. The cohorts that c gains later get the answer
 // of cohort 0. States may be nil: nothing is known, so all are in service.
 func (c *Compiled) Live(states *health.States) *Live {
-	l := &Live{c: c, states: states, sites: standings(c.sites, states), cohorts: len(c.plans)}
+	l := &Live{c: c, states: states, sites: standings(c.sites, states, c.release), cohorts: len(c.plans)}
 	f := filter{sites: l.sites, keys: c.keys, made: make(map[madeKey]made)}
 	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
 	for i, p := range c.plans {
@@ -84,20 +84,29 @@ func (l *Live) Choose(cohort uint32, ask Ask, tr *Trace) Choice {
 type standing struct {
 	available bool // not down
 	draining  bool
-	held      bool    // up again after it was down, and not yet to be given
+	held      bool    // up again after it was down, and not yet to be given; or behind
+	behind    bool    // it does not serve the released content generation
 	ordered   bool    // an operator's override says to keep users away
 	shed      float64 // 0 to 1
 	spare     float64 // estimated, in the units of capacity; see spares
 	capacity  float64 // likewise, above 0
 }
 
-func standings(sites []Site, states *health.States) []standing {
+// standings looks up all sites; release is Policy.Release.
+func standings(sites []Site, states *health.States, release string) []standing {
+	released := ""
+	if release != "" {
+		released = states.Released(release)
+	}
 	all := make([]standing, len(sites))
 	stats := make([]health.Status, len(sites))
 	for i := range sites {
 		st := states.Site(sites[i].Name)
 		stats[i] = st
 		all[i] = standing{available: st.State.Available(), draining: st.Draining, held: st.Held != "", shed: share(st.Away()), ordered: st.Draining}
+		if released != "" && !st.Serves(released) {
+			all[i].behind, all[i].held = true, true
+		}
 		if o := st.Override; o != nil {
 			all[i].ordered = all[i].ordered || o.Kind == health.Drain || o.Kind == health.ForceDown
 		}

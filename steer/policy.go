@@ -36,7 +36,10 @@ type Policy struct {
 	// available. When it is empty or none of it is available either: fail open,
 	// that is choose as though all were up.
 	LastResort []Target
-	TTL        time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
+	// Release is the steered name whose released content generation the sites must
+	// serve to be given to new users (health.States.Released); "": they need not.
+	Release string        `json:",omitempty"`
+	TTL     time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
 }
 
 // Rule sends the clients that match to its tiers. A Rule without matchers matches everyone.

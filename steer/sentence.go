@@ -68,7 +68,7 @@ func (l *level) noun(all bool) string {
 	case l.class == inService:
 		return weight + "in service in "
 	case l.class == upAndHeld:
-		return weight + "up again in "
+		return weight + "up, but held, in "
 	case all:
 		return weight + "in "
 	case l.class == notOrdered:
@@ -94,6 +94,8 @@ func (t *Trace) whyTier(tier *TierTrace, c Choice) string {
 		return "FAIL OPEN: an operator keeps users away from every member, so it is chosen among those that are up"
 	case c.FailOpen:
 		return "FAIL OPEN: an operator forced every member down, so it is chosen as though all were up"
+	case t.level.class == upAndHeld && t.Released != "":
+		return fmt.Sprintf("no other member of any tier is in service and serves %s, so those count that were to wait", t.Released)
 	case t.level.class == upAndHeld:
 		return "no other member of any tier is in service, so those count that were to wait after they were down"
 	case !t.level.min && !t.level.zero && t.needsMore():

@@ -23,7 +23,8 @@ type Trace struct {
 	Rules  []RuleTrace  `json:"rules"` // those tried; the last one matched
 	Tiers  []TierTrace  `json:"tiers"` // of the rule that matched, then the last resort's
 
-	Revision int64        `json:"revision"` // of the States
+	Released string       `json:"released,omitempty"` // content generation that sites must serve
+	Revision int64        `json:"revision"`           // of the States
 	Stale    bool         `json:"stale"`
 	Draws    []string     `json:"draws,omitempty"` // what hash or chance decided, in order
 	Choice   *ChoiceTrace `json:"choice,omitempty"`
@@ -60,10 +61,11 @@ type MemberTrace struct {
 	Distance *float64     `json:"distance_km,omitempty"` // where nearest measured it
 	Bias     float64      `json:"bias_km,omitempty"`
 	Load     float64      `json:"load"`
-	Capacity float64      `json:"capacity"`       // 0: unknown
-	Shed     float64      `json:"shed"`           // of its users, with what is withheld from it
-	Held     string       `json:"held,omitempty"` // why it is not given yet after it was down
-	Share    float64      `json:"share"`          // of the cohort's users, in the long run
+	Capacity float64      `json:"capacity"`         // 0: unknown
+	Shed     float64      `json:"shed"`             // of its users, with what is withheld from it
+	Serves   []string     `json:"serves,omitempty"` // content generations
+	Held     string       `json:"held,omitempty"`   // why it is not given yet after it was down
+	Share    float64      `json:"share"`            // of the cohort's users, in the long run
 	Chosen   bool         `json:"chosen,omitempty"`
 	Verdict  string       `json:"verdict"` // why it may or may not be given
 	Why      string       `json:"why"`     // why its state is what it is
@@ -221,12 +223,16 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 	}
 	if l.states != nil {
 		t.Revision, t.Stale = l.states.Revision, l.states.Stale
+		if t.Released = ""; l.c.release != "" {
+			t.Released = l.states.Released(l.c.release)
+		}
 	}
 	for i := range t.Tiers {
 		for j := range t.Tiers[i].Members {
 			m := &t.Tiers[i].Members[j]
 			st := l.states.Site(m.Site)
 			m.State, m.Draining, m.Shed, m.Held = st.State, st.Draining, share(st.Away()), st.Held
+			m.Serves = st.Generations
 			m.Load, m.Capacity = finite(st.Load), finite(st.Capacity)
 			m.Why, m.Share, m.Chosen, m.verdict = why(&st), 0, false, notAsked
 		}
@@ -269,12 +275,12 @@ func (t *Trace) verdicts() {
 	for i := range t.Tiers {
 		for j := range t.Tiers[i].Members {
 			m := &t.Tiers[i].Members[j]
-			m.Verdict = m.words(&t.Tiers[i])
+			m.Verdict = m.words(&t.Tiers[i], t.Released)
 		}
 	}
 }
 
-func (m *MemberTrace) words(tier *TierTrace) string {
+func (m *MemberTrace) words(tier *TierTrace, released string) string {
 	switch m.verdict {
 	case isDown:
 		return "down"
@@ -284,6 +290,8 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 		return "up again, and held: " + m.Held
 	case isAsked:
 		return "asked already, in an earlier tier"
+	case isBehind:
+		return fmt.Sprintf("held, for it serves %s and %s is released", generations(m.Serves), released)
 	case isFew:
 		return fmt.Sprintf("in service, but the tier needs %d", tier.Min)
 	case isOrdered:
@@ -304,6 +312,14 @@ func (m *MemberTrace) words(tier *TierTrace) string {
 		return "no spare capacity"
 	}
 	return "full"
+}
+
+// generations names what a site serves.
+func generations(all []string) string {
+	if len(all) == 0 {
+		return "an unknown generation"
+	}
+	return strings.Join(all, " and ")
 }
 
 // percent is the share with as many digits as people want; a little is not nothing.

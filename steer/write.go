@@ -93,6 +93,9 @@ func (t *Trace) writeRules(w io.Writer) {
 		states += ", STALE: the store cannot be reached, so these are the last known"
 	}
 	fmt.Fprintf(w, "states\t%s\n", states)
+	if t.Released != "" {
+		fmt.Fprintf(w, "release\t%s is released\n", t.Released)
+	}
 }
 
 func (t *Trace) writeTier(b *bytes.Buffer, tier *TierTrace) {

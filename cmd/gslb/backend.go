@@ -198,7 +198,8 @@ func (n *node) Status() console.Status {
 		}
 	}
 	for _, s := range topo.db.Tailored() {
-		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), Alias: s.Target, TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts()})
+		st.Steered = append(st.Steered, console.Steered{Name: s.Name, Form: s.Form.String(), Alias: s.Target, TTLSeconds: s.TTL, Cohorts: topo.policies[s.Policy].Compiled.Cohorts(),
+			Holds: topo.policies[s.Policy].Compiled.Release() != ""})
 	}
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))
@@ -215,6 +216,7 @@ func (n *node) Status() console.Status {
 	st.Geo, other = databases(places.Sources(), ws)
 	st.Tables = topo.tables()
 	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
+	releases(&st, states)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
 	n.movements(&st)

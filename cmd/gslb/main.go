@@ -47,7 +47,7 @@ func root() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
-			drainCommand(), undrainCommand(), forceCommand(), shareCommand(),
+			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),

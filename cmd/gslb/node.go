@@ -310,11 +310,15 @@ func (n *node) serveAPI(ctx context.Context) error {
 // vote publishes this node's view of the site that a transition is about.
 func (n *node) vote(t probe.Transition) {
 	var findings []health.Finding
+	var generations []string
 	for _, r := range n.runner.ResultsOf(t.Target.Name) {
 		findings = append(findings, health.Finding{Address: r.Target.Address, State: r.State, Detail: r.Detail})
+		if r.State != health.Down {
+			generations = append(generations, r.Generation)
+		}
 	}
 	state, detail := health.Combine(findings)
-	n.fleet.Vote(health.Vote{Site: t.Target.Name, State: state, Since: t.At, Detail: detail})
+	n.fleet.Vote(health.Vote{Site: t.Target.Name, State: state, Since: t.At, Detail: detail, Generation: health.JoinGenerations(generations)})
 }
 
 // changed puts new States in force.

@@ -15,10 +15,11 @@ const (
 	kindReport   = "reports"
 	kindNode     = "nodes"
 	kindOverride = "overrides"
+	kindRelease  = "releases"
 )
 
 // subjects is how many names follow each kind.
-var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1}
+var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1, kindRelease: 1}
 
 // keyOf builds a key. Names may hold anything, a slash too.
 func keyOf(kind string, names ...string) string {
@@ -39,7 +40,7 @@ func splitKey(key string) (kind string, names []string, err error) {
 	kind, names = parts[0], parts[1:]
 	want, ok := subjects[kind]
 	if !ok {
-		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes or overrides", kind)
+		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes, overrides or releases", kind)
 	}
 	if len(names) != want {
 		return "", nil, fmt.Errorf("has %d names after %q, must have %d", len(names), kind, want)

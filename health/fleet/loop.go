@@ -110,6 +110,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	l.f.assign(rec, alone)
 	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
 	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
+	in.Releases = rec.releases
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
@@ -245,12 +246,13 @@ func (l *loop) namesakes(nodes []Node, stale bool, now time.Time) (found []Probl
 // matters tells whether two States differ in what decides where users go, or in
 // the reasons for it; not in times and details.
 func matters(a, b *health.States) bool {
-	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) {
+	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) {
 		return true
 	}
 	for name, x := range a.Sites {
 		y, ok := b.Sites[name]
 		if !ok || x.State != y.State || x.Draining != y.Draining || x.Held != y.Held || x.Shed != y.Shed || x.Withheld != y.Withheld ||
+			!slices.Equal(x.Generations, y.Generations) ||
 			x.Load != y.Load || x.Capacity != y.Capacity || x.Why != y.Why ||
 			(x.Override == nil) != (y.Override == nil) || x.Override != nil && *x.Override != *y.Override ||
 			!slices.EqualFunc(x.Reports, y.Reports, func(p, q health.Report) bool {

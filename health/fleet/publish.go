@@ -44,7 +44,7 @@ type ownReport struct {
 }
 
 // Vote publishes this node's verdict on a site. It never waits, and writes only
-// when the state is another than before. The vantage point is this node,
+// when the state or the content generation is another than before. The vantage point is this node,
 // whatever v says; a zero Since is now. A vote on a site that the fleet does not
 // have (yet) is kept until SetSites names it.
 func (f *Fleet) Vote(v health.Vote) {
@@ -55,7 +55,7 @@ func (f *Fleet) Vote(v health.Vote) {
 		return // it is another's, and the probe was under way when it became so
 	}
 	old, ok := f.votes[v.Site]
-	if ok && old.State == v.State {
+	if ok && old.State == v.State && old.Generation == v.Generation {
 		return
 	}
 	now := f.now()

@@ -43,6 +43,7 @@ type records struct {
 	votes     []health.Vote
 	reports   []health.Report
 	overrides []health.Override
+	releases  []health.Release
 	nodes     []Node    // sorted by name, then the newest first; of one name there may be several
 	problems  []Problem // sorted by key; Since is not set
 }
@@ -59,6 +60,7 @@ type parsed struct {
 	vote     *health.Vote
 	report   *health.Report
 	override *health.Override
+	release  *health.Release
 	node     *Node
 	err      error
 }
@@ -82,6 +84,8 @@ func (r *reader) read(v store.View) records {
 			out.reports = append(out.reports, *p.report)
 		case p.override != nil:
 			out.overrides = append(out.overrides, *p.override)
+		case p.release != nil:
+			out.releases = append(out.releases, *p.release)
 		case p.node != nil:
 			out.nodes = append(out.nodes, *p.node)
 		}
@@ -116,6 +120,13 @@ func parse(key string, raw []byte) parsed {
 					return fmt.Errorf("kind %q: must be drain, up, down or share", o.Kind)
 				}
 				return agree(names, o.Site)
+			})
+		case kindRelease:
+			p.release, err = into(raw, func(r *health.Release) error {
+				if r.Generation == "" {
+					return fmt.Errorf(`generation "": must not be empty`)
+				}
+				return agree(names, r.Name)
 			})
 		case kindNode:
 			p.node, err = into(raw, func(n *Node) error { return agree(names, n.Name, n.Instance) })

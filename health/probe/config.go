@@ -22,6 +22,9 @@ type Config struct {
 	Slow     time.Duration `toml:"slow"`     // a success that took longer is a degraded one; 0: none is
 	Source   []netip.Addr  `toml:"source"`   // to probe from, at most one of each family; none: as the system chooses
 
+	// Generation is where a success tells the content generation that is served.
+	Generation GenerationSource `toml:"generation"`
+
 	// Of http and https:
 	Method      string            `toml:"method"`       // default "GET"
 	Path        string            `toml:"path"`         // default "/"

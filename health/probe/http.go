@@ -111,7 +111,8 @@ func (p *httpProber) Probe(ctx context.Context) (Seen, error) {
 			if redirected && n > 0 && len(p.status) == 0 {
 				return Seen{}, fmt.Errorf("http %d from %s%s: more than %d redirects", response.StatusCode, at.address, at.path, n)
 			}
-			return seen, p.judge(a, at, response, body)
+			err := p.judge(a, at, response, body, &seen)
+			return seen, err
 		}
 		response.Body.Close()
 		a.hangUp()

@@ -11,7 +11,7 @@ import (
 var (
 	scheduleKeys = []string{"interval", "jitter", "timeout", "rise", "fall", "slow"} // of all that probe
 	tlsKeys      = []string{"host", "skip_verify", "ca", "expiry_warning"}
-	httpKeys     = []string{"port", "source", "method", "path", "host", "headers", "body", "status", "body_match", "header_match", "json", "redirects", "http_version"}
+	httpKeys     = []string{"port", "source", "method", "path", "host", "headers", "body", "status", "body_match", "header_match", "json", "generation", "redirects", "http_version"}
 )
 
 // has tells whether checks of this kind have the key.

@@ -54,18 +54,18 @@ var kinds = makeKinds()
 
 // makeKinds makes the table. To add a type, write its file and its line.
 func makeKinds() []kind {
-	talk := []string{"port", "source", "send", "send_hex", "expect"}
+	talk := []string{"port", "source", "send", "send_hex", "expect", "generation"}
 	return []kind{
 		{name: "tcp", keys: talk, validate: Config.validateExchange, make: newTCP},
 		{name: "udp", keys: talk, validate: Config.validateUDP, make: newUDP},
-		{name: "tls", port: 443, keys: slices.Concat([]string{"port", "source"}, tlsKeys), validate: Config.validateTLS, make: newTLS},
+		{name: "tls", port: 443, keys: slices.Concat([]string{"port", "source", "generation"}, tlsKeys), validate: Config.validateTLS, make: newTLS},
 		{name: "http", port: 80, keys: httpKeys, validate: Config.validateHTTP, make: newHTTP},
 		{name: "https", port: 443, keys: slices.Concat(httpKeys, tlsKeys), validate: Config.validateHTTPS, make: newHTTPS},
-		{name: "dns", port: 53, keys: []string{"port", "source", "query", "query_type", "transport", "rcode", "answer"}, validate: Config.validateDNS, make: newDNS},
-		{name: "icmp", port: noPort, keys: []string{"source"}, make: newICMP},
-		{name: "grpc", keys: slices.Concat([]string{"port", "source", "service", "tls"}, tlsKeys), validate: Config.validateGRPC, make: newGRPC},
-		{name: "exec", port: noPort, keys: []string{"port", "argv", "exit_degraded", "exit_unknown"}, validate: Config.validateExec, make: newExec},
-		{name: "agent", ownPort: true, keys: []string{"port", "source", "send", "send_hex"}, validate: Config.validateExchange, make: newAgent},
+		{name: "dns", port: 53, keys: []string{"port", "source", "query", "query_type", "transport", "rcode", "answer", "generation"}, validate: Config.validateDNS, make: newDNS},
+		{name: "icmp", port: noPort, keys: []string{"source", "generation"}, make: newICMP},
+		{name: "grpc", keys: slices.Concat([]string{"port", "source", "service", "tls", "generation"}, tlsKeys), validate: Config.validateGRPC, make: newGRPC},
+		{name: "exec", port: noPort, keys: []string{"port", "argv", "exit_degraded", "exit_unknown", "generation"}, validate: Config.validateExec, make: newExec},
+		{name: "agent", ownPort: true, keys: []string{"port", "source", "send", "send_hex", "generation"}, validate: Config.validateExchange, make: newAgent},
 		{name: "push", port: noPort, keys: []string{"ttl", "on_expiry"}, passive: true, validate: Config.validatePush, make: newPush},
 		{name: "all", port: noPort, keys: []string{"of"}, composite: true, validate: Config.validateParts},
 		{name: "any", port: noPort, keys: []string{"of"}, composite: true, validate: Config.validateParts},
@@ -114,6 +114,9 @@ func newProber(cfg Config, t Target, m *means) (Prober, error) {
 	p, err := k.make(cfg, t, address, m)
 	if err != nil {
 		return nil, fmt.Errorf("check of %s: %w", t, err)
+	}
+	if cfg.Generation.File != "" {
+		p = &fileGeneration{p, cfg.Generation.File}
 	}
 	return p, nil
 }

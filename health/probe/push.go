@@ -19,6 +19,8 @@ type Pushed struct {
 	State   health.State
 	TTL     time.Duration // how long it counts; 0: as the check says
 	Detail  string
+	// Generation is the content generation that it serves; "": it does not say.
+	Generation string
 }
 
 // Board is where applications report and push checks look. It is safe for
@@ -49,7 +51,7 @@ func (b *Board) Report(p Pushed) {
 	b.notes[key] = note{p, time.Now()}
 	runners := slices.Collect(maps.Keys(b.hurry))
 	b.mu.Unlock()
-	if old.State == p.State && time.Since(old.at) < time.Second {
+	if old.State == p.State && old.Generation == p.Generation && time.Since(old.at) < time.Second {
 		return // nothing new, and the checks come by on their own
 	}
 	for _, r := range runners {
@@ -107,7 +109,7 @@ func (p *pushProber) Probe(context.Context) (Seen, error) {
 		if text := printable(n.Detail); text != "" {
 			detail += ": " + text
 		}
-		return Seen{Said: n.State, Detail: detail}, nil
+		return Seen{Said: n.State, Detail: detail, Generation: health.Generation(n.Generation)}, nil
 	}
 	what := fmt.Sprintf("the last report, %s, is older than its %v", n.State, ttl)
 	if !ok {

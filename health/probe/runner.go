@@ -27,12 +27,15 @@ type Check struct {
 	Config Config
 }
 
-// Transition tells that the verdict on a target changed.
+// Transition tells that the verdict on a target changed, or the content generation
+// that it serves.
 type Transition struct {
 	Target Target
 	State  health.State
 	Detail string // what the deciding probe saw
-	At     time.Time
+	// Generation is the content generation that was seen last; "": none.
+	Generation string
+	At         time.Time
 }
 
 // Result is how a target stands.
@@ -46,6 +49,9 @@ type Result struct {
 	// Warning is what the last probe saw that a person should look at, though it
 	// is no failure: a certificate that ends soon.
 	Warning string
+	// Generation is the content generation that was seen last, several with commas
+	// between them; "": none.
+	Generation string
 }
 
 // Runner runs checks: each every interval, all with a bounded number of
@@ -119,25 +125,27 @@ type unit struct {
 	machine  *health.Machine
 	entries  []*entry
 
-	due    time.Time
-	index  int                // in the queue; -1: not in it
-	cancel context.CancelFunc // of the probe under way, or nil
-	gone   bool               // no target wants it any more
-	at     time.Time
-	rtt    time.Duration
-	detail string
-	seen   Seen // by the last probe
-	lags   bool // is among the lagging while its probe is under way
-	missed int  // probes in a row that this machine could not make
+	due        time.Time
+	index      int                // in the queue; -1: not in it
+	cancel     context.CancelFunc // of the probe under way, or nil
+	gone       bool               // no target wants it any more
+	at         time.Time
+	rtt        time.Duration
+	detail     string
+	seen       Seen   // by the last probe
+	generation string // that was seen last
+	lags       bool   // is among the lagging while its probe is under way
+	missed     int    // probes in a row that this machine could not make
 }
 
 // entry is one target as the caller knows it.
 type entry struct {
-	target Target
-	unit   *unit
-	told   health.State // the caller's last Transition; Unknown before the first
-	queued bool         // is among the news
-	gone   bool
+	target         Target
+	unit           *unit
+	told           health.State // the caller's last Transition; Unknown before the first
+	toldGeneration string       // likewise
+	queued         bool         // is among the news
+	gone           bool
 }
 
 // NewRunner returns a Runner without checks. It starts nothing. A nil log is none.
@@ -350,7 +358,7 @@ func (r *Runner) results(wanted func(Target) bool) []Result {
 		u := e.unit
 		out = append(out, Result{
 			Target: e.target, State: u.machine.State(), Since: u.machine.Since(),
-			Detail: u.words(), At: u.last(), RTT: u.took(), Warning: u.warning(),
+			Detail: u.words(), At: u.last(), RTT: u.took(), Warning: u.warning(), Generation: u.serves(),
 		})
 	}
 	r.mu.Unlock()

@@ -233,6 +233,10 @@ func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
 	default:
 		u.missed = 0
 		changed = u.succeed(seen, now)
+		if seen.Generation != u.generation {
+			u.generation = seen.Generation
+			r.renewed(u)
+		}
 	}
 	if changed {
 		r.turned(u)
@@ -276,11 +280,16 @@ func (r *Runner) turned(u *unit) {
 
 // announce puts e among the news if the caller was told otherwise. r.mu is held.
 func (r *Runner) announce(e *entry) {
-	if !e.queued && e.told != e.unit.machine.State() {
+	if !e.queued && e.isNews() {
 		e.queued = true
 		r.news = append(r.news, e)
 		poke(r.tell)
 	}
+}
+
+// isNews tells whether the caller was told otherwise. r.mu is held.
+func (e *entry) isNews() bool {
+	return e.told != e.unit.machine.State() || e.toldGeneration != e.unit.serves()
 }
 
 // notify tells the news until ctx ends.
@@ -311,15 +320,15 @@ func (r *Runner) next() (Transition, bool) {
 		r.news = r.news[1:]
 		e.queued = false
 		m := e.unit.machine
-		if e.gone || e.told == m.State() {
+		if e.gone || !e.isNews() {
 			continue
 		}
-		e.told = m.State()
+		e.told, e.toldGeneration = m.State(), e.unit.serves()
 		at := m.Since()
 		if at.IsZero() {
 			at = e.unit.last()
 		}
-		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at}, true
+		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at, Generation: e.toldGeneration}, true
 	}
 	r.news = nil
 	return Transition{}, false

@@ -15,6 +15,8 @@ type Seen struct {
 	Said health.State
 	// Wish is what an agent asks for, nil for nothing.
 	Wish *Wish
+	// Generation is the content generation that the target serves; "": not known.
+	Generation string
 }
 
 // Wish is how much of the load a server asks for through its agent.

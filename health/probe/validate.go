@@ -91,6 +91,7 @@ func (c Config) validateWire(bad func(key, msg string)) {
 		bad("port", fmt.Sprintf("%d: must be 1 to 65535", c.Port))
 	}
 	c.validateSource(bad)
+	c.validateGeneration(bad)
 	if k.validate != nil {
 		k.validate(c, bad)
 	}

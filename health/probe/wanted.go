@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+
+	"gslb/health"
 )
 
 // wanted is what an HTTP response has to look like.
@@ -18,6 +20,10 @@ type wanted struct {
 	body    *regexp.Regexp // nil: anything
 	headers []match        // by header
 	json    []match        // by path
+	// of the content generation: a header, or a path where byPath
+	header string
+	path   jsonPath
+	byPath bool
 }
 
 // match is something with a name that a pattern has to match.
@@ -48,11 +54,17 @@ func newWanted(c Config) (wanted, error) {
 		errs = append(errs, err)
 		w.json = append(w.json, match{name: name, path: path, pattern: compile("json", c.JSON[name])})
 	}
+	w.header = c.Generation.Header
+	if c.Generation.JSON != "" {
+		path, err := parseJSONPath(c.Generation.JSON)
+		w.path, w.byPath = path, true
+		errs = append(errs, err)
+	}
 	return w, errors.Join(errs...)
 }
 
 // judge says what is wrong with a response. What is read of its body is bounded.
-func (w *wanted) judge(a *attempt, at hop, r *http.Response, bounded *io.LimitedReader) error {
+func (w *wanted) judge(a *attempt, at hop, r *http.Response, bounded *io.LimitedReader, seen *Seen) error {
 	if !w.status.has(r.StatusCode) {
 		return fmt.Errorf("http %d from %s%s, want %s", r.StatusCode, a.address, at.path, w.status)
 	}
@@ -62,8 +74,11 @@ func (w *wanted) judge(a *attempt, at hop, r *http.Response, bounded *io.Limited
 			return fmt.Errorf("header %s from %s%s: %s does not match %q", m.name, a.address, at.path, valuesText(values), m.pattern)
 		}
 	}
+	if w.header != "" {
+		seen.Generation = health.Generation(r.Header.Get(w.header))
+	}
 	a.phase = reading
-	if w.body == nil && w.json == nil {
+	if w.body == nil && w.json == nil && !w.byPath {
 		if _, err := io.Copy(io.Discard, r.Body); err != nil && bounded.N > 0 {
 			return a.fault(err)
 		}
@@ -78,6 +93,13 @@ func (w *wanted) judge(a *attempt, at hop, r *http.Response, bounded *io.Limited
 	}
 	if err := w.judgeJSON(body, bounded.N <= 0); err != nil {
 		return fmt.Errorf("body from %s%s: %w", a.address, at.path, err)
+	}
+	if w.byPath && bounded.N > 0 { // that there is none is no failure
+		if root, err := decodeJSON(body); err == nil {
+			if v, err := w.path.find(root); err == nil {
+				seen.Generation = health.Generation(jsonText(v))
+			}
+		}
 	}
 	return nil
 }

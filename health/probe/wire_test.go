@@ -363,7 +363,7 @@ func FuzzResponse(f *testing.F) {
 		response, bounded, err := p.first.receive(a, strings.NewReader(string(raw)))
 		if err == nil {
 			p.first.redirect(response, p.first)
-			err = p.judge(a, p.first, response, bounded)
+			err = p.judge(a, p.first, response, bounded, new(Seen))
 		}
 		if err != nil && len(err.Error()) > 1000 {
 			t.Errorf("error of %d bytes", len(err.Error()))

@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"gslb/geo"
 	"gslb/health"
+	"gslb/health/probe"
 )
 
 // Health is [health]: who judges the sites, unless a site says otherwise.
@@ -16,7 +18,14 @@ type Health struct {
 // Checker is [checker]: what this node is as a vantage point.
 type Checker struct {
 	Place geo.PlaceConfig `toml:"place"` // where it stands
+	// Control are targets that it has to see; see probe.Control. If fewer than
+	// ControlMin (default 1) answer, its votes are withdrawn.
+	Control    []string `toml:"control"`
+	ControlMin int      `toml:"control_min"`
 }
+
+// NeedsControl is how many control targets must answer.
+func (c Checker) NeedsControl() int { return max(c.ControlMin, min(1, len(c.Control))) }
 
 // StandsAt is where the node says that it stands; nil: it does not say.
 func (c *Config) StandsAt() *geo.Place {
@@ -46,6 +55,18 @@ func (c *Config) QuorumOf(s *Site) health.Quorum {
 func (c *Config) checkChecker(r *report) {
 	if r.at.has("checker.place") {
 		c.Checker.Place.Validate(r.in("checker.place"))
+	}
+	for i, text := range c.Checker.Control {
+		key := indexPath("checker.control", i)
+		if _, err := probe.Control(text, nil); err != nil {
+			r.bad(key, "%v", err)
+		}
+		if slices.Contains(c.Checker.Control[:i], text) {
+			r.bad(key, "%q: listed twice", text)
+		}
+	}
+	if n := c.Checker.ControlMin; r.at.has("checker.control_min") && (n < 1 || n > len(c.Checker.Control)) {
+		r.bad("checker.control_min", "%d: must be 1 to %d, the number of targets in control", n, len(c.Checker.Control))
 	}
 }
 

@@ -117,7 +117,10 @@ type FleetNode struct {
 	Follows bool   `json:"follows,omitempty"`
 	Wanted  int64  `json:"wanted,omitempty"`
 	Problem string `json:"problem,omitempty"`
-	Self    bool   `json:"self,omitempty"`
+	// Place is where a checker stands, in words; Blind why its votes are withdrawn.
+	Place string `json:"place,omitempty"`
+	Blind string `json:"blind,omitempty"`
+	Self  bool   `json:"self,omitempty"`
 }
 
 // Frontend is a listener of this node's balancer.

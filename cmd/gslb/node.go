@@ -39,6 +39,7 @@ type node struct {
 
 	checking sync.Mutex    // guards checks
 	checks   []probe.Check // of all sites, whoever makes them
+	blind    time.Time     // since when this node does not see its control targets; zero: it does. Only vote uses it
 	store    *store.Store
 	fleet    *fleet.Fleet
 	runner   *probe.Runner
@@ -309,6 +310,10 @@ func (n *node) serveAPI(ctx context.Context) error {
 
 // vote publishes this node's view of the site that a transition is about.
 func (n *node) vote(t probe.Transition) {
+	if t.Target.IsControl() {
+		n.look()
+		return
+	}
 	var findings []health.Finding
 	var generations []string
 	for _, r := range n.runner.ResultsOf(t.Target.Name) {
@@ -345,7 +350,7 @@ func (n *node) fault(about, text string) {
 
 // siteChecks lists what to probe, and tells whether all of it can be.
 func siteChecks(cfg *config.Config) ([]probe.Check, error) {
-	var checks []probe.Check
+	var checks, controls []probe.Check
 	var errs []error
 	for _, s := range cfg.Sites {
 		if s.Check == "" {
@@ -361,7 +366,12 @@ func siteChecks(cfg *config.Config) ([]probe.Check, error) {
 		}
 		errs = append(errs, fault)
 	}
-	return checks, errors.Join(errs...)
+	for _, text := range cfg.Checker.Control {
+		c, err := probe.Control(text, checks)
+		errs = append(errs, err)
+		controls = append(controls, c)
+	}
+	return append(checks, controls...), errors.Join(errs...)
 }
 
 // probed lists the addresses at which a site is checked.

@@ -53,9 +53,13 @@ func storeProblems(st console.Status) []string {
 	return lines
 }
 
-// behind lists the other nodes that do not take the topology that they are to serve.
+// behind lists the other nodes that do not take the topology that they are to serve,
+// and those that cannot see.
 func behind(st console.Status) (lines []string) {
 	for _, n := range st.Nodes {
+		if n.Blind != "" && !n.Self {
+			lines = append(lines, fmt.Sprintf("node %s: its votes are withdrawn: %s", n.Name, n.Blind))
+		}
 		if n.Problem != "" && !n.Self {
 			lines = append(lines, fmt.Sprintf("node %s serves revision %d of the topology, not %d: %s", n.Name, n.Revision, n.Wanted, n.Problem))
 		}

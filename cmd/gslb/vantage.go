@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"gslb/config"
+	"gslb/geo"
 	"gslb/health/probe"
 )
 
@@ -15,7 +18,7 @@ func (n *node) probe() error {
 	defer n.checking.Unlock()
 	var mine []probe.Check
 	for _, c := range n.checks {
-		if n.fleet.Probes(c.Target.Name) {
+		if c.Target.IsControl() || n.fleet.Probes(c.Target.Name) {
 			mine = append(mine, c)
 		}
 	}
@@ -51,6 +54,33 @@ func (n *node) turns(ctx context.Context) error {
 	}
 }
 
+// doubt is how long before the control targets were lost a site may have seemed down
+// for the same reason.
+const doubt = 10 * time.Second
+
+// look takes this node's votes back while too few of its control targets answer.
+func (n *node) look() {
+	n.mu.Lock()
+	need := n.topo.cfg.Checker.NeedsControl()
+	n.mu.Unlock()
+	all, down, detail := n.runner.Sight()
+	switch sees := all-down >= need; {
+	case !sees && n.blind.IsZero():
+		n.blind = time.Now()
+		why := fmt.Sprintf("%d of its %d control targets answer, at least %d must (%s)", all-down, all, need, detail)
+		n.fleet.Blind(why)
+		n.fault("control", "this node's votes are withdrawn: "+why)
+		n.log.Warn("control targets not seen: votes withdrawn", "why", why)
+	case sees && !n.blind.IsZero():
+		since := n.blind.Add(-doubt)
+		n.blind = time.Time{}
+		n.runner.Doubt(since)
+		n.fleet.Sees(since)
+		n.fault("control", "")
+		n.log.Info("control targets are seen again: this node votes", "after", time.Since(since.Add(doubt)).Round(time.Millisecond))
+	}
+}
+
 // unwatched says which sites nobody looks at.
 func (n *node) unwatched(cfg *config.Config) (lines []string) {
 	for _, site := range n.fleet.Unwatched() {
@@ -61,4 +91,21 @@ func (n *node) unwatched(cfg *config.Config) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// placeWords is a place for people, the widest part last.
+func placeWords(p *geo.Place) string {
+	if p == nil {
+		return ""
+	}
+	var parts []string
+	for _, s := range []string{p.ISP, p.City, p.Country} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	if len(parts) == 0 && p.HasLocation {
+		return fmt.Sprintf("%.2f, %.2f", p.Location.Latitude, p.Location.Longitude)
+	}
+	return strings.Join(parts, ", ")
 }

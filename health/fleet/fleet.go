@@ -161,7 +161,7 @@ func (f *Fleet) SetTopology(t Topology) {
 			delete(f.votes, site)
 			f.withdraw(keyOf(kindVote, site, f.cfg.Node))
 		case is && !was:
-			f.offer(keyOf(kindVote, site, f.cfg.Node), v, voteGap, f.now())
+			f.offer(keyOf(kindVote, site, f.cfg.Node), f.said(v), voteGap, f.now())
 		}
 	}
 	for site := range f.reports {

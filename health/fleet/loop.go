@@ -88,6 +88,9 @@ func (l *loop) gather(now time.Time) input {
 	t := &f.topology
 	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
 		Quorum: t.Quorum, Quorums: t.Quorums, Prev: l.computed, Now: now}
+	for site, v := range in.own {
+		in.own[site] = f.said(v)
+	}
 	for site, r := range f.reports {
 		in.reports[site] = r.last
 	}

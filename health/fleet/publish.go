@@ -64,7 +64,7 @@ func (f *Fleet) Vote(v health.Vote) {
 	}
 	f.votes[v.Site] = v
 	if slices.Contains(f.topology.Sites, v.Site) {
-		f.offer(keyOf(kindVote, v.Site, f.cfg.Node), v, voteGap, now)
+		f.offer(keyOf(kindVote, v.Site, f.cfg.Node), f.said(v), voteGap, now)
 		f.wake()
 	}
 }

@@ -31,6 +31,8 @@ type Node struct {
 	// Place is where a checker says that it stands; nil: it does not say.
 	Place    *geo.Place `json:"place,omitempty"`
 	Revision int64      `json:"revision"` // of the topology that it serves; 0: none, or of its own file
+	// Blind is why a checker has taken its votes back; "": it has not.
+	Blind string `json:"blind,omitempty"`
 	// Follows: the node serves the topology in etcd. Wanted is the revision that it
 	// is to serve, where that is another, and Problem why it does not.
 	Follows bool   `json:"follows,omitempty"`

@@ -154,7 +154,8 @@ func (f *Fleet) choose(checkers []Node) {
 	}
 }
 
-// checkers are the live ones, this node among them if it is one. The caller holds f.mu.
+// checkers are the live ones, this node among them if it is one; those that can't
+// see are left out, unless none can. The caller holds f.mu.
 func (f *Fleet) checkers(rec records, alone bool) []Node {
 	var all []Node
 	if slices.Contains(f.self.Roles, roleChecker) {
@@ -164,6 +165,10 @@ func (f *Fleet) checkers(rec records, alone bool) []Node {
 		if !alone && slices.Contains(n.Roles, roleChecker) && !slices.ContainsFunc(all, func(o Node) bool { return o.Name == n.Name }) {
 			all = append(all, n)
 		}
+	}
+	seeing := slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.Blind != "" })
+	if len(seeing) > 0 {
+		return seeing
 	}
 	return all
 }

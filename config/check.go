@@ -61,6 +61,7 @@ func (c *Config) checkRooms(r *report) {
 	c.Geo.Validate(r.in("geo"))
 	c.API.Validate(r.in("api"))
 	c.History.Validate(r.in("history"))
+	c.Breaker.Validate(r.in("breaker"))
 	c.checkChecker(r)
 	c.checkListed(r)
 	for _, name := range slices.Sorted(maps.Keys(c.DNSSEC)) {

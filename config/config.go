@@ -28,6 +28,7 @@ import (
 	"gslb/dnssec"
 	"gslb/dnsserver"
 	"gslb/geo"
+	"gslb/health"
 	"gslb/health/probe"
 	"gslb/history"
 	"gslb/store"
@@ -45,6 +46,7 @@ type Config struct {
 	History   history.Config           `toml:"history"`
 	Checker   Checker                  `toml:"checker"`
 	Health    Health                   `toml:"health"`
+	Breaker   health.BreakerConfig     `toml:"breaker"`
 	API       console.Config           `toml:"api"`
 	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
 	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones

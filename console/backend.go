@@ -30,6 +30,9 @@ type Backend interface {
 	// that back. Errors are as those of SetOverride.
 	SetRelease(ctx context.Context, r health.Release) error
 	ClearRelease(ctx context.Context, name string, by history.Order) error
+	// Allow lets through what the breakers of the fleet hold back. Its errors are taken as
+	// the store not being reachable.
+	Allow(ctx context.Context, by history.Order) error
 	// Push takes what an application reports of itself, at this node alone. Its
 	// errors wrap ErrNotFound for a check or a target that this node does not have.
 	Push(p Push) error

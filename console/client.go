@@ -140,6 +140,11 @@ func (c *Client) ClearRelease(ctx context.Context, name string, by history.Order
 	return c.do(ctx, http.MethodDelete, "/api/v1/release/"+url.PathEscape(name)+"?"+q.Encode(), nil, nil)
 }
 
+// Allow lets through what the fleet's breakers hold back.
+func (c *Client) Allow(ctx context.Context, by history.Order) error {
+	return c.do(ctx, http.MethodPost, "/api/v1/breaker/allow", by, nil)
+}
+
 // Topology is what the fleet is to serve, as the node knows it.
 func (c *Client) Topology(ctx context.Context) (Topology, error) {
 	var t Topology

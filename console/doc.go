@@ -15,6 +15,7 @@
 //	GET    /api/v1/explain           Explanation; ?name=www.abc.com&client=203.0.113.7&type=A
 //	POST   /api/v1/release           health.Release
 //	DELETE /api/v1/release/{name}
+//	POST   /api/v1/breaker/allow     {"who": …, "why": …}
 //	POST   /api/v1/override          health.Override, or with "for": "30m" instead of until
 //	DELETE /api/v1/override/{site}   take it back
 //	POST   /api/v1/push              an application's word on itself, for checks of type push

@@ -324,3 +324,5 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 	f.status.Releases = slices.DeleteFunc(f.status.Releases, func(r health.Release) bool { return r.Name == name })
 	return nil
 }
+
+func (f *fake) Allow(context.Context, history.Order) error { return nil }

@@ -29,6 +29,7 @@ type Status struct {
 	Topology Topology `json:"topology"`
 
 	Steered   []Steered        `json:"steered"`
+	Held      []string         `json:"held,omitempty"`     // sites that the breaker holds in service
 	Releases  []health.Release `json:"releases,omitempty"` // of content generations, by name
 	Sites     []Site           `json:"sites"`              // in the order of the configuration
 	Nodes     []FleetNode      `json:"nodes"`

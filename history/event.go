@@ -17,6 +17,7 @@ const (
 	KindOverride   = "override"   // a site was drained or forced
 	KindRelease    = "release"    // an override was taken back, or ended
 	KindGeneration = "generation" // a content generation was released, or that was taken back
+	KindBreaker    = "breaker"    // what the breaker held was let through
 	KindApply      = "apply"      // a new revision of the topology
 	KindCanary     = "canary"     // one for some nodes first
 	KindPromote    = "promote"    // a canary became that of all
@@ -25,7 +26,7 @@ const (
 )
 
 // Kinds are all kinds of events.
-var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindApply, KindCanary, KindPromote, KindRollback, KindHealth}
+var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth}
 
 // Event is something that was ordered or that happened.
 type Event struct {

@@ -217,6 +217,7 @@ func (n *node) Status() console.Status {
 	st.Tables = topo.tables()
 	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
 	releases(&st, states)
+	n.held(&st)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
 	n.movements(&st)

@@ -47,7 +47,7 @@ func root() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
-			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(),
+			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),

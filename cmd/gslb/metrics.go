@@ -37,6 +37,7 @@ var (
 	descSiteState  = prometheus.NewDesc("gslb_site_state", "1 for the state that a site is in, 0 for the others.", []string{"site", "state"}, nil)
 	descSiteDrain  = prometheus.NewDesc("gslb_site_draining", "1 while an override drains the site.", []string{"site"}, nil)
 	descSiteShed   = prometheus.NewDesc("gslb_site_shed_ratio", "Share of new users that the site sheds because of load.", []string{"site"}, nil)
+	descHeld       = prometheus.NewDesc("gslb_held", "Sites that the breaker holds in service though they were judged down.", nil, nil)
 	descSiteHeld   = prometheus.NewDesc("gslb_site_held", "1 while a site that is up gets no new users, because of how it is to come back after it was down.", []string{"site"}, nil)
 	descSiteWith   = prometheus.NewDesc("gslb_site_withheld_ratio", "Share of new users withheld from the site by slow start or an operator's order.", []string{"site"}, nil)
 	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
@@ -71,7 +72,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
@@ -87,6 +88,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
+	gauge(descHeld, float64(len(st.Held)))
 	for _, s := range st.Sites {
 		votes := make(map[health.State]int)
 		for _, v := range s.Votes {

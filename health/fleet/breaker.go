@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"maps"
 	"slices"
 
 	"gslb/health"
@@ -47,15 +46,7 @@ func breaker(before, after *health.States) (publish *health.States, held []strin
 		return after, nil
 	}
 	slices.Sort(held)
-	kept := *after
-	kept.Sites = maps.Clone(after.Sites)
-	for _, name := range held {
-		st := after.Sites[name]
-		st.State, st.Since = before.Sites[name].State, before.Sites[name].Since
-		st.Why = "held while the fleet votes again after etcd came back: " + st.Why
-		kept.Sites[name] = st
-	}
-	return &kept, held
+	return keep(before, after, held, "held while the fleet votes again after etcd came back: "), held
 }
 
 // ordered tells whether an operator decided the state.

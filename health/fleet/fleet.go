@@ -60,6 +60,7 @@ type Topology struct {
 	// where the sites are, as far as it is known, for "nearest".
 	Vantage   map[string]health.Vantage
 	Locations map[string]geo.Coordinates
+	Breaker   health.BreakerConfig
 }
 
 func (c Config) withDefaults() Config {
@@ -103,6 +104,7 @@ type Fleet struct {
 	freshAt  time.Time                  // when etcd last came back; zero: it was never away
 	nodes    []Node                     // as of the last evaluation
 	problems []Problem                  // likewise
+	held     *Held                      // likewise
 	running  bool                       // Run runs
 	renewed  chan struct{}              // closed and made anew at each publication
 	mine     map[string]bool            // the sites that this node is to probe, of those that not all do

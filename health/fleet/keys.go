@@ -16,10 +16,11 @@ const (
 	kindNode     = "nodes"
 	kindOverride = "overrides"
 	kindRelease  = "releases"
+	kindAllow    = "allow"
 )
 
 // subjects is how many names follow each kind.
-var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1, kindRelease: 1}
+var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1, kindRelease: 1, kindAllow: 1}
 
 // keyOf builds a key. Names may hold anything, a slash too.
 func keyOf(kind string, names ...string) string {
@@ -40,7 +41,7 @@ func splitKey(key string) (kind string, names []string, err error) {
 	kind, names = parts[0], parts[1:]
 	want, ok := subjects[kind]
 	if !ok {
-		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes, overrides or releases", kind)
+		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes, overrides, releases or allow", kind)
 	}
 	if len(names) != want {
 		return "", nil, fmt.Errorf("has %d names after %q, must have %d", len(names), kind, want)

@@ -25,9 +25,10 @@ type loop struct {
 	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
 	called   bool                       // changed has been called
 	told     *health.States             // the last fresh states, of which the time line knows
-	held     []string                   // the sites that the breaker held, for the log
-	known    map[Problem]time.Time      // problems without Since -> since when
-	twins    map[string]time.Time       // other instances of this node's name -> since when they are seen
+	watchman watchman
+	held     []string              // the sites that the breaker held, for the log
+	known    map[Problem]time.Time // problems without Since -> since when
+	twins    map[string]time.Time  // other instances of this node's name -> since when they are seen
 }
 
 func (l *loop) run(ctx context.Context) {
@@ -63,6 +64,7 @@ type input struct {
 	own      map[string]health.Vote
 	reports  map[string]health.Report
 	takeover time.Time // when this node believes itself first; zero: etcd is there
+	breaker  health.BreakerConfig
 	settled  time.Time // until when the breaker watches; zero: it does not
 	ready    bool      // there is something to evaluate
 }
@@ -86,6 +88,7 @@ func (l *loop) gather(now time.Time) input {
 		in.settled = f.freshAt.Add(f.cfg.Settle)
 	}
 	t := &f.topology
+	in.breaker = t.Breaker
 	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
 		Quorum: t.Quorum, Quorums: t.Quorums, Prev: l.computed, Now: now}
 	for site, v := range in.own {
@@ -135,6 +138,9 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 		publish = l.guard(states)
 		next = sooner(next, in.settled)
 	}
+	publish, held, at := l.watchman.watch(in.breaker, l.f.published.Load(), publish, rec.allow, now)
+	next = sooner(next, at)
+	l.holds(held)
 	return sooner(next, l.publish(publish, rec, now))
 }
 
@@ -169,6 +175,20 @@ func (l *loop) guard(states *health.States) *health.States {
 	}
 	l.held = held
 	return publish
+}
+
+// holds notes what the breaker holds back, and says when that begins and ends.
+func (l *loop) holds(held *Held) {
+	l.f.mu.Lock()
+	before := l.f.held
+	l.f.held = held
+	l.f.mu.Unlock()
+	switch {
+	case held != nil && (before == nil || !slices.Equal(before.Sites, held.Sites)):
+		l.f.log.Warn("sites held in service by the breaker", "sites", held.Sites, "until", held.Until, "why", held.Why)
+	case held == nil && before != nil:
+		l.f.log.Warn("the breaker holds nothing any more", "sites", before.Sites)
+	}
 }
 
 // publish makes the states this node's own, and tells changed if it matters. It

@@ -46,6 +46,7 @@ type records struct {
 	reports   []health.Report
 	overrides []health.Override
 	releases  []health.Release
+	allow     string    // the newest order to let through what is held
 	nodes     []Node    // sorted by name, then the newest first; of one name there may be several
 	problems  []Problem // sorted by key; Since is not set
 }
@@ -63,6 +64,7 @@ type parsed struct {
 	report   *health.Report
 	override *health.Override
 	release  *health.Release
+	allow    *allowed
 	node     *Node
 	err      error
 }
@@ -88,6 +90,8 @@ func (r *reader) read(v store.View) records {
 			out.overrides = append(out.overrides, *p.override)
 		case p.release != nil:
 			out.releases = append(out.releases, *p.release)
+		case p.allow != nil:
+			out.allow = p.allow.ID
 		case p.node != nil:
 			out.nodes = append(out.nodes, *p.node)
 		}
@@ -123,6 +127,8 @@ func parse(key string, raw []byte) parsed {
 				}
 				return agree(names, o.Site)
 			})
+		case kindAllow:
+			p.allow, err = into(raw, func(*allowed) error { return nil })
 		case kindRelease:
 			p.release, err = into(raw, func(r *health.Release) error {
 				if r.Generation == "" {

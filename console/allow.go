@@ -1,0 +1,39 @@
+package console
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"gslb/history"
+)
+
+// POST /api/v1/breaker/allow
+func (s *Server) postAllow(w http.ResponseWriter, r *http.Request) error {
+	var by history.Order
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&by); err != nil {
+		return bodyError(err)
+	}
+	by.Who, by.Why = strings.TrimSpace(by.Who), strings.TrimSpace(by.Why)
+	if by.Who == "" {
+		by.Who = remote(r).String()
+	}
+	if by.Why == "" {
+		return fmt.Errorf("%w: why is missing: must say why, for those who wonder later", ErrInvalid)
+	}
+	if err := checkTexts(by.Who, by.Why); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+	defer cancel()
+	if err := s.backend.Allow(ctx, by); err != nil {
+		return refuse(http.StatusServiceUnavailable, "%v", err)
+	}
+	s.log.Info("what the breaker holds is let through", "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

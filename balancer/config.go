@@ -46,6 +46,14 @@ type Config struct {
 	SpareHold time.Duration `toml:"spare_hold"`
 	// MaxConnections bounds the frontend; further ones wait in the accept queue. 0: no bound.
 	MaxConnections int `toml:"max_connections"`
+	// Queue is how many clients may wait while all servers have as many connections as
+	// they may (ServerConfig.MaxConnections); default 1000. QueueTimeout is how
+	// long each waits, then it is reset; default 5s.
+	Queue        int           `toml:"queue"`
+	QueueTimeout time.Duration `toml:"queue_timeout"`
+	// PreferZone has servers of that zone take all connections that they can: the
+	// others get some while none of it is available, or all of it have no room.
+	PreferZone string `toml:"prefer_zone"`
 	// OverloadAt is the load of a server, as a share of its capacity, at which it
 	// is isolated until it falls below 80 % of that. Default 1.2; 0 with no capacity stated.
 	OverloadAt float64 `toml:"overload_at"`
@@ -56,6 +64,10 @@ type ServerConfig struct {
 	Address  string  `toml:"address"`  // host:port
 	Weight   float64 `toml:"weight"`   // default 1
 	Capacity float64 `toml:"capacity"` // connections it can take well; 0: not stated
+	// MaxConnections is how many it may have at once; further clients go to others, or
+	// wait. 0: no bound.
+	MaxConnections int    `toml:"max_connections"`
+	Zone           string `toml:"zone"` // where it is, for PreferZone
 }
 
 // What HashBy may be.
@@ -90,6 +102,8 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.OnIsolate, KeepIsolated)
 	setDefault(&c.SlowStart, 10*time.Second)
 	setDefault(&c.SpareHold, 10*time.Second)
+	setDefault(&c.Queue, 1000)
+	setDefault(&c.QueueTimeout, 5*time.Second)
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
 	}
@@ -139,7 +153,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		value time.Duration
 	}{
 		{"connect_timeout", c.ConnectTimeout}, {"idle_timeout", c.IdleTimeout}, {"close_timeout", c.CloseTimeout},
-		{"drain_timeout", c.DrainTimeout}, {"slow_start", c.SlowStart}, {"spare_hold", c.SpareHold},
+		{"drain_timeout", c.DrainTimeout}, {"slow_start", c.SlowStart}, {"spare_hold", c.SpareHold}, {"queue_timeout", c.QueueTimeout},
 	} {
 		if t.value != 0 && t.value < minTimeout {
 			bad(t.key, fmt.Sprintf("%v: must be at least %v", t.value, minTimeout))
@@ -158,6 +172,13 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	if c.MaxConnections < 0 {
 		bad("max_connections", fmt.Sprintf("%d: must be 0 (no bound) or more", c.MaxConnections))
+	}
+	if c.Queue < 0 {
+		bad("queue", fmt.Sprintf("%d: must be a number of clients above 0", c.Queue))
+	}
+	zoned := func(s ServerConfig) bool { return s.Zone == c.PreferZone }
+	if c.PreferZone != "" && !slices.ContainsFunc(c.Servers, zoned) && !slices.ContainsFunc(c.Spares, zoned) {
+		bad("prefer_zone", fmt.Sprintf("%q: no server of this frontend has that zone", c.PreferZone))
 	}
 	switch {
 	case c.OverloadAt == 0:
@@ -199,6 +220,9 @@ func (c Config) validateServers(bad func(key, msg string)) {
 				bad(at+".address", fmt.Sprintf("%q: stands already in %s", s.Address, first))
 			} else {
 				seen[s.Address] = at
+			}
+			if s.MaxConnections < 0 {
+				bad(at+".max_connections", fmt.Sprintf("%d: must be 0 (no bound) or more", s.MaxConnections))
 			}
 			if s.Weight < 0 || math.IsNaN(s.Weight) || math.IsInf(s.Weight, 0) {
 				bad(at+".weight", fmt.Sprintf("%v: must be above 0 (default 1)", s.Weight))

@@ -43,6 +43,7 @@ func (f *frontend) drain(most time.Duration) {
 func (f *frontend) cut() {
 	f.pool.mu.Lock()
 	defer f.pool.mu.Unlock()
+	f.pool.queue.giveUp()
 	for _, s := range slices.Concat(f.pool.servers, f.pool.leaving) {
 		f.counters.cut.Add(int64(s.carried.cut()))
 	}

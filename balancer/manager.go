@@ -266,7 +266,12 @@ func (p *pool) settleTable(now time.Time) {
 	if panic {
 		in = all
 	}
-	p.table.Store(newTable(table{picker: p.pickers[p.cfg.Pick], candidates: in, panic: panic, whole: p.cfg.HashBy == HashConnection}))
+	t := table{picker: p.pickers[p.cfg.Pick], candidates: in, panic: panic, whole: p.cfg.HashBy == HashConnection}
+	if !panic {
+		t.candidates, t.farther = p.near(in)
+	}
+	p.table.Store(newTable(t))
+	p.serveQueue()
 	if panic != p.panic {
 		p.panic = panic
 		if panic {
@@ -275,6 +280,25 @@ func (p *pool) settleTable(now time.Time) {
 			p.tell(now, nil, EventPanicOver, "a server is available again")
 		}
 	}
+}
+
+// near parts servers into those of the zone that is preferred and the others, if
+// there are some whose slow start is over: alone they would take all
+// connections at once. Else all are near.
+func (p *pool) near(all []candidate) (near, farther []candidate) {
+	warm := false
+	for _, c := range all {
+		if c.Zone != p.cfg.PreferZone {
+			farther = append(farther, c)
+			continue
+		}
+		near = append(near, c)
+		warm = warm || c.ramp == 1
+	}
+	if p.cfg.PreferZone == "" || !warm {
+		return all, nil
+	}
+	return near, farther
 }
 
 // endRamps ends slow starts that are over.

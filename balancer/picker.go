@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -54,6 +55,7 @@ type preparer interface {
 type table struct {
 	picker     picker
 	candidates []candidate // each may take new connections now
+	farther    []candidate // likewise, when none of the candidates can: servers of other zones
 	panic      bool        // no server is healthy: the candidates are all there are
 	ramping    bool        // some candidate is in slow start
 	whole      bool        // hash picks hash the whole flow, not the client's address alone
@@ -94,14 +96,29 @@ func (t *table) pick(f flow) *server {
 }
 
 // elsewhere returns the server for a connection that those in tried did not
-// take, or nil if all were tried. Whatever the pick method, it is the least
-// loaded of those whose last connect succeeded: a retry must not run into the
-// next dead server, which looks idle just because it is dead.
-func (t *table) elsewhere(tried []*server) *server {
+// take, or nil if all were tried or have no room; full is one that has none.
+// Whatever the pick method, it is the least loaded of those whose last connect
+// succeeded: a retry must not run into the next dead server, which looks idle
+// just because it is dead. Those of other zones come last.
+func (t *table) elsewhere(tried []*server) (s, full *server) {
+	s, full = leastLoaded(t.candidates, tried)
+	if s == nil {
+		var other *server
+		s, other = leastLoaded(t.farther, tried)
+		full = cmp.Or(full, other)
+	}
+	return s, full
+}
+
+func leastLoaded(candidates []candidate, tried []*server) (s, full *server) {
 	var best, doubtful *candidate
-	for i := range t.candidates {
-		c := &t.candidates[i]
+	for i := range candidates {
+		c := &candidates[i]
 		if slices.Contains(tried, c.server) {
+			continue
+		}
+		if !c.room() {
+			full = c.server
 			continue
 		}
 		which := &best
@@ -116,9 +133,9 @@ func (t *table) elsewhere(tried []*server) *server {
 		best = doubtful
 	}
 	if best == nil {
-		return nil
+		return nil, full
 	}
-	return best.server
+	return best.server, full
 }
 
 // share is what part of new connections it should get, relative to the others.

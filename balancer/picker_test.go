@@ -215,11 +215,11 @@ func TestElsewhere(t *testing.T) {
 		{[]*server{s(0), s(3)}, 2},
 		{[]*server{s(0), s(3), s(2)}, 1},
 	} {
-		if got := table.elsewhere(test.tried); got != s(test.want) {
+		if got, _ := table.elsewhere(test.tried); got != s(test.want) {
 			t.Errorf("after %d tried: server %s, want %d", len(test.tried), got.address, test.want)
 		}
 	}
-	if got := table.elsewhere([]*server{s(0), s(1), s(2), s(3)}); got != nil {
+	if got, _ := table.elsewhere([]*server{s(0), s(1), s(2), s(3)}); got != nil {
 		t.Errorf("all tried: server %s, want none", got.address)
 	}
 }

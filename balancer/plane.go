@@ -41,6 +41,7 @@ type binding struct {
 type counters struct {
 	accepted     atomic.Int64 // connections taken from clients
 	refused      atomic.Int64 // reset because no server took them
+	queueFull    atomic.Int64 // refused because the queue was full
 	retried      atomic.Int64 // connects tried again on another server
 	localErrors  atomic.Int64 // connects that failed for want of descriptors, ports or memory here
 	acceptErrors atomic.Int64 // accepts that failed, mostly for want of descriptors
@@ -48,6 +49,8 @@ type counters struct {
 	timedOut     atomic.Int64 // ended by the idle or close time-out
 	cut          atomic.Int64 // ended by a drain time-out
 	spliced      atomic.Int64 // bytes moved without a copy
+
+	queueTimeouts atomic.Int64 // refused because they waited in the queue for too long
 }
 
 // carried is the set of connections that a plane has to one server, so that

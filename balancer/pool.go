@@ -31,6 +31,10 @@ type server struct {
 	bytesUp   atomic.Int64 // from clients to the server
 	bytesDown atomic.Int64 // from the server to clients
 	carried   carried      // the plane's connections to it
+	queued    atomic.Int64 // clients that wait because it was picked for them and has no room
+	most      atomic.Int64 // bound of open; 0: none. Set under pool.mu
+
+	queueTimeouts atomic.Int64 // of those that waited, who waited for too long
 
 	seed uint64   // hash of the address, for hash picks
 	peak peakEWMA // of connect times
@@ -100,6 +104,7 @@ type pool struct {
 	now      func() time.Time
 	pickers  map[string]picker // one of each kind for the pool's life: they guard server state
 	table    atomic.Pointer[table]
+	queue    queue
 
 	mu      sync.Mutex
 	cfg     Config        // guarded by mu; with defaults
@@ -135,6 +140,7 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 		old[s.address] = s
 	}
 	p.cfg, p.rule, p.servers, p.leaving = cfg, rule, nil, nil
+	p.queue.bound(cfg.Queue)
 	for _, list := range []struct {
 		role    string
 		servers []ServerConfig
@@ -186,6 +192,7 @@ func (s *server) enlist(c ServerConfig, role string) {
 		s.inService = role == roleServer
 	}
 	s.ServerConfig, s.role = c, role
+	s.most.Store(int64(c.MaxConnections))
 }
 
 // drainServer takes the server at address out for new connections, or back in.

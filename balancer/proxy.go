@@ -260,7 +260,7 @@ func (p *proxy) serve(f *frontend, client *net.TCPConn) {
 		reset(client)
 		return
 	}
-	defer s.open.Add(-1)
+	defer f.pool.release(s)
 	r := &relay{client: client, server: conn, counters: &f.counters, buffers: &p.buffers,
 		limits: limits{idle: cfg.IdleTimeout, close: cfg.CloseTimeout}}
 	if !s.carried.add(r) {
@@ -284,21 +284,24 @@ const (
 func (p *proxy) connect(f *frontend, cfg *Config, from flow) (*server, *net.TCPConn) {
 	var room [connectsMost]*server
 	tried, pause := room[:0], pauseFirst
-	giveUp := time.Now().Add(connectsTime * cfg.ConnectTimeout)
+	giveUp, patience := time.Now().Add(connectsTime*cfg.ConnectTimeout), cfg.QueueTimeout
 	for n := range connectsMost {
 		if n > 0 && time.Now().After(giveUp) {
 			break
 		}
-		t := f.pool.table.Load()
-		var s *server
-		if len(tried) == 0 {
-			s = t.pick(from)
-		} else if s = t.elsewhere(tried); s == nil {
+		s, full := f.pool.take(from, tried)
+		if s == nil && full == nil && len(tried) > 0 {
 			// All refused. One may be just restarting, or a spare be on its way in.
 			tried = tried[:0]
 			time.Sleep(pause)
 			pause *= 2
-			s = f.pool.table.Load().pick(from)
+			s, full = f.pool.take(from, nil)
+		}
+		if s == nil && full != nil {
+			begun := time.Now()
+			s = f.pool.wait(from, slices.Clone(tried), full, patience, &f.counters)
+			waited := time.Since(begun)
+			giveUp, patience = giveUp.Add(waited), patience-waited
 		}
 		if s == nil {
 			break
@@ -306,14 +309,13 @@ func (p *proxy) connect(f *frontend, cfg *Config, from flow) (*server, *net.TCPC
 		if n > 0 {
 			f.counters.retried.Add(1)
 		}
-		s.open.Add(1)
 		begun := time.Now()
 		conn, err := p.dial(s.address, cfg.ConnectTimeout)
 		if err == nil {
 			f.pool.connected(s, time.Since(begun))
 			return s, conn
 		}
-		s.open.Add(-1)
+		f.pool.release(s)
 		switch {
 		case !ownFault(err):
 			f.pool.failed(s, err)

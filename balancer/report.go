@@ -140,6 +140,9 @@ func (p *pool) detail(s *server) string {
 	if s.drain.on() {
 		parts = append(parts, "draining since "+s.drain.since.UTC().Format(time.RFC3339))
 	}
+	if n, vain := s.queued.Load(), s.queueTimeouts.Load(); n > 0 || vain > 0 {
+		parts = append(parts, fmt.Sprintf("%d clients wait for it, %d have waited in vain", n, vain))
+	}
 	if ramp := s.ramp(p.now(), p.cfg.SlowStart); ramp < 1 {
 		parts = append(parts, fmt.Sprintf("slow start at %.0f %%", 100*ramp))
 	}

@@ -1,6 +1,10 @@
 package balancer
 
-import "gslb/health"
+import (
+	"time"
+
+	"gslb/health"
+)
 
 // FrontendStatus is a frontend as people and metrics see it. Counters count
 // since the frontend's start and never go down.
@@ -15,34 +19,42 @@ type FrontendStatus struct {
 	Panic      bool           `json:"panic"`     // no server is available, all are tried
 	Open       int64          `json:"open"`      // connections now
 	Most       int            `json:"most"`      // bound of Open; 0: none
+	Queued     int64          `json:"queued"`    // of Open, those who wait for a server with room
 	Counters   Counters       `json:"counters"`
 	Servers    []ServerStatus `json:"servers"`
 }
 
 // Counters are what was counted for a frontend.
 type Counters struct {
-	Accepted     int64 `json:"accepted"`      // connections from clients
-	Refused      int64 `json:"refused"`       // reset because no server took them
-	Retried      int64 `json:"retried"`       // connects tried again, mostly on another server
-	LocalErrors  int64 `json:"local_errors"`  // connects that failed for want of descriptors, ports or memory on this node
-	AcceptErrors int64 `json:"accept_errors"` // accepts that failed for the same reasons
-	Resets       int64 `json:"resets"`        // connections ended by a reset of either end
-	TimedOut     int64 `json:"timed_out"`     // connections ended by the idle or the close time-out
-	Cut          int64 `json:"cut"`           // connections that outlived the drain of the frontend
-	Spliced      int64 `json:"spliced_bytes"` // bytes that the kernel moved without a copy
+	Accepted      int64 `json:"accepted"`       // connections from clients
+	Refused       int64 `json:"refused"`        // reset because no server took them
+	Retried       int64 `json:"retried"`        // connects tried again, mostly on another server
+	LocalErrors   int64 `json:"local_errors"`   // connects that failed for want of descriptors, ports or memory on this node
+	AcceptErrors  int64 `json:"accept_errors"`  // accepts that failed for the same reasons
+	Resets        int64 `json:"resets"`         // connections ended by a reset of either end
+	TimedOut      int64 `json:"timed_out"`      // connections ended by the idle or the close time-out
+	Cut           int64 `json:"cut"`            // connections that outlived the drain of the frontend
+	QueueTimeouts int64 `json:"queue_timeouts"` // of the refused, those who waited in the queue for too long
+	QueueFull     int64 `json:"queue_full"`     // of the refused, those who found the queue full
+	Spliced       int64 `json:"spliced_bytes"`  // bytes that the kernel moved without a copy
 }
 
 // ServerStatus is one server or spare of a frontend.
 type ServerStatus struct {
 	health.Server
-	Weight     float64 `json:"weight"`
-	Capacity   float64 `json:"capacity"`   // 0: not stated
-	SlowStart  float64 `json:"slow_start"` // progress, to 1: done or not in one
-	Total      int64   `json:"total"`      // connections made
-	Failures   int64   `json:"failures"`   // connects that failed
-	Isolations int64   `json:"isolations"`
-	BytesUp    int64   `json:"bytes_up"`   // from clients
-	BytesDown  int64   `json:"bytes_down"` // to clients
+	Weight        float64       `json:"weight"`
+	Capacity      float64       `json:"capacity"` // 0: not stated
+	Most          int64         `json:"most"`     // bound of its connections; 0: none
+	Zone          string        `json:"zone,omitempty"`
+	SlowStart     float64       `json:"slow_start"` // progress, to 1: done or not in one
+	Total         int64         `json:"total"`      // connections made
+	Failures      int64         `json:"failures"`   // connects that failed
+	Isolations    int64         `json:"isolations"`
+	Queued        int64         `json:"queued"`         // clients that wait because it was picked for them and had no room
+	QueueTimeouts int64         `json:"queue_timeouts"` // of such, those who waited for too long
+	Latency       time.Duration `json:"latency_ns"`     // of connects to it: the peak EWMA that the pick "latency" goes by; 0: not measured lately
+	BytesUp       int64         `json:"bytes_up"`       // from clients
+	BytesDown     int64         `json:"bytes_down"`     // to clients
 }
 
 // Status returns all frontends, in the order of the configuration.
@@ -52,11 +64,12 @@ func (b *Balancer) Status() []FrontendStatus {
 		cfg, c := f.config(), &f.counters
 		s := FrontendStatus{
 			Name: f.name, Site: cfg.Site, Plane: b.plane.name(), Pick: cfg.Pick, MinServers: cfg.MinServers,
-			Open: int64(f.gate.inside()), Most: cfg.MaxConnections,
+			Open: int64(f.gate.inside()), Most: cfg.MaxConnections, Queued: f.pool.queue.length.Load(),
 			Counters: Counters{
 				Accepted: c.accepted.Load(), Refused: c.refused.Load(), Retried: c.retried.Load(),
 				LocalErrors: c.localErrors.Load(), AcceptErrors: c.acceptErrors.Load(),
 				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(),
+				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
 			},
 		}
 		for _, a := range b.plane.addrs(f) {
@@ -82,6 +95,8 @@ func (p *pool) addStatus(f *FrontendStatus) {
 		f.Servers = append(f.Servers, ServerStatus{
 			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(p.now(), p.cfg.SlowStart),
 			Total: s.total.Load(), Failures: s.failures.Load(), Isolations: s.isolated,
+			Most: s.most.Load(), Zone: s.Zone, Queued: s.queued.Load(), QueueTimeouts: s.queueTimeouts.Load(),
+			Latency: time.Duration(1e9 * s.peak.at(stamp(p.now()))),
 			BytesUp: s.bytesUp.Load(), BytesDown: s.bytesDown.Load(),
 		})
 	}

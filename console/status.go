@@ -145,8 +145,11 @@ type FrontendServer struct {
 	Isolated    bool         `json:"isolated,omitempty"`
 	Draining    bool         `json:"draining,omitempty"`
 	Connections int64        `json:"connections"`
-	Capacity    float64      `json:"capacity,omitempty"` // connections it can take well; 0: not stated
-	Detail      string       `json:"detail,omitempty"`   // the last check's outcome, or why it is isolated
+	Capacity    float64      `json:"capacity,omitempty"`       // connections it can take well; 0: not stated
+	Picks       int64        `json:"picks"`                    // connections to it that were tried, since the start
+	Queued      int64        `json:"queued,omitempty"`         // clients that wait because it has as many connections as it may
+	TimedOut    int64        `json:"queue_timeouts,omitempty"` // of such, those who waited for too long
+	Detail      string       `json:"detail,omitempty"`         // the last check's outcome, or why it is isolated
 }
 
 // Etcd is the connection to the store.

@@ -246,6 +246,7 @@ func (n *node) frontends(st *console.Status) {
 			out.Servers = append(out.Servers, console.FrontendServer{
 				Address: s.Address, State: s.State, Role: s.Role, InService: s.InService, Draining: s.Draining,
 				Isolated: !s.InService && !s.Draining && s.State == health.Down, Connections: s.Connections, Capacity: s.Capacity, Detail: s.Detail,
+				Picks: s.Total + s.Failures, Queued: s.Queued, TimedOut: s.QueueTimeouts,
 			})
 		}
 		if f.Panic {

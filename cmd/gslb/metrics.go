@@ -65,6 +65,9 @@ var (
 	descServerConn = prometheus.NewDesc("gslb_balancer_server_connections", "Connections open to the server.", []string{"frontend", "server"}, nil)
 	descServerTot  = prometheus.NewDesc("gslb_balancer_server_connections_total", "Connections made to the server.", []string{"frontend", "server"}, nil)
 	descServerFail = prometheus.NewDesc("gslb_balancer_server_connect_failures_total", "Connects to the server that failed.", []string{"frontend", "server"}, nil)
+	descServerWait = prometheus.NewDesc("gslb_balancer_server_queue", "Clients that wait because the server was picked for them and has as many connections as it may.", []string{"frontend", "server"}, nil)
+	descServerVain = prometheus.NewDesc("gslb_balancer_server_queue_timeouts_total", "Clients that waited for the server for too long.", []string{"frontend", "server"}, nil)
+	descServerTime = prometheus.NewDesc("gslb_balancer_server_connect_seconds", "Moving average of the time that connects to the server take: up at once, down slowly.", []string{"frontend", "server"}, nil)
 	descServerByte = prometheus.NewDesc("gslb_balancer_server_bytes_total", "Bytes carried, by direction as the client sees it.", []string{"frontend", "server", "direction"}, nil)
 	descFrontOpen  = prometheus.NewDesc("gslb_balancer_connections", "Client connections open.", []string{"frontend"}, nil)
 	descFrontEvent = prometheus.NewDesc("gslb_balancer_events_total", "What happened to client connections.", []string{"frontend", "event"}, nil)
@@ -73,7 +76,7 @@ var (
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
-		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descFrontOpen, descFrontEvent,
+		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
 	}
@@ -174,6 +177,7 @@ func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
 			"accepted": f.Counters.Accepted, "refused": f.Counters.Refused, "retried": f.Counters.Retried,
 			"local-error": f.Counters.LocalErrors, "accept-error": f.Counters.AcceptErrors, "reset": f.Counters.Resets,
 			"timed-out": f.Counters.TimedOut, "cut": f.Counters.Cut,
+			"queue-timeout": f.Counters.QueueTimeouts, "queue-full": f.Counters.QueueFull,
 		} {
 			count(descFrontEvent, v, f.Name, event)
 		}
@@ -182,6 +186,9 @@ func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
 			gauge(descServerConn, float64(s.Connections), f.Name, s.Address)
 			count(descServerTot, s.Total, f.Name, s.Address)
 			count(descServerFail, s.Failures, f.Name, s.Address)
+			gauge(descServerWait, float64(s.Queued), f.Name, s.Address)
+			count(descServerVain, s.QueueTimeouts, f.Name, s.Address)
+			gauge(descServerTime, s.Latency.Seconds(), f.Name, s.Address)
 			count(descServerByte, s.BytesUp, f.Name, s.Address, "up")
 			count(descServerByte, s.BytesDown, f.Name, s.Address, "down")
 		}

@@ -414,6 +414,22 @@ func TestZoneThatComesSigned(t *testing.T) {
 	if s, err := n.signedState(); err != nil || !s.CameSigned {
 		t.Errorf("%+v, %v", s, err)
 	}
+	// Signatures that have expired are told, in full by gslb check, and served.
+	must(t, "dnssec-signzone", "-P", "-q", "-d", dir, "-z", "-S", "-K", dir, "-o", "abc.com", "-s", "now-172800", "-e", "now-86400", "-f", zone+".signed", zone)
+	n.reload()
+	const expired = "abc.com. SOA: its signature of algorithm 13 (ECDSAP256SHA256) expired at "
+	n.waitStatus(10*time.Second, func(s status) error {
+		if p := strings.Join(s.Problems, "\n"); !strings.Contains(p, expired) || !strings.Contains(p, "more faults of its signatures") {
+			return fmt.Errorf("nothing is said of the signatures that have expired: %q", s.Problems)
+		}
+		return nil
+	})
+	if m, err := n.signedAnswer("udp", "ns1.abc.com.", dns.TypeA, ""); err != nil || len(m.Answer) != 2 {
+		t.Errorf("%v, %v", m, err)
+	}
+	if r := run(t, 20*time.Second, binary(t), "check", "-config", n.config); r.code != 0 || !strings.Contains(r.err, "warning: zone abc.com.: "+zone+".signed: "+expired) {
+		t.Errorf("gslb check: %d\n%s", r.code, r.err)
+	}
 	// What comes signed is not signed once more.
 	replace(t, n.config, []byte(config("dnssec = \"default\"\n")))
 	n.reload()

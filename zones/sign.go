@@ -448,14 +448,16 @@ func (w *zoneSigner) finish() error {
 	if w.denial(); len(w.errs) > 0 {
 		return errors.Join(w.errs...)
 	}
-	broken := w.z.Warnings
 	w.finishTails()
 	if len(w.z.arena) > maxArena {
 		return errTooMuch
 	}
 	w.z.shrink()
-	w.z.Warnings, w.z.missing = append(broken, w.old.Warnings...), w.old.missing
-	slices.Sort(w.z.Warnings)
+	w.z.Warnings, w.z.missing = slices.Clone(w.old.Warnings), w.old.missing
+	if w.z.broken != "" {
+		w.z.Warnings = append(w.z.Warnings, fmt.Sprintf("zone %s: %s: %s", w.z.Name, w.z.File, w.z.broken))
+		slices.Sort(w.z.Warnings)
+	}
 	return nil
 }
 

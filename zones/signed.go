@@ -90,7 +90,7 @@ func (c *compiler) usedNSEC3() []node {
 	})
 }
 
-// links warns where the chain of denial is not whole: each record has to name
+// links notes for Presigned where the chain of denial is not whole: each record has to name
 // the owner of the next one.
 func (c *compiler) links(rrtype uint16) {
 	z := c.z
@@ -109,8 +109,8 @@ func (c *compiler) links(rrtype uint16) {
 		first = z.Name
 	}
 	if broken > 0 {
-		z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the chain of %s records is broken in %d places, first at %s: what does not exist there cannot be proven; sign the zone anew",
-			z.Name, z.File, dns.Type(rrtype), broken, first))
+		z.broken = fmt.Sprintf("the chain of %s records is broken in %d places, first at %s: what does not exist there cannot be proven; sign the zone anew",
+			dns.Type(rrtype), broken, first)
 	}
 }
 

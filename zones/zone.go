@@ -34,6 +34,7 @@ type Zone struct {
 	nsec3  dnssec.NSEC3Params
 	chain  chain // of the NSEC or NSEC3 records
 	atApex pinned
+	broken string // what is wrong with the chain; "": nothing
 
 	signing *signing // nil: it is not signed here
 
@@ -54,7 +55,7 @@ func (z *Zone) Bytes() int {
 }
 
 // zoneBytes is what a Zone takes itself.
-const zoneBytes = 472
+const zoneBytes = 488
 
 // Files are the names of the files that the zone was read from, its master file
 // and those that this includes, as they were opened.

@@ -114,7 +114,8 @@ func bundleOf(path string) (history.Bundle, []string, error) {
 	for _, w := range cfg.Warnings {
 		warnings = append(warnings, w.Error())
 	}
-	return b, append(warnings, x.topology.db.Warnings()...), err
+	warnings = append(warnings, x.topology.db.Warnings()...)
+	return b, append(warnings, presignedWarnings(x.topology.db, time.Now())...), err
 }
 
 func apply(ctx context.Context, c *cli.Command, path string, canary []string) error {

@@ -111,6 +111,7 @@ func check(c *cli.Command, path, topology string) error {
 		warned = append(warned, path+": "+w)
 	}
 	warned = append(warned, t.db.Warnings()...)
+	warned = append(warned, presignedWarnings(t.db, time.Now())...)
 	empty, notes := t.checkStates()
 	for _, w := range empty {
 		warned = append(warned, w.Error())

@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"path/filepath"
 	"time"
-
-	"github.com/miekg/dns"
 
 	"gslb/config"
 	"gslb/console"
@@ -27,8 +24,8 @@ type signer struct {
 	keeper *upkeep.Keeper
 	db     *zones.DB              // that was looked at last
 	served map[string]*zones.Zone // signed zones in it, by name
-	// presigned are the zones that come signed, and when their first signature expires.
-	presigned map[*zones.Zone]time.Time
+	// presigned are the zones that come signed, as they were when last looked at.
+	presigned map[*zones.Zone]presigned
 }
 
 func newSigner(cfg *config.Config, n *node) (signer, error) {
@@ -180,19 +177,7 @@ func (n *node) newZones(topo *topology) map[string]upkeep.Outcome {
 		}
 	}
 	s.db, s.served = topo.db, served
-	presigned := make(map[*zones.Zone]time.Time)
-	for _, z := range topo.db.Zones() {
-		if _, _, here := z.Signing(); z.Signed() && !here {
-			if at, ok := s.presigned[z]; ok {
-				presigned[z] = at
-			} else {
-				presigned[z] = firstExpiry(z)
-			}
-		}
-	}
-	n.mu.Lock()
-	s.presigned = presigned
-	n.mu.Unlock()
+	n.lookAtPresigned(topo.db)
 	return outcomes
 }
 
@@ -201,25 +186,12 @@ func (n *node) noteZones(topo *topology, now time.Time) {
 	if outcomes := n.newZones(topo); len(outcomes) > 0 {
 		n.signer.keeper.Note(outcomes, now)
 	}
-}
-
-// firstExpiry is when the first signature of a zone expires.
-func firstExpiry(z *zones.Zone) time.Time {
-	first, any := int64(0), false
-	now := time.Now().Unix()
-	for _, set := range z.Walk() {
-		if set.Type != dns.TypeRRSIG {
-			continue
-		}
-		for data := range set.Data() {
-			// RFC 4034, section 3.1.5: modulo 2^32, near now.
-			at := now + int64(int32(binary.BigEndian.Uint32(data[8:])-uint32(now)))
-			if !any || at < first {
-				first, any = at, true
-			}
+	for _, p := range n.signer.presigned {
+		if p.due(now) {
+			n.lookAtPresigned(topo.db)
+			break
 		}
 	}
-	return time.Unix(first, 0)
 }
 
 // signedStatus tells how zones are signed, by name; what a person should look at
@@ -231,10 +203,11 @@ func (n *node) signedStatus(now time.Time) (map[string]*console.DNSSEC, []string
 		problems = append(problems, "zone "+zone+": "+fmt.Sprintf(format, args...))
 	}
 	n.mu.Lock()
-	for z, at := range n.signer.presigned {
-		all[z.Name] = &console.DNSSEC{CameSigned: true, Expires: at}
-		if at.Sub(now) < soonExpired {
-			add(z.Name, "it comes signed, and its first signature expires at %s: sign it again", moment(at))
+	for z, p := range n.signer.presigned {
+		all[z.Name] = &console.DNSSEC{CameSigned: true, Expires: p.Expires, Problems: p.Faults}
+		problems = append(problems, p.Faults...)
+		if left := p.Expires.Sub(now); !p.Expires.IsZero() && left > 0 && left < soonExpired {
+			add(z.Name, "it comes signed, and its first signature expires at %s: sign it again", moment(p.Expires))
 		}
 	}
 	n.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ func TestSignedZoneMoves(t *testing.T) {
 name = "example."
 file = "example.zone"
 dnssec = "default"
+serial = "unixtime"
 transfer_to = [{ network = "127.0.0.0/8" }]
 notify = [{ address = %q }]
 update = [{ key = %q }]
@@ -82,10 +84,34 @@ ttl = "30s"
 		}
 		verify()
 	}
+	// A site's address is another: secondaries get the difference, as after the updates.
+	before, _ := serial(at, "example.")
+	replaceText(t, m.config, `addresses = ["192.0.2.80"]`, `addresses = ["192.0.2.81"]`)
+	m.Signal(syscall.SIGHUP)
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		after, err := serial(at, "example.")
+		if err == nil && after != before {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the serial number is %d still, %v", after, err)
+		}
+	}
+	verify()
+	sameZone(t, "example. of BIND", axfr(t, at, "example.", "", ""), axfr(t, bindAt, "example.", "", ""))
+	if !strings.Contains(strings.Join(axfr(t, bindAt, "example.", "", ""), "\n"), "192.0.2.81") {
+		t.Error("BIND does not have the other address")
+	}
+	if n := strings.Count(m.log.String(), "as=IXFR"); n < 3 {
+		t.Errorf("%d differences were sent, want 3", n)
+	}
 	if _, err := os.Stat(dir + "/data/zones/example.journal"); err != nil {
 		t.Error(err)
 	}
 	m.Kill()
+	for served, _ := serial(bindAt, "example."); uint32(time.Now().Unix()) <= served; { // it was changed more than once in a second
+		time.Sleep(100 * time.Millisecond)
+	}
 	startMover(t, dir, at, readMore(t, m.config))
 	verify()
 }

@@ -47,7 +47,7 @@ func sent(t testing.TB, zn *zone, v *version, qtype uint16, has *zones.Zone) (al
 	if has != nil {
 		err = o.changes(soaOf(v.zone), v.since(has.Serial))
 	} else {
-		err = o.whole(soaOf(v.zone), zn, v.zone)
+		err = o.whole(soaOf(v.zone), &view{version: v})
 	}
 	if err == nil {
 		err = o.flush()

@@ -77,6 +77,7 @@ type zone struct {
 
 	versions sync.Mutex // held while served changes
 	served   atomic.Pointer[version]
+	sent     outbox // with what in the place of steered names
 
 	round   sync.Mutex         // guards the two that follow
 	stop    context.CancelFunc // of the notifications under way

@@ -3,7 +3,6 @@ package transfer
 import (
 	"crypto/tls"
 	"errors"
-	"iter"
 	"net/netip"
 	"time"
 
@@ -44,8 +43,8 @@ func (m *Manager) transfer(st *state, r *request) {
 		r.answer(dns.RcodeRefused)
 		return
 	}
-	v := z.current()
-	if v == nil || !v.zone.Loaded() {
+	v := z.view()
+	if v == nil {
 		r.answer(dns.RcodeServerFailure)
 		return
 	}
@@ -62,9 +61,10 @@ func (m *Manager) transfer(st *state, r *request) {
 //	IXFR over UDP                                     SOA: the client asks again over TCP (RFC 1995, section 4)
 //	IXFR, the changes since then are known            SOA, (old SOA, removed, new SOA, added) for each, SOA
 //	else                                              SOA, all other records, SOA
-func (z *zone) send(r *request, v *version) {
+func (z *zone) send(r *request, v *view) {
 	begin := time.Now()
 	o := &outgoing{request: r}
+	to := peerOf{r.from.Addr().Unmap(), nameOf(r.session.key)}
 	soa := soaOf(v.zone)
 	kind := "AXFR"
 	var err error
@@ -79,14 +79,18 @@ func (z *zone) send(r *request, v *version) {
 			o.flush()
 			return
 		}
-		if changes := v.since(has); changes != nil && !z.steeredSent() {
+		var changes []*change
+		if had, ok := z.sent.had(to, has); ok {
+			changes = v.since(has, had)
+		}
+		if changes != nil {
 			kind = "IXFR"
 			err = o.changes(soa, changes)
 		} else {
-			err = o.whole(soa, z, v.zone)
+			err = o.whole(soa, v)
 		}
 	} else {
-		err = o.whole(soa, z, v.zone)
+		err = o.whole(soa, v)
 	}
 	if err == nil {
 		err = o.flush()
@@ -97,6 +101,7 @@ func (z *zone) send(r *request, v *version) {
 		return
 	}
 	z.count.out.Add(1)
+	z.sent.note(to, v)
 	z.m.log.Info("sent a zone", "zone", z.name, "to", r.from, "key", nameOf(r.session.key), "tls", r.tls != nil, "as", kind, "serial", v.zone.Serial,
 		"records", o.sent, "took", time.Since(begin).Round(time.Millisecond))
 }
@@ -110,34 +115,24 @@ type outgoing struct {
 }
 
 // whole sends all records of a zone, and what stands in it for steered names.
-func (o *outgoing) whole(soa zones.RR, z *zone, zn *zones.Zone) error {
+func (o *outgoing) whole(soa zones.RR, v *view) error {
 	if err := o.put(soa); err != nil {
 		return err
 	}
-	put := func(owner []byte, set zones.RRset) error {
+	apart := aliasesApart(v.zone)
+	for owner, set := range v.zone.Walk() {
+		if set.Type == typeSOA || apart && set.Type == zones.TypeALIAS {
+			continue
+		}
 		for r := range set.Of(owner) {
 			if err := o.put(r); err != nil {
 				return err
 			}
 		}
-		return nil
 	}
-	instead := z.insteadOf()
-	for owner, set := range zn.Walk() {
-		if set.Type == typeSOA || set.Type == zones.TypeALIAS && instead[string(lowered(owner))] {
-			continue
-		}
-		if err := put(owner, set); err != nil {
+	for _, r := range v.standIns {
+		if err := o.put(r); err != nil {
 			return err
-		}
-	}
-	if z.steeredSent() {
-		for s := range z.steered() {
-			for owner, set := range s.Sets(z.m.host.Default(s)) {
-				if err := put(owner, set); err != nil {
-					return err
-				}
-			}
 		}
 	}
 	return o.put(soa)
@@ -208,45 +203,6 @@ func (o *outgoing) flush() error {
 	}
 	o.open, o.later = false, true
 	return o.finish()
-}
-
-// steeredSent tells whether a transfer has records that stand for steered names
-// or ALIAS records. Those follow the state of the sites and of other names, not the
-// serial number, so that there are no changes to be told.
-func (z *zone) steeredSent() bool {
-	if z.set.Load().Steered == SteeredOmit {
-		return false
-	}
-	for range z.steered() {
-		return true
-	}
-	return false
-}
-
-// steered gives the steered names of the zone, and the owners of ALIAS records.
-func (z *zone) steered() iter.Seq[*zones.Steered] {
-	return func(yield func(*zones.Steered) bool) {
-		for s := range z.m.host.DB().Standing() {
-			if string(lowered(s.Zone().Apex())) == string(z.apex) && !yield(s) {
-				return
-			}
-		}
-	}
-}
-
-// insteadOf are the owners, in lower case, in place of whose ALIAS records a
-// transfer has addresses. Where these are not known the record itself goes out.
-func (z *zone) insteadOf() map[string]bool {
-	all := make(map[string]bool)
-	if z.set.Load().Steered == SteeredOmit {
-		return all
-	}
-	for s := range z.steered() {
-		for owner := range s.Sets(z.m.host.Default(s)) {
-			all[string(owner)] = true
-		}
-	}
-	return all
 }
 
 // addrOf is the address of a peer without its port, for comparing.

@@ -38,6 +38,11 @@ type DB struct {
 	signing map[string]*dnssec.Signing // as Input has it
 	now     func() time.Time           // likewise
 	signed  bool                       // some zones are signed here
+
+	serials map[string]Serial // as Input has it
+	// numbers are the last serial numbers of zones that have been signed here and do
+	// not keep theirs, by name: what is served later must be newer (RFC 1982).
+	numbers map[string]uint32
 }
 
 // Build joins zones with the steered names that stand in them.

@@ -24,6 +24,9 @@ type Input struct {
 	// as they come. Apex is filled in. Where Cache is nil, that of the zone's last
 	// signing is used.
 	Signing map[string]*dnssec.Signing
+	// Serials says what becomes of serial numbers, by Zone.Name; where there is none
+	// for a zone, its Config does, and else they are kept.
+	Serials map[string]Serial
 	// Now tells the time of signing, also for what is made of the DB later; nil is
 	// time.Now.
 	Now func() time.Time
@@ -38,7 +41,7 @@ func (in Input) Load(prev *DB) (*DB, error) {
 	if prev == nil {
 		prev = new(DB)
 	}
-	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now, signed: prev.signed}
+	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
 	var changed []Config
 	for i, z := range db.byCfg {
 		if z == nil {

@@ -16,7 +16,7 @@ import (
 // zones for which nothing has changed are shared, and so is what of the others'
 // signatures is still right.
 func (db *DB) Resign(signing map[string]*dnssec.Signing) (*DB, error) {
-	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed}
+	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
 	return next.complete(nil, db.steeredCfgs, db.sites)
 }
 
@@ -27,7 +27,7 @@ const alone = 1 << 20
 // sign puts in the place of each zone that is to be signed the signed one, and in
 // the place of one that is not to be any more the one as it came.
 func (db *DB) sign() error {
-	if len(db.signing) == 0 && !db.signed {
+	if len(db.signing) == 0 && !db.signed && len(db.numbers) == 0 {
 		return nil
 	}
 	now := time.Now
@@ -38,12 +38,7 @@ func (db *DB) sign() error {
 	for s := range db.Standing() {
 		steered[s.zone] = append(steered[s.zone], s)
 	}
-	serials := make(map[string]Serial)
-	for i := range db.cfgs {
-		if db.cfgs[i].Serial != "" {
-			serials[db.byCfg[i].Name] = db.cfgs[i].Serial
-		}
-	}
+	numberings := db.numberings()
 	next, errs := make([]*Zone, len(db.list)), make([]error, len(db.list))
 	parallel.Each(len(db.list), func(i int) {
 		switch z, s := db.list[i], db.signing[db.list[i].Name]; {
@@ -52,9 +47,17 @@ func (db *DB) sign() error {
 			if len(z.arena) < alone {
 				settings.Workers = 1
 			}
-			next[i], errs[i] = z.sign(&settings, serials[z.Name], steered[z], now())
+			next[i], errs[i] = z.sign(&settings, numberings(z.Name), steered[z], now())
 		case s == nil && z.signing != nil:
-			next[i], errs[i] = z.unsigned()
+			if next[i], errs[i] = z.unsigned(); errs[i] == nil {
+				next[i], errs[i] = next[i].numbered(numberings(z.Name), now())
+			}
+		case s == nil && z.Loaded():
+			if n := numberings(z.Name); n.known {
+				if next[i], errs[i] = z.numbered(n, now()); next[i] == z {
+					next[i] = nil
+				}
+			}
 		}
 	})
 	put := make(map[*Zone]*Zone)
@@ -78,6 +81,7 @@ func (db *DB) sign() error {
 		}
 	}
 	db.replace(put)
+	db.number(numberings)
 	return errors.Join(errs...)
 }
 

@@ -10,28 +10,37 @@ const (
 	// KeepSerial leaves it as it came: for zones that nobody transfers. Signatures
 	// are renewed under the same number.
 	KeepSerial Serial = "keep"
-	// IncrementSerial adds one for each signing since the start. After a start it
-	// begins with the number that came, so secondary servers need a higher one there.
+	// IncrementSerial takes the number that came if it is newer than the last one, and
+	// else adds one to that. After a start it begins with the number that came, so
+	// secondary servers need a higher one there.
 	IncrementSerial Serial = "increment"
 	// UnixTimeSerial makes it the time of signing, in seconds since 1970.
 	UnixTimeSerial Serial = "unixtime"
 )
 
-// next is the serial number of a zone that is signed now.
-func (s Serial) next(z *Zone, now time.Time) uint32 {
-	switch s {
-	case IncrementSerial, UnixTimeSerial:
-		if s == UnixTimeSerial {
-			if t := uint32(now.Unix()); int32(t-z.Serial) > 0 { // RFC 1982
-				return t
-			}
-		}
-		if z.signing != nil || s == UnixTimeSerial {
-			if n := z.Serial + 1; n != 0 {
-				return n
-			}
-			return 1
-		}
+// next is the serial number of a zone that is signed now. last is the one that it
+// was served with before; without it known is false. The next one is always newer.
+func (s Serial) next(z *Zone, now time.Time, last uint32, known bool) uint32 {
+	if s != IncrementSerial && s != UnixTimeSerial {
+		return z.Serial
 	}
-	return z.Serial
+	if !known {
+		last = z.Serial
+	}
+	if t := uint32(now.Unix()); s == UnixTimeSerial && newerSerial(t, last) && newerSerial(t, z.Serial) {
+		return t
+	}
+	switch {
+	case s == IncrementSerial && z.signing == nil && (!known || newerSerial(z.Serial, last)):
+		return z.Serial
+	case newerSerial(z.Serial, last):
+		last = z.Serial
+	}
+	if last++; last == 0 { // RFC 1982 has it, but many take it for none
+		last = 1
+	}
+	return last
 }
+
+// newerSerial compares serial numbers (RFC 1982, section 3.2).
+func newerSerial(a, b uint32) bool { return int32(a-b) > 0 }

@@ -71,11 +71,11 @@ type zoneSigner struct {
 // sign gives the signed zone, made of one that is not signed or was signed here
 // before; where nothing has changed and nothing is due it is the zone itself. The
 // sites of the steered names get their signatures.
-func (z *Zone) sign(s *dnssec.Signing, serial Serial, steered []*Steered, now time.Time) (*Zone, error) {
+func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now time.Time) (*Zone, error) {
 	if z.signing == nil && (z.Signed() || z.denial != noDenial) {
 		return nil, fmt.Errorf("zone %s: %s: it comes signed already: leave out its RRSIG, NSEC and NSEC3 records, or do not have it signed here", z.Name, z.File)
 	}
-	inputs := inputsOf(s, serial, steered)
+	inputs := inputsOf(s, serial.Serial, steered)
 	if old := z.signing; old != nil && old.inputs == inputs && (old.result.Next.IsZero() || now.Before(old.result.Next)) {
 		for _, st := range steered {
 			st.take(z, old.steered[string(st.owner)])
@@ -83,7 +83,7 @@ func (z *Zone) sign(s *dnssec.Signing, serial Serial, steered []*Steered, now ti
 		return z, nil
 	}
 	begin := time.Now()
-	w := newZoneSigner(z, steered, serial.next(z, now))
+	w := newZoneSigner(z, steered, serial.next(z, now, serial.last, serial.known))
 	settings := *s
 	settings.Apex = z.apex
 	if settings.Cache == nil && z.signing != nil {

@@ -221,8 +221,8 @@ func TestSerial(t *testing.T) {
 	}{
 		{KeepSerial, [3]uint32{7, 7, 7}},
 		{"", [3]uint32{7, 7, 7}},
-		{IncrementSerial, [3]uint32{7, 8, 7}},
-		{UnixTimeSerial, [3]uint32{uint32(signTime.Unix()), 0, 7}},
+		{IncrementSerial, [3]uint32{7, 8, 9}},
+		{UnixTimeSerial, [3]uint32{uint32(signTime.Unix()), 0, 0}},
 	} {
 		db, err := Build([]*Zone{read(t, "abc.com.", exampleZone)}, nil, nil)
 		if err != nil {

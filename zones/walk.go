@@ -93,6 +93,18 @@ func (z *Zone) Walk() iter.Seq2[[]byte, RRset] {
 	}
 }
 
+// Aliases gives the owners of the zone's ALIAS records with them, but for those of a
+// zone that comes signed, which are records as any others.
+func (z *Zone) Aliases() iter.Seq2[[]byte, RRset] {
+	return func(yield func([]byte, RRset) bool) {
+		for _, a := range z.aliases {
+			if !yield(z.arena.owner(a.node), a.set) {
+				return
+			}
+		}
+	}
+}
+
 // each gives the RRsets of a node, its RRSIG records as one; false: yield wanted no more.
 func (a arena) each(n node, yield func(RRset) bool) bool {
 	count, at := a.sets(n)

@@ -58,7 +58,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
 		return nil, err
 	}
-	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg)}
+	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg)}
 	if signing != nil {
 		in.Signing, in.Now = signing.zones, signing.now
 	}
@@ -203,4 +203,15 @@ func (t *topology) generation(states *health.States) *dnsserver.Generation {
 		DB: t.db, Policies: t.policies, Sites: t.sites, Places: t.places, Declared: t.declared(), States: states,
 		Access: dnsserver.NewAccess(t.cfg.DNS),
 	})
+}
+
+// serialsOf says what becomes of serial numbers, of zones without a file too.
+func serialsOf(cfg *config.Config) map[string]zones.Serial {
+	all := make(map[string]zones.Serial)
+	for i := range cfg.Zones {
+		if z := &cfg.Zones[i]; z.Serial != "" {
+			all[z.Name] = z.Serial
+		}
+	}
+	return all
 }

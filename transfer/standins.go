@@ -60,7 +60,7 @@ func (z *zone) view() *view {
 	for {
 		db := z.m.host.DB()
 		v := z.current()
-		if v == nil || !v.zone.Loaded() {
+		if v == nil || !v.zone.Loaded() || db.Zone(z.apex) == nil { // it may be on its way out
 			return nil
 		}
 		if db.Zone(z.apex) == v.zone { // else another one came meanwhile

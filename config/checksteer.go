@@ -45,6 +45,13 @@ func (c *Config) checkSteers(r *report) {
 		} else if s.TTL%time.Second != 0 {
 			r.bad(path+".ttl", "%s: must be whole seconds", showDuration(s.TTL))
 		}
+		switch low := s.TroubleTTL; {
+		case low == 0:
+		case low < minTTL || low > s.TTL:
+			r.bad(path+".trouble_ttl", "%s: must be 1s to the ttl, %s", showDuration(low), showDuration(s.TTL))
+		case low%time.Second != 0:
+			r.bad(path+".trouble_ttl", "%s: must be whole seconds", showDuration(low))
+		}
 		oneOf(r, path+".release", s.Release, "", releaseHold)
 		c.checkRules(r, path, s)
 		c.checkTargets(r, path+".last_resort", s, s.LastResort)

@@ -14,6 +14,8 @@ type Steer struct {
 	Answer string `toml:"answer"` // "cname" or "address"
 	// TTL of the tailored answers, whole seconds from 1s to 24h; default 30s.
 	TTL time.Duration `toml:"ttl"`
+	// TroubleTTL is the TTL while one of its sites is not plainly in service; 0: TTL.
+	TroubleTTL time.Duration `toml:"trouble_ttl"`
 	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
 	// addresses (RFC 9460); for answer = "address".
 	Hints bool        `toml:"hints"`

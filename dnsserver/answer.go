@@ -118,6 +118,9 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire) {
 		return w.copy(out, &p.wire, p.outcome, true, ede)
 	}
+	if g.troubled != nil && g.troubled[r.Steered.Index] != nil {
+		r.Steered = g.troubled[r.Steered.Index]
+	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
 	if r.Wire.Body != nil && w.fits(len(out), &r.Wire) {
 		return w.copy(out, &r.Wire, r.Outcome, true, ede)

@@ -29,12 +29,17 @@ type Generation struct {
 	live     []*steer.Live
 	answers  []siteAnswers // by zones.Steered.Index
 	signed   []siteAnswers // the same with the records of DNSSEC; empty for names in zones that are not signed
-	places   *geo.DB       // for explaining only; may be nil
-	access   *Access       // nil: all clients alike
-	declared *geo.Table    // 1 for networks that configuration names
-	sites    int
-	picked   *picks
-	turns    turns
+	low      []lowered     // the same with a lower TTL
+	// What is given in these states: of answers and signed, or of low; and the names
+	// with a lower TTL, by index; nil: none.
+	shown, shownSigned []siteAnswers
+	troubled           []*zones.Steered
+	places             *geo.DB    // for explaining only; may be nil
+	access             *Access    // nil: all clients alike
+	declared           *geo.Table // 1 for networks that configuration names
+	sites              int
+	picked             *picks
+	turns              turns
 }
 
 // Inputs are what a Generation is made from.
@@ -100,6 +105,7 @@ func (g *Generation) WithStates(states *health.States) *Generation {
 	for i, p := range g.policies {
 		next.live[i] = p.Compiled.Live(states)
 	}
+	next.show()
 	return &next
 }
 
@@ -129,6 +135,7 @@ func (g *Generation) WithDB(db *zones.DB) *Generation {
 	next := *g
 	next.DB = db
 	next.prepare()
+	next.show()
 	return &next
 }
 

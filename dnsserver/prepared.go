@@ -1,6 +1,8 @@
 package dnsserver
 
 import (
+	"slices"
+
 	"github.com/miekg/dns"
 
 	"gslb/zones"
@@ -36,7 +38,7 @@ func (s *siteAnswers) get(qtype uint16, site int32) *prepared {
 
 // prepare makes the answers of all steered names ready, and of aliases of such.
 func (g *Generation) prepare() {
-	g.answers, g.signed = nil, nil
+	g.answers, g.signed, g.low = nil, nil, nil
 	for _, s := range g.DB.Tailored() {
 		g.answers = append(g.answers, prepareSteered(g.DB, s, g.sites, false))
 		var signed siteAnswers
@@ -44,16 +46,56 @@ func (g *Generation) prepare() {
 			signed = prepareSteered(g.DB, s, g.sites, true)
 		}
 		g.signed = append(g.signed, signed)
+		var low lowered
+		if low.name = s.Lowered(); low.name != nil {
+			low.answers = prepareSteered(g.DB, low.name, g.sites, false)
+			if s.Zone().Signed() {
+				low.signed = prepareSteered(g.DB, low.name, g.sites, true)
+			}
+		}
+		g.low = append(g.low, low)
 	}
+}
+
+// lowered is a steered name with its TTL while one of its sites is in trouble; the zero
+// value: it has none.
+type lowered struct {
+	name            *zones.Steered
+	answers, signed siteAnswers
+}
+
+// show chooses which answers are given in the states as they are.
+func (g *Generation) show() {
+	g.shown, g.shownSigned, g.troubled = g.answers, g.signed, nil
+	for i, s := range g.DB.Tailored() {
+		if g.low[i].name == nil || !g.inTrouble(s) {
+			continue
+		}
+		if g.troubled == nil {
+			g.troubled = make([]*zones.Steered, len(g.low))
+			g.shown, g.shownSigned = slices.Clone(g.answers), slices.Clone(g.signed)
+		}
+		g.troubled[i], g.shown[i], g.shownSigned[i] = g.low[i].name, g.low[i].answers, g.low[i].signed
+	}
+}
+
+// inTrouble tells whether a site that the name can choose is not plainly in service.
+func (g *Generation) inTrouble(s *zones.Steered) bool {
+	for site := range g.sites {
+		if s.CanChoose(site) && g.live[s.Policy].Troubled(site) {
+			return true
+		}
+	}
+	return false
 }
 
 // prepared gives the answers of a steered name that are ready, with the records
 // of DNSSEC where they are wanted and there are any.
 func (g *Generation) prepared(s *zones.Steered, signed bool) *siteAnswers {
 	if signed && s.Zone().Signed() {
-		return &g.signed[s.Index]
+		return &g.shownSigned[s.Index]
 	}
-	return &g.answers[s.Index]
+	return &g.shown[s.Index]
 }
 
 func prepareSteered(db *zones.DB, s *zones.Steered, sites int, signed bool) (out siteAnswers) {

@@ -167,9 +167,9 @@ func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first heal
 	}
 	addr := netip.MustParseAddr
 	db, err := zones.Build([]*zones.Zone{z}, []zones.SteeredConfig{
-		{Name: "www.abc.com.", TTL: 30 * time.Second, Sites: []int{0, 1}},
-		{Name: "app.abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
-		{Name: "*.cdn.abc.com.", Form: zones.Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
+		{Name: "www.abc.com.", TTL: 30 * time.Second, TroubleTTL: 5 * time.Second, Sites: []int{0, 1}},
+		{Name: "app.abc.com.", Form: zones.Address, TTL: 30 * time.Second, TroubleTTL: 5 * time.Second, Sites: []int{0, 1}},
+		{Name: "*.cdn.abc.com.", Form: zones.Address, TTL: 30 * time.Second, TroubleTTL: 5 * time.Second, Sites: []int{0, 1}},
 	}, []zones.Site{
 		{Name: "kt", CNAME: "a.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.10"), addr("2001:db8::10")}},
 		{Name: "lgu", CNAME: "b.www.abc.com.", Addresses: []netip.Addr{addr("192.0.2.20")}},

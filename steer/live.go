@@ -64,6 +64,10 @@ func (l *Live) States() *health.States { return l.states }
 // Site returns the site that a Choice names.
 func (l *Live) Site(i int32) *Site { return &l.c.sites[i] }
 
+// Troubled tells whether a site is not plainly in service: it is down or degraded, it
+// drains, is held or sheds, or something is withheld from it. One of which nothing is known is not.
+func (l *Live) Troubled(site int) bool { return l.sites[site].trouble }
+
 // Choose decides one query of a client of the cohort. A cohort that does not
 // exist is treated as cohort 0, the client about whom nothing is known. It may
 // run any number of times at once; with a nil trace it does not allocate.
@@ -88,6 +92,7 @@ type standing struct {
 	behind    bool    // it does not serve the released content generation
 	ordered   bool    // an operator's override says to keep users away
 	shed      float64 // 0 to 1
+	trouble   bool    // not plainly in service; see Troubled
 	spare     float64 // estimated, in the units of capacity; see spares
 	capacity  float64 // likewise, above 0
 }
@@ -107,6 +112,7 @@ func standings(sites []Site, states *health.States, release string) []standing {
 		if released != "" && !st.Serves(released) {
 			all[i].behind, all[i].held = true, true
 		}
+		all[i].trouble = st.State == health.Down || st.State == health.Degraded || all[i].draining || all[i].held || all[i].shed > 0
 		if o := st.Override; o != nil {
 			all[i].ordered = all[i].ordered || o.Kind == health.Drain || o.Kind == health.ForceDown
 		}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // startReleases serves each site's health page with the content generation that the
@@ -40,7 +42,7 @@ func TestRelease(t *testing.T) {
 	serves := tp.startReleases()
 	path := tp.writeDNSNode()
 	replaceText(t, path, "path = \"/healthz\"\n", "path = \"/healthz\"\ngeneration = { header = \"X-Release\" }\n")
-	replaceText(t, path, "name = \"www.abc.com.\"\n", "name = \"www.abc.com.\"\nrelease = \"hold\"\n")
+	replaceText(t, path, "name = \"www.abc.com.\"\n", "name = \"www.abc.com.\"\nrelease = \"hold\"\ntrouble_ttl = \"2s\"\n")
 	n := tp.startNode("ns1", path, tp.dns, tp.api)
 	n.waitUp("kt", "lgu", "cn", "us")
 	release := func(args ...string) string {
@@ -55,8 +57,17 @@ func TestRelease(t *testing.T) {
 	})
 	release("set", "v1", "--api", n.api, "--for", "www.abc.com", "--why", "the first")
 	n.sentTo(2*time.Second, clientKT, "kt")
+	ttl := func(want uint32) { // while a site of the name is held it is lower
+		t.Helper()
+		m := n.ask("www.abc.com.", dns.TypeA, clientKT)
+		if len(m.Answer) == 0 || m.Answer[0].Header().Ttl != want {
+			t.Errorf("want the TTL %d:\n%s", want, m)
+		}
+	}
+	ttl(5)
 	serves["kt"].Store("v2") // gets the next one early: its users go on seeing v1
 	n.sentTo(10*time.Second, clientKT, "lgu")
+	ttl(2)
 	if out := n.explain(clientKT); !strings.Contains(out, "held, for it serves v2 and v1 is released") {
 		t.Errorf("explain:\n%s", out)
 	}

@@ -122,6 +122,7 @@ func (db *DB) resolve(s *Steered) error {
 // follows steers the owner of an ALIAS record as its target is steered.
 func (db *DB) follows(s, target *Steered) error {
 	s.fixed, s.Policy, s.Choices, s.Period = false, target.Policy, target.Choices, target.Period
+	s.TroubleTTL = target.TroubleTTL
 	s.TTL = min(s.TTL, target.TTL)
 	s.sites = make([]siteSets, len(target.sites))
 	var errs []error

@@ -39,11 +39,13 @@ type Site struct {
 
 // SteeredConfig declares a steered name.
 type SteeredConfig struct {
-	Name   string // owner name, may be a wildcard
-	Form   Form
-	TTL    time.Duration // whole seconds, at least one
-	Policy int           // index of the policy that chooses, in the caller's list
-	Sites  []int         // the sites that the policy can choose
+	Name string // owner name, may be a wildcard
+	Form Form
+	TTL  time.Duration // whole seconds, at least one
+	// TroubleTTL is the TTL while one of the sites is in trouble, whole seconds; 0: as ever.
+	TroubleTTL time.Duration
+	Policy     int   // index of the policy that chooses, in the caller's list
+	Sites      []int // the sites that the policy can choose
 	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
 	// addresses as hints (RFC 9460, section 7.3).
 	Hints bool
@@ -51,11 +53,12 @@ type SteeredConfig struct {
 
 // Steered is a name whose answer depends on the client. It is part of a DB.
 type Steered struct {
-	Index  int    // position in DB.Tailored; -1 for an alias that answers all clients alike
-	Name   string // presentation form, lower case
-	Form   Form
-	TTL    uint32 // seconds
-	Policy int
+	Index      int    // position in DB.Tailored; -1 for an alias that answers all clients alike
+	Name       string // presentation form, lower case
+	Form       Form
+	TTL        uint32 // seconds
+	TroubleTTL uint32 // see Lowered; 0: none
+	Policy     int
 	// Choices is the position in DB.Steered of the name whose choices are made, and
 	// Period its TTL, for which a choice lasts: its own, or of an alias its target's.
 	Choices int
@@ -119,7 +122,7 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if ttl == 0 {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
-	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, Policy: cfg.Policy, Choices: len(db.steered), Period: ttl,
+	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, TroubleTTL: uint32(cfg.TroubleTTL / time.Second), Policy: cfg.Policy, Choices: len(db.steered), Period: ttl,
 		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
 	if err := db.checkPlace(s, &name, cfg.Hints); err != nil {
 		return err
@@ -270,6 +273,9 @@ func (db *DB) Prepare(s *Steered, qtype uint16, site int, signed bool) (Wire, Ou
 	var e Encoder
 	name.Set(s.owner)
 	db.Lookup(&name, qtype, signed, &r)
+	if r.Outcome == Tailored { // by the name itself, perhaps with another TTL
+		r.Steered = s
+	}
 	db.Tailor(&r, qtype, site)
 	if len(r.Authority) > 0 && signed && dnsname.IsWild(s.owner) {
 		return Wire{}, r.Outcome // the proofs depend on the name that is asked for

@@ -154,7 +154,7 @@ func steeredConfigs(cfg *config.Config, policies []steer.Policy, index []int) []
 		if s.Answer == zones.Address.String() {
 			form = zones.Address
 		}
-		out = append(out, zones.SteeredConfig{Name: s.Name, Form: form, TTL: s.TTL, Hints: s.Hints, Policy: index[i], Sites: reachable(policies[i], len(cfg.Sites))})
+		out = append(out, zones.SteeredConfig{Name: s.Name, Form: form, TTL: s.TTL, TroubleTTL: s.TroubleTTL, Hints: s.Hints, Policy: index[i], Sites: reachable(policies[i], len(cfg.Sites))})
 	}
 	return out
 }

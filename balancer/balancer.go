@@ -274,7 +274,7 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 func (b *Balancer) check(ctx context.Context) {
 	err := b.runner.Run(ctx, func(t probe.Transition) {
 		if f, err := b.frontend(t.Target.Name); err == nil { // else it was just removed
-			f.pool.observe(t.Target.Address, t.State, t.Detail, t.At)
+			f.pool.observe(t.Target.Address, t.State, t.Wish, t.Detail, t.At)
 			if f.pool.serves(t.Target.Address, t.Generation) {
 				b.change()
 			}

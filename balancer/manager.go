@@ -66,6 +66,7 @@ func (i *isolation) has(c cause) bool { return i.causes&c != 0 }
 // known at now. Under mu; every change of what is known must end here.
 func (p *pool) settle(now time.Time) {
 	for _, s := range p.servers {
+		p.settleWish(s, now)
 		p.judge(s, now)
 	}
 	p.settleSpares(now)
@@ -95,7 +96,7 @@ func (p *pool) judge(s *server, now time.Time) {
 
 func (p *pool) judgeCheck(s *server) {
 	i := &s.isolation
-	if down := s.check.state == health.Down; down && !i.has(causeCheck) {
+	if down := s.check.state == health.Down && !s.asked; down && !i.has(causeCheck) {
 		i.causes |= causeCheck
 		i.why = "check failed: " + s.check.detail
 	} else if !down {
@@ -255,10 +256,11 @@ func (p *pool) settleTable(now time.Time) {
 		if byCapacity && p.cfg.Pick == LeastLoad {
 			c.size = s.Capacity
 		}
+		c.size = s.sized(c.size, p.cfg.Pick)
 		if s.inService && s.available() {
 			in = append(in, c)
 		}
-		if !s.drain.on() {
+		if !s.ordered { // an agent's wish is not obeyed to the point that nobody is served
 			all = append(all, c)
 		}
 	}
@@ -357,7 +359,7 @@ func (p *pool) settleDrain(s *server, now time.Time) {
 	if !s.drain.on() || s.drain.done {
 		return
 	}
-	if open := s.open.Load(); open > 0 && !s.drain.cut && now.Sub(s.drain.since) >= p.cfg.DrainTimeout {
+	if open := s.open.Load(); open > 0 && !s.drain.cut && (s.ordered || s.leaving) && now.Sub(s.drain.since) >= p.cfg.DrainTimeout {
 		s.drain.cut = true
 		n := s.carried.cut()
 		p.tell(now, s, EventCut, fmt.Sprintf("%d connections were open after %v of draining", n, p.cfg.DrainTimeout))

@@ -65,7 +65,7 @@ func (b *bench) refuse(name string, n int) {
 }
 
 func (b *bench) check(name string, state health.State) {
-	b.observe(name, state, "said "+state.String(), b.at)
+	b.observe(name, state, probe.Wish{Share: 1}, "said "+state.String(), b.at)
 }
 
 // want compares the servers that take new connections.

@@ -46,6 +46,9 @@ type server struct {
 	inService bool // a spare that was put in, or any server
 	leaving   bool // not in the configuration any more
 	drain     drainState
+	ordered   bool // to be drained, by an operator
+	asked     bool // by its agent
+	wish      wish
 	check     verdict
 	isolation isolation
 	rampFrom  time.Time // start of the slow start; zero: none
@@ -53,7 +56,7 @@ type server struct {
 }
 
 func newServer(address string) *server {
-	return &server{address: address, seed: hashText(address)}
+	return &server{address: address, seed: hashText(address), wish: wish{Wish: probe.Wish{Share: 1}}}
 }
 
 // drainState is how far an order to drain has come.
@@ -133,6 +136,7 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 	if rule == nil {
 		for _, s := range p.servers {
 			s.check = verdict{} // nobody would renew it
+			s.wish.Wish, s.asked = probe.Wish{Share: 1}, false
 		}
 	}
 	old := map[string]*server{}
@@ -182,6 +186,7 @@ func (p *pool) join(s *server, address string, now time.Time) *server {
 		s = newServer(address)
 	}
 	s.leaving, s.drain, s.rampFrom = false, drainState{}, now
+	s.ordered, s.asked = false, false
 	s.carried.allow()
 	return s
 }
@@ -192,7 +197,7 @@ func (s *server) enlist(c ServerConfig, role string) {
 		s.inService = role == roleServer
 	}
 	s.ServerConfig, s.role = c, role
-	s.most.Store(int64(c.MaxConnections))
+	s.heed(s.wish.Wish, s.check.state)
 }
 
 // drainServer takes the server at address out for new connections, or back in.
@@ -204,16 +209,11 @@ func (p *pool) drainServer(address string, on bool) error {
 		return fmt.Errorf("frontend %q has no server %q: must be one of %q", p.frontend, address, p.addresses())
 	}
 	s, now := p.servers[i], p.now()
-	switch {
-	case on && !s.drain.on():
-		s.drain.since = now
-		p.tell(now, s, EventDraining, fmt.Sprintf("by order, with %d connections", s.open.Load()))
-	case !on && s.drain.on():
-		s.drain = drainState{}
-		s.carried.allow()
-		s.rampFrom = now
-		p.tell(now, s, EventUndrained, "by order")
+	if on && !s.ordered && s.drain.on() { // its agent asked for it; the order has a time-out
+		s.drain = drainState{since: now}
 	}
+	s.ordered = on
+	p.settleOrders(s, now, "by order")
 	p.settle(now)
 	return nil
 }
@@ -226,8 +226,9 @@ func (p *pool) addresses() []string {
 	return all
 }
 
-// observe takes in what the active check says about the server at address.
-func (p *pool) observe(address string, state health.State, detail string, at time.Time) {
+// observe takes in what the active check says about the server at address, and
+// what the server's agent wishes.
+func (p *pool) observe(address string, state health.State, wish probe.Wish, detail string, at time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.servers {
@@ -237,8 +238,9 @@ func (p *pool) observe(address string, state health.State, detail string, at tim
 		s.check.detail = detail
 		if s.check.state != state {
 			s.check.state, s.check.since = state, at
-			p.settle(p.now())
 		}
+		s.heed(wish, state)
+		p.settle(p.now())
 	}
 }
 

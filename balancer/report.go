@@ -121,6 +121,8 @@ func (s *server) state(checked bool) health.State {
 		return health.Down
 	case s.isolation.has(causeOverload):
 		return health.Degraded
+	case checked && s.asked:
+		return health.Up // it drains by its own wish, and says so
 	case checked:
 		return s.check.state
 	case s.total.Load() > 0:
@@ -139,6 +141,9 @@ func (p *pool) detail(s *server) string {
 	}
 	if s.drain.on() {
 		parts = append(parts, "draining since "+s.drain.since.UTC().Format(time.RFC3339))
+	}
+	if w := s.wish.Wish; w.Share != 1 && !w.Drain || w.Connections > 0 {
+		parts = append(parts, fmt.Sprintf("its agent asks for %.0f %% of its weight and %d connections (0: not bounded)", 100*w.Share, w.Connections))
 	}
 	if n, vain := s.queued.Load(), s.queueTimeouts.Load(); n > 0 || vain > 0 {
 		parts = append(parts, fmt.Sprintf("%d clients wait for it, %d have waited in vain", n, vain))

@@ -27,14 +27,15 @@ type Check struct {
 	Config Config
 }
 
-// Transition tells that the verdict on a target changed, or the content generation
-// that it serves.
+// Transition tells that the verdict on a target changed, the content generation
+// that it serves, or what its agent wishes.
 type Transition struct {
 	Target Target
 	State  health.State
 	Detail string // what the deciding probe saw
 	// Generation is the content generation that was seen last; "": none.
 	Generation string
+	Wish       Wish // of its agent; a Share of 1 and nothing else: none
 	At         time.Time
 }
 
@@ -132,10 +133,12 @@ type unit struct {
 	at         time.Time
 	rtt        time.Duration
 	detail     string
-	seen       Seen   // by the last probe
-	generation string // that was seen last
-	lags       bool   // is among the lagging while its probe is under way
-	missed     int    // probes in a row that this machine could not make
+	seen       Seen      // by the last probe
+	generation string    // that was seen last
+	wish       *Wish     // likewise
+	wished     time.Time // when a probe succeeded last
+	lags       bool      // is among the lagging while its probe is under way
+	missed     int       // probes in a row that this machine could not make
 }
 
 // entry is one target as the caller knows it.
@@ -144,6 +147,7 @@ type entry struct {
 	unit           *unit
 	told           health.State // the caller's last Transition; Unknown before the first
 	toldGeneration string       // likewise
+	toldWish       Wish         // likewise
 	queued         bool         // is among the news
 	gone           bool
 }
@@ -283,7 +287,7 @@ func identity(c Config) string {
 func (r *Runner) join(target Target, u *unit) {
 	e := r.entries[target]
 	if e == nil {
-		e = &entry{target: target}
+		e = &entry{target: target, toldWish: (*Wish)(nil).asks()}
 		r.entries[target] = e
 	}
 	if e.unit == u {

@@ -238,6 +238,7 @@ func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
 			r.renewed(u)
 		}
 	}
+	r.wishes(u, seen.Wish, err != nil, now)
 	if changed {
 		r.turned(u)
 	}
@@ -289,7 +290,7 @@ func (r *Runner) announce(e *entry) {
 
 // isNews tells whether the caller was told otherwise. r.mu is held.
 func (e *entry) isNews() bool {
-	return e.told != e.unit.machine.State() || e.toldGeneration != e.unit.serves()
+	return e.told != e.unit.machine.State() || e.toldGeneration != e.unit.serves() || e.toldWish != e.unit.asks()
 }
 
 // notify tells the news until ctx ends.
@@ -323,12 +324,12 @@ func (r *Runner) next() (Transition, bool) {
 		if e.gone || !e.isNews() {
 			continue
 		}
-		e.told, e.toldGeneration = m.State(), e.unit.serves()
+		e.told, e.toldGeneration, e.toldWish = m.State(), e.unit.serves(), e.unit.asks()
 		at := m.Since()
 		if at.IsZero() {
 			at = e.unit.last()
 		}
-		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at, Generation: e.toldGeneration}, true
+		return Transition{Target: e.target, State: e.told, Detail: m.Detail(), At: at, Generation: e.toldGeneration, Wish: e.toldWish}, true
 	}
 	r.news = nil
 	return Transition{}, false

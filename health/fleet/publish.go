@@ -93,7 +93,7 @@ func (f *Fleet) Report(r health.Report) {
 	}
 	own.heard = now
 	gap := reportGap(own.last, r, f.pressed(r))
-	if !own.written.IsZero() && now.Sub(own.written) < gap && gap > loadGap {
+	if since := now.Sub(own.written); !own.written.IsZero() && since >= 0 && since < gap && gap > loadGap {
 		return // nothing but a renewal, and that is not due
 	}
 	own.written = now
@@ -147,7 +147,7 @@ func (f *Fleet) offer(key string, value any, gap time.Duration, now time.Time) {
 		box = &outbox{}
 		f.out[key] = box
 	}
-	if due := box.wrote.Add(gap); now.Before(due) {
+	if due := box.wrote.Add(gap); now.Before(due) && !now.Before(box.wrote) { // a clock that was set back makes nobody wait
 		if box.pending == nil || due.Before(box.due) {
 			box.due = due
 		}
@@ -172,7 +172,7 @@ func (f *Fleet) post(now time.Time) (next time.Time) {
 	for key, box := range f.out {
 		switch {
 		case box.pending == nil:
-		case now.Before(box.due):
+		case now.Before(box.due) && !now.Before(box.wrote):
 			next = sooner(next, box.due)
 		default:
 			f.session.Announce(key, box.pending)

@@ -5,6 +5,8 @@
 //	go run ./tools/bench scale      one core and two
 //	go run ./tools/bench disturb    reloads and health changes under load
 //	go run ./tools/bench zones      a zone of a million names
+//	go run ./tools/bench failover   from the deciding probe to changed answers
+//	go run ./tools/bench fleet      a thousand sites, fifty DNS nodes, three members of etcd
 //
 // It writes each server's configuration for the same zones, and for the same geo
 // databases where the server can steer, into a temporary directory, starts the
@@ -63,6 +65,8 @@ func init() { // refers to what refers to it
 		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", "2 minutes", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
 		{"zones", "a zone of many names, or many zones", "4 minutes", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
 		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair; needs root", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
+		{"failover", "from the probe that decides to changed answers on ten DNS nodes", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 30, 5000, failover},
+		{"fleet", "what a thousand sites and fifty DNS nodes ask of etcd", "4 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 1, 5000, simulateFleet},
 	}
 }
 

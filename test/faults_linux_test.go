@@ -1,0 +1,461 @@
+package test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// faultSeed is the variable that repeats a run of TestFaults: the order of the
+// faults and who is hit follow from it.
+const faultSeed = "GSLB_FAULT_SEED"
+
+// TestFaults breaks a part of a fleet, one after the other, and looks at every
+// answer that its nodes give meanwhile. docs/faults.md has what comes out.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	needLong(t)
+	seed := rand.Uint64N(1000)
+	if text := os.Getenv(faultSeed); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			t.Fatalf("%s: %v", faultSeed, err)
+		}
+	}
+	t.Logf("%s=%d repeats this run", faultSeed, seed)
+	f := newFaultFleet(t, seed)
+	order := slices.Clone(realFaults)
+	f.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	figures := map[string]string{}
+	for _, fault := range order {
+		began := time.Now()
+		f.hit, f.changes = map[*faultNode]bool{}, 2
+		t.Logf("fault: %s", fault.name)
+		figures[fault.name] = fault.run(f)
+		f.calm()
+		f.judge(began)
+		if t.Failed() {
+			t.Fatalf("%s: failed; what comes after would fail for it", fault.name)
+		}
+		t.Logf("  %s (%v in all)", figures[fault.name], time.Since(began).Round(time.Millisecond))
+	}
+	writeFaultFigures(t, seed, figures)
+}
+
+// realFaults are the faults of TestFaults, as on the page.
+var realFaults []fault
+
+func init() { // the page refers to them too
+	realFaults = []fault{
+		{"a vantage point is cut off from all sites", "it is outvoted; no answer changes on any node", (*faultFleet).blindVantage},
+		{"a vantage point lies: a site is dead and it says up", "it is outvoted; all nodes leave the site", (*faultFleet).lyingVantage},
+		{"the node with the leader of etcd is cut off", "the others elect another and go on; it answers on as before, and catches up", (*faultFleet).leaderCut},
+		{"a DNS node is cut off", "it answers on as before, says that it is stale, and catches up; the others do not notice", (*faultFleet).dnsCut},
+		{"kill -9 of the node with the leader of etcd, a site dies with it", "the others leave the site; started again, the node knows", (*faultFleet).leaderKilled},
+		{"kill -9 of a DNS node", "the others do not notice; started again, it answers rightly from its first answer", (*faultFleet).dnsKilled},
+		{"two of three members of etcd are lost, then all", "who is left answers on as before and refuses orders with the reason; all is well when they are back", (*faultFleet).membersLost},
+		{"etcd is slow, 300 ms each way for one node", "that node is later by that much, and neither stale nor wrong", (*faultFleet).slowEtcd},
+		{"the disk of a DNS node is full", "it answers and changes its answers as ever", (*faultFleet).diskFull},
+		{"the disk of a member of etcd is full", "the others do not notice; the node answers on, and has to be started again when there is room", (*faultFleet).memberDiskFull},
+		{"a DNS node sleeps (SIGSTOP) while etcd is compacted", "awake, it lists anew and catches up", (*faultFleet).compacted},
+		{"every site is down", "answers are given as though all were up", (*faultFleet).allDown},
+		{"a site flaps, with `flap_limit`", "it is held out of service although it is up, then taken back", (*faultFleet).flapping},
+	}
+}
+
+// fault is one of realFaults. run breaks a part and mends it again; it gives what was measured.
+type fault struct {
+	name, guarantee string
+	run             func(*faultFleet) string
+}
+
+func (f *faultFleet) member() *faultNode { return f.nodes[f.rng.IntN(faultMembers)] }
+
+// others are the nodes but for some.
+func (f *faultFleet) others(but ...*faultNode) []*faultNode {
+	return slices.DeleteFunc(slices.Clone(f.nodes), func(n *faultNode) bool { return slices.Contains(but, n) })
+}
+
+// killSite ends kt's web server and tells when.
+func (f *faultFleet) killSite(name string) time.Time {
+	f.t.Helper()
+	at := time.Now()
+	f.webs[name].Kill()
+	return at
+}
+
+// moved waits until these nodes send KT's clients to the site, and tells how
+// long it took the first and the last of them.
+func (f *faultFleet) moved(since time.Time, to string, nodes ...*faultNode) string {
+	f.t.Helper()
+	var all []time.Duration
+	for _, n := range nodes {
+		n.answers(40*time.Second, clientKT, to)
+		until(f.t, 10*time.Second, func() error {
+			for _, e := range n.asks.far() {
+				if e.at.After(since) && e.err == nil && e.got == to {
+					all = append(all, e.at.Sub(since))
+					return nil
+				}
+			}
+			return errors.New("the stream of queries has not seen it")
+		})
+	}
+	return fmt.Sprintf("%s after %s", to, span(all))
+}
+
+// span is the least and the greatest of some durations.
+func span(all []time.Duration) string {
+	first, last := slices.Min(all).Round(10*time.Millisecond), slices.Max(all).Round(10*time.Millisecond)
+	if first == last {
+		return fmt.Sprintf("%.2f s", first.Seconds())
+	}
+	return fmt.Sprintf("%.2f to %.2f s", first.Seconds(), last.Seconds())
+}
+
+// stays sees that the nodes have answered nothing but this since then, and for some time to come.
+func (f *faultFleet) stays(since time.Time, site string, nodes ...*faultNode) {
+	f.t.Helper()
+	time.Sleep(300 * time.Millisecond)
+	for _, n := range nodes {
+		count := 0
+		for _, e := range n.asks.far() {
+			if e.at.After(since) {
+				count++
+				if e.err != nil || e.got != site {
+					f.t.Errorf("%s, %v after: %s %v, want %s", n.name, e.at.Sub(since), e.got, e.err, site)
+				}
+			}
+		}
+		if count == 0 {
+			f.t.Errorf("%s was not asked", n.name)
+		}
+	}
+}
+
+// judge looks at all answers since then: each is one, of a member of the rule;
+// and a node changes its answer no more often than the sites' going and coming has it.
+func (f *faultFleet) judge(since time.Time) {
+	f.t.Helper()
+	for _, n := range f.nodes {
+		last, changes := "kt", 0
+		for _, e := range n.asks.far() {
+			switch {
+			case e.at.Before(since):
+			case e.err != nil:
+				if !f.hit[n] {
+					f.t.Errorf("%s, %v after: %v", n.name, e.at.Sub(since), e.err)
+				}
+			case e.got != "kt" && e.got != "lgu":
+				f.t.Errorf("%s, %v after: sent to %s", n.name, e.at.Sub(since), e.got)
+			case e.got != last:
+				last, changes = e.got, changes+1
+			}
+		}
+		if changes > f.changes {
+			f.t.Errorf("%s changed its answer %d times", n.name, changes)
+		}
+	}
+}
+
+// blackhole has what the node sends to the sites go nowhere, without an error.
+func (n *faultNode) blackhole() (mend func()) {
+	n.t.Helper()
+	for _, s := range sites {
+		must(n.t, "ip", "-n", n.words[3], "neigh", "replace", siteHost(s.name), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent")
+	}
+	return func() {
+		for _, s := range sites {
+			must(n.t, "ip", "-n", n.words[3], "neigh", "del", siteHost(s.name), "dev", "eth0")
+		}
+	}
+}
+
+func (f *faultFleet) blindVantage() string {
+	n, began := f.member(), time.Now()
+	mend := n.blackhole()
+	for _, other := range f.nodes {
+		other.votes("kt", n.name, "down")
+	}
+	f.stays(began, "kt", f.nodes...)
+	mend()
+	return "kt throughout"
+}
+
+func (f *faultFleet) lyingVantage() string {
+	n := f.member()
+	must(f.t, "ip", "-n", n.words[3], "addr", "add", siteHost("kt")+"/32", "dev", "lo")
+	liar := startHelper(f.t, n.words, "web", "liar", fmt.Sprintf("%s:%d", siteHost("kt"), f.tp.port))
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.nodes...)
+	f.nodes[faultMembers].votes("kt", n.name, "up")
+	f.startSite("kt")
+	for _, other := range f.nodes {
+		other.answers(30*time.Second, clientKT, "kt")
+	}
+	liar.Stop()
+	must(f.t, "ip", "-n", n.words[3], "addr", "del", siteHost("kt")+"/32", "dev", "lo")
+	return took
+}
+
+func (f *faultFleet) leaderCut() string {
+	n, began := f.leader(), time.Now()
+	n.cut()
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...)
+	n.sees(20*time.Second, unconnected)
+	f.stays(began, "kt", n)
+	n.heal()
+	back := time.Now()
+	took += "; itself kt until it is joined again, then " + f.moved(back, "lgu", n)
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) dnsCut() string {
+	n, began := f.nodes[faultMembers], time.Now()
+	n.cut()
+	n.sees(20*time.Second, func(s faultStatus) error {
+		if !s.Stale {
+			return errors.New("not stale yet")
+		}
+		return nil
+	})
+	if _, err := n.get("/readyz"); err != nil {
+		f.t.Errorf("a node must not leave service because it is alone: %v", err)
+	}
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...)
+	f.stays(began, "kt", n)
+	n.heal()
+	back := time.Now()
+	took += "; itself kt until it is joined again, then " + f.moved(back, "lgu", n)
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) leaderKilled() string {
+	n := f.leader()
+	f.hit[n] = true
+	n.Kill()
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...)
+	n.begin()
+	n.ready()
+	n.answers(20*time.Second, clientKT, "lgu")
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) dnsKilled() string {
+	n, began := f.nodes[faultMembers], time.Now()
+	f.hit[n] = true
+	n.Kill()
+	again := time.Now()
+	n.begin()
+	n.ready()
+	var took time.Duration
+	until(f.t, 10*time.Second, func() error {
+		for _, e := range n.asks.far() {
+			if e.at.After(again) && e.err == nil {
+				took = e.at.Sub(again)
+				return nil
+			}
+		}
+		return errors.New("no answer yet")
+	})
+	for _, e := range n.asks.far() {
+		if e.at.After(began) && e.err == nil && e.got != "kt" {
+			f.t.Errorf("sent to %s", e.got)
+		}
+	}
+	f.stays(began, "kt", f.others(n)...)
+	return "kt, from " + span([]time.Duration{took}) + " after its start"
+}
+
+func (f *faultFleet) membersLost() string {
+	began, n := time.Now(), f.nodes[faultMembers]
+	rest := slices.Clone(f.nodes[:faultMembers])
+	f.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	for i, m := range rest {
+		f.hit[m] = true
+		m.Kill()
+		if i == 1 {
+			rest[2].sees(30*time.Second, unconnected)
+			if r := rest[2].order("drain", "kt", "--why", "cannot work"); r.code != 1 || r.err == "" {
+				f.t.Errorf("drain without a majority: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
+			}
+			f.stays(began, "kt", rest[2], n)
+		}
+	}
+	n.sees(30*time.Second, unconnected)
+	f.stays(began, "kt", n)
+	back := time.Now()
+	for _, m := range rest {
+		m.begin()
+	}
+	for _, m := range rest {
+		m.ready()
+	}
+	for _, other := range f.nodes {
+		other.sees(60*time.Second, fresh)
+	}
+	return fmt.Sprintf("kt throughout, where a node is left; all agree again %.1f s after the members are started", time.Since(back).Seconds())
+}
+
+func (f *faultFleet) slowEtcd() string {
+	const each = 300 * time.Millisecond
+	n := f.nodes[faultMembers]
+	f.delay.Store(int64(each))
+	time.Sleep(2 * each) // what was under way is over
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...) + "; behind the delay " + f.moved(killed, "lgu", n)
+	n.sees(time.Second, func(s faultStatus) error {
+		if s.Stale || !s.Etcd.Connected {
+			return fmt.Errorf("stale %v, connected %v", s.Stale, s.Etcd.Connected)
+		}
+		return nil
+	})
+	f.delay.Store(0)
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) diskFull() string {
+	n := f.nodes[faultMembers]
+	empty := n.fill()
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.nodes...)
+	f.startSite("kt")
+	for _, other := range f.nodes {
+		other.answers(30*time.Second, clientKT, "kt")
+	}
+	empty()
+	return took
+}
+
+// memberDiskFull: etcd ends for good when it cannot write, so its node has to be
+// started again once there is room.
+func (f *faultFleet) memberDiskFull() string {
+	n := f.nodes[2]
+	empty := n.fill()
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...)
+	if _, err := n.www(clientKT); err != nil {
+		f.t.Errorf("%s: %v", n.name, err)
+	}
+	empty()
+	f.hit[n] = true
+	n.Kill()
+	n.begin()
+	n.ready()
+	n.answers(30*time.Second, clientKT, "lgu")
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) compacted() string {
+	n, c := f.nodes[faultMembers], f.etcd()
+	f.hit[n] = true
+	n.Signal(syscall.SIGSTOP)
+	said := len(n.log.String())
+	if r := f.nodes[0].order("drain", "kt", "--why", "while a node sleeps"); r.code != 0 {
+		f.t.Fatalf("drain: %s%s", r.out, r.err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	put, err := c.Put(ctx, "/another/program", "x")
+	if err == nil {
+		_, err = c.Compact(ctx, put.Header.Revision)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.cutRelays() // it cannot hear of the drain from what its connections still hold
+	awake := time.Now()
+	n.Signal(syscall.SIGCONT)
+	took := f.moved(awake, "lgu", n)
+	if !strings.Contains(n.log.String()[said:], "listing again") {
+		f.t.Error("its log does not tell that it listed anew")
+	}
+	if r := f.nodes[0].order("undrain", "kt"); r.code != 0 {
+		f.t.Fatalf("undrain: %s%s", r.out, r.err)
+	}
+	return took
+}
+
+func (f *faultFleet) allDown() string {
+	f.changes = 10 // the sites go, and come, in no order
+	for _, s := range sites {
+		f.killSite(s.name)
+	}
+	for _, n := range f.nodes {
+		n.sees(20*time.Second, func(s faultStatus) error {
+			for _, site := range s.Sites {
+				if site.State != "down" {
+					return fmt.Errorf("%s is %s", site.Site, site.State)
+				}
+			}
+			return nil
+		})
+		for subnet, want := range map[string][]string{clientKT: {"kt", "lgu"}, clientCN: {"cn"}, clientUnknown: {"kt", "lgu", "cn", "us"}} {
+			if got, err := n.www(subnet); err != nil || !slices.Contains(want, got) {
+				f.t.Errorf("%s with all sites down: %s is sent to %s, %v", n.name, subnet, got, err)
+			}
+		}
+	}
+	for _, s := range sites {
+		f.startSite(s.name)
+	}
+	return "a member of the rule, in every answer"
+}
+
+func (f *faultFleet) flapping() string {
+	n, held := f.nodes[faultMembers], false
+	falls := 0
+	for ; !held; falls++ {
+		if falls == 6 {
+			f.t.Fatal("not held after six falls")
+		}
+		f.killSite("cn")
+		n.sees(20*time.Second, siteIs("cn", "down", false))
+		f.startSite("cn")
+		n.sees(20*time.Second, func(s faultStatus) error {
+			held = siteIs("cn", "up", true)(s) == nil
+			if held {
+				return nil
+			}
+			return siteIs("cn", "up", false)(s)
+		})
+	}
+	if got, err := n.www(clientCN); err != nil || got == "cn" {
+		f.t.Errorf("held for its flaps, and yet: %s %v", got, err)
+	}
+	since := time.Now()
+	n.answers(60*time.Second, clientCN, "cn")
+	return fmt.Sprintf("China goes elsewhere at each fall, and for %.1f s more after fall %d, though the site is up", time.Since(since).Seconds(), falls)
+}
+
+// siteIs wants a site in a state, held out of service or not.
+func siteIs(name, state string, held bool) func(faultStatus) error {
+	return func(s faultStatus) error {
+		for _, site := range s.Sites {
+			if site.Site != name {
+				continue
+			}
+			if site.State == state && (site.Held != "") == held {
+				return nil
+			}
+			return fmt.Errorf("%s is %s (%s), held %q", name, site.State, site.Why, site.Held)
+		}
+		return fmt.Errorf("no site %s", name)
+	}
+}

@@ -43,7 +43,7 @@ var rooms = map[string][]string{
 	"console":      {"history", "steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"history", "parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
 	"cmd":          {"history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "forecast", "replay", "tools"},
-	"tools":        {"geo", "health", "store", "steer", "zones", "dnsserver", "config"},
+	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 
 	"dnssec/upkeep": {"dnsname", "dnssec", "durable"},

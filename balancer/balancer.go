@@ -1,5 +1,5 @@
 // Package balancer is the L4 tier of a site: frontends that take TCP
-// connections and hand them to the least loaded of their servers.
+// connections and hand each to the one of their servers that a picker chooses.
 //
 // It owns what happens to a connection (pick, connect, move bytes, end) and
 // which servers take new ones: it isolates those that fail or are overloaded,

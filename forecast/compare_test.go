@@ -210,10 +210,30 @@ func TestCarries(t *testing.T) {
 	if !near(c.Carries, 1000) || c.First != "us" || c.Total != 0 || len(c.Overloaded) != 0 {
 		t.Errorf("carries %v, first %s, total %v", c.Carries, c.First, c.Total)
 	}
-	states := &health.States{Sites: map[string]health.Status{"kt": {Load: 300}, "us": {Load: 100, Capacity: 150}}}
+	states := &health.States{Sites: map[string]health.Status{"kt": {Load: 300}, "us": {Load: 100, Capacity: 150, Reports: []health.Report{{Node: "lb", Load: 100, Capacity: 150}}}}}
 	c = compare(t, u, Side{States: states}, Side{States: states}, Options{})
 	if !near(c.Total, 400) || !slices.Equal(c.Overloaded, []string{"us"}) {
 		t.Errorf("total %v, overloaded %v", c.Total, c.Overloaded)
+	}
+}
+
+// A capacity that the new topology changes is the one that counts after it, whatever the
+// States of the one in force say; but what balancers state counts first.
+func TestCapacityOfTheNewTopology(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		reports []health.Report
+		want    float64
+	}{{"stated by the topology", nil, 500}, {"stated by a balancer", []health.Report{{Node: "lb", Capacity: 800}}, 800}, {"a balancer that states none", []health.Report{{Node: "lb"}}, 500}} {
+		u := &Users{in: [2][]steer.Site{{{Name: "lgu", Capacity: 1000}}, {{Name: "lgu", Capacity: 500}}}, sites: []string{"lgu"}, index: [2][]int{{0}, {0}}}
+		v := &view{Users: u, topology: 1,
+			states: &health.States{Sites: map[string]health.Status{"lgu": {Capacity: 1000, Reports: c.reports}}}}
+		if c.reports != nil && c.want == 800 {
+			v.states.Sites["lgu"] = health.Status{Capacity: 800, Reports: c.reports}
+		}
+		if got := v.capacity(0); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 

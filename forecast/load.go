@@ -3,6 +3,7 @@ package forecast
 import (
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"gslb/health"
@@ -93,16 +94,19 @@ func join(all []portion, p portion) []portion {
 	return append(all, p)
 }
 
-// capacity of a site by its number; 0: unknown.
+// capacity of a site by its number; 0: unknown. What its balancers state counts, then
+// what this topology states: the States have that of the topology in force.
 func (v *view) capacity(site int) float64 {
 	at := v.index[v.topology][site]
 	if at < 0 {
 		return 0
 	}
-	if st := v.states.Site(v.sites[site]); st.Capacity > 0 {
-		return st.Capacity
+	st := v.states.Site(v.sites[site])
+	stated := slices.ContainsFunc(st.Reports, func(r health.Report) bool { return r.Capacity > 0 })
+	if c := v.in[v.topology][at].Capacity; c > 0 && !stated {
+		return c
 	}
-	return v.in[v.topology][at].Capacity
+	return st.Capacity
 }
 
 // The steps in which shedding is followed to its end: telemetry comes at least so

@@ -16,6 +16,7 @@ import (
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/health/fleet"
 	"gslb/history"
 	"gslb/zones"
 )
@@ -46,10 +47,11 @@ func (n *node) SetOverride(ctx context.Context, o health.Override) error {
 
 // ClearOverride is part of console.Backend.
 func (n *node) ClearOverride(ctx context.Context, site string, by history.Order) error {
-	if err := n.known(site); err != nil {
-		return err
+	err := n.fleet.ClearOverride(ctx, site, by) // of a site that is no longer configured, too
+	if errors.Is(err, fleet.ErrUnknownSite) {
+		return n.known(site)
 	}
-	return n.fleet.ClearOverride(ctx, site, by)
+	return err
 }
 
 func (n *node) known(site string) error {

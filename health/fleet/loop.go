@@ -222,7 +222,7 @@ func (l *loop) problems(rec records, states *health.States, now time.Time) (all 
 	all = rec.problems
 	for _, o := range rec.overrides {
 		if _, ok := states.Sites[o.Site]; !ok {
-			all = append(all, Problem{Key: keyOf(kindOverride, o.Site), Message: fmt.Sprintf("override for site %q, which is not configured here", o.Site)})
+			all = append(all, Problem{Key: keyOf(kindOverride, o.Site), Message: fmt.Sprintf("override for site %q, which is not configured here (gslb undrain %[1]s takes it back)", o.Site)})
 		}
 	}
 	twins, next := l.namesakes(rec.nodes, states.Stale, now)

@@ -82,8 +82,12 @@ func (f *Fleet) checkOverride(o health.Override, now time.Time) error {
 	return nil
 }
 
-// ClearOverride takes the order for a site back. None there is no error, if the
-// site exists.
+// ErrUnknownSite is of an order for a site that is not configured, and that etcd has
+// no order for.
+var ErrUnknownSite = errors.New("no such site")
+
+// ClearOverride takes the order for a site back, also for one that is not configured
+// any more. None there is no error, if the site exists; else ErrUnknownSite.
 func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order) error {
 	key := keyOf(kindOverride, site)
 	_, ok, err := f.store.Get(ctx, key)
@@ -92,7 +96,7 @@ func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order
 	}
 	if !ok {
 		if !f.knows(site) {
-			return fmt.Errorf("override: %w", f.unknownSite(site))
+			return fmt.Errorf("override: %w: %w", ErrUnknownSite, f.unknownSite(site))
 		}
 		return nil
 	}

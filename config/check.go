@@ -25,6 +25,7 @@ func (c *Config) check(r *report) {
 	c.checkChecks(r)
 	c.checkSites(r)
 	c.checkGroups(r)
+	c.checkAudiences(r)
 	c.checkSteers(r)
 	c.checkExpects(r)
 	c.checkFrontends(r)

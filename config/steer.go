@@ -75,10 +75,10 @@ func (r SteerRule) match() steer.Match {
 // Policies returns the policies of the steered names, in the order of Steers.
 // Of a Config that Load or Parse returned the error is always nil.
 func (c *Config) Policies() ([]steer.Policy, error) {
-	sites, groups := c.SteerSites(), c.members()
+	sites, groups, audiences := c.SteerSites(), c.members(), c.SteerAudiences()
 	policies := make([]steer.Policy, len(c.Steers))
 	for i, s := range c.Steers {
-		p := steer.Policy{Name: s.Name, TTL: s.TTL, Rules: make([]steer.Rule, len(s.Rules))}
+		p := steer.Policy{Name: s.Name, Audiences: audiences, TTL: s.TTL, Rules: make([]steer.Rule, len(s.Rules))}
 		for j, rule := range s.Rules {
 			tiers, err := parseTargets(rule.To, sites, groups)
 			if err != nil {

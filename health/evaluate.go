@@ -27,6 +27,11 @@ type Input struct {
 	// Down to take a site out; Quorums are those of sites that have their own.
 	Quorum  Quorum
 	Quorums map[string]Quorum
+	// Audience is the audience that each vantage point stands for, by its name: users
+	// of whose network it sees what they see. AudienceMin is how many vantage points of
+	// an audience must agree that a site is down for it; 0: defaultAudienceMin.
+	Audience    map[string]string
+	AudienceMin map[string]int
 	// Prev is the States of the evaluation before, or nil: for Since, and as the
 	// memory of the shed controller and of Rejoin. It must be the last one computed, not the last
 	// one that was published.
@@ -60,6 +65,8 @@ type Input struct {
 // does not see all down, says that one of these is not. It has lost its own network,
 // not the sites. (See blind.)
 //
+// A site that is not down can be so for an audience alone: see elsewhere.
+//
 // A site in maintenance drains likewise, unless it is forced up or down. How one that
 // was down comes back stands at Rejoin, how Shed is steered at steerShed.
 func Evaluate(in Input) *States {
@@ -74,6 +81,9 @@ func Evaluate(in Input) *States {
 		}
 		st.State, st.Why = e.judge(in.quorum(site))
 		st.Generations = e.generations()
+		if st.State.Available() {
+			st.Elsewhere = e.elsewhere(&in)
+		}
 		if known && prev.State == st.State && !prev.Since.IsZero() {
 			st.Since = prev.Since
 		}

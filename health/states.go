@@ -27,15 +27,26 @@ type Status struct {
 	// it starts slowly or an operator's order says so. It adds to Shed.
 	Withheld float64 `json:"withheld,omitempty"`
 	// Generations are the content generations that it serves, sorted; none: it does not say.
-	Generations []string  `json:"generations,omitempty"`
-	Why         string    `json:"why"`            // one sentence: what decided State
-	Since       time.Time `json:"since,omitzero"` // when State last changed, as this node saw it
+	Generations []string `json:"generations,omitempty"`
+	// Elsewhere are the audiences for which the site is down, though not for all, and
+	// why: see Input.Audience.
+	Elsewhere map[string]string `json:"down_for,omitempty"`
+	Why       string            `json:"why"`            // one sentence: what decided State
+	Since     time.Time         `json:"since,omitzero"` // when State last changed, as this node saw it
 
 	comeback comeback
 }
 
 // InService tells whether the site may be given to new users.
 func (s Status) InService() bool { return s.State.Available() && !s.Draining && s.Held == "" }
+
+// For is the status as it is for the users of an audience; "" is everybody else.
+func (s Status) For(audience string) Status {
+	if why, ok := s.Elsewhere[audience]; ok && audience != "" && s.State.Available() {
+		s.State, s.Why = Down, why
+	}
+	return s
+}
 
 // Away is the share of its new users, 0 to 1, that should go elsewhere: what it
 // sheds and what is withheld from it.

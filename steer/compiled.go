@@ -1,6 +1,7 @@
 package steer
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -20,6 +21,7 @@ type Compiled struct {
 
 	rules      []rule // the policy's, then the implicit last one
 	lastResort []Target
+	audiences  []audience
 	cuts       []netip.Prefix
 
 	plans   []*Plan           // by cohort
@@ -32,6 +34,7 @@ type Compiled struct {
 // few places, and to rank the sites for each once saves most of the time.
 type alike struct {
 	rule     int // the first one with the same tiers
+	audience int
 	known    bool
 	location geo.Coordinates
 }
@@ -47,6 +50,7 @@ type rule struct {
 // Plan is what one cohort gets: the tiers of its rule, with their members in
 // the order that its clients prefer them.
 type Plan struct {
+	Audience   int // of its clients, from 1, in Policy.Audiences; 0: none
 	Rule       int // the first rule with these tiers, in Policy.Rules; len(Policy.Rules) is the implicit last rule
 	Tiers      []Tier
 	LastResort []Tier
@@ -88,6 +92,7 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 	for _, s := range sites {
 		c.keys = append(c.keys, hashString(s.Name))
 	}
+	c.audiences = compileAudiences(p.Audiences)
 	for _, r := range p.Rules {
 		c.rules = append(c.rules, rule{matcher: compileMatch(r.Match), tiers: cloneTargets(r.Tiers)})
 		for _, n := range r.Match.Networks {
@@ -148,7 +153,7 @@ func (c *Compiled) Plan(cohort uint32) *Plan {
 // Live is made anew. See Explain.
 func (c *Compiled) Classify(p geo.Place, within netip.Prefix, tr *Trace) uint32 {
 	if tr == nil && c.met != nil {
-		k := alike{rule: c.rules[c.match(&p, within, nil)].same, known: p.HasLocation, location: p.Location}
+		k := alike{rule: c.rules[c.match(&p, within, nil)].same, audience: c.audience(&p), known: p.HasLocation, location: p.Location}
 		cohort, ok := c.met[k]
 		if !ok {
 			cohort = c.intern(p, within, nil)
@@ -198,6 +203,12 @@ func (c *Compiled) classify(p geo.Place, within netip.Prefix, tr *Trace, s *rank
 	}
 	r := c.match(&p, within, tr)
 	s.reset(c.rules[r].same)
+	if s.audience = c.audience(&p); len(c.audiences) > 0 {
+		s.key = binary.AppendUvarint(s.key, uint64(s.audience))
+	}
+	if tr != nil && s.audience > 0 {
+		tr.Audience = c.audiences[s.audience-1].name
+	}
 	for i := range c.rules[r].tiers {
 		s.rank(&c.rules[r].tiers[i], c.sites, &p, tr, false)
 	}
@@ -227,7 +238,7 @@ func (c *Compiled) match(p *geo.Place, within netip.Prefix, tr *Trace) int {
 // newPlan makes a plan from the rule and the ranking of its members.
 func (c *Compiled) newPlan(r int, s *ranking) *Plan {
 	tiers := c.rules[r].tiers
-	p := &Plan{Rule: r, Tiers: make([]Tier, len(tiers)), LastResort: make([]Tier, len(c.lastResort))}
+	p := &Plan{Rule: r, Audience: s.audience, Tiers: make([]Tier, len(tiers)), LastResort: make([]Tier, len(c.lastResort))}
 	for i := range tiers {
 		p.Tiers[i] = s.tiers[i].of(&tiers[i])
 	}

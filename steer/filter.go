@@ -7,8 +7,10 @@ import (
 
 // filter turns plans into splits, given the standing of the sites.
 type filter struct {
-	sites []standing
-	keys  []uint64
+	views    [][]standing // see Compiled.views
+	sites    []standing   // the one that counts: see view
+	audience int          // whose that is; 0: everybody's
+	keys     []uint64
 	split
 	made map[madeKey]made // nil: nothing is shared
 
@@ -126,9 +128,18 @@ func (l *level) tiers(p *Plan) []Tier {
 	return p.Tiers
 }
 
-// plan puts the split of p at stages[at].
+// plan puts the split of p at stages[at]. What is down for the plan's audience alone
+// is so unless nothing else is left: before it fails open, what everybody sees counts, so
+// that evidence of some vantage points never has users sent to what is down for all.
 func (f *filter) plan(p *Plan, at uint32, tr *Trace) {
-	for i := range levels {
+	own := f.view(p.Audience)
+	for i := 0; i < len(levels); i++ {
+		if own && levels[i].failOpen {
+			own, i = f.view(0), 0
+			if tr != nil {
+				tr.alone = true
+			}
+		}
 		if f.level(p, &levels[i], at, tr) {
 			if tr != nil {
 				tr.level = &levels[i]
@@ -221,9 +232,10 @@ type made struct {
 
 // madeKey names one. Each tier of the policy has Members of its own.
 type madeKey struct {
-	members *Member
-	spread  bool
-	level   *level
+	members  *Member
+	audience int
+	spread   bool
+	level    *level
 }
 
 // tier makes a stage of the members that may be given at the level; ok tells
@@ -231,7 +243,7 @@ type madeKey struct {
 // the same slice in all plans, and made once.
 func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill float64, ok bool) {
 	shared := f.made != nil && tr == nil && (t.Pick != Nearest || t.Spread) && len(f.asked) == 0
-	key := madeKey{&t.Members[0], t.Spread, l}
+	key := madeKey{&t.Members[0], f.audience, t.Spread, l}
 	if shared {
 		if m, ok := f.made[key]; ok {
 			return m.stage, m.spill, m.ok

@@ -40,7 +40,7 @@ type Choice struct {
 type Live struct {
 	c       *Compiled
 	states  *health.States
-	sites   []standing
+	views   [][]standing
 	cohorts int // that there were when it was made: stages[:cohorts] are theirs
 	split
 }
@@ -48,8 +48,8 @@ type Live struct {
 // Live filters every plan of c. The cohorts that c gains later get the answer
 // of cohort 0. States may be nil: nothing is known, so all are in service.
 func (c *Compiled) Live(states *health.States) *Live {
-	l := &Live{c: c, states: states, sites: standings(c.sites, states, c.release), cohorts: len(c.plans)}
-	f := filter{sites: l.sites, keys: c.keys, made: make(map[madeKey]made)}
+	l := &Live{c: c, states: states, views: c.views(states), cohorts: len(c.plans)}
+	f := filter{views: l.views, keys: c.keys, made: make(map[madeKey]made)}
 	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
 	for i, p := range c.plans {
 		f.plan(p, uint32(i), nil)
@@ -66,7 +66,7 @@ func (l *Live) Site(i int32) *Site { return &l.c.sites[i] }
 
 // Troubled tells whether a site is not plainly in service: it is down or degraded, it
 // drains, is held or sheds, or something is withheld from it. One of which nothing is known is not.
-func (l *Live) Troubled(site int) bool { return l.sites[site].trouble }
+func (l *Live) Troubled(site int) bool { return l.views[0][site].trouble }
 
 // Choose decides one query of a client of the cohort. A cohort that does not
 // exist is treated as cohort 0, the client about whom nothing is known. It may

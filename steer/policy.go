@@ -36,10 +36,20 @@ type Policy struct {
 	// available. When it is empty or none of it is available either: fail open,
 	// that is choose as though all were up.
 	LastResort []Target
+	// Audiences are the users for whom a site can be down alone; a client is in the
+	// first that matches. Networks are not looked at.
+	Audiences []Audience `json:",omitempty"`
 	// Release is the steered name whose released content generation the sites must
 	// serve to be given to new users (health.States.Released); "": they need not.
 	Release string        `json:",omitempty"`
 	TTL     time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
+}
+
+// Audience are the users of an operator or a region, seen by the vantage points
+// that stand in it (health.Status.For).
+type Audience struct {
+	Name  string
+	Match Match
 }
 
 // Rule sends the clients that match to its tiers. A Rule without matchers matches everyone.

@@ -12,8 +12,9 @@ import (
 // ranking is the working memory of one classification: the order of members in
 // each tier, and the key that two clients share when all these orders are the same.
 type ranking struct {
-	key   []byte
-	tiers []tierRank
+	audience int
+	key      []byte
+	tiers    []tierRank
 }
 
 // tierRank is the order of one tier's members; nil: as declared.

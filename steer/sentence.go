@@ -14,6 +14,9 @@ func (t *Trace) sentence(c Choice, m *MemberTrace) string {
 	if why := t.whyTier(tier, c); why != "" {
 		parts = append(parts, why)
 	}
+	if t.alone {
+		parts = append(parts, fmt.Sprintf("no site is in service for the audience %s, so those count that are down for it alone", t.Audience))
+	}
 	if c.Shed {
 		parts = append(parts, "moved here because others shed load")
 	}

@@ -20,8 +20,10 @@ type Trace struct {
 	Place  geo.Place    `json:"place"`
 	Within netip.Prefix `json:"within,omitzero"` // longest network of the rules that contains the client
 	Cohort uint32       `json:"cohort"`
-	Rules  []RuleTrace  `json:"rules"` // those tried; the last one matched
-	Tiers  []TierTrace  `json:"tiers"` // of the rule that matched, then the last resort's
+	// Audience is the one that the client is in; "": none.
+	Audience string      `json:"audience,omitempty"`
+	Rules    []RuleTrace `json:"rules"` // those tried; the last one matched
+	Tiers    []TierTrace `json:"tiers"` // of the rule that matched, then the last resort's
 
 	Released string       `json:"released,omitempty"` // content generation that sites must serve
 	Revision int64        `json:"revision"`           // of the States
@@ -31,6 +33,7 @@ type Trace struct {
 	Sentence string       `json:"sentence"` // the choice and why, in one sentence
 
 	level *level // that answered
+	alone bool   // what is down for the audience alone had to count as up
 }
 
 // RuleTrace is one rule that was tried.
@@ -192,7 +195,7 @@ func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
 	p := l.c.plans[cohort]
 	l.prepare(p, t)
 	t.Client = ask.Client
-	f := filter{sites: l.sites, keys: l.c.keys}
+	f := filter{views: l.views, keys: l.c.keys}
 	f.stages = make([]stage, 1)
 	f.plan(p, 0, t)
 	choice := f.choose(0, &ask, l.c.seed, t)
@@ -211,7 +214,7 @@ func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
 // prepare fills in the states, and the tiers unless Classify has.
 func (l *Live) prepare(p *Plan, t *Trace) {
 	t.Policy = l.c.name
-	t.Draws = nil
+	t.Draws, t.alone = nil, false
 	if len(t.Tiers) != len(p.Tiers)+len(p.LastResort) {
 		t.Tiers = nil
 		for i := range p.Tiers {
@@ -230,7 +233,7 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 	for i := range t.Tiers {
 		for j := range t.Tiers[i].Members {
 			m := &t.Tiers[i].Members[j]
-			st := l.states.Site(m.Site)
+			st := l.states.Site(m.Site).For(t.Audience)
 			m.State, m.Draining, m.Shed, m.Held = st.State, st.Draining, share(st.Away()), st.Held
 			m.Serves = st.Generations
 			m.Load, m.Capacity = finite(st.Load), finite(st.Capacity)

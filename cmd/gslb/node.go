@@ -22,6 +22,7 @@ import (
 	"gslb/health/fleet"
 	"gslb/health/probe"
 	"gslb/history"
+	"gslb/steer"
 	"gslb/store"
 	"gslb/transfer"
 )
@@ -195,7 +196,7 @@ func fleetConfig(cfg *config.Config) fleet.Config {
 // fleetTopology is what a configuration tells of the sites' health.
 func fleetTopology(cfg *config.Config) fleet.Topology {
 	t := fleet.Topology{Capacity: map[string]float64{}, Rejoin: map[string]health.Rejoin{}, Maintenance: map[string][]health.Window{},
-		Quorum: cfg.Health.Quorum, Quorums: map[string]health.Quorum{}, Vantage: map[string]health.Vantage{}, Locations: map[string]geo.Coordinates{}, Breaker: cfg.Breaker}
+		Quorum: cfg.Health.Quorum, Quorums: map[string]health.Quorum{}, AudienceOf: steer.AudienceOf(cfg.SteerAudiences()), AudienceMin: cfg.AudienceMin(), Vantage: map[string]health.Vantage{}, Locations: map[string]geo.Coordinates{}, Breaker: cfg.Breaker}
 	for i := range cfg.Sites {
 		s := &cfg.Sites[i]
 		t.Sites = append(t.Sites, s.Name)

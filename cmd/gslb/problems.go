@@ -91,6 +91,9 @@ func siteProblems(s console.Site, now time.Time) []string {
 	if s.State == health.Down && (o == nil || o.Kind != health.ForceDown) {
 		lines = append(lines, fmt.Sprintf("site %s is down since %s: %s", s.Site, moment(s.Since), s.Why))
 	}
+	for _, why := range s.Elsewhere {
+		add("%s", why)
+	}
 	if o != nil && o.Until.IsZero() && now.Sub(o.Since) > longOverride {
 		add("%s, by %s, since %s and without an end: %s (gslb undrain %s takes it back)", o.Kind.Past(), o.Who, moment(o.Since), o.Why, s.Site)
 	}

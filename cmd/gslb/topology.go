@@ -81,7 +81,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 
 // samePolicy tells whether two steered names can share one compiled policy.
 func samePolicy(p, q steer.Policy) bool {
-	return p.TTL == q.TTL && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort)
+	return p.TTL == q.TTL && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort) && reflect.DeepEqual(p.Audiences, q.Audiences)
 }
 
 // classify compiles policies and builds the tables of all of them in one walk.

@@ -3,6 +3,7 @@ package fleet
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -39,6 +40,16 @@ func (l *loop) tell(before, after *health.States, nodes []Node) {
 	var events []history.Event
 	for name, st := range after.Sites {
 		old, there := known.Sites[name]
+		for _, audience := range slices.Sorted(maps.Keys(st.Elsewhere)) {
+			if _, was := old.Elsewhere[audience]; there && !was {
+				events = append(events, history.Event{At: l.f.now(), Kind: history.KindHealth, Node: l.f.cfg.Node, Site: name, Text: st.Elsewhere[audience]})
+			}
+		}
+		for _, audience := range slices.Sorted(maps.Keys(old.Elsewhere)) {
+			if _, is := st.Elsewhere[audience]; there && !is {
+				events = append(events, history.Event{At: l.f.now(), Kind: history.KindHealth, Node: l.f.cfg.Node, Site: name, Text: "is no longer down for the audience " + audience + " alone"})
+			}
+		}
 		if !there || old.State == st.State || st.Override != nil && ordered(st) || old.Override != nil && ordered(old) {
 			continue // an order is an event of its own
 		}

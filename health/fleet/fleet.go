@@ -61,6 +61,10 @@ type Topology struct {
 	Vantage   map[string]health.Vantage
 	Locations map[string]geo.Coordinates
 	Breaker   health.BreakerConfig
+	// AudienceOf names the audience that a vantage point at a place stands for, "" for
+	// none; nil: there are none. AudienceMin is as health.Input has it.
+	AudienceOf  func(geo.Place) string
+	AudienceMin map[string]int
 }
 
 func (c Config) withDefaults() Config {

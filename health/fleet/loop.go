@@ -90,7 +90,7 @@ func (l *loop) gather(now time.Time) input {
 	t := &f.topology
 	in.breaker = t.Breaker
 	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
-		Quorum: t.Quorum, Quorums: t.Quorums, Prev: l.computed, Now: now}
+		Quorum: t.Quorum, Quorums: t.Quorums, AudienceMin: t.AudienceMin, Prev: l.computed, Now: now}
 	for site, v := range in.own {
 		in.own[site] = f.said(v)
 	}
@@ -114,6 +114,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	}
 	node := l.f.cfg.Node
 	l.f.assign(rec, alone)
+	in.Audience = l.f.audiences(rec)
 	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
 	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
 	in.Releases = rec.releases
@@ -276,7 +277,7 @@ func matters(a, b *health.States) bool {
 		y, ok := b.Sites[name]
 		if !ok || x.State != y.State || x.Draining != y.Draining || x.Held != y.Held || x.Shed != y.Shed || x.Withheld != y.Withheld ||
 			!slices.Equal(x.Generations, y.Generations) ||
-			x.Load != y.Load || x.Capacity != y.Capacity || x.Why != y.Why ||
+			x.Load != y.Load || x.Capacity != y.Capacity || x.Why != y.Why || !maps.Equal(x.Elsewhere, y.Elsewhere) ||
 			(x.Override == nil) != (y.Override == nil) || x.Override != nil && *x.Override != *y.Override ||
 			!slices.EqualFunc(x.Reports, y.Reports, func(p, q health.Report) bool {
 				return p.Node == q.Node && p.Healthy == q.Healthy && p.Generation == q.Generation

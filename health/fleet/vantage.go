@@ -157,18 +157,25 @@ func (f *Fleet) choose(checkers []Node) {
 // checkers are the live ones, this node among them if it is one; those that can't
 // see are left out, unless none can. The caller holds f.mu.
 func (f *Fleet) checkers(rec records, alone bool) []Node {
-	var all []Node
+	if alone {
+		rec.nodes = nil
+	}
+	all := f.checkersAll(rec)
+	seeing := slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.Blind != "" })
+	if len(seeing) > 0 {
+		return seeing
+	}
+	return all
+}
+
+func (f *Fleet) checkersAll(rec records) (all []Node) {
 	if slices.Contains(f.self.Roles, roleChecker) {
 		all = append(all, f.self)
 	}
 	for _, n := range rec.nodes { // of one name the newest first
-		if !alone && slices.Contains(n.Roles, roleChecker) && !slices.ContainsFunc(all, func(o Node) bool { return o.Name == n.Name }) {
+		if slices.Contains(n.Roles, roleChecker) && !slices.ContainsFunc(all, func(o Node) bool { return o.Name == n.Name }) {
 			all = append(all, n)
 		}
-	}
-	seeing := slices.DeleteFunc(slices.Clone(all), func(n Node) bool { return n.Blind != "" })
-	if len(seeing) > 0 {
-		return seeing
 	}
 	return all
 }
@@ -194,4 +201,23 @@ func (f *Fleet) Unwatched() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.nobodys)
+}
+
+// audiences are what the vantage points stand for, by name.
+func (f *Fleet) audiences(rec records) map[string]string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.topology.AudienceOf == nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, n := range f.checkersAll(rec) {
+		if n.Place == nil {
+			continue
+		}
+		if audience := f.topology.AudienceOf(*n.Place); audience != "" {
+			out[n.Name] = audience
+		}
+	}
+	return out
 }

@@ -139,6 +139,7 @@ func (r *report) config(tree map[string]any) (*Config, error) {
 			c.sources = append(c.sources, &source{name: f.name, dir: f.dir, topology: f.topology})
 		}
 	}
+	r.dropOfNode()
 	r.errors.sort(r.at.order)
 	r.warnings.sort(r.at.order)
 	if len(r.errors.Problems) > 0 {

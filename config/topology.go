@@ -70,6 +70,19 @@ func (r *report) dropNode(s *source) {
 	maps.DeleteFunc(geo, func(key string, _ any) bool { return slices.Contains(nodeGeo, key) })
 }
 
+// dropOfNode leaves, of the faults in a node's tables in a topology, that they are
+// there: they were not read, so what else is told of them is not so.
+func (r *report) dropOfNode() {
+	ofTables := func(p Problem) bool {
+		table, _, _ := strings.Cut(p.Key, ".")
+		return slices.Contains(nodeTables, table)
+	}
+	if !slices.ContainsFunc(r.errors.Problems, func(p Problem) bool { return p.Message == ofNode }) {
+		return
+	}
+	r.errors.Problems = slices.DeleteFunc(r.errors.Problems, func(p Problem) bool { return r.scope == alone && p.Message != ofNode && ofTables(p) })
+}
+
 func (r *report) misplaced(s *source, tree map[string]any, path string, tables []string, why string) {
 	for _, key := range slices.Sorted(maps.Keys(tree)) {
 		if !slices.Contains(tables, key) {

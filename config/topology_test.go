@@ -125,6 +125,21 @@ func TestTopologyFaults(t *testing.T) {
 	}
 }
 
+// TestWholeConfigurationAsTopology: what a node is, in a topology, is one fault a table,
+// and nothing is said of keys in it, which were not read.
+func TestWholeConfigurationAsTopology(t *testing.T) {
+	dir := folder(t, map[string]string{"top.toml": "[node]\nname = \"ns1\"\nroles = [\"dns\"]\n[dns]\nlisten = [\"127.0.0.1:53\"]\n[api]\nlisten = \"127.0.0.1:8053\"\n" +
+		"[[site]]\nname = \"kt\"\naddresses = [\"192.0.2.1\"]\n"})
+	_, err := LoadTopology(filepath.Join(dir, "top.toml"))
+	var keys []string
+	for _, p := range asProblems(err) {
+		keys = append(keys, p.Key)
+	}
+	if !slices.Equal(keys, []string{"node", "dns", "api"}) {
+		t.Errorf("faults in %q: %v", keys, err)
+	}
+}
+
 // TestFilesOfNodes: what a topology names absolutely need not be on the machine
 // that looks at it, but on the node that serves it.
 func TestFilesOfNodes(t *testing.T) {

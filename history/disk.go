@@ -30,6 +30,9 @@ func OpenDisk(dir string) (*Disk, error) {
 	return &Disk{dir}, nil
 }
 
+// DiskAt is the folder as it is, for who only reads it: a node may be running there.
+func DiskAt(dir string) *Disk { return &Disk{dir} }
+
 // Saved is what a node served last.
 type Saved struct {
 	Seen    Head     `json:"seen"`    // the newest head

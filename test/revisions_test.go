@@ -112,6 +112,14 @@ func TestRevisions(t *testing.T) {
 			}
 		}
 	})
+	t.Run("commands beside the node know its topology", func(t *testing.T) {
+		if out := must(t, binary(t), "explain", "-config", ns1.config, "www.abc.com", "--client", clientKT); !strings.Contains(out, "CNAME  a.www.abc.com.") {
+			t.Errorf("explain says:\n%s", out)
+		}
+		if out := must(t, binary(t), "simulate", "-config", ns1.config); !strings.Contains(out, "www.abc.com.") {
+			t.Errorf("simulate says:\n%s", out)
+		}
+	})
 	t.Run("a bad one is refused", func(t *testing.T) {
 		topologyIs(strings.Replace(first, `to = ["kt", "lgu"]`, `to = ["kt", "lguu"]`, 1))
 		ns1.refused(ns1.apply("--why", "a test"), "lguu")

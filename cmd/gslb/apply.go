@@ -18,8 +18,14 @@ import (
 	"gslb/history"
 )
 
-// waitStep is how often apply --wait looks.
-const waitStep = 100 * time.Millisecond
+const (
+	// waitStep is how often apply --wait looks.
+	waitStep = 100 * time.Millisecond
+	// stuckFor is how long all that are late must have said that they cannot serve the
+	// revision: they try again after one, two and four seconds, and what they lack may
+	// have come by then.
+	stuckFor = 8 * time.Second
+)
 
 func applyCommand() *cli.Command {
 	return &cli.Command{
@@ -220,6 +226,7 @@ func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revisi
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
 	var late []string
+	var stuckSince time.Time
 	for {
 		t, err := cl.Topology(ctx)
 		if err == nil {
@@ -229,7 +236,12 @@ func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revisi
 				fmt.Fprintf(c.Root().Writer, "%s: revision %d is served after %v\n", plural(all, "node"), revision, time.Since(begin).Round(10*time.Millisecond))
 				return nil
 			}
-			if stuck {
+			switch {
+			case !stuck:
+				stuckSince = time.Time{}
+			case stuckSince.IsZero():
+				stuckSince = time.Now()
+			case time.Since(stuckSince) > stuckFor:
 				return fmt.Errorf("revision %d is not served by all:\n%s", revision, strings.Join(late, "\n"))
 			}
 		}

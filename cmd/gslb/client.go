@@ -13,7 +13,6 @@ import (
 
 	"github.com/urfave/cli/v3"
 
-	"gslb/config"
 	"gslb/console"
 	"gslb/geo"
 	"gslb/health"
@@ -135,7 +134,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 		defer cl.Close()
 		return cl.Explain(ctx, name, c.String("client"), qtype)
 	}
-	cfg, err := config.Load(c.String("config"))
+	cfg, err := loadServed(c.String("config"))
 	if err != nil {
 		return nil, err
 	}

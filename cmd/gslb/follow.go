@@ -15,10 +15,12 @@ import (
 )
 
 // A node that does not get or take a revision looks again after a while: what it
-// lacks, such as a file of its own, may come.
+// lacks, such as a file of its own or a key that another node makes, may come. It does
+// so soon at first, and less and less often.
 const (
 	contentRetry = 2 * time.Second
-	refusedRetry = time.Minute
+	refusedRetry = time.Second
+	refusedMost  = time.Minute
 )
 
 // follower keeps a node with node.topology = "etcd" at the revision that the head
@@ -35,11 +37,12 @@ type follower struct {
 	serving history.Revision // Number 0: none
 	file    string           // the topology's own file of serving
 	problem string           // why another is not served
+	refused int              // how often the wanted one was refused in turn; followHead's own
 	wanted  int64            // the one that is to be served
 }
 
-func openFollower(dataDir string) (*follower, error) {
-	disk, err := history.OpenDisk(filepath.Join(dataDir, "topology"))
+func openFollower(cfg *config.Config) (*follower, error) {
+	disk, err := history.OpenDisk(topologyFolder(cfg))
 	return &follower{disk: disk, kick: make(chan struct{}, 1)}, err
 }
 
@@ -161,9 +164,14 @@ func (n *node) followHead(ctx context.Context) (again time.Duration) {
 		err = guarded(ctx, func(context.Context) error { return n.reload(file) })
 	}
 	if err != nil {
+		if f.wanted != want.Number {
+			f.refused = 0
+		}
 		n.notFollowed(want.Number, f.plain(want, err))
-		return refusedRetry
+		f.refused++
+		return min(refusedRetry<<min(f.refused-1, 10), refusedMost)
 	}
+	f.refused = 0
 	f.mu.Lock()
 	f.file = file
 	f.mu.Unlock()

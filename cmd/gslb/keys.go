@@ -52,7 +52,7 @@ type zoneKeys struct {
 
 // keysOf finds a zone of the configuration.
 func keysOf(c *cli.Command, zone string) (*zoneKeys, error) {
-	cfg, err := config.Load(c.String("config"))
+	cfg, err := loadServed(c.String("config"))
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func keysListCommand() *cli.Command {
 				}
 				return z.list(c.Root().Writer, time.Now())
 			}
-			cfg, err := config.Load(c.String("config"))
+			cfg, err := loadServed(c.String("config"))
 			if err != nil {
 				return err
 			}

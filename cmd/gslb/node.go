@@ -83,7 +83,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}()
 	bare := cfg
 	if cfg.Node.Topology != "" {
-		if n.follow, err = openFollower(cfg.Node.DataDir); err != nil {
+		if n.follow, err = openFollower(cfg); err != nil {
 			return nil, err
 		}
 		cfg = n.follow.resume(path, cfg, log)

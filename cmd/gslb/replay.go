@@ -100,7 +100,7 @@ func sharedPolicy(all []steer.Policy, i int) steer.Policy {
 
 // explainPast decides as the node of a configuration did at a time.
 func explainPast(c *cli.Command, name string, at time.Time) error {
-	cfg, err := config.Load(c.String("config"))
+	cfg, err := loadServed(c.String("config"))
 	if err != nil {
 		return err
 	}

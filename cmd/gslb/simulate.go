@@ -61,7 +61,7 @@ func simulateCommand() *cli.Command {
 var errOverloaded = errors.New("a site would be overloaded")
 
 func simulate(ctx context.Context, c *cli.Command) error {
-	cfg, err := config.Load(c.String("config"))
+	cfg, err := loadServed(c.String("config"))
 	if err != nil {
 		return err
 	}

@@ -36,15 +36,15 @@ func (l *loop) withByHand(overrides []health.Override, sites []string, now time.
 	return all
 }
 
-// toByHand has the sites drained that went down in this evaluation, after they were
-// up, and are to wait for a person. Every node that sees it writes the same; the first one counts.
+// toByHand has the sites drained that go down now, after they were up (what a breaker
+// holds does not), and are to wait for a person. Every node that sees it writes the same; the first one counts.
 // While etcd is away it holds on this node alone. It returns when to try again.
-func (l *loop) toByHand(in input, states *health.States) (next time.Time) {
-	for site, st := range states.Sites {
-		if !in.Rejoin[site].ByHand || st.State != health.Down || st.Override != nil || l.computed == nil {
+func (l *loop) toByHand(in input, before, after *health.States) (next time.Time) {
+	for site, st := range after.Sites {
+		if !in.Rejoin[site].ByHand || st.State != health.Down || st.Override != nil {
 			continue
 		}
-		if before, known := l.computed.Sites[site]; known && (before.State == health.Up || before.State == health.Degraded) {
+		if was := before.Site(site).State; was == health.Up || was == health.Degraded {
 			l.byHand[site] = health.Override{Site: site, Kind: health.Drain, Who: "gslb on " + l.f.cfg.Node, Why: byHandWhy, Since: in.Now.UTC()}
 		}
 	}

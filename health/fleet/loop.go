@@ -121,7 +121,6 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
-	next = sooner(next, l.toByHand(in, states))
 	l.computed = states
 	next = sooner(next, states.Next)
 
@@ -142,6 +141,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	publish, held, at := l.watchman.watch(in.breaker, l.f.published.Load(), publish, rec.allow, now)
 	next = sooner(next, at)
 	l.holds(held)
+	next = sooner(next, l.toByHand(in, l.f.published.Load(), publish))
 	return sooner(next, l.publish(publish, rec, now))
 }
 

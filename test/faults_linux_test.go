@@ -383,9 +383,12 @@ func (f *faultFleet) compacted() string {
 	awake := time.Now()
 	n.Signal(syscall.SIGCONT)
 	took := f.moved(awake, "lgu", n)
-	if !strings.Contains(n.log.String()[said:], "listing again") {
-		f.t.Error("its log does not tell that it listed anew")
-	}
+	until(f.t, 10*time.Second, func() error {
+		if !strings.Contains(n.log.String()[said:], "listing again") {
+			return errors.New("its log does not tell that it listed anew")
+		}
+		return nil
+	})
 	if r := f.nodes[0].order("undrain", "kt"); r.code != 0 {
 		f.t.Fatalf("undrain: %s%s", r.out, r.err)
 	}

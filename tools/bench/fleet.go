@@ -36,7 +36,6 @@ type simulated struct {
 	members  []*store.Store
 	clients  []*store.Store
 	vantages []*fleet.Fleet
-	reporter *fleet.Fleet
 	watchers []*watcher
 	end      context.CancelFunc
 	running  sync.WaitGroup

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"gslb/history"
@@ -170,6 +172,9 @@ func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	q := r.URL.Query()
 	f := history.Filter{Site: q.Get("site"), Kind: q.Get("kind"), Limit: limit}
+	if f.Kind != "" && !slices.Contains(history.Kinds, f.Kind) {
+		return fmt.Errorf("%w: kind %.40q: must be one of %s", ErrInvalid, f.Kind, strings.Join(history.Kinds, ", "))
+	}
 	if since := q.Get("since"); since != "" {
 		if f.Since, err = Since(since, s.now()); err != nil {
 			return fmt.Errorf("%w: %w", ErrInvalid, err)

@@ -32,6 +32,7 @@ func TestTopologyEndpoints(t *testing.T) {
 	wantError(t, ask(t, "GET", url+"/revisions/x", "", authorized), 400, "number")
 	wantError(t, ask(t, "GET", srv.URL+"/api/v1/events?since=yesterday", ""), 400, "since")
 	wantError(t, ask(t, "GET", srv.URL+"/api/v1/events?limit=0", ""), 400, "limit")
+	wantError(t, ask(t, "GET", srv.URL+"/api/v1/events?kind=foo", ""), 400, "must be one of override, release")
 
 	c := NewClient(srv.URL, token)
 	defer c.Close()

@@ -150,7 +150,7 @@ func eventsCommand() *cli.Command {
 		Flags: append(apiFlags(),
 			&cli.StringFlag{Name: "since", Usage: "not older than this `TIME`: an age such as 2h or 3d, a date, or a time", HideDefault: true},
 			&cli.StringFlag{Name: "site", Usage: "of this `SITE` alone"},
-			&cli.StringFlag{Name: "kind", Usage: "of this `KIND` alone: override, release, apply, canary, promote, rollback or health"},
+			&cli.StringFlag{Name: "kind", Usage: "of this `KIND` alone: " + strings.Join(history.Kinds, ", ")},
 			&cli.IntFlag{Name: "limit", Usage: "at most this `NUMBER`, the newest", Value: 1000},
 			&cli.BoolFlag{Name: "json", Usage: "print it as JSON, as the API gives it"},
 		),

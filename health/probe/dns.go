@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -246,6 +247,27 @@ func (c Config) validateDNS(bad func(key, msg string)) {
 	if _, ok := rcodeOf(c.Rcode); !ok {
 		bad("rcode", fmt.Sprintf("%q: must be one of %s", c.Rcode, strings.Join(rcodes, ", ")))
 	}
+	for i, want := range c.Answer {
+		if msg := answerFault(c.QueryType, want); msg != "" {
+			bad(fmt.Sprintf("answer[%d]", i), fmt.Sprintf("%q: %s", want, msg))
+		}
+	}
+}
+
+// answerFault tells of data that no answer can have. An answer to A or AAAA may have
+// names too, of aliases on the way.
+func answerFault(kind, want string) string {
+	a, err := netip.ParseAddr(want)
+	digits := strings.Trim(want, "0123456789.") == ""
+	switch kind = strings.ToUpper(kind); {
+	case want == "":
+		return "must be the data of a record"
+	case kind == "A" && (err == nil && !a.Is4() || err != nil && digits):
+		return "can be in no answer: must be an IPv4 address"
+	case kind == "AAAA" && (err == nil && !a.Is6() || err != nil && (digits || strings.Contains(want, ":"))):
+		return "can be in no answer: must be an IPv6 address"
+	}
+	return ""
 }
 
 // checkQuery tells whether a name can be put into a question.

@@ -186,7 +186,7 @@ func percent(share float64) string {
 	switch {
 	case share > 0 && share < 0.0005:
 		return "< 0.1 %"
-	case share < 1 && share > 0.9995:
+	case share < 1-1e-9 && share > 0.9995: // a sum of shares is not quite 1
 		return "> 99.9 %"
 	}
 	return strings.TrimSuffix(strconv.FormatFloat(100*share, 'f', 1, 64), ".0") + " %"

@@ -63,6 +63,9 @@ func writeEachDown(w *tabwriter.Writer, all []oneDown) error {
 		}
 		fmt.Fprintf(w, "%s\t%.1f %%\t%s\t%s\t%s\n", one.Down, 100*one.Moved, gains(one.Comparison), overloads(one.Comparison), carries)
 	}
+	if slices.ContainsFunc(all, func(one oneDown) bool { return overloads(one.Comparison) == "?" }) {
+		fmt.Fprintln(w, "? is not known: say with -total what load to expect in all (or take a running node's with -live); and each site needs a capacity")
+	}
 	return w.Flush()
 }
 

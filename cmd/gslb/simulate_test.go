@@ -74,7 +74,7 @@ func TestSimulate(t *testing.T) {
 		{"-down kt -weights PEOPLE -total 1100", []string{"660", "110 %  OVERLOADED", "! site lgu: an expected load of 660 passes its capacity of 600"}, true},
 		{"-down kt,lgu -weights PEOPLE", []string{"60 % are sent as though all sites were up"}, false},
 		{"-n-1 -weights PEOPLE -total 1100", []string{"each single site down\n", "kt    60.0 %      lgu +60.0 %  lgu 110 %"}, true},
-		{"-n-1 -down us -weights PEOPLE", []string{"each single site down, besides: down us\n"}, false},
+		{"-n-1 -down us -weights PEOPLE", []string{"each single site down, besides: down us\n", "? is not known: say with -total"}, false},
 	} {
 		out, _, err := runGSLB(append([]string{"simulate", "-config", path}, strings.Fields(strings.ReplaceAll(test.args, "PEOPLE", people))...)...)
 		if errors.Is(err, errOverloaded) != test.over || err != nil && !test.over {

@@ -345,6 +345,9 @@ func (f *faultFleet) diskFull() string {
 // memberDiskFull: etcd ends for good when it cannot write, so its node has to be
 // started again once there is room.
 func (f *faultFleet) memberDiskFull() string {
+	// Its member may have ended with the site up or down in its copy, and it starts with
+	// that, then with its own verdicts of before, until it hears of the others.
+	f.changes = 6
 	n := f.nodes[2]
 	empty := n.fill()
 	killed := f.killSite("kt")

@@ -48,7 +48,9 @@ func parseFailback(s string) (time.Duration, error) {
 func (s *Site) Windows() []health.Window {
 	all := make([]health.Window, 0, len(s.Maintenance))
 	for i := range s.Maintenance {
-		s.Maintenance[i].read(func(string, string, ...any) {}, func(w health.Window) { all = append(all, w) })
+		if w, ok := s.Maintenance[i].read(func(string, string, ...any) {}); ok {
+			all = append(all, w)
+		}
 	}
 	return all
 }
@@ -69,29 +71,28 @@ func (s Site) checkReturn(r *report, path string) {
 	}
 	for i := range s.Maintenance {
 		at := indexPath(path+".maintenance", i)
-		s.Maintenance[i].read(func(key, format string, args ...any) {
+		w, ok := s.Maintenance[i].read(func(key, format string, args ...any) {
 			if key != "" {
 				key = "." + key
 			}
 			r.bad(at+key, format, args...)
-		}, func(w health.Window) {
-			if !w.From.IsZero() && time.Now().After(w.From.Add(w.For)) {
-				r.warn(at, "is over: it ended at %s", w.From.Add(w.For).Format(time.RFC3339))
-			}
 		})
+		if ok && !w.From.IsZero() && time.Now().After(w.From.Add(w.For)) {
+			r.warn(at, "is over: it ended at %s", w.From.Add(w.For).Format(time.RFC3339))
+		}
 	}
 }
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 
-// read takes the window in, or calls bad for each fault, with the key it is in.
-func (w *Window) read(bad func(key, format string, args ...any), take func(health.Window)) {
-	faults := 0
+// read gives the window; not ok after it has called bad for each fault, with the key it is in.
+func (w *Window) read(bad func(key, format string, args ...any)) (out health.Window, ok bool) {
+	ok = true
 	fault := func(key, format string, args ...any) {
-		faults++
+		ok = false
 		bad(key, format, args...)
 	}
-	out := health.Window{For: w.For, Why: w.Why, Zone: time.UTC}
+	out = health.Window{For: w.For, Why: w.Why, Zone: time.UTC}
 	weekly := len(w.Days) > 0 || w.At != ""
 	switch {
 	case w.From != "" && weekly:
@@ -125,9 +126,7 @@ func (w *Window) read(bad func(key, format string, args ...any), take func(healt
 	case weekly && w.For > health.MaxWindow:
 		fault("for", "%v: must be at most a week, where it comes each week", w.For)
 	}
-	if faults == 0 {
-		take(out)
-	}
+	return out, ok
 }
 
 func (w *Window) weekdays(fault func(key, format string, args ...any)) (days []time.Weekday) {

@@ -23,7 +23,6 @@ const (
 	maxWho  = 100
 	maxWhy  = 500
 	maxLife = 366 * 24 * time.Hour
-	maxOver = 30 * 24 * time.Hour
 )
 
 // An overrideRequest is a health.Override that may say how long instead of until
@@ -146,17 +145,11 @@ func until(o *health.Override, life string, now time.Time) error {
 }
 
 func checkOverride(o health.Override) error {
-	switch o.Kind {
-	case health.Drain, health.ForceUp, health.ForceDown:
-	case health.Share:
-		if !(o.Share >= 0 && o.Share <= 1) {
-			return fmt.Errorf("%w: share %v: must be 0 to 1", ErrInvalid, o.Share)
-		}
-		if o.Over < 0 || o.Over > maxOver {
-			return fmt.Errorf("%w: over %v: must be 0 to %v", ErrInvalid, o.Over, maxOver)
-		}
-	default:
+	if !o.Kind.Known() {
 		return fmt.Errorf("%w: kind %.40q: must be \"drain\", \"up\", \"down\" or \"share\"", ErrInvalid, o.Kind)
+	}
+	if err := o.ShareFault(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	if o.Site == "" {
 		return fmt.Errorf("%w: site is missing", ErrInvalid)

@@ -89,7 +89,7 @@ func Evaluate(in Input) *States {
 		}
 		st.Load, st.Capacity = e.load(in.Capacity[site])
 		next := in.Rejoin[site].rejoin(prev, known, &st, in.Now)
-		out.Next = sooner(sooner(out.Next, next), st.order(in.Maintenance[site], in.Now))
+		out.Next = Sooner(Sooner(out.Next, next), st.order(in.Maintenance[site], in.Now))
 		st.Utilization, st.Shed = steerShed(prev, st)
 		out.Sites[site] = st
 	}
@@ -122,7 +122,7 @@ func (s *Status) order(windows []Window, now time.Time) (next time.Time) {
 		share, step := ramp(sane(o.From), min(sane(o.Share), 1), o.Since, o.Over, now)
 		s.Withheld = 1 - (1-s.Withheld)*share
 		s.Why = fmt.Sprintf("takes %.3g %% of its new users, as ordered %s; %s", 100*share, o.words(), s.Why)
-		next = sooner(next, step)
+		next = Sooner(next, step)
 	}
 	return next
 }

@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Window is a time in which a site is to be left alone: once, or every week.
 type Window struct {
@@ -32,7 +35,7 @@ func (w *Window) at(now time.Time) (open bool, change time.Time) {
 	local := now.In(w.Zone)
 	for day := -7; day <= 7; day++ {
 		begin := time.Date(local.Year(), local.Month(), local.Day()+day, w.Hour, w.Minute, 0, 0, w.Zone)
-		if !w.on(begin.Weekday()) {
+		if !slices.Contains(w.Days, begin.Weekday()) {
 			continue
 		}
 		end := begin.Add(w.For)
@@ -46,15 +49,6 @@ func (w *Window) at(now time.Time) (open bool, change time.Time) {
 	return false, time.Time{}
 }
 
-func (w *Window) on(d time.Weekday) bool {
-	for _, day := range w.Days {
-		if day == d {
-			return true
-		}
-	}
-	return false
-}
-
 // openWindow is the first of the windows that is open, and when the next change
 // of any is due.
 func openWindow(windows []Window, now time.Time) (open *Window, until, next time.Time) {
@@ -63,13 +57,13 @@ func openWindow(windows []Window, now time.Time) (open *Window, until, next time
 		if is && open == nil {
 			open, until = &windows[i], change
 		}
-		next = sooner(next, change)
+		next = Sooner(next, change)
 	}
 	return open, until, next
 }
 
-// sooner is the earlier of two moments, of which zero is never.
-func sooner(a, b time.Time) time.Time {
+// Sooner is the earlier of two moments, of which zero is never.
+func Sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}

@@ -1,6 +1,9 @@
 package health
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // State is what is known about a site, a server or one vantage point's view of
 // either. The zero State is Unknown, which is never Down: an unknown member
@@ -80,6 +83,21 @@ type Override struct {
 	Share float64       `json:"share,omitempty"`
 	From  float64       `json:"from,omitempty"`
 	Over  time.Duration `json:"over,omitempty"`
+}
+
+// maxOver bounds the time in which a site's share changes.
+const maxOver = 30 * 24 * time.Hour
+
+// ShareFault tells what is wrong with the part of the users that o gives, and with
+// the time in which it gets there; nil: nothing.
+func (o Override) ShareFault() error {
+	switch {
+	case o.Kind == Share && !(o.Share >= 0 && o.Share <= 1):
+		return fmt.Errorf("share %v: must be 0 to 1", o.Share)
+	case o.Over < 0 || o.Over > maxOver:
+		return fmt.Errorf("over %v: must be 0s to %v", o.Over, maxOver)
+	}
+	return nil
 }
 
 // Expired tells whether the override has ended at now.

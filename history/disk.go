@@ -82,7 +82,7 @@ func (d *Disk) Load() (s Saved, b Bundle, err error) {
 // Place writes the files of a revision into its folder, unless they are there,
 // and gives the name of the topology's own file.
 func (d *Disk) Place(r Revision, b Bundle) (string, error) {
-	dir := d.folder(r)
+	dir := d.Folder(r)
 	if err := os.RemoveAll(dir); err != nil { // of a start before; it may be anything
 		return "", err
 	}
@@ -100,12 +100,10 @@ func (d *Disk) Place(r Revision, b Bundle) (string, error) {
 	return filepath.Join(dir, filepath.FromSlash(b[0].Name)), nil
 }
 
-func (d *Disk) folder(r Revision) string {
+// Folder is where the files of a revision lie.
+func (d *Disk) Folder(r Revision) string {
 	return filepath.Join(d.dir, fmt.Sprintf("files-%d-%.12s", r.Number, r.Sum))
 }
-
-// Folder is where the files of a revision lie.
-func (d *Disk) Folder(r Revision) string { return d.folder(r) }
 
 // Scratch makes a folder for files that are only looked at; done removes it.
 func (d *Disk) Scratch() (dir string, done func(), err error) {
@@ -117,7 +115,7 @@ func (d *Disk) Scratch() (dir string, done func(), err error) {
 func (d *Disk) Keep(r Revision) {
 	all, _ := filepath.Glob(filepath.Join(d.dir, "files-*"))
 	for _, name := range all {
-		if name != d.folder(r) && !strings.Contains(name, ".tmp-") {
+		if name != d.Folder(r) && !strings.Contains(name, ".tmp-") {
 			os.RemoveAll(name)
 		}
 	}

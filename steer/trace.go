@@ -145,7 +145,8 @@ func (t *Trace) judged(tier, member int, l *level, v verdict) {
 
 // few marks the members that would do, of a tier that needs more of them.
 func (t *Trace) few(tier int) {
-	for i, members := 0, t.find(tier, false).Members; i < len(members); i++ {
+	members := t.find(tier, false).Members
+	for i := range members {
 		if members[i].verdict == entitled {
 			members[i].verdict = isFew
 		}

@@ -45,8 +45,8 @@ func applyCommand() *cli.Command {
 			if c.Args().Len() != 1 {
 				return usagef("gslb apply: want one TOPOLOGY, such as: gslb apply topology.toml --why \"new site\"")
 			}
-			if c.String("why") == "" && !c.Bool("dry-run") {
-				return usagef("gslb apply: say why with --why: whoever finds it at night will want to know")
+			if err := needWhy(c); err != nil && !c.Bool("dry-run") {
+				return err
 			}
 			canary, err := canaryNodes(c.String("canary"))
 			if err != nil {

@@ -45,8 +45,8 @@ func breakerCommand() *cli.Command {
 				if c.Args().Present() {
 					return usagef("gslb breaker allow: %q is not expected", c.Args().First())
 				}
-				if c.String("why") == "" {
-					return usagef("gslb breaker allow: say why with --why: whoever finds it at night will want to know")
+				if err := needWhy(c); err != nil {
+					return err
 				}
 				cl := client(c)
 				defer cl.Close()

@@ -49,7 +49,7 @@ func statusCommand() *cli.Command {
 			}
 			show := console.WriteStatus
 			if c.Bool("json") {
-				show = writeJSON
+				show = func(w io.Writer, st console.Status) error { return writeJSON(w, st) }
 			}
 			cl := client(c)
 			defer cl.Close()
@@ -75,10 +75,10 @@ func statusCommand() *cli.Command {
 	}
 }
 
-func writeJSON(w io.Writer, st console.Status) error {
+func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	return e.Encode(st)
+	return e.Encode(v)
 }
 
 func explainCommand() *cli.Command {
@@ -170,8 +170,8 @@ func drainCommand() *cli.Command {
 			if c.Args().Len() != 1 {
 				return usagef("gslb drain: want one SITE")
 			}
-			if c.String("why") == "" {
-				return usagef("gslb drain: say why with --why: whoever finds it at night will want to know")
+			if err := needWhy(c); err != nil {
+				return err
 			}
 			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: health.Drain})
 		},
@@ -211,8 +211,8 @@ func forceCommand() *cli.Command {
 			if c.Args().Len() != 2 || kind != health.ForceUp && kind != health.ForceDown {
 				return usagef("gslb force: want SITE and up or down, such as: gslb force kt down --for 30m --why \"fibre cut\"")
 			}
-			if c.String("why") == "" {
-				return usagef("gslb force: say why with --why: whoever finds it at night will want to know")
+			if err := needWhy(c); err != nil {
+				return err
 			}
 			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: kind})
 		},
@@ -231,8 +231,8 @@ func shareCommand() *cli.Command {
 			if c.Args().Len() != 2 || err != nil || !(percent >= 0 && percent <= 100) {
 				return usagef("gslb share: want SITE and 0 to 100 percent, such as: gslb share kt 20%% --over 10m --why \"new servers\"")
 			}
-			if c.String("why") == "" {
-				return usagef("gslb share: say why with --why: whoever finds it at night will want to know")
+			if err := needWhy(c); err != nil {
+				return err
 			}
 			if c.Duration("over") < 0 {
 				return usagef("gslb share: --over %v: want a time above 0, such as 10m", c.Duration("over"))
@@ -244,6 +244,14 @@ func shareCommand() *cli.Command {
 
 func forFlag() cli.Flag {
 	return &cli.DurationFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain", HideDefault: true}
+}
+
+// needWhy refuses an order without a reason.
+func needWhy(c *cli.Command) error {
+	if c.String("why") == "" {
+		return usagef("%s: say why with --why: whoever finds it at night will want to know", c.FullName())
+	}
+	return nil
 }
 
 func whyFlag() cli.Flag {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 	"strings"
@@ -73,7 +74,7 @@ func (x *exhaustive) look() {
 				if p.Share == 0 {
 					return
 				}
-				for _, question := range sortedKeys(lacks) {
+				for _, question := range slices.Sorted(maps.Keys(lacks)) {
 					if lacks[question][p.Site] {
 						x.empty(question, int(p.Site), down)
 					}
@@ -202,15 +203,6 @@ func (x *exhaustive) words(down []int) string {
 		names = append(names, x.sites[i])
 	}
 	return strings.Join(names, ", ") + " down"
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // checkLoops finds steered names that lead back to themselves: by the canonical name

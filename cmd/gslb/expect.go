@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -72,11 +73,11 @@ func (t *topology) fails(g *dnsserver.Generation, e config.Expect) string {
 	var wrong string
 	switch {
 	case wants != nil && !slices.Contains(wants, have.site):
-		wrong = fmt.Sprintf("site %s, expected %s", orNone(have.site, "none"), strings.Join(wants, " or "))
+		wrong = fmt.Sprintf("site %s, expected %s", cmp.Or(have.site, "none"), strings.Join(wants, " or "))
 	case e.CNAME != "" && !strings.EqualFold(e.CNAME, have.cname):
-		wrong = fmt.Sprintf("cname %s, expected %s", orNone(have.cname, "none"), e.CNAME)
+		wrong = fmt.Sprintf("cname %s, expected %s", cmp.Or(have.cname, "none"), e.CNAME)
 	case e.Addresses != nil && !sameAddresses(e.Addresses, have.addresses):
-		wrong = fmt.Sprintf("addresses %s, expected %s", orNone(showAddresses(have.addresses), "none"), showAddresses(e.Addresses))
+		wrong = fmt.Sprintf("addresses %s, expected %s", cmp.Or(showAddresses(have.addresses), "none"), showAddresses(e.Addresses))
 	default:
 		return ""
 	}

@@ -129,7 +129,7 @@ func (f *forecaster) show(c *cli.Command, compared *forecast.Comparison, title s
 	out := c.Root().Writer
 	var err error
 	if c.Bool("json") {
-		err = printJSON(out, compared)
+		err = writeJSON(out, compared)
 	} else {
 		fmt.Fprintln(out, title)
 		err = compared.Write(out, where)

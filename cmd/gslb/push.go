@@ -62,8 +62,12 @@ func madeOf(c probe.Config, name string) bool {
 
 // forgetPushed drops what was reported for checks that are gone.
 func (n *node) forgetPushed(cfg *config.Config) {
+	targets := map[string]map[string][]string{} // by check
 	n.board.Keep(func(check, target string) bool {
-		_, ok := pushTargets(cfg, check)[target]
+		if targets[check] == nil {
+			targets[check] = pushTargets(cfg, check)
+		}
+		_, ok := targets[check][target]
 		return ok
 	})
 }

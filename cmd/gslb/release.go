@@ -44,8 +44,8 @@ func releaseCommand() *cli.Command {
 					if c.Args().Len() != 1 {
 						return usagef("gslb release set: want one GENERATION, such as: gslb release set v42 --why \"spring sale\"")
 					}
-					if c.String("why") == "" {
-						return usagef("gslb release set: say why with --why: whoever finds it at night will want to know")
+					if err := needWhy(c); err != nil {
+						return err
 					}
 					cl := client(c)
 					defer cl.Close()

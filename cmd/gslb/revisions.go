@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -36,9 +35,7 @@ func historyCommand() *cli.Command {
 				return err
 			}
 			if c.Bool("json") {
-				e := json.NewEncoder(c.Root().Writer)
-				e.SetIndent("", "  ")
-				return e.Encode(all)
+				return writeJSON(c.Root().Writer, all)
 			}
 			if len(all) == 0 {
 				fmt.Fprintln(c.Root().Writer, "there is no revision of the topology yet (gslb apply writes one)")
@@ -60,8 +57,8 @@ func rollbackCommand() *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"}, waitFlag(), timeoutFlag()),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			o := console.TopologyOrder{Order: order(c), Action: console.ActionRollback, DryRun: c.Bool("dry-run")}
-			if o.Why == "" && !o.DryRun {
-				return usagef("gslb rollback: say why with --why: whoever finds it at night will want to know")
+			if err := needWhy(c); err != nil && !o.DryRun {
+				return err
 			}
 			if c.Args().Len() > 1 {
 				return usagef("gslb rollback: want at most one REVISION")
@@ -173,9 +170,7 @@ func eventsCommand() *cli.Command {
 				return err
 			}
 			if c.Bool("json") {
-				e := json.NewEncoder(c.Root().Writer)
-				e.SetIndent("", "  ")
-				return e.Encode(events)
+				return writeJSON(c.Root().Writer, events)
 			}
 			return console.WriteEvents(c.Root().Writer, events)
 		},

@@ -1,11 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -24,7 +23,7 @@ import (
 func forecastFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "live", Usage: "begin with the sites as a running node sees them, and with its load (see -api)"},
-		&cli.FloatFlag{Name: "total", Usage: "the `LOAD` to expect in all, in the unit of the sites' capacities; without it, what the balancers report", HideDefault: true},
+		totalFlag(),
 		&cli.StringFlag{Name: "weights", Usage: "count users by a `FILE` of lines network,queries or country,people or country,operator,people, not by addresses"},
 		&cli.BoolFlag{Name: "ipv6", Usage: "count IPv6 networks of 48 bits, not IPv4 addresses"},
 		&cli.BoolFlag{Name: "shedding", Usage: "let every site with a capacity shed users when it is near that, as one with a balancer does"},
@@ -92,7 +91,7 @@ func simulate(ctx context.Context, c *cli.Command) error {
 	if err != nil {
 		return err
 	}
-	return f.show(c, compared, "what if: "+orNone(what, "all as it is"), true)
+	return f.show(c, compared, "what if: "+cmp.Or(what, "all as it is"), true)
 }
 
 // forecaster is what the flags of forecasts come to.
@@ -269,17 +268,4 @@ func with(states *health.States, site string, set func(*health.Status)) *health.
 	set(&st)
 	next.Sites[site] = st
 	return &next
-}
-
-func printJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
-}
-
-func orNone(text, none string) string {
-	if text == "" {
-		return none
-	}
-	return text
 }

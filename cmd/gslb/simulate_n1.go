@@ -40,7 +40,7 @@ func (f *forecaster) eachDown(c *cli.Command, cfg *config.Config, users *forecas
 	out := c.Root().Writer
 	var err error
 	if c.Bool("json") {
-		err = printJSON(out, all)
+		err = writeJSON(out, all)
 	} else {
 		if what != "" {
 			what = ", besides: " + what
@@ -88,7 +88,7 @@ func gains(c *forecast.Comparison) string {
 	if more := len(won) - most; more > 0 {
 		words = append(words, fmt.Sprintf("%d more", more))
 	}
-	return orNone(strings.Join(words, ", "), "-")
+	return cmp.Or(strings.Join(words, ", "), "-")
 }
 
 func overloads(c *forecast.Comparison) string {
@@ -101,5 +101,5 @@ func overloads(c *forecast.Comparison) string {
 	if words == nil && c.Total == 0 {
 		return "?"
 	}
-	return orNone(strings.Join(words, ", "), "-")
+	return cmp.Or(strings.Join(words, ", "), "-")
 }

@@ -55,7 +55,7 @@ func (l *loop) toByHand(in input, before, after *health.States) (next time.Time)
 			default: // busy; later
 			}
 		}
-		next = sooner(next, in.Now.Add(byHandRetry))
+		next = health.Sooner(next, in.Now.Add(byHandRetry))
 	}
 	return next
 }

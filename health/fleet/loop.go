@@ -42,7 +42,7 @@ func (l *loop) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		now := l.f.now()
-		next := sooner(l.f.post(now), l.evaluate(now))
+		next := health.Sooner(l.f.post(now), l.evaluate(now))
 		wait := time.Hour
 		if !next.IsZero() {
 			// A moment late rather than early: at the moment itself it is not over.
@@ -122,27 +122,27 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
 	l.computed = states
-	next = sooner(next, states.Next)
+	next = health.Sooner(next, states.Next)
 
 	gone, at := expired(in.view, rec.overrides, now, l.f.cfg.Grace)
-	next = sooner(next, at)
+	next = health.Sooner(next, at)
 	if len(gone) > 0 {
 		select {
 		case l.expired <- gone:
 		default: // the sweeper is busy; look again
 		}
-		next = sooner(next, now.Add(time.Second))
+		next = health.Sooner(next, now.Add(time.Second))
 	}
 	publish := states
 	if now.Before(in.settled) {
 		publish = l.guard(states)
-		next = sooner(next, in.settled)
+		next = health.Sooner(next, in.settled)
 	}
 	publish, held, at := l.watchman.watch(in.breaker, l.f.published.Load(), publish, rec.allow, now)
-	next = sooner(next, at)
+	next = health.Sooner(next, at)
 	l.holds(held)
-	next = sooner(next, l.toByHand(in, l.f.published.Load(), publish))
-	return sooner(next, l.publish(publish, rec, now))
+	next = health.Sooner(next, l.toByHand(in, l.f.published.Load(), publish))
+	return health.Sooner(next, l.publish(publish, rec, now))
 }
 
 // evidence tells whether this node itself knows something of a site.
@@ -257,7 +257,7 @@ func (l *loop) namesakes(nodes []Node, stale bool, now time.Time) (found []Probl
 		}
 		seen[n.Instance] = since
 		if sure := since.Add(2 * l.f.cfg.TTL); now.Before(sure) {
-			next = sooner(next, sure)
+			next = health.Sooner(next, sure)
 		} else {
 			found = append(found, Problem{Key: keyOf(kindNode, n.Name, n.Instance), Message: fmt.Sprintf(
 				"another process also calls itself %s (started %s): give each node its own name", n.Name, n.Since.UTC().Format(time.RFC3339))})

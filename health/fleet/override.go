@@ -18,9 +18,6 @@ import (
 // is already committed.
 const seenWait = 2 * time.Second
 
-// maxOver bounds the time in which a site's share changes.
-const maxOver = 30 * 24 * time.Hour
-
 // SetOverride writes an operator's order, in the place of an older one for the
 // same site. When it returns nil the order is committed and, if Run is running,
 // in force on this node; the others follow within moments. A zero Since is now;
@@ -70,10 +67,8 @@ func (f *Fleet) checkOverride(o health.Override, now time.Time) error {
 		return f.unknownSite(o.Site)
 	case !o.Kind.Known():
 		return fmt.Errorf("kind %q: must be drain, up, down or share", o.Kind)
-	case o.Kind == health.Share && !(o.Share >= 0 && o.Share <= 1):
-		return fmt.Errorf("share %v: must be 0 to 1", o.Share)
-	case o.Over < 0 || o.Over > maxOver:
-		return fmt.Errorf("over %v: must be 0s to %v", o.Over, maxOver)
+	case o.ShareFault() != nil:
+		return o.ShareFault()
 	case strings.TrimSpace(o.Why) == "":
 		return errors.New(`why "": must say why, for those who wonder later`)
 	case o.Expired(now):
@@ -161,9 +156,9 @@ func expired(v store.View, overrides []health.Override, now time.Time, grace tim
 		}
 		end := o.Until.Add(grace)
 		if !o.Expired(now) {
-			next = sooner(next, o.Until)
+			next = health.Sooner(next, o.Until)
 		} else if now.Before(end) {
-			next = sooner(next, end)
+			next = health.Sooner(next, end)
 		} else if key := keyOf(kindOverride, o.Site); v.Mod[key] != 0 && !v.Stale {
 			keys[key] = v.Mod[key]
 		}

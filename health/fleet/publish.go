@@ -173,7 +173,7 @@ func (f *Fleet) post(now time.Time) (next time.Time) {
 		switch {
 		case box.pending == nil:
 		case now.Before(box.due) && !now.Before(box.wrote):
-			next = sooner(next, box.due)
+			next = health.Sooner(next, box.due)
 		default:
 			f.session.Announce(key, box.pending)
 			box.wrote, box.pending = now, nil
@@ -182,7 +182,7 @@ func (f *Fleet) post(now time.Time) (next time.Time) {
 	for site, own := range f.reports {
 		end := own.heard.Add(silence)
 		if now.Before(end) {
-			next = sooner(next, end)
+			next = health.Sooner(next, end)
 			continue
 		}
 		f.log.Warn("no report from this node's balancer any more: withdrawing the last one", "site", site, "since", own.heard)
@@ -190,12 +190,4 @@ func (f *Fleet) post(now time.Time) (next time.Time) {
 		f.withdraw(keyOf(kindReport, site, f.cfg.Node))
 	}
 	return next
-}
-
-// sooner is the earlier of two times, where the zero time is none.
-func sooner(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }

@@ -2,6 +2,7 @@ package dnssec
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -137,6 +138,38 @@ func TestRolesFromTheFolder(t *testing.T) {
 	}
 	if none, err := Folder(filepath.Join(dir, "none")).Load(mustName(t, "example.com")); err != nil || none != nil {
 		t.Errorf("no folder: %v, %v", none, err)
+	}
+}
+
+// BIND writes a private key of ECDSA without its leading zeros.
+func TestPrivateKeyWithoutLeadingZeros(t *testing.T) {
+	var k *Key
+	var text, written string
+	var octets []byte
+	for range 100_000 { // one in 256 will do
+		k = mustKey(t, "example.com.", ECDSAP256SHA256, KSK)
+		text = k.privateText()
+		_, rest, _ := strings.Cut(text, "PrivateKey: ")
+		written, _, _ = strings.Cut(rest, "\n")
+		var err error
+		if octets, err = base64.StdEncoding.DecodeString(written); err != nil {
+			t.Fatal(err)
+		}
+		if octets[0] == 0 {
+			break
+		}
+	}
+	folder := Folder(t.TempDir())
+	if err := folder.Save(k); err != nil {
+		t.Fatal(err)
+	}
+	short := strings.Replace(text, written, base64.StdEncoding.EncodeToString(bytes.TrimLeft(octets, "\x00")), 1)
+	if err := os.WriteFile(filepath.Join(string(folder), k.BaseName()+".private"), []byte(short), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := folder.Load(k.Zone)
+	if err != nil || len(keys) != 1 || !keys[0].CanSign() || !bytes.Equal(keys[0].DNSKEY(), k.DNSKEY()) {
+		t.Errorf("%v, %v", keys, err)
 	}
 }
 

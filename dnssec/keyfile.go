@@ -215,6 +215,10 @@ func (f fields) private(k *Key) (crypto.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
+		// BIND leaves out the leading zeros of a private key of ECDSA, which one in 256 has.
+		if short := k.Algorithm.width() - len(b); short > 0 && short < 4 && k.Algorithm != ED25519 {
+			b = append(make([]byte, short, k.Algorithm.width()), b...)
+		}
 		if len(b) != k.Algorithm.width() {
 			return nil, fmt.Errorf("PrivateKey: %d octets, %s has %d", len(b), k.Algorithm, k.Algorithm.width())
 		}

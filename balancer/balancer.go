@@ -52,7 +52,7 @@ type Balancer struct {
 	log     *slog.Logger
 	opts    Options
 	journal *journal
-	plane   plane
+	planes  planes
 	runner  *probe.Runner // of the active checks; a target is a frontend's name and a server's address
 	changed chan struct{} // holds a token when there is something to report
 
@@ -82,7 +82,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	if err := validate(cfgs, checks); err != nil {
 		return nil, err
 	}
-	b := &Balancer{log: log, opts: opts, plane: newProxy(log), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
+	b := &Balancer{log: log, opts: opts, planes: newPlanes(log), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
 	b.compose(cfgs, checks).commit(b)
@@ -162,7 +162,7 @@ func (b *Balancer) compose(cfgs []Config, checks map[string]probe.Config) *gener
 func (g *generation) bindings() []binding {
 	var out []binding
 	for i, f := range g.fronts {
-		out = append(out, binding{f, g.cfgs[i].Listen})
+		out = append(out, binding{f, &g.cfgs[i]})
 	}
 	return out
 }
@@ -217,7 +217,7 @@ func (b *Balancer) Listen() error {
 	for _, f := range b.fronts {
 		g.cfgs = append(g.cfgs, *f.config())
 	}
-	if err := b.plane.apply(g.bindings(), func() {}); err != nil {
+	if err := b.planes.apply(g.bindings(), func() {}); err != nil {
 		return err
 	}
 	b.listening = true
@@ -237,7 +237,7 @@ func (b *Balancer) Apply(cfgs []Config, checks map[string]probe.Config) error {
 	g := b.compose(cfgs, checks)
 	if !b.listening {
 		g.commit(b)
-	} else if err := b.plane.apply(g.bindings(), func() { g.commit(b) }); err != nil {
+	} else if err := b.planes.apply(g.bindings(), func() { g.commit(b) }); err != nil {
 		return err
 	}
 	b.change()
@@ -264,7 +264,7 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	wg.Go(func() { b.check(drained) })
 	wg.Go(func() { b.manage(drained) })
 	wg.Go(func() { b.report(ctx, drained, report) })
-	b.plane.run(ctx)
+	b.planes.run(ctx)
 	stop()
 	wg.Wait()
 	return nil
@@ -373,7 +373,7 @@ func (b *Balancer) Addrs(frontend string) []net.Addr {
 	if err != nil {
 		return nil
 	}
-	return b.plane.addrs(f)
+	return b.planes.addrs(f)
 }
 
 // Events returns the last events of all frontends, oldest first, at most 256.

@@ -16,7 +16,11 @@ type Config struct {
 	Name   string   `toml:"name"`
 	Site   string   `toml:"site"`   // the site this frontend serves; default: node.site
 	Listen []string `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
-	Pick   string   `toml:"pick"`   // one of Picks(); default "least-load"
+	// Protocol is the transport: TCP (default). Plane is what carries the
+	// connections, one of Planes(): default "proxy".
+	Protocol string `toml:"protocol"`
+	Plane    string `toml:"plane"`
+	Pick     string `toml:"pick"` // one of Picks(); default "least-load"
 	// HashBy is what the picks "maglev" and "hash" go by: the client's "address"
 	// (default), or the "connection": both ends with their ports.
 	HashBy  string         `toml:"hash_by"`
@@ -92,6 +96,8 @@ func (c Config) WithDefaults() Config {
 	c.Listen = slices.Clone(c.Listen)
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
+	setDefault(&c.Protocol, TCP)
+	setDefault(&c.Plane, PlaneProxy)
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
@@ -139,6 +145,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("name", "must be set: the frontend's name in logs, reports and commands")
 	}
 	c.validateListen(bad)
+	c.validatePlane(bad)
 	if _, known := pickers[c.Pick]; c.Pick != "" && !known {
 		bad("pick", fmt.Sprintf("%q: must be one of %s", c.Pick, strings.Join(Picks(), ", ")))
 	}
@@ -186,6 +193,17 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("overload_at", fmt.Sprintf("%v: must be a share of the capacity above 0, such as 1.2", c.OverloadAt))
 	case !c.statesCapacity():
 		bad("overload_at", fmt.Sprintf("%v: needs the capacity of each server", c.OverloadAt))
+	}
+}
+
+func (c Config) validatePlane(bad func(key, msg string)) {
+	switch c.Protocol {
+	case "", TCP:
+	default:
+		bad("protocol", fmt.Sprintf("%q: must be %q", c.Protocol, TCP))
+	}
+	if c.Plane != "" && !slices.Contains(Planes(), c.Plane) {
+		bad("plane", fmt.Sprintf("%q: must be one of %s", c.Plane, strings.Join(Planes(), ", ")))
 	}
 }
 

@@ -13,28 +13,34 @@ import (
 // decides nothing about health.
 //
 // The proxy plane moves bytes between two sockets. A plane that leaves that to
-// the kernel (nat, xdp) would follow pool.table instead of asking it.
+// the kernel (nat, dsr) follows pool.table instead of asking it.
 type plane interface {
 	// name is the word for the plane in Status.
 	name() string
-	// apply makes the plane listen for exactly these frontends. All or nothing:
-	// after an error everything is as before. commit is called when nothing can
-	// fail any more, and before a connection is taken for a new frontend. A
-	// listener whose address stays is kept, queue included, even if it goes to
-	// another frontend. Established connections are not touched.
-	apply(bindings []binding, commit func()) error
+	// takes tells whether frontends of this configuration (with defaults) are this plane's.
+	takes(c *Config) bool
+	// prepare readies the plane to serve exactly these frontends, without taking
+	// anything for a new one. Then either commit or undo is called, once; neither
+	// can fail. After undo, or an error, everything is as before. A listener whose
+	// address stays is kept, queue included, even if it goes to another frontend.
+	// Established connections are not touched.
+	prepare(bindings []binding) (change, error)
 	// run takes connections until ctx ends; then it stops listening, lets the
 	// connections finish, resets what is left of a frontend after its
 	// DrainTimeout, and returns when nothing is left. It is called once.
 	run(ctx context.Context)
-	// addrs returns where the frontend's listeners are, in the order of Config.Listen.
+	// addrs returns where the frontend's listeners are, in the order of
+	// Config.Listen; none if the frontend is not this plane's.
 	addrs(f *frontend) []net.Addr
 }
 
-// binding is where a frontend is to listen.
+// change is a prepared change of a plane.
+type change struct{ commit, undo func() }
+
+// binding is a frontend and the configuration (with defaults) that it is to have.
 type binding struct {
-	front  *frontend
-	listen []string
+	front *frontend
+	cfg   *Config
 }
 
 // counters is what a plane counts for a frontend.

@@ -45,13 +45,15 @@ func newProxy(log *slog.Logger) *proxy {
 	return p
 }
 
-func (p *proxy) name() string { return "proxy" }
+func (p *proxy) name() string { return PlaneProxy }
+
+func (p *proxy) takes(c *Config) bool { return c.Plane == PlaneProxy && c.Protocol == TCP }
 
 // keys returns the keys in proxy.listeners for the addresses of b: the address
 // itself, or, where the system chooses the port and one address may stand more
 // than once, with the frontend and a number.
 func (b binding) keys() []string {
-	keys := slices.Clone(b.listen)
+	keys := slices.Clone(b.cfg.Listen)
 	for i, address := range keys {
 		if anyPort(address) {
 			keys[i] = fmt.Sprintf("%s of %s, number %d", address, b.front.name, i)
@@ -60,17 +62,30 @@ func (b binding) keys() []string {
 	return keys
 }
 
-func (p *proxy) apply(bindings []binding, commit func()) error {
+func (p *proxy) prepare(bindings []binding) (change, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
-		return errors.New("the balancer is shutting down")
+		return change{}, errors.New("the balancer is shutting down")
 	}
 	opened, err := p.open(bindings)
 	if err != nil {
-		return err
+		return change{}, err
 	}
-	commit()
+	return change{
+		commit: func() { p.follow(bindings, opened) },
+		undo:   func() { closeAll(opened) },
+	}, nil
+}
+
+// follow makes the plane serve bindings, whose missing listeners are opened.
+func (p *proxy) follow(bindings []binding, opened map[string]*listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped { // since prepare
+		closeAll(opened)
+		return
+	}
 	maps.Copy(p.listeners, opened)
 	unwanted := maps.Clone(p.listeners)
 	for _, b := range bindings {
@@ -91,7 +106,12 @@ func (p *proxy) apply(bindings []binding, commit func()) error {
 			p.start(l)
 		}
 	}
-	return nil
+}
+
+func closeAll(listeners map[string]*listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
 
 // open opens the listeners that bindings need and that are not open: all or none. Under mu.
@@ -103,7 +123,7 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 			if p.listeners[key] != nil {
 				continue
 			}
-			l, err := listen(b.listen[i])
+			l, err := listen(b.cfg.Listen[i])
 			if err != nil {
 				faults = append(faults, fmt.Errorf("frontend %q: %w", b.front.name, err))
 				continue
@@ -112,9 +132,7 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
-		for _, l := range opened {
-			l.Close()
-		}
+		closeAll(opened)
 		return nil, err
 	}
 	return opened, nil

@@ -63,7 +63,7 @@ func (b *Balancer) Status() []FrontendStatus {
 	for _, f := range b.frontends() {
 		cfg, c := f.config(), &f.counters
 		s := FrontendStatus{
-			Name: f.name, Site: cfg.Site, Plane: b.plane.name(), Pick: cfg.Pick, MinServers: cfg.MinServers,
+			Name: f.name, Site: cfg.Site, Plane: b.planes.of(cfg).name(), Pick: cfg.Pick, MinServers: cfg.MinServers,
 			Open: int64(f.gate.inside()), Most: cfg.MaxConnections, Queued: f.pool.queue.length.Load(),
 			Counters: Counters{
 				Accepted: c.accepted.Load(), Refused: c.refused.Load(), Retried: c.retried.Load(),
@@ -72,7 +72,7 @@ func (b *Balancer) Status() []FrontendStatus {
 				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
 			},
 		}
-		for _, a := range b.plane.addrs(f) {
+		for _, a := range b.planes.addrs(f) {
 			s.Listen = append(s.Listen, a.String())
 		}
 		if s.Listen == nil {

@@ -1,0 +1,90 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+)
+
+// The data planes that Config.Plane may name.
+const (
+	PlaneProxy = "proxy" // two sockets and what goes between them; needs no privileges
+)
+
+// Planes returns the names that Config.Plane may have.
+func Planes() []string { return []string{PlaneProxy} }
+
+// The transports that Config.Protocol may name.
+const (
+	TCP = "tcp"
+)
+
+// planes are all data planes of a node: each frontend is carried by the first
+// that takes its configuration. Together they change as one: all or none.
+type planes []plane
+
+func newPlanes(log *slog.Logger) planes {
+	return planes{newProxy(log)}
+}
+
+// of returns the plane that takes c, or nil.
+func (all planes) of(c *Config) plane {
+	if i := slices.IndexFunc(all, func(p plane) bool { return p.takes(c) }); i >= 0 {
+		return all[i]
+	}
+	return nil
+}
+
+// apply makes the planes serve exactly these frontends. All or nothing: after an
+// error everything is as before. commit is called when nothing can fail any
+// more, and before a connection is taken for a new frontend.
+func (all planes) apply(bindings []binding, commit func()) error {
+	shares := make(map[plane][]binding, len(all))
+	for _, b := range bindings {
+		p := all.of(b.cfg) // validate has made sure that there is one
+		shares[p] = append(shares[p], b)
+	}
+	var changes []change
+	var faults []error
+	for _, p := range all {
+		c, err := p.prepare(shares[p])
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		changes = append(changes, c)
+	}
+	if err := errors.Join(faults...); err != nil {
+		for _, c := range slices.Backward(changes) {
+			c.undo()
+		}
+		return err
+	}
+	commit()
+	for _, c := range changes {
+		c.commit()
+	}
+	return nil
+}
+
+// run runs all planes until ctx has ended and nothing is left.
+func (all planes) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, p := range all {
+		wg.Go(func() { p.run(ctx) })
+	}
+	wg.Wait()
+}
+
+// addrs returns where the frontend listens.
+func (all planes) addrs(f *frontend) []net.Addr {
+	for _, p := range all {
+		if found := p.addrs(f); found != nil {
+			return found
+		}
+	}
+	return nil
+}

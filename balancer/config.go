@@ -20,7 +20,13 @@ type Config struct {
 	// connections, one of Planes(): default "proxy".
 	Protocol string `toml:"protocol"`
 	Plane    string `toml:"plane"`
-	Pick     string `toml:"pick"` // one of Picks(); default "least-load"
+	// Engine is how the proxy plane moves bytes, one of Engines(): "epoll" (default on
+	// Linux), event loops; or "portable", goroutines.
+	Engine string `toml:"engine"`
+	// Threads is how many event loops take connections of the frontend; default: as
+	// many as there are cores. A change counts for addresses that are listened at anew.
+	Threads int    `toml:"threads"`
+	Pick    string `toml:"pick"` // one of Picks(); default "least-load"
 	// HashBy is what the picks "maglev" and "hash" go by: the client's "address"
 	// (default), or the "connection": both ends with their ports.
 	HashBy  string         `toml:"hash_by"`
@@ -98,6 +104,9 @@ func (c Config) WithDefaults() Config {
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Protocol, TCP)
 	setDefault(&c.Plane, PlaneProxy)
+	if c.Plane == PlaneProxy {
+		setDefault(&c.Engine, Engines()[0])
+	}
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
@@ -204,6 +213,21 @@ func (c Config) validatePlane(bad func(key, msg string)) {
 	}
 	if c.Plane != "" && !slices.Contains(Planes(), c.Plane) {
 		bad("plane", fmt.Sprintf("%q: must be one of %s", c.Plane, strings.Join(Planes(), ", ")))
+	}
+	ours := c.Plane == "" || c.Plane == PlaneProxy
+	switch {
+	case c.Engine == "":
+	case !ours:
+		bad("engine", fmt.Sprintf("%q: only the plane %q has engines", c.Engine, PlaneProxy))
+	case !slices.Contains(Engines(), c.Engine):
+		bad("engine", fmt.Sprintf("%q: must be one of %s on this system", c.Engine, strings.Join(Engines(), ", ")))
+	}
+	switch {
+	case c.Threads == 0:
+	case c.Threads < 0 || c.Threads > threadsMost:
+		bad("threads", fmt.Sprintf("%d: must be 0 (as many as there are cores) to %d", c.Threads, threadsMost))
+	case c.Engine == EnginePortable || c.Engine == "" && Engines()[0] == EnginePortable || !ours:
+		bad("threads", fmt.Sprintf("%d: only the engine %q has threads of its own", c.Threads, EngineEpoll))
 	}
 }
 

@@ -119,7 +119,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 func TestListenerMovesBetweenFrontends(t *testing.T) {
 	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 	cfg := config(a)
-	cfg.Listen = []string{deadAddress(t)}
+	cfg.Listen = []string{freeAddress(t)}
 	cfg.DrainTimeout = 300 * time.Millisecond
 	r := newRig(t, cfg, nil)
 	s := r.stream(2)

@@ -63,28 +63,49 @@ type counters struct {
 // they can be cut. The zero carried is empty.
 type carried struct {
 	mu      sync.Mutex
-	conns   map[interface{ abort() }]struct{} // guarded by mu
-	severed bool                              // guarded by mu; after cut: no further connections
+	first   *link // guarded by mu
+	severed bool  // guarded by mu; after cut: no further connections
 }
 
-// add reports false if the server's connections were cut: c must end, too.
-func (c *carried) add(conn interface{ abort() }) bool {
+// link is a connection's place in a carried. Its connection keeps it, so that
+// to carry one costs no memory. conn.abort must not block.
+type link struct {
+	conn       interface{ abort() }
+	prev, next *link // guarded by carried.mu
+	in         bool  // guarded by carried.mu
+}
+
+// add reports false if the server's connections were cut: l's must end, too.
+func (c *carried) add(l *link) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.severed {
 		return false
 	}
-	if c.conns == nil {
-		c.conns = map[interface{ abort() }]struct{}{}
+	l.prev, l.next, l.in = nil, c.first, true
+	if c.first != nil {
+		c.first.prev = l
 	}
-	c.conns[conn] = struct{}{}
+	c.first = l
 	return true
 }
 
-func (c *carried) remove(conn interface{ abort() }) {
+// remove takes l out, if it is in.
+func (c *carried) remove(l *link) {
 	c.mu.Lock()
-	delete(c.conns, conn)
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	if !l.in {
+		return
+	}
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		c.first = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	}
+	l.prev, l.next, l.in = nil, nil, false
 }
 
 // cut aborts all connections and returns how many there were.
@@ -103,12 +124,14 @@ func (c *carried) reset() int {
 }
 
 // abort does so under mu. A connection that was aborted counts no more.
-func (c *carried) abort() int {
-	n := len(c.conns)
-	for conn := range c.conns {
-		conn.abort()
+func (c *carried) abort() (n int) {
+	for l := c.first; l != nil; n++ {
+		next := l.next
+		l.prev, l.next, l.in = nil, nil, false
+		l.conn.abort()
+		l = next
 	}
-	clear(c.conns)
+	c.first = nil
 	return n
 }
 
@@ -122,40 +145,47 @@ func (c *carried) allow() {
 // gate bounds the connections of a frontend.
 type gate struct {
 	mu      sync.Mutex
-	open    int           // guarded by mu
-	most    int           // guarded by mu; 0: no bound
-	changed chan struct{} // guarded by mu; closed when there may be room again; nil if nobody waits
+	open    int      // guarded by mu
+	most    int      // guarded by mu; 0: no bound
+	waiting []func() // guarded by mu; called, once, when there may be room again
 }
 
 // enter takes a place and reports true, or waits for one until done is closed.
-func (g *gate) enter(done <-chan struct{}) bool {
-	return g.wait(done, func() { g.open++ })
-}
+func (g *gate) enter(done <-chan struct{}) bool { return g.wait(done, true) }
 
 // ready waits until there is a place, without taking it.
-func (g *gate) ready(done <-chan struct{}) bool {
-	return g.wait(done, func() {})
-}
+func (g *gate) ready(done <-chan struct{}) bool { return g.wait(done, false) }
 
-func (g *gate) wait(done <-chan struct{}, then func()) bool {
-	for {
-		g.mu.Lock()
-		if g.most == 0 || g.open < g.most {
-			then()
-			g.mu.Unlock()
-			return true
+func (g *gate) wait(done <-chan struct{}, take bool) bool {
+	for !g.try(take, nil) {
+		changed := make(chan struct{})
+		if g.try(take, func() { close(changed) }) {
+			break
 		}
-		if g.changed == nil {
-			g.changed = make(chan struct{})
-		}
-		changed := g.changed
-		g.mu.Unlock()
 		select {
 		case <-changed:
 		case <-done:
 			return false
 		}
 	}
+	return true
+}
+
+// try tells whether there is a place, and takes it if it is to. If there is none,
+// room is called as soon as there may be; it must not block.
+func (g *gate) try(take bool, room func()) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.most > 0 && g.open >= g.most {
+		if room != nil {
+			g.waiting = append(g.waiting, room)
+		}
+		return false
+	}
+	if take {
+		g.open++
+	}
+	return true
 }
 
 func (g *gate) leave() { g.update(func() { g.open-- }) }
@@ -166,10 +196,10 @@ func (g *gate) update(change func()) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	change()
-	if g.changed != nil {
-		close(g.changed)
-		g.changed = nil
+	for _, room := range g.waiting {
+		room()
 	}
+	g.waiting = nil
 }
 
 func (g *gate) inside() int {

@@ -17,6 +17,15 @@ const (
 // Planes returns the names that Config.Plane may have.
 func Planes() []string { return []string{PlaneProxy} }
 
+// The engines of the proxy plane that Config.Engine may name.
+const (
+	EngineEpoll    = "epoll"    // event loops with epoll(7); Linux
+	EnginePortable = "portable" // two goroutines for each connection
+)
+
+// threadsMost is more than any machine has use for.
+const threadsMost = 1024
+
 // The transports that Config.Protocol may name.
 const (
 	TCP = "tcp"

@@ -12,8 +12,33 @@ import (
 	"time"
 )
 
-// deadAddress is a loopback address where nobody listens.
+// deadAddress is a loopback address where nobody listens, and nobody will during
+// the test: a socket has it.
 func deadAddress(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	return boundTo(t, fd)
+}
+
+// boundTo is the loopback address that a socket has.
+func boundTo(t *testing.T, fd int) string {
+	t.Helper()
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+}
+
+// freeAddress is a loopback address that can be listened at.
+func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -55,11 +80,7 @@ func TestUnansweredConnectIsTriedElsewhere(t *testing.T) {
 	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
 		t.Fatal(err)
 	}
-	name, err := syscall.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	full := fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
+	full := boundTo(t, fd)
 	for filled := false; !filled; {
 		c, err := net.DialTimeout("tcp", full, 100*time.Millisecond)
 		if filled = err != nil; !filled {
@@ -246,7 +267,7 @@ func TestListenOnBothFamilies(t *testing.T) {
 		l.Close()
 	}
 	a := newBackend(t, "a", nil)
-	_, port, _ := net.SplitHostPort(deadAddress(t))
+	_, port, _ := net.SplitHostPort(freeAddress(t))
 	for name, listens := range map[string][]string{
 		"side by side": {"0.0.0.0:" + port, "[::]:" + port},
 		"no host":      {":" + port},

@@ -23,7 +23,7 @@ type waiter struct {
 	from  flow
 	tried []*server     // not these
 	want  *server       // who was picked for it and had no room
-	got   chan *server  // has room for one; nil: the queue was given up
+	got   func(*server) // gets the server, or nil: the queue was given up. Called once, under queue.mu; must not block
 	place *list.Element // guarded by queue.mu; nil: not in the queue
 }
 
@@ -77,7 +77,7 @@ func (q *queue) serve(take func(*waiter) *server) {
 		e = e.Next()
 		if s := take(w); s != nil {
 			q.remove(w)
-			w.got <- s
+			w.got(s)
 		} else if len(w.tried) == 0 {
 			return
 		}
@@ -91,7 +91,7 @@ func (q *queue) giveUp() {
 	for q.waiting.Len() > 0 {
 		w := q.waiting.Front().Value.(*waiter)
 		q.remove(w)
-		close(w.got)
+		w.got(nil)
 	}
 }
 
@@ -168,26 +168,45 @@ func (p *pool) serveQueue() {
 	})
 }
 
+// await puts w into the queue, or reports false if that is full. w.got is called
+// when a server has room for it, which may be before await returns.
+func (p *pool) await(w *waiter, c *counters) bool {
+	if !p.queue.join(w) {
+		c.queueFull.Add(1)
+		return false
+	}
+	p.serveQueue() // a place that was given back before w was in
+	return true
+}
+
+// tire takes w, which has waited for too long, out of the queue. False: it got
+// its server at the same time.
+func (p *pool) tire(w *waiter, c *counters) bool {
+	if !p.queue.leave(w) {
+		return false
+	}
+	c.queueTimeouts.Add(1)
+	w.want.queueTimeouts.Add(1)
+	return true
+}
+
 // wait waits in the queue for a server, for a time at most; want is the one that had
 // no room. It returns nil when that is over, or when the queue is full or given up.
 func (p *pool) wait(from flow, tried []*server, want *server, most time.Duration, c *counters) *server {
-	w := &waiter{from: from, tried: tried, want: want, got: make(chan *server, 1)}
-	if !p.queue.join(w) {
-		c.queueFull.Add(1)
+	got := make(chan *server, 1)
+	w := &waiter{from: from, tried: tried, want: want, got: func(s *server) { got <- s }}
+	if !p.await(w, c) {
 		return nil
 	}
-	p.serveQueue() // a place that was given back before w was in
 	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
-	case s := <-w.got:
+	case s := <-got:
 		return s
 	case <-timer.C:
 	}
-	if p.queue.leave(w) {
-		c.queueTimeouts.Add(1)
-		want.queueTimeouts.Add(1)
+	if p.tire(w, c) {
 		return nil
 	}
-	return <-w.got // it came at the same time
+	return <-got
 }

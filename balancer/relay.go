@@ -30,14 +30,18 @@ import (
 type relay struct {
 	client, server *net.TCPConn
 	limits         limits
-	counters       *counters
+	front          *frontend
 	buffers        *sync.Pool // of *[bufferSize]byte
+	link           link
 
-	moved  atomic.Int64 // bytes, both ways; the idle clock looks at it
-	half   atomic.Bool  // one direction has ended with FIN
-	broken atomic.Bool  // an end is dead, but the other may still have bytes from it to get
-	passed atomic.Bool  // a reset was or is being passed on
-	clock  idleClock
+	record   record       // told to front when the relay ends
+	ended    atomic.Bool  // it was
+	up, down atomic.Int64 // bytes of each direction; the idle clock looks at them
+	first    atomic.Int64 // record.first
+	half     atomic.Bool  // one direction has ended with FIN
+	broken   atomic.Bool  // an end is dead, but the other may still have bytes from it to get
+	passed   atomic.Bool  // a reset was or is being passed on
+	clock    idleClock
 }
 
 // limits is what a relay needs of a Config.
@@ -52,25 +56,35 @@ const (
 	flushMost   = time.Second // how long a reset waits for the bytes before it
 )
 
-// run moves bytes until both directions have ended. up and down count the
-// bytes of each direction.
-func (r *relay) run(up, down *atomic.Int64) {
+// run moves bytes until both directions have ended.
+func (r *relay) run() {
 	r.clock.start(r)
 	defer r.clock.stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { r.move(r.server, r.client, up) })
-	r.move(r.client, r.server, down)
+	wg.Go(func() { r.move(r.server, r.client) })
+	r.move(r.client, r.server)
 	wg.Wait()
 	if r.broken.Load() {
 		r.pass(r.client)
 		return
 	}
+	r.end(endFinished)
 	r.client.Close()
 	r.server.Close()
 }
 
+// end tells the frontend how the connection ends, unless it is told already.
+func (r *relay) end(how ending) {
+	if !r.ended.CompareAndSwap(false, true) {
+		return
+	}
+	r.record.how, r.record.up, r.record.down, r.record.first = how, r.up.Load(), r.down.Load(), time.Duration(r.first.Load())
+	r.front.ended(&r.record)
+}
+
 // abort resets both ends at once. It does not block, and may come at any time.
 func (r *relay) abort() {
+	r.end(endCut)
 	// Both before either is closed: then a Close by run, which sees its directions
 	// end, is a reset as well.
 	r.client.SetLinger(0)
@@ -86,8 +100,11 @@ func reset(conn *net.TCPConn) {
 }
 
 // move carries one direction to its end.
-func (r *relay) move(dst, src *net.TCPConn, bytes *atomic.Int64) {
-	d := &direction{relay: r, dst: dst, src: src, bytes: bytes}
+func (r *relay) move(dst, src *net.TCPConn) {
+	d := &direction{relay: r, dst: dst, src: src, bytes: &r.up, total: &r.record.server.bytesUp}
+	if src == r.server {
+		d.bytes, d.total, d.first = &r.down, &r.record.server.bytesDown, &r.first
+	}
 	err := d.copy()
 	switch {
 	case err == nil && !r.broken.Load():
@@ -110,7 +127,7 @@ func (r *relay) move(dst, src *net.TCPConn, bytes *atomic.Int64) {
 // pass passes a reset on to dst, behind the bytes that it still has to take.
 func (r *relay) pass(dst *net.TCPConn) {
 	if r.passed.CompareAndSwap(false, true) {
-		r.counters.resets.Add(1)
+		r.end(endReset)
 		flush(dst, flushMost)
 		r.abort()
 	}
@@ -131,7 +148,9 @@ var errDst = errors.New("destination")
 type direction struct {
 	relay    *relay
 	dst, src *net.TCPConn
-	bytes    *atomic.Int64
+	bytes    *atomic.Int64 // of the relay
+	total    *atomic.Int64 // of the server
+	first    *atomic.Int64 // set at the first byte; nil: not
 
 	buf *[bufferSize]byte // what fill read
 	n   int
@@ -200,7 +219,7 @@ func (d *direction) splice() (done bool, err error) {
 		chunk := io.LimitedReader{R: d.src, N: spliceChunk}
 		n, err := d.dst.ReadFrom(&chunk)
 		d.count(int(n))
-		d.relay.counters.spliced.Add(n)
+		d.relay.front.counters.spliced.Add(n)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			d.src.SetReadDeadline(time.Time{})
@@ -219,9 +238,12 @@ func (d *direction) splice() (done bool, err error) {
 func (r *relay) pause() time.Duration { return min(time.Second, r.limits.close/8) }
 
 func (d *direction) count(n int) {
-	if n > 0 {
-		d.bytes.Add(int64(n))
-		d.relay.moved.Add(int64(n))
+	if n <= 0 {
+		return
+	}
+	d.total.Add(int64(n))
+	if d.bytes.Add(int64(n)) == int64(n) && d.first != nil {
+		d.first.Store(int64(time.Since(d.relay.record.began)))
 	}
 }
 
@@ -279,7 +301,7 @@ func (c *idleClock) look(r *relay) {
 	if r.half.Load() {
 		limit = r.limits.close
 	}
-	moved, acked := r.moved.Load(), acknowledged(r.client)+acknowledged(r.server)
+	moved, acked := r.up.Load()+r.down.Load(), acknowledged(r.client)+acknowledged(r.server)
 	if moved != c.moved || acked != c.acked {
 		c.quiet = 0
 	} else {
@@ -288,7 +310,7 @@ func (c *idleClock) look(r *relay) {
 	c.moved, c.acked = moved, acked
 	if c.quiet >= limit {
 		c.stopped = true
-		r.counters.timedOut.Add(1)
+		r.end(endTimedOut)
 		r.abort()
 		return
 	}

@@ -204,6 +204,11 @@ func (r *rig) connect() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return r.greeted(conn)
+}
+
+// greeted reads the backend's name.
+func (r *rig) greeted(conn net.Conn) (*client, error) {
 	c := &client{TCPConn: conn.(*net.TCPConn), in: bufio.NewReader(conn)}
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	line, err := c.in.ReadString('\n')

@@ -67,6 +67,21 @@ type Config struct {
 	// OverloadAt is the load of a server, as a share of its capacity, at which it
 	// is isolated until it falls below 80 % of that. Default 1.2; 0 with no capacity stated.
 	OverloadAt float64 `toml:"overload_at"`
+
+	// Allow and Deny are the clients that may connect; the longest network of
+	// both decides. Default: all, or with an Allow nobody else.
+	Allow []netip.Prefix `toml:"allow"`
+	Deny  []netip.Prefix `toml:"deny"`
+	// NetworkConnections is how many connections one client network may have at
+	// once, NetworkRate how many new ones a second, of which it may save up two
+	// seconds' worth; 0: no bound. Who is over is reset at once.
+	NetworkConnections int `toml:"network_connections"`
+	NetworkRate        int `toml:"network_rate"`
+	// NetworkBits4 and NetworkBits6 are how many bits of a client's address are its
+	// network; default 24 and 56. NetworkExempt is who is not limited.
+	NetworkBits4  int            `toml:"network_bits4"`
+	NetworkBits6  int            `toml:"network_bits6"`
+	NetworkExempt []netip.Prefix `toml:"network_exempt"`
 }
 
 // ServerConfig is one real server behind a frontend.
@@ -100,6 +115,7 @@ const minTimeout = 10 * time.Millisecond
 // are copied: the result shares no memory with c.
 func (c Config) WithDefaults() Config {
 	c.Listen = slices.Clone(c.Listen)
+	c.Allow, c.Deny, c.NetworkExempt = slices.Clone(c.Allow), slices.Clone(c.Deny), slices.Clone(c.NetworkExempt)
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Protocol, TCP)
@@ -122,6 +138,8 @@ func (c Config) WithDefaults() Config {
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
 	}
+	setDefault(&c.NetworkBits4, 24)
+	setDefault(&c.NetworkBits6, 56)
 	return c
 }
 
@@ -164,6 +182,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("hash_by", fmt.Sprintf(`%q: must be "address" or "connection"`, c.HashBy))
 	}
 	c.validateServers(bad)
+	c.validateAdmission(bad)
 	for _, t := range []struct {
 		key   string
 		value time.Duration

@@ -14,8 +14,8 @@ import (
 //
 //	cause     begins                              ends
 //	check     the active check says down          it says up (after its rise)
-//	passive   2 connects in a row failed          the active check has been up for its rise
-//	                                              since; without one, a connect of the
+//	passive   2 connects in a row failed, or 5    the active check has been up for its rise
+//	          reset before their first byte       since; without one, a connect of the
 //	                                              manager's own succeeds (1 s after, then 2 s …)
 //	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that, 1 s after at the earliest
 //
@@ -27,14 +27,15 @@ import (
 // If nothing is available, everything that is not draining is tried (panic):
 // the checks may be wrong, and a refusal would be certain.
 const (
-	passiveFall = 2 // connects that fail in a row until a server is isolated
-	tick        = 100 * time.Millisecond
-	retryFirst  = time.Second      // from a passive isolation to the first try
-	retryMost   = 30 * time.Second // each further try waits twice as long, up to this
-	stable      = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
-	resetAfter  = 2 * time.Second  // from a failed check to the end of the server's connections, with OnIsolate reset
-	hysteresis  = 0.8              // an overloaded server is back below this share of OverloadAt
-	fullLeast   = time.Second      // and after this long: short connections come and go faster than people read
+	passiveFall   = 2 // connects that fail in a row until a server is isolated
+	passiveResets = 5 // connections that a server resets before its first byte, likewise
+	tick          = 100 * time.Millisecond
+	retryFirst    = time.Second      // from a passive isolation to the first try
+	retryMost     = 30 * time.Second // each further try waits twice as long, up to this
+	stable        = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
+	resetAfter    = 2 * time.Second  // from a failed check to the end of the server's connections, with OnIsolate reset
+	hysteresis    = 0.8              // an overloaded server is back below this share of OverloadAt
+	fullLeast     = time.Second      // and after this long: short connections come and go faster than people read
 )
 
 // cause is why a server is isolated; several may hold at once.
@@ -50,7 +51,7 @@ const (
 type isolation struct {
 	causes    cause
 	why       string    // in words, as of the last change
-	lastError string    // of the last connect that failed
+	suspicion string    // what its connections say against it
 	since     time.Time // of the passive cause
 	wait      time.Duration
 	retryAt   time.Time // when the passive cause is tried again
@@ -107,7 +108,7 @@ func (p *pool) judgeCheck(s *server) {
 func (p *pool) judgePassive(s *server, now time.Time) {
 	i := &s.isolation
 	if !i.has(causePassive) {
-		if s.streak.Load() < passiveFall || !p.mayIsolate(s) {
+		if s.streak.Load() < passiveFall && s.brokenRow.Load() < passiveResets || !p.mayIsolate(s) {
 			return
 		}
 		i.wait = min(2*i.wait, retryMost)
@@ -117,7 +118,7 @@ func (p *pool) judgePassive(s *server, now time.Time) {
 		i.causes |= causePassive
 		i.since, i.retryAt = now, now.Add(i.wait)
 		if i.causes == causePassive {
-			i.why = fmt.Sprintf("%d connects in a row failed: %s", passiveFall, i.lastError)
+			i.why = i.suspicion
 		}
 		return
 	}
@@ -125,6 +126,7 @@ func (p *pool) judgePassive(s *server, now time.Time) {
 		i.causes &^= causePassive
 		i.returned, i.tried = now, false
 		s.streak.Store(0)
+		s.brokenRow.Store(0)
 	}
 }
 
@@ -385,7 +387,7 @@ func (p *pool) try(ctx context.Context, s *server) {
 	now, i := p.now(), &s.isolation
 	i.trying = false
 	if err != nil {
-		i.lastError = err.Error()
+		i.suspicion = err.Error()
 		i.wait = min(2*i.wait, retryMost)
 		i.retryAt = now.Add(i.wait)
 		return

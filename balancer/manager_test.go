@@ -364,7 +364,7 @@ func TestDrainTimeoutCuts(t *testing.T) {
 	b := newBench(t, named("ab", ""), nil)
 	conn := new(fakeConn)
 	b.server("a").open.Store(1)
-	b.server("a").carried.add(&link{conn: conn})
+	b.server("a").carried.add(conn.connection())
 	b.drainServer("a", true)
 	b.pass(29 * time.Second)
 	if conn.aborted != 0 {
@@ -374,11 +374,11 @@ func TestDrainTimeoutCuts(t *testing.T) {
 	if conn.aborted != 1 {
 		t.Errorf("aborted %d times, want once", conn.aborted)
 	}
-	if b.server("a").carried.add(&link{conn: new(fakeConn)}) {
+	if b.server("a").carried.add(new(fakeConn).connection()) {
 		t.Error("takes a late connection after the cut")
 	}
 	b.drainServer("a", false)
-	if !b.server("a").carried.add(&link{conn: new(fakeConn)}) {
+	if !b.server("a").carried.add(new(fakeConn).connection()) {
 		t.Error("takes no connection after the drain was taken back")
 	}
 }
@@ -404,7 +404,7 @@ func TestOnIsolate(t *testing.T) {
 			b.check("a", health.Up)
 			b.check("b", health.Up)
 			conn := new(fakeConn)
-			b.server("a").carried.add(&link{conn: conn})
+			b.server("a").carried.add(conn.connection())
 			for _, name := range tt.down {
 				b.check(string(name), health.Down)
 			}
@@ -412,7 +412,7 @@ func TestOnIsolate(t *testing.T) {
 			if conn.aborted != tt.want {
 				t.Errorf("aborted %d times, want %d", conn.aborted, tt.want)
 			}
-			if !b.server("a").carried.add(&link{conn: new(fakeConn)}) {
+			if !b.server("a").carried.add(new(fakeConn).connection()) {
 				t.Error("takes no connection any more, though it may come back")
 			}
 		})
@@ -422,6 +422,8 @@ func TestOnIsolate(t *testing.T) {
 type fakeConn struct{ aborted int }
 
 func (c *fakeConn) abort() { c.aborted++ }
+
+func (c *fakeConn) connection() *connection { return &connection{ender: c} }
 
 func TestConfigureKeepsWhatStays(t *testing.T) {
 	b := newBench(t, named("ab", "s"), everySecond)

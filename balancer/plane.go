@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -60,52 +61,39 @@ type counters struct {
 }
 
 // carried is the set of connections that a plane has to one server, so that
-// they can be cut. The zero carried is empty.
+// they can be seen and cut. The zero carried is empty.
 type carried struct {
 	mu      sync.Mutex
-	first   *link // guarded by mu
-	severed bool  // guarded by mu; after cut: no further connections
+	conns   []*connection // guarded by mu; in no order, each at its index
+	severed bool          // guarded by mu; after cut: no further connections
 }
 
-// link is a connection's place in a carried. Its connection keeps it, so that
-// to carry one costs no memory. conn.abort must not block.
-type link struct {
-	conn       interface{ abort() }
-	prev, next *link // guarded by carried.mu
-	in         bool  // guarded by carried.mu
-}
-
-// add reports false if the server's connections were cut: l's must end, too.
-func (c *carried) add(l *link) bool {
+// add reports false if the server's connections were cut: conn must end, too.
+func (c *carried) add(conn *connection) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.severed {
+		conn.blame(endCut)
 		return false
 	}
-	l.prev, l.next, l.in = nil, c.first, true
-	if c.first != nil {
-		c.first.prev = l
-	}
-	c.first = l
+	conn.index = len(c.conns)
+	c.conns = append(c.conns, conn)
 	return true
 }
 
-// remove takes l out, if it is in.
-func (c *carried) remove(l *link) {
+// remove takes conn out, if it is in.
+func (c *carried) remove(conn *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !l.in {
-		return
+	i, last := conn.index, len(c.conns)-1
+	if i < 0 || i > last || c.conns[i] != conn {
+		return // it was aborted
 	}
-	if l.prev != nil {
-		l.prev.next = l.next
-	} else {
-		c.first = l.next
-	}
-	if l.next != nil {
-		l.next.prev = l.prev
-	}
-	l.prev, l.next, l.in = nil, nil, false
+	c.conns[i] = c.conns[last]
+	c.conns[i].index = i
+	c.conns[last] = nil
+	c.conns = c.conns[:last]
+	conn.index = -1
 }
 
 // cut aborts all connections and returns how many there were.
@@ -124,15 +112,22 @@ func (c *carried) reset() int {
 }
 
 // abort does so under mu. A connection that was aborted counts no more.
-func (c *carried) abort() (n int) {
-	for l := c.first; l != nil; n++ {
-		next := l.next
-		l.prev, l.next, l.in = nil, nil, false
-		l.conn.abort()
-		l = next
+func (c *carried) abort() int {
+	conns := c.conns
+	c.conns = nil
+	for _, conn := range conns {
+		conn.index = -1
+		conn.blame(endCut)
+		conn.ender.abort()
 	}
-	c.first = nil
-	return n
+	return len(conns)
+}
+
+// all returns the connections that there are now. Each may end at any time.
+func (c *carried) all() []*connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.conns)
 }
 
 // allow takes connections again after cut.

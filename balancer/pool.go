@@ -28,6 +28,8 @@ type server struct {
 	total     atomic.Int64 // connections made since the start
 	failures  atomic.Int64 // connects that failed
 	streak    atomic.Int32 // connects that failed in a row
+	broken    atomic.Int64 // connections that it reset before it had said anything
+	brokenRow atomic.Int32 // of these, how many in a row
 	bytesUp   atomic.Int64 // from clients to the server
 	bytesDown atomic.Int64 // from the server to clients
 	carried   carried      // the plane's connections to it
@@ -35,6 +37,8 @@ type server struct {
 	most      atomic.Int64 // bound of open; 0: none. Set under pool.mu
 
 	queueTimeouts atomic.Int64 // of those that waited, who waited for too long
+
+	times [timesKept]histogram
 
 	seed uint64   // hash of the address, for hash picks
 	peak peakEWMA // of connect times
@@ -272,6 +276,7 @@ func (p *pool) describe(address, detail string) {
 // the server's latency. (A failure has none: to isolate the server is better than to think it slow.)
 func (p *pool) connected(s *server, took time.Duration) {
 	s.peak.observe(took, stamp(p.now()))
+	s.times[timeConnect].observe(took)
 	if s.streak.Load() != 0 { // a load is cheaper than a store that all cores see
 		s.streak.Store(0)
 	}
@@ -283,12 +288,34 @@ func (p *pool) failed(s *server, err error) {
 	if s.streak.Add(1) < passiveFall {
 		return
 	}
+	p.suspect(s, fmt.Sprintf("%d connects in a row failed: %v", passiveFall, err))
+}
+
+// broke takes in that s has reset a connection before it had said anything.
+func (p *pool) broke(s *server) {
+	s.broken.Add(1)
+	if s.brokenRow.Add(1) >= passiveResets {
+		p.suspect(s, fmt.Sprintf("%d connections in a row were reset before a first byte", passiveResets))
+	}
+}
+
+// answered takes in that a server has said something for the first time in a
+// connection, after so long.
+func (s *server) answered(took time.Duration) {
+	s.times[timeFirst].observe(took)
+	if s.brokenRow.Load() != 0 {
+		s.brokenRow.Store(0)
+	}
+}
+
+// suspect has a server judged that its connections speak against.
+func (p *pool) suspect(s *server, why string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if s.isolation.has(causePassive) {
 		return
 	}
-	s.isolation.lastError = err.Error()
+	s.isolation.suspicion = why
 	p.settle(p.now())
 }
 

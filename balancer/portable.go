@@ -110,13 +110,21 @@ func (a *portableAcceptor) accept(l net.Listener) {
 		case err == nil:
 			pause = 0
 			f.counters.accepted.Add(1)
+			client := conn.(*net.TCPConn)
+			from := flowOf(client)
+			seat, admitted := f.admit(from)
+			if !admitted {
+				reset(client)
+				continue
+			}
 			if !f.gate.enter(a.done) {
-				reset(conn.(*net.TCPConn))
+				seat.leave()
+				reset(client)
 				return
 			}
 			a.engine.wg.Go(func() {
 				defer f.gate.leave()
-				a.engine.serve(f, conn.(*net.TCPConn))
+				a.engine.serve(f, client, from, seat)
 			})
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -157,32 +165,25 @@ func sleep(d time.Duration, done <-chan struct{}) bool {
 	}
 }
 
-// serve carries one connection from accept to end.
-func (p *portable) serve(f *frontend, client *net.TCPConn) {
-	cfg, rec := f.config(), record{from: flowOf(client), began: time.Now()}
-	if !f.admit(rec.from) {
-		rec.how = endDenied
-		f.ended(&rec)
-		reset(client)
-		return
-	}
-	s, conn := p.connect(f, cfg, rec.from)
+// serve carries one connection from its admission to its end.
+func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat) {
+	cfg := f.config()
+	r := &relay{client: client, buffers: &p.buffers, limits: limits{idle: cfg.IdleTimeout, close: cfg.CloseTimeout}}
+	r.open(f, from, seat, r, instantNow())
+	defer func() { r.end(instantNow()) }()
+	s, conn := p.connect(f, cfg, from)
 	if s == nil {
-		rec.how = endRefused
-		f.ended(&rec)
+		r.blame(endRefused)
+		r.conclude(instantNow())
 		reset(client)
 		return
 	}
 	defer f.pool.release(s)
-	rec.server = s
-	r := &relay{client: client, server: conn, front: f, record: rec, buffers: &p.buffers,
-		limits: limits{idle: cfg.IdleTimeout, close: cfg.CloseTimeout}}
-	r.link.conn = r
-	if !s.carried.add(&r.link) {
+	r.server = conn
+	if !r.serve(s, instantNow()) {
 		r.abort()
 		return
 	}
-	defer s.carried.remove(&r.link)
 	r.run()
 }
 

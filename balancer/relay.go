@@ -28,20 +28,15 @@ import (
 // the direction pauses. Nothing is read while the other end does not take what
 // was read before, so the two sockets' buffers and one pipe bound what is in flight.
 type relay struct {
+	connection
 	client, server *net.TCPConn
 	limits         limits
-	front          *frontend
 	buffers        *sync.Pool // of *[bufferSize]byte
-	link           link
 
-	record   record       // told to front when the relay ends
-	ended    atomic.Bool  // it was
-	up, down atomic.Int64 // bytes of each direction; the idle clock looks at them
-	first    atomic.Int64 // record.first
-	half     atomic.Bool  // one direction has ended with FIN
-	broken   atomic.Bool  // an end is dead, but the other may still have bytes from it to get
-	passed   atomic.Bool  // a reset was or is being passed on
-	clock    idleClock
+	half   atomic.Bool // one direction has ended with FIN
+	broken atomic.Bool // an end is dead, but the other may still have bytes from it to get
+	passed atomic.Bool // a reset was or is being passed on
+	clock  idleClock
 }
 
 // limits is what a relay needs of a Config.
@@ -61,30 +56,20 @@ func (r *relay) run() {
 	r.clock.start(r)
 	defer r.clock.stop()
 	var wg sync.WaitGroup
-	wg.Go(func() { r.move(r.server, r.client) })
-	r.move(r.client, r.server)
+	wg.Go(func() { r.move(r.server, r.client, true) })
+	r.move(r.client, r.server, false)
 	wg.Wait()
 	if r.broken.Load() {
 		r.pass(r.client)
 		return
 	}
-	r.end(endFinished)
+	r.conclude(instantNow())
 	r.client.Close()
 	r.server.Close()
 }
 
-// end tells the frontend how the connection ends, unless it is told already.
-func (r *relay) end(how ending) {
-	if !r.ended.CompareAndSwap(false, true) {
-		return
-	}
-	r.record.how, r.record.up, r.record.down, r.record.first = how, r.up.Load(), r.down.Load(), time.Duration(r.first.Load())
-	r.front.ended(&r.record)
-}
-
 // abort resets both ends at once. It does not block, and may come at any time.
 func (r *relay) abort() {
-	r.end(endCut)
 	// Both before either is closed: then a Close by run, which sees its directions
 	// end, is a reset as well.
 	r.client.SetLinger(0)
@@ -100,26 +85,27 @@ func reset(conn *net.TCPConn) {
 }
 
 // move carries one direction to its end.
-func (r *relay) move(dst, src *net.TCPConn) {
-	d := &direction{relay: r, dst: dst, src: src, bytes: &r.up, total: &r.record.server.bytesUp}
-	if src == r.server {
-		d.bytes, d.total, d.first = &r.down, &r.record.server.bytesDown, &r.first
-	}
+func (r *relay) move(dst, src *net.TCPConn, up bool) {
+	d := &direction{relay: r, dst: dst, src: src, up: up}
 	err := d.copy()
 	switch {
 	case err == nil && !r.broken.Load():
+		r.blameFinish(up)
 		if dst.CloseWrite() == nil {
 			r.half.Store(true)
 			r.clock.half(r)
 			return
 		}
+		r.blameReset(!up)
 		r.broken.Store(true) // dst is dead; the other direction finds out when it has read the rest
 	case err == nil: // the end that src's silence follows was a reset, seen when writing to it
 		r.pass(dst)
 	case errors.Is(err, net.ErrClosed): // aborted
 	case errors.Is(err, errDst):
+		r.blameReset(!up)
 		r.broken.Store(true)
 	default:
+		r.blameReset(up)
 		r.pass(dst)
 	}
 }
@@ -127,7 +113,7 @@ func (r *relay) move(dst, src *net.TCPConn) {
 // pass passes a reset on to dst, behind the bytes that it still has to take.
 func (r *relay) pass(dst *net.TCPConn) {
 	if r.passed.CompareAndSwap(false, true) {
-		r.end(endReset)
+		r.conclude(instantNow())
 		flush(dst, flushMost)
 		r.abort()
 	}
@@ -148,9 +134,7 @@ var errDst = errors.New("destination")
 type direction struct {
 	relay    *relay
 	dst, src *net.TCPConn
-	bytes    *atomic.Int64 // of the relay
-	total    *atomic.Int64 // of the server
-	first    *atomic.Int64 // set at the first byte; nil: not
+	up       bool // from the client to the server
 
 	buf *[bufferSize]byte // what fill read
 	n   int
@@ -237,15 +221,7 @@ func (d *direction) splice() (done bool, err error) {
 // pause is how long a bulk direction may be silent until its pipe is given back.
 func (r *relay) pause() time.Duration { return min(time.Second, r.limits.close/8) }
 
-func (d *direction) count(n int) {
-	if n <= 0 {
-		return
-	}
-	d.total.Add(int64(n))
-	if d.bytes.Add(int64(n)) == int64(n) && d.first != nil {
-		d.first.Store(int64(time.Since(d.relay.record.began)))
-	}
-}
+func (d *direction) count(n int) { d.relay.moved(d.up, n, instantNow()) }
 
 // asDst marks err as one of the destination, except that of an abort.
 func asDst(err error) error {
@@ -310,7 +286,12 @@ func (c *idleClock) look(r *relay) {
 	c.moved, c.acked = moved, acked
 	if c.quiet >= limit {
 		c.stopped = true
-		r.end(endTimedOut)
+		if r.half.Load() {
+			r.blame(endHalf)
+		} else {
+			r.blame(endIdle)
+		}
+		r.conclude(instantNow())
 		r.abort()
 		return
 	}

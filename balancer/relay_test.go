@@ -71,7 +71,7 @@ func expect(t *testing.T, c *net.TCPConn, want string) {
 	t.Helper()
 	got := make([]byte, len(want))
 	if _, err := io.ReadFull(c, got); err != nil || string(got) != want {
-		t.Fatalf("read %q, %v, want %q", got, err, want)
+		t.Fatalf("read %.100q, %v, want %.100q", got, err, want)
 	}
 }
 
@@ -208,15 +208,13 @@ func TestIdleTimeout(t *testing.T) {
 		if took := time.Since(start); took < 150*time.Millisecond {
 			t.Errorf("idle for %v only", took)
 		}
-		if got := p.rig.Status()[0].Counters.TimedOut; got != 1 {
-			t.Errorf("%d time-outs counted, want 1", got)
-		}
+		eventually(t, "a time-out counted", func() bool { return p.rig.Status()[0].Counters.TimedOut == 1 })
 	})
 }
 
 func TestIdleTimeoutWhileSplicing(t *testing.T) {
 	t.Parallel()
-	p := newPipe(t, func(c *Config) { c.IdleTimeout = 200 * time.Millisecond })
+	p := newPipe(t, func(c *Config) { c.IdleTimeout = 2 * time.Second }) // a machine that is busy may pause the transfer
 	block := string(make([]byte, 4<<20))
 	go io.WriteString(p.server, block)
 	expect(t, p.client, block)

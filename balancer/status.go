@@ -37,6 +37,9 @@ type Counters struct {
 	QueueTimeouts int64 `json:"queue_timeouts"` // of the refused, those who waited in the queue for too long
 	QueueFull     int64 `json:"queue_full"`     // of the refused, those who found the queue full
 	Spliced       int64 `json:"spliced_bytes"`  // bytes that the kernel moved without a copy
+	Denied        int64 `json:"denied"`         // of the accepted, reset at once because of allow and deny
+	OverRate      int64 `json:"over_rate"`      // likewise, because their network had too many new connections
+	OverCount     int64 `json:"over_count"`     // likewise, because their network has too many connections
 }
 
 // ServerStatus is one server or spare of a frontend.
@@ -49,6 +52,7 @@ type ServerStatus struct {
 	SlowStart     float64       `json:"slow_start"` // progress, to 1: done or not in one
 	Total         int64         `json:"total"`      // connections made
 	Failures      int64         `json:"failures"`   // connects that failed
+	Broken        int64         `json:"broken"`     // connections that it reset before it had said anything
 	Isolations    int64         `json:"isolations"`
 	Queued        int64         `json:"queued"`         // clients that wait because it was picked for them and had no room
 	QueueTimeouts int64         `json:"queue_timeouts"` // of such, those who waited for too long
@@ -70,6 +74,7 @@ func (b *Balancer) Status() []FrontendStatus {
 				LocalErrors: c.localErrors.Load(), AcceptErrors: c.acceptErrors.Load(),
 				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(),
 				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
+				Denied: f.refusals.denied.Load(), OverRate: f.refusals.rate.Load(), OverCount: f.refusals.count.Load(),
 			},
 		}
 		for _, a := range b.planes.addrs(f) {
@@ -94,7 +99,7 @@ func (p *pool) addStatus(f *FrontendStatus) {
 		}
 		f.Servers = append(f.Servers, ServerStatus{
 			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(p.now(), p.cfg.SlowStart),
-			Total: s.total.Load(), Failures: s.failures.Load(), Isolations: s.isolated,
+			Total: s.total.Load(), Failures: s.failures.Load(), Broken: s.broken.Load(), Isolations: s.isolated,
 			Most: s.most.Load(), Zone: s.Zone, Queued: s.queued.Load(), QueueTimeouts: s.queueTimeouts.Load(),
 			Latency: time.Duration(1e9 * s.peak.at(stamp(p.now()))),
 			BytesUp: s.bytesUp.Load(), BytesDown: s.bytesDown.Load(),

@@ -25,7 +25,7 @@ func TestWishToDrainIsNoFailure(t *testing.T) {
 	a := b.server("a")
 	a.open.Store(3)
 	held := new(held)
-	a.carried.add(&link{conn: held})
+	a.carried.add(&connection{ender: held})
 	drain := probe.Wish{Share: 1, Drain: true}
 	b.wish("a", health.Down, drain)
 	b.want("b")

@@ -77,7 +77,7 @@ func (w *responder) comeBack(msg, out []byte) []byte {
 func (w *responder) identity() uint64 {
 	id := w.res.Identity()
 	if e := &w.q.EDNS.ECS; e.Addr.IsValid() && w.access != nil && w.access.listed {
-		id = w.limiter.mix(id, network(e.Addr))
+		id = w.limiter.key.Mix(id, network(e.Addr))
 	}
 	return id
 }

@@ -15,11 +15,11 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname stamp      transfer -> zones dnsname durable
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store      forecast -> steer geo health parallel     replay -> steer geo health
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks      transfer -> zones dnsname durable
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store quota networks      forecast -> steer geo health parallel     replay -> steer geo health
 //	2  steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   parallel   durable
+//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"stamp":        {},
@@ -28,6 +28,8 @@ var rooms = map[string][]string{
 	"health":       {},
 	"store":        {"durable"},
 	"afxdp":        {},
+	"quota":        {},
+	"networks":     {},
 	"history":      {"store", "durable"},
 	"geo":          {"stamp", "parallel"},
 	"dnssec":       {"dnsname", "durable"},
@@ -35,8 +37,8 @@ var rooms = map[string][]string{
 	"health/probe": {"health", "durable"},
 	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
-	"balancer":     {"health", "health/probe", "store"},
-	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp"},
+	"balancer":     {"health", "health/probe", "store", "quota", "networks"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks"},
 	"transfer":     {"zones", "dnsname", "durable"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"replay":       {"steer", "geo", "health"},

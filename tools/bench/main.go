@@ -5,6 +5,7 @@
 //	go run ./tools/bench scale      one core and two
 //	go run ./tools/bench disturb    reloads and health changes under load
 //	go run ./tools/bench zones      a zone of a million names
+//	go run ./tools/bench balancer   the L4 tier beside HAProxy and nginx
 //	go run ./tools/bench failover   from the deciding probe to changed answers
 //	go run ./tools/bench fleet      a thousand sites, fifty DNS nodes, three members of etcd
 //
@@ -65,6 +66,7 @@ func init() { // refers to what refers to it
 		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", "2 minutes", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
 		{"zones", "a zone of many names, or many zones", "4 minutes", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
 		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair; needs root", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
+		{"balancer", "the L4 tier beside HAProxy and nginx", "5 minutes", l4PeerNames(), l4WorkloadNames(), 1, 2, 3, 5000, compareBalancers},
 		{"failover", "from the probe that decides to changed answers on ten DNS nodes", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 30, 5000, failover},
 		{"fleet", "what a thousand sites and fifty DNS nodes ask of etcd", "4 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 1, 5000, simulateFleet},
 	}
@@ -160,7 +162,7 @@ func benchmark(ctx context.Context, o *options, progress io.Writer) (err error) 
 	if o.Tools != "" {
 		err = linkTools(o.Tools, dir)
 	} else {
-		fmt.Fprintln(progress, "building gslb, loadgen and mkgeo")
+		fmt.Fprintln(progress, "building gslb, loadgen, connload and mkgeo")
 		err = buildTools(ctx, dir)
 	}
 	if err != nil {
@@ -179,7 +181,7 @@ func linkTools(from, dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{"gslb", "loadgen", "mkgeo"} {
+	for _, name := range []string{"gslb", "loadgen", "connload", "mkgeo"} {
 		if _, err := os.Stat(filepath.Join(from, name)); err != nil {
 			return fmt.Errorf("-tools: %w", err)
 		}
@@ -192,7 +194,7 @@ func linkTools(from, dir string) error {
 
 // buildTools builds what runs as a process of its own, once.
 func buildTools(ctx context.Context, dir string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "gslb/cmd/gslb", "gslb/tools/loadgen", "gslb/tools/mkgeo")
+	build := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), "gslb/cmd/gslb", "gslb/tools/loadgen", "gslb/tools/connload", "gslb/tools/mkgeo")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("building, which works within the gslb module only: %w: %s", err, out)
 	}

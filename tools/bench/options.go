@@ -28,7 +28,7 @@ type options struct {
 	LoadCPU   int     // core of the generator
 	Out       string  // the page; the plots go into a directory beside it, named after it
 
-	Tools string // directory where gslb, loadgen and mkgeo are; empty: they are built
+	Tools string // directory where gslb, loadgen, connload and mkgeo are; empty: they are built
 
 	args []string // as given
 }
@@ -71,7 +71,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.ServerCPU, "server-cpu", 0, "`core` of the server; -1 does not pin it")
 	fs.IntVar(&o.LoadCPU, "load-cpu", 1, "`core` of the generator; -1 does not pin it")
 	fs.StringVar(&o.Out, "out", "docs/benchmarks.md", "`file` of the page, in which this benchmark's part is replaced; plots go into a directory of that name without the ending")
-	fs.StringVar(&o.Tools, "tools", "", "`directory` with gslb, loadgen and mkgeo ready to run, such as those of another version; without one they are built from this source")
+	fs.StringVar(&o.Tools, "tools", "", "`directory` with gslb, loadgen, connload and mkgeo ready to run, such as those of another version; without one they are built from this source")
 	if err := fs.Parse(args[1:]); err != nil {
 		return o, err
 	}
@@ -79,8 +79,12 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 		return o, fmt.Errorf("unexpected argument %q: everything after %s is a flag, see -h", fs.Arg(0), o.Command)
 	}
 	var err1, err2 error
-	o.Servers, err1 = subset("-servers", *servers, peerNames())
-	o.Workloads, err2 = subset("-workloads", *load, workloadNames())
+	knownServers, knownWorkloads := peerNames(), workloadNames()
+	if o.Command == "balancer" {
+		knownServers, knownWorkloads = c.servers, c.workloads
+	}
+	o.Servers, err1 = subset("-servers", *servers, knownServers)
+	o.Workloads, err2 = subset("-workloads", *load, knownWorkloads)
 	return o, errors.Join(err1, err2, o.checkRanges())
 }
 
@@ -103,6 +107,7 @@ func (o *options) help(out io.Writer) {
 		}
 		fmt.Fprintf(out, "  %-11s %s\n", p.name, state)
 	}
+	fmt.Fprintf(out, "\nbalancers, for bench balancer: %s\n", strings.Join(l4PeerNames(), ", "))
 	fmt.Fprintln(out, `
 Where other work runs, ratios hold better when the kernel lets this go first, as root: nice alone does not do it, as it counts within a session.
   setsid -w sh -c 'echo -19 > /proc/self/autogroup; exec nice -n -19 go run ./tools/bench NAME'

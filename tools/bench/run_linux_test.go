@@ -297,3 +297,21 @@ func TestWriteSubnets(t *testing.T) {
 		}
 	}
 }
+
+// The balancers that are installed take part; idle connections need more descriptors than everyone has.
+func TestBalancers(t *testing.T) {
+	o := testOptions(t, "balancer")
+	o.Servers, o.Workloads = l4PeerNames(), []string{"short", "kept", "down"}
+	page := smoke(t, o)
+	for _, want := range []string{"## The L4 tier beside other balancers", "### A connection for each request", "| servers alone | – |", "| gslb | "} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "gslb is left out") || strings.Contains(page, "Not measured: gslb") {
+		t.Error(page)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(o.Out), "page", "balancer.svg")); err != nil {
+		t.Error(err)
+	}
+}

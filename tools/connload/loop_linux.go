@@ -98,14 +98,14 @@ func load(o options, stdin io.Reader, stdout io.Writer) (*report, error) {
 		return nil, err
 	}
 	l.spinning = o.rate > 0
-	if err := l.pace(o.warm); err != nil {
+	if err := l.paceUntilSeen(o.warm); err != nil {
 		return nil, err
 	}
 	l.took = make([]int64, 0, 1<<20)
 	clear(l.failed)
-	l.counting, l.done, l.octets = true, 0, 0
+	l.done, l.octets = 0, 0
 	begun := time.Now()
-	if err := l.pace(o.duration); err != nil {
+	if err := l.paceUntilSeen(o.duration); err != nil {
 		return nil, err
 	}
 	return l.report(time.Since(begun)), nil
@@ -220,6 +220,20 @@ func (l *loop) connect() error {
 		return os.NewSyscallError("connect", err)
 	}
 	return l.add(fd, conn{role: asking, left: responseSize, busy: true, due: l.now()}, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLRDHUP)
+}
+
+// patience is how much longer than it was told a measurement goes on if nothing
+// at all came through: the machine may be busy.
+const patience = 30 * time.Second
+
+// paceUntilSeen runs the loop for that long, or longer until something came through.
+func (l *loop) paceUntilSeen(length time.Duration) error {
+	l.counting = true
+	for end := time.Now().Add(length + patience); ; {
+		if err := l.pace(length); err != nil || l.done > 0 || l.octets > 0 || len(l.failed) > 0 || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // pace runs the loop for that long. In an open loop it begins requests when they are due.

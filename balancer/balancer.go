@@ -82,7 +82,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	if err := validate(cfgs, checks); err != nil {
 		return nil, err
 	}
-	b := &Balancer{log: log, opts: opts, planes: newPlanes(log), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
+	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, opts.Node), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
 	b.compose(cfgs, checks).commit(b)
@@ -115,10 +115,14 @@ func validate(cfgs []Config, checks map[string]probe.Config) error {
 		}
 		names[c.Name] = true
 		for _, address := range c.Listen {
-			if other, taken := listens[address]; taken && other != c.Name && !anyPort(address) {
+			at := address
+			if c.Protocol == UDP {
+				at = "udp " + address
+			}
+			if other, taken := listens[at]; taken && other != c.Name && !anyPort(address) {
 				bad("listen", fmt.Sprintf("%q: frontend %q listens there", address, other))
 			}
-			listens[address] = c.Name
+			listens[at] = c.Name
 		}
 		if _, known := checks[c.Check]; c.Check != "" && !known {
 			bad("check", fmt.Sprintf("%q: there is no [check.%s]", c.Check, c.Check))

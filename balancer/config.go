@@ -16,7 +16,7 @@ type Config struct {
 	Name   string   `toml:"name"`
 	Site   string   `toml:"site"`   // the site this frontend serves; default: node.site
 	Listen []string `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
-	// Protocol is the transport: TCP (default). Plane is what carries the
+	// Protocol is the transport: TCP (default) or UDP. Plane is what carries the
 	// connections, one of Planes(): default "proxy".
 	Protocol string `toml:"protocol"`
 	Plane    string `toml:"plane"`
@@ -25,8 +25,21 @@ type Config struct {
 	Engine string `toml:"engine"`
 	// Threads is how many event loops take connections of the frontend; default: as
 	// many as there are cores. A change counts for addresses that are listened at anew.
-	Threads int    `toml:"threads"`
-	Pick    string `toml:"pick"` // one of Picks(); default "least-load"
+	Threads int `toml:"threads"`
+	// Mode is how the plane "dsr" is done: "xdp", "tcx" or "nft". Default "auto":
+	// the first of these that the machine can do.
+	Mode string `toml:"mode"`
+	// Interfaces are where clients' packets come in, for the plane "dsr". Default:
+	// those that have a virtual address or a route to a server.
+	Interfaces []string `toml:"interfaces"`
+	// SNAT is from which address servers see connections of the plane "nat" come: empty
+	// for the client's own (their answers must be routed by this machine), "masquerade"
+	// for that of the interface by which packets leave, or an address.
+	SNAT string `toml:"snat"`
+	// EnableForwarding has the plane "nat" switch on the forwarding of packets
+	// (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding) where that is off.
+	EnableForwarding bool   `toml:"enable_forwarding"`
+	Pick             string `toml:"pick"` // one of Picks(); default "least-load"
 	// HashBy is what the picks "maglev" and "hash" go by: the client's "address"
 	// (default), or the "connection": both ends with their ports.
 	HashBy  string         `toml:"hash_by"`
@@ -116,6 +129,7 @@ const minTimeout = 10 * time.Millisecond
 func (c Config) WithDefaults() Config {
 	c.Listen = slices.Clone(c.Listen)
 	c.Allow, c.Deny, c.NetworkExempt = slices.Clone(c.Allow), slices.Clone(c.Deny), slices.Clone(c.NetworkExempt)
+	c.Interfaces = slices.Clone(c.Interfaces)
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Protocol, TCP)
@@ -126,15 +140,19 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
-	setDefault(&c.ConnectTimeout, 2*time.Second)
 	setDefault(&c.IdleTimeout, 5*time.Minute)
 	setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
 	setDefault(&c.DrainTimeout, 30*time.Second)
 	setDefault(&c.OnIsolate, KeepIsolated)
 	setDefault(&c.SlowStart, 10*time.Second)
 	setDefault(&c.SpareHold, 10*time.Second)
-	setDefault(&c.Queue, 1000)
-	setDefault(&c.QueueTimeout, 5*time.Second)
+	if c.inKernel() {
+		setDefault(&c.Mode, ModeAuto)
+	} else { // a plane in the kernel has none of these
+		setDefault(&c.ConnectTimeout, 2*time.Second)
+		setDefault(&c.Queue, 1000)
+		setDefault(&c.QueueTimeout, 5*time.Second)
+	}
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
 	}
@@ -221,32 +239,6 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("overload_at", fmt.Sprintf("%v: must be a share of the capacity above 0, such as 1.2", c.OverloadAt))
 	case !c.statesCapacity():
 		bad("overload_at", fmt.Sprintf("%v: needs the capacity of each server", c.OverloadAt))
-	}
-}
-
-func (c Config) validatePlane(bad func(key, msg string)) {
-	switch c.Protocol {
-	case "", TCP:
-	default:
-		bad("protocol", fmt.Sprintf("%q: must be %q", c.Protocol, TCP))
-	}
-	if c.Plane != "" && !slices.Contains(Planes(), c.Plane) {
-		bad("plane", fmt.Sprintf("%q: must be one of %s", c.Plane, strings.Join(Planes(), ", ")))
-	}
-	ours := c.Plane == "" || c.Plane == PlaneProxy
-	switch {
-	case c.Engine == "":
-	case !ours:
-		bad("engine", fmt.Sprintf("%q: only the plane %q has engines", c.Engine, PlaneProxy))
-	case !slices.Contains(Engines(), c.Engine):
-		bad("engine", fmt.Sprintf("%q: must be one of %s on this system", c.Engine, strings.Join(Engines(), ", ")))
-	}
-	switch {
-	case c.Threads == 0:
-	case c.Threads < 0 || c.Threads > threadsMost:
-		bad("threads", fmt.Sprintf("%d: must be 0 (as many as there are cores) to %d", c.Threads, threadsMost))
-	case c.Engine == EnginePortable || c.Engine == "" && Engines()[0] == EnginePortable || !ours:
-		bad("threads", fmt.Sprintf("%d: only the engine %q has threads of its own", c.Threads, EngineEpoll))
 	}
 }
 

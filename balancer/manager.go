@@ -275,6 +275,9 @@ func (p *pool) settleTable(now time.Time) {
 		t.candidates, t.farther = p.near(in)
 	}
 	p.table.Store(newTable(t))
+	if p.follower != nil {
+		p.follower()
+	}
 	p.serveQueue()
 	if panic != p.panic {
 		p.panic = panic
@@ -365,7 +368,7 @@ func (p *pool) settleDrain(s *server, now time.Time) {
 		s.drain.cut = true
 		n := s.carried.cut()
 		p.tell(now, s, EventCut, fmt.Sprintf("%d connections were open after %v of draining", n, p.cfg.DrainTimeout))
-	} else if open == 0 {
+	} else if s.empty(s.drain.since) {
 		s.drain.done = true
 		if s.leaving {
 			s.carried.cut() // one that was picked just before it left

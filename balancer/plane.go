@@ -66,6 +66,7 @@ type carried struct {
 	mu      sync.Mutex
 	conns   []*connection // guarded by mu; in no order, each at its index
 	severed bool          // guarded by mu; after cut: no further connections
+	evict   func() int    // guarded by mu; has a plane in the kernel end those it has; nil: none has any
 }
 
 // add reports false if the server's connections were cut: conn must end, too.
@@ -120,7 +121,11 @@ func (c *carried) abort() int {
 		conn.blame(endCut)
 		conn.ender.abort()
 	}
-	return len(conns)
+	n := len(conns)
+	if c.evict != nil {
+		n += c.evict()
+	}
+	return n
 }
 
 // all returns the connections that there are now. Each may end at any time.
@@ -128,6 +133,13 @@ func (c *carried) all() []*connection {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.conns)
+}
+
+// follow has evict end the connections of a plane in the kernel.
+func (c *carried) follow(evict func() int) {
+	c.mu.Lock()
+	c.evict = evict
+	c.mu.Unlock()
 }
 
 // allow takes connections again after cut.

@@ -7,15 +7,20 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"gslb/balancer/kernel"
+	"gslb/balancer/nft"
 )
 
 // The data planes that Config.Plane may name.
 const (
 	PlaneProxy = "proxy" // two sockets and what goes between them; needs no privileges
+	PlaneNAT   = "nat"   // the kernel rewrites addresses, both ways; needs CAP_NET_ADMIN
+	PlaneDSR   = "dsr"   // the kernel hands packets on, and servers answer clients themselves; needs CAP_NET_ADMIN
 )
 
 // Planes returns the names that Config.Plane may have.
-func Planes() []string { return []string{PlaneProxy} }
+func Planes() []string { return []string{PlaneProxy, PlaneNAT, PlaneDSR} }
 
 // The engines of the proxy plane that Config.Engine may name.
 const (
@@ -29,14 +34,19 @@ const threadsMost = 1024
 // The transports that Config.Protocol may name.
 const (
 	TCP = "tcp"
+	UDP = "udp"
 )
 
 // planes are all data planes of a node: each frontend is carried by the first
 // that takes its configuration. Together they change as one: all or none.
 type planes []plane
 
-func newPlanes(log *slog.Logger) planes {
-	return planes{newProxy(log)}
+func newPlanes(log *slog.Logger, node string) planes {
+	opts := kernel.Options{Node: node, Log: log}
+	return append(planes{
+		newProxy(log),
+		newInKernel(PlaneNAT, nft.NAT, opts, func(*Config) bool { return true }),
+	}, newDSR(dsrWays, opts)...)
 }
 
 // of returns the plane that takes c, or nil.

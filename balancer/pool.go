@@ -36,6 +36,9 @@ type server struct {
 	queued    atomic.Int64 // clients that wait because it was picked for them and has no room
 	most      atomic.Int64 // bound of open; 0: none. Set under pool.mu
 
+	asOf    atomic.Int64 // when a plane in the kernel counted open, in Unix nanoseconds; 0: open is exact
+	evicted atomic.Bool  // a plane in the kernel is to end its connections; until it gets new ones
+
 	queueTimeouts atomic.Int64 // of those that waited, who waited for too long
 
 	times [timesKept]histogram
@@ -113,13 +116,14 @@ type pool struct {
 	table    atomic.Pointer[table]
 	queue    queue
 
-	mu      sync.Mutex
-	cfg     Config        // guarded by mu; with defaults
-	rule    *probe.Config // guarded by mu; the active check, nil if there is none
-	servers []*server     // guarded by mu; in the configuration's order, spares last
-	leaving []*server     // guarded by mu; removed, but still with connections
-	panic   bool          // guarded by mu
-	enough  time.Time     // guarded by mu; since when a spare in service has not been needed; zero: it is
+	mu       sync.Mutex
+	cfg      Config        // guarded by mu; with defaults
+	rule     *probe.Config // guarded by mu; the active check, nil if there is none
+	servers  []*server     // guarded by mu; in the configuration's order, spares last
+	leaving  []*server     // guarded by mu; removed, but still with connections
+	panic    bool          // guarded by mu
+	follower func()        // guarded by mu; called at each change of the table; nil: none
+	enough   time.Time     // guarded by mu; since when a spare in service has not been needed; zero: it is
 }
 
 func newPool(frontend string, j *journal, now func() time.Time, random func() uint64) *pool {

@@ -15,10 +15,15 @@ func (rendezvous) pick(t *table, f flow) *server {
 	var highest float64
 	for i := range t.candidates {
 		c := &t.candidates[i]
-		u := (float64(finish(mix(c.seed, key))>>11) + 0.5) / (1 << 53) // above 0, below 1
-		if number := -c.share() / math.Log(u); best == nil || number > highest {
+		if number := weightFor(c.seed, key, c.share()); best == nil || number > highest {
 			best, highest = c, number
 		}
 	}
 	return best.server
+}
+
+// weightFor is the number that a server of a share has for a key.
+func weightFor(seed, key uint64, share float64) float64 {
+	u := (float64(finish(mix(seed, key))>>11) + 0.5) / (1 << 53) // above 0, below 1
+	return -share / math.Log(u)
 }

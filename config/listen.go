@@ -4,6 +4,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+
+	"gslb/balancer"
 )
 
 // endpoint is an address and port to listen on. The zero addr means all
@@ -125,7 +127,11 @@ func (c *Config) checkListens(r *report) {
 				continue
 			}
 			for j, l := range f.Listen {
-				use(indexPath(indexPath("frontend", i)+".listen", j), l, tcp, false)
+				over := tcp
+				if f.Protocol == balancer.UDP {
+					over = udp
+				}
+				use(indexPath(indexPath("frontend", i)+".listen", j), l, over, false)
 			}
 		}
 	}

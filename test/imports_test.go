@@ -16,10 +16,10 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks      transfer -> zones dnsname durable
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store quota networks      forecast -> steer geo health parallel     replay -> steer geo health
-//	2  steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store quota networks balancer/kernel balancer/nft      forecast -> steer geo health parallel     replay -> steer geo health
+//	2  balancer/nft -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks
+//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   balancer/kernel
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"stamp":        {},
@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 	"health/probe": {"health", "durable"},
 	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
-	"balancer":     {"health", "health/probe", "store", "quota", "networks"},
+	"balancer":     {"health", "health/probe", "store", "quota", "networks", "balancer/kernel", "balancer/nft"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks"},
 	"transfer":     {"zones", "dnsname", "durable"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
@@ -48,24 +48,27 @@ var rooms = map[string][]string{
 	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config"},
 	"test":         {},
 
-	"dnssec/upkeep": {"dnsname", "dnssec", "durable"},
+	"dnssec/upkeep":   {"dnsname", "dnssec", "durable"},
+	"balancer/kernel": {},
+	"balancer/nft":    {"balancer/kernel"},
 }
 
 // unreachable is what a room must not reach by any way, so that it can be
 // tested alone: the answer path gets neither to etcd nor to the configuration
 // nor to a probe, and the decision does no I/O at all.
 var unreachable = map[string][]string{
-	"geo":       {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
-	"health":    {"go.etcd.io/", "net", "github.com/miekg/dns"},
-	"steer":     {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
-	"forecast":  {"go.etcd.io/", "net/http", "github.com/miekg/dns", "gslb/config"},
-	"zones":     {"go.etcd.io/", "net/http"},
-	"dnsserver": {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer", "gslb/transfer"},
-	"transfer":  {"go.etcd.io/", "net/http", "gslb/dnsserver"},
-	"balancer":  {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
-	"store":     {"github.com/miekg/dns"},
-	"dnssec":    {"go.etcd.io/", "net/http"},
-	"afxdp":     {"go.etcd.io/", "github.com/miekg/dns"},
+	"geo":          {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
+	"health":       {"go.etcd.io/", "net", "github.com/miekg/dns"},
+	"steer":        {"go.etcd.io/", "net/http", "github.com/miekg/dns"},
+	"forecast":     {"go.etcd.io/", "net/http", "github.com/miekg/dns", "gslb/config"},
+	"zones":        {"go.etcd.io/", "net/http"},
+	"dnsserver":    {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer", "gslb/transfer"},
+	"transfer":     {"go.etcd.io/", "net/http", "gslb/dnsserver"},
+	"balancer/nft": {"net/http"},
+	"balancer":     {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
+	"store":        {"github.com/miekg/dns"},
+	"dnssec":       {"go.etcd.io/", "net/http"},
+	"afxdp":        {"go.etcd.io/", "github.com/miekg/dns"},
 }
 
 // vague names say nothing about what lives there.

@@ -1,0 +1,71 @@
+package balancer
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"gslb/balancer/kernel"
+	"gslb/balancer/nft"
+)
+
+// dsrWays are all ways to do the plane "dsr", the best first: where no mode is
+// configured, a frontend gets the first that the machine can do at its interfaces.
+var dsrWays = []kernel.Way{nft.DSR}
+
+// ModeNames returns the names that Config.Mode may have, besides ModeAuto.
+func ModeNames() []string {
+	var names []string
+	for _, w := range dsrWays {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+// newDSR returns a plane for each way; each frontend goes to the one of its mode.
+func newDSR(ways []kernel.Way, opts kernel.Options) planes {
+	all := &modes{ways: ways, opts: opts, chosen: map[string]string{}}
+	var out planes
+	for _, w := range ways {
+		out = append(out, newInKernel(PlaneDSR, w, opts, func(c *Config) bool { return all.of(c) == w.Name }))
+	}
+	return out
+}
+
+// modes chooses the ways of frontends.
+type modes struct {
+	ways []kernel.Way
+	opts kernel.Options
+
+	mu     sync.Mutex
+	chosen map[string]string // guarded by mu; by interfaces: a frontend keeps its way
+}
+
+// of returns the way that is configured, or the first that can be gone: chosen
+// once for the same interfaces, since a frontend that changes its way loses connections.
+func (m *modes) of(c *Config) string {
+	if c.Mode != "" && c.Mode != ModeAuto {
+		return c.Mode
+	}
+	opts := m.opts
+	opts.Interfaces = slices.Sorted(slices.Values(c.Interfaces))
+	key := strings.Join(opts.Interfaces, " ")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if name, ok := m.chosen[key]; ok {
+		return name
+	}
+	var why []any
+	name := m.ways[len(m.ways)-1].Name // whose error tells what is wrong
+	for _, w := range m.ways {
+		err := w.Can(opts)
+		if err == nil {
+			name = w.Name
+			break
+		}
+		why = append(why, "not "+w.Name, err.Error())
+	}
+	m.opts.Log.Info("balancer: how direct server return is done", append([]any{"mode", name, "interfaces", key}, why...)...)
+	m.chosen[key] = name
+	return name
+}

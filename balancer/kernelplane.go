@@ -1,0 +1,324 @@
+package balancer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"gslb/balancer/kernel"
+)
+
+// inKernel is a plane that leaves the connections to the kernel: it follows the
+// tables of its frontends, tells an Engine what they come to, and takes over what
+// the Engine counts. Its Engine is open while it has frontends.
+type inKernel struct {
+	plane string // PlaneNAT or PlaneDSR
+	way   kernel.Way
+	opts  kernel.Options
+	ours  func(*Config) bool // of the frontends of this plane, which it takes
+	log   *slog.Logger
+	woken chan struct{} // holds a token when tables may have changed
+
+	mu        sync.Mutex
+	engine    kernel.Engine               // guarded by mu; nil: no frontends
+	bindings  []binding                   // guarded by mu
+	leaving   []binding                   // guarded by mu; frontends that are this plane's no more, but have connections
+	slots     map[*frontend]*slotting     // guarded by mu
+	tallies   map[*server]kernel.Counters // guarded by mu; taken over so far
+	open      map[*frontend]int64         // guarded by mu; connections, at the last count
+	uncounted error                       // guarded by mu; of the last count
+	applied   []kernel.Service            // guarded by mu; by the last Apply that succeeded
+	failed    error                       // guarded by mu; of the last Apply
+	running   bool                        // guarded by mu
+	stopped   bool                        // guarded by mu
+	keep      bool                        // guarded by mu; leave everything to the next process
+}
+
+func newInKernel(plane string, way kernel.Way, opts kernel.Options, ours func(*Config) bool) *inKernel {
+	return &inKernel{plane: plane, way: way, opts: opts, ours: ours, log: opts.Log,
+		woken: make(chan struct{}, 1), slots: map[*frontend]*slotting{},
+		tallies: map[*server]kernel.Counters{}, open: map[*frontend]int64{}}
+}
+
+func (k *inKernel) name() string { return k.plane + " (" + k.way.Name + ")" }
+
+func (k *inKernel) takes(c *Config) bool { return c.Plane == k.plane && k.ours(c) }
+
+func (k *inKernel) prepare(bindings []binding) (change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stopped {
+		return change{}, errors.New("the balancer is shutting down")
+	}
+	nothing := change{commit: func() { k.follow(bindings) }, undo: func() {}}
+	if len(bindings) == 0 || k.engine != nil {
+		return nothing, nil
+	}
+	opts := k.opts
+	for _, b := range bindings {
+		opts.Forwarding = opts.Forwarding || b.cfg.EnableForwarding
+		opts.Interfaces = append(opts.Interfaces, b.cfg.Interfaces...)
+	}
+	fault := func(err error) (change, error) {
+		return change{}, fmt.Errorf("frontend %q: plane %q: %w", bindings[0].front.name, k.plane, err)
+	}
+	if err := k.way.Can(opts); err != nil {
+		return fault(err)
+	}
+	engine, err := k.way.Open(opts)
+	if err != nil {
+		return fault(err)
+	}
+	k.engine = engine
+	return change{
+		commit: func() { k.follow(bindings) },
+		undo: func() {
+			k.mu.Lock()
+			defer k.mu.Unlock()
+			k.close()
+		},
+	}, nil
+}
+
+// close closes the engine. Under mu.
+func (k *inKernel) close() {
+	if k.engine == nil {
+		return
+	}
+	if err := k.engine.Close(k.keep); err != nil {
+		k.log.Warn("balancer: what was put in the kernel may be there still", "plane", k.name(), "error", err)
+	}
+	k.engine, k.applied, k.failed = nil, nil, nil
+	clear(k.tallies) // the next engine counts anew
+}
+
+// follow makes the plane serve bindings.
+func (k *inKernel) follow(bindings []binding) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	stays := func(b binding) bool {
+		return slices.ContainsFunc(bindings, func(o binding) bool { return o.front == b.front })
+	}
+	for _, b := range append(k.bindings, k.leaving...) {
+		if !stays(b) && !slices.ContainsFunc(k.leaving, func(o binding) bool { return o.front == b.front }) {
+			b.front.pool.follow(nil)
+			k.leaving = append(k.leaving, b)
+		}
+	}
+	k.leaving = slices.DeleteFunc(k.leaving, stays)
+	k.bindings = bindings
+	for _, b := range bindings {
+		b.front.pool.follow(k.wake)
+	}
+	if k.running {
+		k.apply()
+	}
+}
+
+// wake has the tables looked at soon.
+func (k *inKernel) wake() {
+	select {
+	case k.woken <- struct{}{}:
+	default:
+	}
+}
+
+// apply tells the engine what the tables of all frontends come to, if that is
+// something new. Under mu.
+func (k *inKernel) apply() {
+	if k.engine == nil {
+		return
+	}
+	var services []kernel.Service
+	for _, b := range k.bindings {
+		services = append(services, k.service(b, false))
+	}
+	for _, b := range k.leaving {
+		services = append(services, k.service(b, true))
+	}
+	if k.failed == nil && reflect.DeepEqual(services, k.applied) {
+		return
+	}
+	err := k.engine.Apply(services)
+	if err != nil {
+		if k.failed == nil || k.failed.Error() != err.Error() {
+			k.log.Error("balancer: the kernel does not take the frontends; it goes on with what it had, and is asked again", "plane", k.name(), "error", err)
+		}
+	} else if k.applied = services; k.failed != nil {
+		k.log.Info("balancer: the kernel takes the frontends again", "plane", k.name())
+	}
+	k.failed = err
+}
+
+// service is a frontend for the engine; one that has left has no addresses. Under mu.
+func (k *inKernel) service(b binding, left bool) kernel.Service {
+	s := kernel.Service{Name: b.front.name, Protocol: kernel.TCP, Idle: b.cfg.IdleTimeout, Close: b.cfg.CloseTimeout,
+		Source: b.cfg.source(), Interfaces: b.cfg.Interfaces, By: b.cfg.by()}
+	if b.cfg.Protocol == UDP {
+		s.Protocol = kernel.UDP
+	}
+	if !left {
+		s.Listen = b.cfg.virtual()
+	}
+	seen := b.front.pool.standing(b.cfg.Protocol)
+	for _, one := range seen {
+		one.server.carried.follow(one.server.evict(k.wake))
+		s.Servers = append(s.Servers, kernel.Server{Address: one.address, Gone: one.gone})
+	}
+	if left {
+		return s
+	}
+	slots := k.slots[b.front]
+	if slots == nil {
+		slots = new(slotting)
+		k.slots[b.front] = slots
+	}
+	s.Slots4, s.Slots6 = slots.make(b.cfg.Pick, seen, k.engine.Slots)
+	return s
+}
+
+// Bounds of how often connections are counted.
+const (
+	countLeast = 250 * time.Millisecond
+	countShare = 20 // counting takes at most one part in so many of one processor
+)
+
+func (k *inKernel) run(ctx context.Context) {
+	k.mu.Lock()
+	k.running = true
+	k.apply()
+	k.mu.Unlock()
+	k.serve(ctx.Done())
+	k.drain()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range append(k.bindings, k.leaving...) {
+		b.front.pool.follow(nil)
+		k.forget(b.front)
+	}
+	k.close()
+}
+
+// serve follows the tables and counts until done is closed.
+func (k *inKernel) serve(done <-chan struct{}) {
+	timer := time.NewTimer(countLeast)
+	defer timer.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-k.woken:
+			k.mu.Lock()
+			k.apply()
+			k.mu.Unlock()
+		case <-timer.C:
+			begun := time.Now()
+			k.count(begun)
+			timer.Reset(max(countLeast, countShare*time.Since(begun)))
+		}
+	}
+}
+
+// drain takes no more connections, and waits until there are none, or the drain
+// time-out is over.
+func (k *inKernel) drain() {
+	k.mu.Lock()
+	k.stopped = true
+	keep, most := k.keep, time.Duration(0)
+	for _, b := range k.bindings {
+		b.front.pool.follow(nil)
+		most = max(most, b.front.config().DrainTimeout)
+	}
+	if !keep {
+		k.leaving, k.bindings = append(k.leaving, k.bindings...), nil
+		k.apply()
+	}
+	k.mu.Unlock()
+	if keep {
+		return
+	}
+	stopped := time.Now()
+	for end := stopped.Add(most); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		begun := time.Now()
+		k.count(begun)
+		k.mu.Lock()
+		open := 0
+		for _, b := range k.leaving {
+			open += b.front.gate.inside()
+		}
+		k.mu.Unlock()
+		if open == 0 || k.closed() {
+			return
+		}
+		time.Sleep(min(time.Second, countShare*time.Since(begun)))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, b := range k.leaving {
+		b.front.cut()
+	}
+	k.apply()
+}
+
+func (k *inKernel) closed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.engine == nil
+}
+
+// addrs: what is configured is where it is.
+func (k *inKernel) addrs(f *frontend) []net.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var out []net.Addr
+	for _, b := range k.bindings {
+		if b.front != f {
+			continue
+		}
+		for _, v := range b.cfg.virtual() {
+			if b.cfg.Protocol == UDP {
+				out = append(out, net.UDPAddrFromAddrPort(v))
+			} else {
+				out = append(out, net.TCPAddrFromAddrPort(v))
+			}
+		}
+	}
+	return out
+}
+
+// problems are what keeps the plane from working as configured.
+func (k *inKernel) problems() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.engine == nil {
+		return nil
+	}
+	out := k.engine.Problems()
+	if k.failed != nil {
+		out = append(out, fmt.Sprintf("the kernel does not take the frontends of plane %s, and goes on with what it had: %v", k.plane, k.failed))
+	}
+	return out
+}
+
+// virtual returns the virtual addresses. No host is both families.
+func (c *Config) virtual() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, address := range c.Listen {
+		host, port, _ := net.SplitHostPort(address)
+		n := portNumber(port)
+		if host == "" {
+			out = append(out, netip.AddrPortFrom(netip.IPv4Unspecified(), n), netip.AddrPortFrom(netip.IPv6Unspecified(), n))
+			continue
+		}
+		ip, _ := netip.ParseAddr(host)
+		out = append(out, netip.AddrPortFrom(ip.Unmap(), n))
+	}
+	return out
+}

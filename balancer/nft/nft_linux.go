@@ -1,0 +1,21 @@
+package nft
+
+import (
+	"errors"
+
+	"gslb/balancer/kernel"
+)
+
+// DSR hands packets on at layer 2.
+var DSR = kernel.Way{
+	Name: "nft",
+	Can:  func(kernel.Options) error { return errors.New("is not made yet") },
+	Open: func(kernel.Options) (kernel.Engine, error) { return nil, errors.New("is not made yet") },
+}
+
+// NAT rewrites the addresses of packets, both ways.
+var NAT = kernel.Way{
+	Name: "nft",
+	Can:  func(kernel.Options) error { return errors.New("is not made yet") },
+	Open: func(kernel.Options) (kernel.Engine, error) { return nil, errors.New("is not made yet") },
+}

@@ -3,7 +3,6 @@ package health
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -37,6 +36,10 @@ type Input struct {
 	// one that was published.
 	Prev *States
 	Now  time.Time
+	// Touched are the sites of which something may be said that was not said when Prev
+	// was computed, or no more. Votes and Reports are then of these alone, and all else but the overrides is as it was.
+	// nil: all are. It spares work and changes nothing.
+	Touched map[string]bool
 }
 
 // Evaluate judges every site of in. It is pure: the same Input gives the same
@@ -70,9 +73,16 @@ type Input struct {
 // A site in maintenance drains likewise, unless it is forced up or down. How one that
 // was down comes back stands at Rejoin, how Shed is steered at steerShed.
 func Evaluate(in Input) *States {
-	ev := gather(in)
-	out := &States{Revision: in.Revision, At: in.Now, Sites: make(map[string]Status, len(in.Sites)), Releases: releases(in.Releases)}
+	out := &States{Revision: in.Revision, At: in.Now, Releases: releases(in.Releases)}
+	ev := in.someEvidence(out)
+	if ev == nil {
+		out.Sites = make(map[string]Status, len(in.Sites))
+		ev = gather(&in, in.Sites)
+		out.verdicts = count(nil, ev, +1)
+		out.blind = blind(ev, out.verdicts)
+	}
 	for site, e := range ev {
+		e.blind = out.blind
 		prev, known := in.Prev.lookup(site)
 		st := Status{
 			Site: site, Override: e.override, Votes: e.votes, Reports: e.reports,
@@ -89,10 +99,15 @@ func Evaluate(in Input) *States {
 		}
 		st.Load, st.Capacity = e.load(in.Capacity[site])
 		next := in.Rejoin[site].rejoin(prev, known, &st, in.Now)
-		out.Next = Sooner(Sooner(out.Next, next), st.order(in.Maintenance[site], in.Now))
+		next = Sooner(next, st.order(in.Maintenance[site], in.Now))
+		if !next.IsZero() || e.override != nil {
+			out.restless = append(out.restless, site)
+		}
+		out.Next = Sooner(out.Next, next)
 		st.Utilization, st.Shed = steerShed(prev, st)
 		out.Sites[site] = st
 	}
+	slices.Sort(out.restless)
 	return out
 }
 
@@ -149,18 +164,23 @@ type evidence struct {
 	blind    map[string]bool // vantage points that are discounted, at all sites
 	reports  []Report        // one for each node, sorted by it
 	override *Override       // in force, or nil
+	kept     bool            // votes and reports are those of Prev
 }
 
 // gather sorts the input by site. Of two statements of one speaker the later
 // counts; what is equally late is told apart by content, so that the order of
 // the input never matters.
-func gather(in Input) map[string]*evidence {
-	ev := make(map[string]*evidence, len(in.Sites))
-	for _, site := range in.Sites {
-		ev[site] = &evidence{}
+func gather(in *Input, sites []string) map[string]*evidence {
+	ev := make(map[string]*evidence, len(sites))
+	all := make([]evidence, len(sites))
+	for i, site := range sites {
+		if prev, known := in.Prev.lookup(site); known && in.Touched != nil && !in.Touched[site] {
+			all[i].votes, all[i].reports, all[i].kept = prev.Votes, prev.Reports, true
+		}
+		ev[site] = &all[i]
 	}
 	for _, v := range in.Votes {
-		if e := ev[v.Site]; e != nil {
+		if e := ev[v.Site]; e != nil && !e.kept {
 			if int(v.State) >= len(stateNames) {
 				v.State = Unknown // of a newer version perhaps: no verdict that we understand
 			}
@@ -168,7 +188,7 @@ func gather(in Input) map[string]*evidence {
 		}
 	}
 	for _, r := range in.Reports {
-		if e := ev[r.Site]; e != nil {
+		if e := ev[r.Site]; e != nil && !e.kept {
 			r.Load, r.Capacity = sane(r.Load), sane(r.Capacity)
 			r.Healthy, r.Total = max(r.Healthy, 0), max(r.Total, 0)
 			r.Servers = slices.Clone(r.Servers)
@@ -185,12 +205,11 @@ func gather(in Input) map[string]*evidence {
 		}
 	}
 	for _, e := range ev {
+		if e.kept {
+			continue
+		}
 		e.votes = latest(e.votes, func(v Vote) string { return v.Vantage }, compareVotes)
 		e.reports = latest(e.reports, func(r Report) string { return r.Node }, compareReports)
-	}
-	b := blind(ev)
-	for _, e := range ev {
-		e.blind = b
 	}
 	return ev
 }
@@ -256,20 +275,8 @@ func compareBools(a, b bool) int {
 //
 // Several may be discounted at once: what reaches even one site has shown that
 // its own network works, which nothing shows for the others.
-func blind(ev map[string]*evidence) map[string]bool {
-	seen, down := map[string]int{}, map[string]int{}
-	for _, e := range ev {
-		for _, v := range e.votes {
-			if v.State != Unknown {
-				seen[v.Vantage]++
-			}
-			if v.State == Down {
-				down[v.Vantage]++
-			}
-		}
-	}
-	suspect := maps.Clone(seen)
-	maps.DeleteFunc(suspect, func(vantage string, n int) bool { return n < 3 || down[vantage] < n })
+func blind(ev map[string]*evidence, all map[string]verdicts) map[string]bool {
+	suspect := suspects(all)
 	if len(suspect) == 0 {
 		return nil
 	}
@@ -277,7 +284,7 @@ func blind(ev map[string]*evidence) map[string]bool {
 	for _, e := range ev {
 		alive := slices.ContainsFunc(e.votes, func(v Vote) bool { return v.State == Up || v.State == Degraded })
 		for _, v := range e.votes {
-			if _, ok := suspect[v.Vantage]; ok && alive && v.State != Unknown {
+			if suspect[v.Vantage] && alive && v.State != Unknown {
 				out[v.Vantage] = true
 			}
 		}

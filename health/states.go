@@ -64,6 +64,11 @@ type States struct {
 	Sites map[string]Status `json:"sites"`
 	// Releases are the content generations that users are to see, by steered name.
 	Releases map[string]Release `json:"releases,omitempty"`
+
+	// What the next evaluation goes on from; see partial.go.
+	blind    map[string]bool     // vantage points that were discounted
+	verdicts map[string]verdicts // of each vantage point, over all sites
+	restless []string            // sites that something else than what is said of them changes
 }
 
 // Site returns the status of the named site; a site that has none is Unknown.

@@ -23,6 +23,11 @@ import (
 // maxCopy bounds what is read from disk: etcd's whole quota.
 const maxCopy = quotaBytes
 
+const (
+	copyRest = 20               // how many times as long as a copy took, the next one waits
+	copyLate = 30 * time.Second // and at most so long
+)
+
 var copyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 
 // copies keeps the last-known-good copy of one watch on disk. A copy replaces
@@ -75,9 +80,10 @@ func (c *copies) save(s snapshot) {
 }
 
 // run writes what was saved, at most once in every, until ctx ends; what is
-// still waiting then is written first. A fault is logged once.
+// still waiting then is written first. A copy that takes long, of a large fleet, is written
+// less often: it shall not cost more than a twentieth of the time. A fault is logged once.
 func (c *copies) run(ctx context.Context, every time.Duration, log *slog.Logger) {
-	faulty := false
+	faulty, took := false, time.Duration(0)
 	flush := func() {
 		c.mu.Lock()
 		next := c.next
@@ -86,7 +92,9 @@ func (c *copies) run(ctx context.Context, every time.Duration, log *slog.Logger)
 		if next == nil {
 			return
 		}
+		began := time.Now()
 		err := c.write(*next)
+		took = time.Since(began)
 		if err != nil && !faulty {
 			log.Error("last-known-good copy not written: a restart without etcd would know less", "error", err)
 		}
@@ -96,7 +104,7 @@ func (c *copies) run(ctx context.Context, every time.Duration, log *slog.Logger)
 		select {
 		case <-c.wake:
 			flush()
-			sleep(ctx, every)
+			sleep(ctx, max(every, min(copyRest*took, copyLate)))
 		case <-ctx.Done():
 			flush()
 			return
@@ -141,8 +149,11 @@ func encodeCopy(s snapshot, prefix string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// By hand what json.Marshal would make of a copyFile, since it would read all of view once more.
 	sum := sha256.Sum256(view)
-	return json.Marshal(copyFile{Format: 1, SHA256: hex.EncodeToString(sum[:]), View: view})
+	file := append(make([]byte, 0, len(view)+128), `{"format":1,"sha256":"`...)
+	file = append(hex.AppendEncode(file, sum[:]), `","view":`...)
+	return append(append(file, view...), '}'), nil
 }
 
 // decodeCopy checks and reads a file's bytes, which may be anything.

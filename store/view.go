@@ -14,6 +14,9 @@ type View struct {
 	KV       map[string][]byte // keys relative to Store.Prefix
 	Mod      map[string]int64  // the revision at which each key was last written
 	Stale    bool              // etcd can't be reached, or this is the copy from disk
+	// Changed are the keys that were written or removed since the view that the same
+	// Watch gave before; nil: any may have been.
+	Changed []string
 }
 
 // snapshot is a view and the cluster it came from.
@@ -39,8 +42,10 @@ func listed(prefix string, resp *clientv3.GetResponse) snapshot {
 // with returns the snapshot with the events applied.
 func (s snapshot) with(prefix string, events []*clientv3.Event) snapshot {
 	s.KV, s.Mod = maps.Clone(s.KV), maps.Clone(s.Mod)
+	s.Changed = make([]string, 0, len(events))
 	for _, e := range events {
 		key := strings.TrimPrefix(string(e.Kv.Key), prefix)
+		s.Changed = append(s.Changed, key)
 		if e.Type == clientv3.EventTypeDelete {
 			delete(s.KV, key)
 			delete(s.Mod, key)

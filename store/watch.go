@@ -141,7 +141,7 @@ func (w *watcher) lost(err error) {
 		return
 	}
 	view := w.last.View
-	view.Stale = true
+	view.Stale, view.Changed = true, nil
 	w.stale, w.given = true, true
 	w.fn(view)
 }

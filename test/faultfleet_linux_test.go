@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -42,7 +43,8 @@ type faultFleet struct {
 	delay   atomic.Int64        // of the relays, in nanoseconds, each way
 	relays  sync.Map            // net.Conn -> true
 	changes int                 // of a node's answer that the present fault may bring
-	hit     map[*faultNode]bool // may be without answers for a while: they were killed or stopped
+	faults  []string            // of what the present fault brought
+	alone   map[*faultNode]bool // cut off from everybody by the present fault
 }
 
 // faultNode is one of its nodes, with a client beside it that asks all the time.
@@ -50,7 +52,9 @@ type faultNode struct {
 	*node
 	fleet  *faultFleet
 	number int
-	words  []string // of its namespace
+	words  []string    // of its namespace
+	struck atomic.Bool // may be without answers for a while: the present fault kills it, or stops it
+	said   int         // length of its log when the present fault began
 	http   *http.Client
 	asks   *stream // by a client of KT
 }
@@ -60,6 +64,11 @@ const (
 	faultAPI     = "127.0.0.1:8053"
 	faultDNS     = "127.0.0.1:53"
 	askEvery     = 20 * time.Millisecond
+	// patience is when a test that waits gives up: nothing that is measured, and
+	// as long as a machine that does much else may take.
+	patience = 90 * time.Second
+	flapHalf = 5 * time.Second
+	noAnswer = "timeout after" // how a probe's detail says that its time was over
 )
 
 // siteHost is where a site stands in the hub.
@@ -74,11 +83,11 @@ func siteHost(name string) string {
 
 func memberAddress(i int) string { return fmt.Sprintf("10.99.0.%d:2379", i) }
 
-func newFaultFleet(t *testing.T, seed uint64) *faultFleet {
+func newFaultFleet(t *testing.T, seed, half uint64) *faultFleet {
 	t.Helper()
 	needTool(t, "bridge", "nsenter", "unshare")
-	f := &faultFleet{t: t, tp: newTopology(t), rng: rand.New(rand.NewPCG(seed, 5)), webs: map[string]*process{}}
-	f.tp.rise = 1
+	f := &faultFleet{t: t, tp: newTopology(t), rng: rand.New(rand.NewPCG(seed, half)), webs: map[string]*process{}}
+	f.tp.rise, f.tp.interval, f.tp.timeout = 1, 250*time.Millisecond, 250*time.Millisecond
 	f.tp.dns, f.tp.api, f.tp.port = faultDNS, faultAPI, 8080
 	f.hub = namespace(t)
 	hub := f.hub[3]
@@ -97,7 +106,7 @@ func newFaultFleet(t *testing.T, seed uint64) *faultFleet {
 		must(t, "ip", "-n", n.words[3], "addr", "add", fmt.Sprintf("10.99.0.%d/16", i), "dev", "eth0")
 		must(t, "ip", "-n", n.words[3], "link", "set", "eth0", "up")
 		must(t, "ip", "-n", hub, "link", "set", cable, "master", "br0", "up")
-		n.http = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dialer(n.words)}}
+		n.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dialer(n.words)}}
 		f.nodes = append(f.nodes, n)
 	}
 	f.makeDisks() // after the namespaces, which it has to see
@@ -105,12 +114,21 @@ func newFaultFleet(t *testing.T, seed uint64) *faultFleet {
 	for _, n := range f.nodes {
 		n.begin()
 	}
+	t.Cleanup(f.stop)
 	for _, n := range f.nodes {
 		n.ready()
 		n.asks = startStream(t, askEvery, n.asker())
 	}
 	f.calm()
 	return f
+}
+
+// stop ends all nodes: that they end well when they are asked to is for other
+// tests, and the last members would wait here for those that went before.
+func (f *faultFleet) stop() {
+	for _, n := range f.nodes {
+		n.Kill()
+	}
 }
 
 // makeDisks mounts a small file system each for the data of ns3, which has to
@@ -127,7 +145,7 @@ func (f *faultFleet) makeDisks() {
 	}
 	f.disk = start(f.t, "disks", nil, "unshare", "-m", "--propagation", "slave", "sh", "-c", script+"echo "+ready+"\nexec sleep 3600")
 	f.disk.killed = true // it ends with a signal
-	until(f.t, 10*time.Second, func() error {
+	until(f.t, patience, func() error {
 		switch {
 		case strings.Contains(f.disk.log.String(), ready):
 			return nil
@@ -274,9 +292,9 @@ func (f *faultFleet) leader() *faultNode {
 	c := f.etcd()
 	defer c.Close()
 	var found *faultNode
-	until(f.t, 20*time.Second, func() error {
+	until(f.t, patience, func() error {
 		for _, n := range f.nodes[:faultMembers] {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 			s, err := c.Status(ctx, memberAddress(n.number))
 			cancel()
 			if err == nil && s.Leader != 0 && s.Leader == s.Header.MemberId {
@@ -312,7 +330,7 @@ func (n *faultNode) begin() {
 	for _, s := range sites {
 		text = strings.Replace(text, fmt.Sprintf("check_address = [\"%s:%d\"]", s.address, f.tp.port), fmt.Sprintf("check_address = [\"%s:%d\"]", siteHost(s.name), f.tp.port), 1)
 	}
-	text = strings.Replace(text, "name = \"cn\"\n", "name = \"cn\"\nflap_limit = 2\nflap_half = \"4s\"\n", 1)
+	text = strings.Replace(text, "name = \"cn\"\n", "name = \"cn\"\nflap_limit = 2\nflap_half = \""+flapHalf.String()+"\"\n", 1)
 	f.tp.prefix = append([]string{"nsenter", "-m", "-t", fmt.Sprint(f.disk.cmd.Process.Pid)}, n.words...)
 	n.node = f.tp.startNode(name, write(f.t, f.tp.dir, name+".toml", text), faultDNS, faultAPI)
 }
@@ -332,7 +350,7 @@ func (n *faultNode) get(path string) (string, error) {
 
 func (n *faultNode) ready() {
 	n.t.Helper()
-	until(n.t, 40*time.Second, func() error {
+	until(n.t, patience, func() error {
 		if n.ended() {
 			n.t.Fatalf("%s ended: %v", n.name, n.cmd.ProcessState)
 		}
@@ -394,7 +412,7 @@ func fresh(s faultStatus) error {
 // votes waits until the node knows this vote.
 func (n *faultNode) votes(site, vantage, state string) {
 	n.t.Helper()
-	n.sees(30*time.Second, func(s faultStatus) error {
+	n.sees(patience, func(s faultStatus) error {
 		for _, x := range s.Sites {
 			for _, v := range x.Votes {
 				if x.Site == site && v.Vantage == vantage && v.State == state {
@@ -417,9 +435,27 @@ func unconnected(s faultStatus) error {
 func (f *faultFleet) calm() {
 	f.t.Helper()
 	for _, n := range f.nodes {
-		n.sees(60*time.Second, fresh)
-		n.answers(20*time.Second, clientKT, "kt")
+		n.sees(patience, fresh)
+		n.answers(patience, clientKT, "kt")
+		n.asked()
 	}
+}
+
+// asked waits until the node has answered its client once more.
+func (n *faultNode) asked() {
+	n.t.Helper()
+	since := time.Now()
+	until(n.t, patience, func() error {
+		for _, e := range slices.Backward(n.asks.far()) {
+			if e.at.Before(since) {
+				break
+			}
+			if e.err == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("%s does not answer its client", n.name)
+	})
 }
 
 func (f *faultFleet) startSite(name string) {
@@ -438,7 +474,10 @@ func (n *faultNode) asker() func() (string, error) {
 			}
 			n.fleet.t.Cleanup(func() { conn.Close() })
 		}
-		client := dns.Client{Timeout: time.Second}
+		client := dns.Client{Timeout: 5 * time.Second}
+		if n.struck.Load() {
+			client.Timeout = 200 * time.Millisecond
+		}
 		q := question("www.abc.com.", dns.TypeA, clientKT)
 		m, _, err := client.ExchangeWithConn(q, &dns.Conn{Conn: conn})
 		if err == nil {
@@ -459,7 +498,7 @@ func (n *faultNode) www(subnet string) (string, error) {
 	}
 	defer conn.Close()
 	q := question("www.abc.com.", dns.TypeA, subnet)
-	m, _, err := (&dns.Client{Timeout: 2 * time.Second}).ExchangeWithConn(q, &dns.Conn{Conn: conn})
+	m, _, err := (&dns.Client{Timeout: 5 * time.Second}).ExchangeWithConn(q, &dns.Conn{Conn: conn})
 	if err == nil {
 		err = wellFormed(q, m)
 	}
@@ -494,5 +533,5 @@ func (n *faultNode) cable(state string) {
 // order runs gslb beside the node.
 func (n *faultNode) order(args ...string) result {
 	n.t.Helper()
-	return run(n.t, 30*time.Second, append(append(append([]string{}, n.words...), binary(n.t)), append(args, "--api", n.api)...)...)
+	return run(n.t, patience, append(append(append([]string{}, n.words...), binary(n.t)), append(args, "--api", n.api)...)...)
 }

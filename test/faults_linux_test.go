@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,12 +20,14 @@ import (
 const faultSeed = "GSLB_FAULT_SEED"
 
 // TestFaults breaks a part of a fleet, one after the other, and looks at every
-// answer that its nodes give meanwhile. docs/faults.md has what comes out.
+// answer that its nodes give meanwhile. docs/faults.md has what comes out. Two fleets
+// do so side by side, since most of the time goes by in waiting for what is to be noticed.
 func TestFaults(t *testing.T) {
 	if os.Getenv("GSLB_FAULTS") == "" && os.Getenv(faultSeed) == "" && os.Getenv("GSLB_FAULTS_WRITE") == "" {
-		t.Skip("takes more than a minute, and a machine that does little else: GSLB_FAULTS=1 runs it")
+		t.Skip("takes most of a minute: GSLB_FAULTS=1 runs it, as CI does")
 	}
 	needLong(t)
+	t.Parallel()
 	seed := rand.Uint64N(1000)
 	if text := os.Getenv(faultSeed); text != "" {
 		var err error
@@ -33,23 +36,82 @@ func TestFaults(t *testing.T) {
 		}
 	}
 	t.Logf("%s=%d repeats this run", faultSeed, seed)
-	f := newFaultFleet(t, seed)
-	order := slices.Clone(realFaults)
-	f.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	var mu sync.Mutex
 	figures := map[string]string{}
-	for _, fault := range order {
+	t.Run("fleets", func(t *testing.T) { // returns when both are through
+		for i, half := range []string{"members", "nodes"} {
+			t.Run(half, func(t *testing.T) {
+				t.Parallel()
+				f := newFaultFleet(t, seed, uint64(i))
+				order := slices.DeleteFunc(slices.Clone(realFaults), func(x fault) bool { return x.members != (i == 0) })
+				f.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+				for _, fault := range order {
+					found := f.suffer(fault)
+					mu.Lock()
+					figures[fault.name] = found
+					mu.Unlock()
+				}
+			})
+		}
+	})
+	if !t.Failed() {
+		writeFaultFigures(t, seed, figures)
+	}
+}
+
+// starved is how often a fault is tried again when the machine did not let the
+// checkers look at sites that were up.
+const starved = 3
+
+// suffer lets the fleet have one fault and judges how it took it. Where a node took a
+// site for down because a probe had no answer in time, which only a machine does that
+// has something else to do (sites that are down here refuse the connection), the run says nothing
+// of gslb: it is had again.
+func (f *faultFleet) suffer(fault fault) (found string) {
+	f.t.Helper()
+	for tries := 1; ; tries++ {
 		began := time.Now()
-		f.hit, f.changes = map[*faultNode]bool{}, 2
-		t.Logf("fault: %s", fault.name)
-		figures[fault.name] = fault.run(f)
+		f.alone, f.changes, f.faults = map[*faultNode]bool{}, 2, nil
+		for _, n := range f.nodes {
+			n.said = len(n.log.String())
+			n.struck.Store(false)
+		}
+		f.t.Logf("fault: %s", fault.name)
+		found = fault.run(f)
 		f.calm()
 		f.judge(began)
-		if t.Failed() {
-			t.Fatalf("%s: failed; what comes after would fail for it", fault.name)
+		if len(f.faults) == 0 {
+			f.t.Logf("  %s: %s (%v in all)", fault.name, found, time.Since(began).Round(time.Millisecond))
+			return found
 		}
-		t.Logf("  %s (%v in all)", figures[fault.name], time.Since(began).Round(time.Millisecond))
+		if why := f.starvation(); why != "" && tries < starved {
+			f.t.Logf("  again, since the machine was too busy for its checkers: %s (%d faults, the first %s)", why, len(f.faults), f.faults[0])
+			continue
+		}
+		f.t.Fatalf("%s: failed; what comes after would fail for it:\n%s", fault.name, strings.Join(f.faults, "\n"))
 	}
-	writeFaultFigures(t, seed, figures)
+}
+
+// starvation is a line with which a node said, since the fault began, that a site
+// is down for probes that had no answer in time; "": none did.
+func (f *faultFleet) starvation() string {
+	for _, n := range f.nodes {
+		log := n.log.String()
+		if f.alone[n] || len(log) < n.said {
+			continue
+		}
+		for _, line := range strings.Split(log[n.said:], "\n") {
+			if strings.Contains(line, `msg="site changed"`) && strings.Contains(line, "state=down") && strings.Contains(line, noAnswer) {
+				return n.name + ": " + line
+			}
+		}
+	}
+	return ""
+}
+
+// fault notes what was not as it should be.
+func (f *faultFleet) fault(format string, args ...any) {
+	f.faults = append(f.faults, fmt.Sprintf(format, args...))
 }
 
 // realFaults are the faults of TestFaults, as on the page.
@@ -57,25 +119,26 @@ var realFaults []fault
 
 func init() { // the page refers to them too
 	realFaults = []fault{
-		{"a vantage point is cut off from all sites", "it is outvoted; no answer changes on any node", (*faultFleet).blindVantage},
-		{"a vantage point lies: a site is dead and it says up", "it is outvoted; all nodes leave the site", (*faultFleet).lyingVantage},
-		{"the node with the leader of etcd is cut off", "the others elect another and go on; it answers on as before, and catches up", (*faultFleet).leaderCut},
-		{"a DNS node is cut off", "it answers on as before, says that it is stale, and catches up; the others do not notice", (*faultFleet).dnsCut},
-		{"kill -9 of the node with the leader of etcd, a site dies with it", "the others leave the site; started again, the node knows", (*faultFleet).leaderKilled},
-		{"kill -9 of a DNS node", "the others do not notice; started again, it answers rightly from its first answer", (*faultFleet).dnsKilled},
-		{"two of three members of etcd are lost, then all", "who is left answers on as before and refuses orders with the reason; all is well when they are back", (*faultFleet).membersLost},
-		{"etcd is slow, 300 ms each way for one node", "that node is later by that much, and neither stale nor wrong", (*faultFleet).slowEtcd},
-		{"the disk of a DNS node is full", "it answers and changes its answers as ever", (*faultFleet).diskFull},
-		{"the disk of a member of etcd is full", "the others do not notice; the node answers on, and has to be started again when there is room", (*faultFleet).memberDiskFull},
-		{"a DNS node sleeps (SIGSTOP) while etcd is compacted", "awake, it lists anew and catches up", (*faultFleet).compacted},
-		{"every site is down", "answers are given as though all were up", (*faultFleet).allDown},
-		{"a site flaps, with `flap_limit`", "it is held out of service although it is up, then taken back", (*faultFleet).flapping},
+		{"a vantage point is cut off from all sites", "it is outvoted; no answer changes on any node", true, (*faultFleet).blindVantage},
+		{"a vantage point lies: a site is dead and it says up", "it is outvoted; all nodes leave the site", false, (*faultFleet).lyingVantage},
+		{"the node with the leader of etcd is cut off", "the others elect another and go on; it answers on as before, and catches up", true, (*faultFleet).leaderCut},
+		{"a DNS node is cut off", "it answers on as before, says that it is stale, and catches up; the others do not notice", false, (*faultFleet).dnsCut},
+		{"kill -9 of the node with the leader of etcd, a site dies with it", "the others leave the site; started again, the node knows", true, (*faultFleet).leaderKilled},
+		{"kill -9 of a DNS node", "the others do not notice; started again, it answers rightly from its first answer", false, (*faultFleet).dnsKilled},
+		{"two of three members of etcd are lost, then all", "who is left answers on as before and refuses orders with the reason; all is well when they are back", true, (*faultFleet).membersLost},
+		{"etcd is slow, 300 ms each way for one node", "that node is later by that much, and neither stale nor wrong", false, (*faultFleet).slowEtcd},
+		{"the disk of a DNS node is full", "it answers and changes its answers as ever", false, (*faultFleet).diskFull},
+		{"the disk of a member of etcd is full", "the others do not notice; the node answers on, and has to be started again when there is room", true, (*faultFleet).memberDiskFull},
+		{"a DNS node sleeps (SIGSTOP) while etcd is compacted", "awake, it lists anew and catches up", false, (*faultFleet).compacted},
+		{"every site is down", "answers are given as though all were up", false, (*faultFleet).allDown},
+		{"a site flaps, with `flap_limit`", "it is held out of service although it is up, then taken back", false, (*faultFleet).flapping},
 	}
 }
 
 // fault is one of realFaults. run breaks a part and mends it again; it gives what was measured.
 type fault struct {
 	name, guarantee string
+	members         bool // the fleet that breaks members of etcd has it, not the other
 	run             func(*faultFleet) string
 }
 
@@ -100,8 +163,8 @@ func (f *faultFleet) moved(since time.Time, to string, nodes ...*faultNode) stri
 	f.t.Helper()
 	var all []time.Duration
 	for _, n := range nodes {
-		n.answers(40*time.Second, clientKT, to)
-		until(f.t, 10*time.Second, func() error {
+		n.answers(patience, clientKT, to)
+		until(f.t, patience, func() error {
 			for _, e := range n.asks.far() {
 				if e.at.After(since) && e.err == nil && e.got == to {
 					all = append(all, e.at.Sub(since))
@@ -128,17 +191,11 @@ func (f *faultFleet) stays(since time.Time, site string, nodes ...*faultNode) {
 	f.t.Helper()
 	time.Sleep(300 * time.Millisecond)
 	for _, n := range nodes {
-		count := 0
+		n.asked()
 		for _, e := range n.asks.far() {
-			if e.at.After(since) {
-				count++
-				if e.err != nil || e.got != site {
-					f.t.Errorf("%s, %v after: %s %v, want %s", n.name, e.at.Sub(since), e.got, e.err, site)
-				}
+			if e.at.After(since) && (e.err != nil || e.got != site) {
+				f.fault("%s, %v after: %s %v, want %s", n.name, e.at.Sub(since), e.got, e.err, site)
 			}
-		}
-		if count == 0 {
-			f.t.Errorf("%s was not asked", n.name)
 		}
 	}
 }
@@ -153,37 +210,38 @@ func (f *faultFleet) judge(since time.Time) {
 			switch {
 			case e.at.Before(since):
 			case e.err != nil:
-				if !f.hit[n] {
-					f.t.Errorf("%s, %v after: %v", n.name, e.at.Sub(since), e.err)
+				if !n.struck.Load() {
+					f.fault("%s, %v after: %v", n.name, e.at.Sub(since), e.err)
 				}
 			case e.got != "kt" && e.got != "lgu":
-				f.t.Errorf("%s, %v after: sent to %s", n.name, e.at.Sub(since), e.got)
+				f.fault("%s, %v after: sent to %s", n.name, e.at.Sub(since), e.got)
 			case e.got != last:
 				last, changes = e.got, changes+1
 			}
 		}
 		if changes > f.changes {
-			f.t.Errorf("%s changed its answer %d times", n.name, changes)
+			f.fault("%s changed its answer %d times", n.name, changes)
 		}
 	}
 }
 
-// blackhole has what the node sends to the sites go nowhere, without an error.
-func (n *faultNode) blackhole() (mend func()) {
+// unreach has the node find no way to the sites. It is told so at once: a checker that hears
+// nothing is the case of the nodes that are cut off.
+func (n *faultNode) unreach() (mend func()) {
 	n.t.Helper()
 	for _, s := range sites {
-		must(n.t, "ip", "-n", n.words[3], "neigh", "replace", siteHost(s.name), "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent")
+		must(n.t, "ip", "-n", n.words[3], "route", "add", "unreachable", siteHost(s.name)+"/32")
 	}
 	return func() {
 		for _, s := range sites {
-			must(n.t, "ip", "-n", n.words[3], "neigh", "del", siteHost(s.name), "dev", "eth0")
+			must(n.t, "ip", "-n", n.words[3], "route", "del", "unreachable", siteHost(s.name)+"/32")
 		}
 	}
 }
 
 func (f *faultFleet) blindVantage() string {
 	n, began := f.member(), time.Now()
-	mend := n.blackhole()
+	mend := n.unreach()
 	for _, other := range f.nodes {
 		other.votes("kt", n.name, "down")
 	}
@@ -201,7 +259,7 @@ func (f *faultFleet) lyingVantage() string {
 	f.nodes[faultMembers].votes("kt", n.name, "up")
 	f.startSite("kt")
 	for _, other := range f.nodes {
-		other.answers(30*time.Second, clientKT, "kt")
+		other.answers(patience, clientKT, "kt")
 	}
 	liar.Stop()
 	must(f.t, "ip", "-n", n.words[3], "addr", "del", siteHost("kt")+"/32", "dev", "lo")
@@ -210,10 +268,11 @@ func (f *faultFleet) lyingVantage() string {
 
 func (f *faultFleet) leaderCut() string {
 	n, began := f.leader(), time.Now()
+	f.alone[n] = true
 	n.cut()
 	killed := f.killSite("kt")
 	took := f.moved(killed, "lgu", f.others(n)...)
-	n.sees(20*time.Second, unconnected)
+	n.sees(patience, unconnected)
 	f.stays(began, "kt", n)
 	n.heal()
 	back := time.Now()
@@ -224,15 +283,16 @@ func (f *faultFleet) leaderCut() string {
 
 func (f *faultFleet) dnsCut() string {
 	n, began := f.nodes[faultMembers], time.Now()
+	f.alone[n] = true
 	n.cut()
-	n.sees(20*time.Second, func(s faultStatus) error {
+	n.sees(patience, func(s faultStatus) error {
 		if !s.Stale {
 			return errors.New("not stale yet")
 		}
 		return nil
 	})
 	if _, err := n.get("/readyz"); err != nil {
-		f.t.Errorf("a node must not leave service because it is alone: %v", err)
+		f.fault("a node must not leave service because it is alone: %v", err)
 	}
 	killed := f.killSite("kt")
 	took := f.moved(killed, "lgu", f.others(n)...)
@@ -246,26 +306,26 @@ func (f *faultFleet) dnsCut() string {
 
 func (f *faultFleet) leaderKilled() string {
 	n := f.leader()
-	f.hit[n] = true
+	n.struck.Store(true)
 	n.Kill()
 	killed := f.killSite("kt")
 	took := f.moved(killed, "lgu", f.others(n)...)
 	n.begin()
 	n.ready()
-	n.answers(20*time.Second, clientKT, "lgu")
+	n.answers(patience, clientKT, "lgu")
 	f.startSite("kt")
 	return took
 }
 
 func (f *faultFleet) dnsKilled() string {
 	n, began := f.nodes[faultMembers], time.Now()
-	f.hit[n] = true
+	n.struck.Store(true)
 	n.Kill()
 	again := time.Now()
 	n.begin()
 	n.ready()
 	var took time.Duration
-	until(f.t, 10*time.Second, func() error {
+	until(f.t, patience, func() error {
 		for _, e := range n.asks.far() {
 			if e.at.After(again) && e.err == nil {
 				took = e.at.Sub(again)
@@ -276,7 +336,7 @@ func (f *faultFleet) dnsKilled() string {
 	})
 	for _, e := range n.asks.far() {
 		if e.at.After(began) && e.err == nil && e.got != "kt" {
-			f.t.Errorf("sent to %s", e.got)
+			f.fault("sent to %s", e.got)
 		}
 	}
 	f.stays(began, "kt", f.others(n)...)
@@ -288,17 +348,17 @@ func (f *faultFleet) membersLost() string {
 	rest := slices.Clone(f.nodes[:faultMembers])
 	f.rng.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
 	for i, m := range rest {
-		f.hit[m] = true
+		m.struck.Store(true)
 		m.Kill()
 		if i == 1 {
-			rest[2].sees(30*time.Second, unconnected)
+			rest[2].sees(patience, unconnected)
 			if r := rest[2].order("drain", "kt", "--why", "cannot work"); r.code != 1 || r.err == "" {
-				f.t.Errorf("drain without a majority: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
+				f.fault("drain without a majority: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
 			}
 			f.stays(began, "kt", rest[2], n)
 		}
 	}
-	n.sees(30*time.Second, unconnected)
+	n.sees(patience, unconnected)
 	f.stays(began, "kt", n)
 	back := time.Now()
 	for _, m := range rest {
@@ -308,7 +368,7 @@ func (f *faultFleet) membersLost() string {
 		m.ready()
 	}
 	for _, other := range f.nodes {
-		other.sees(60*time.Second, fresh)
+		other.sees(patience, fresh)
 	}
 	return fmt.Sprintf("kt throughout, where a node is left; all agree again %.1f s after the members are started", time.Since(back).Seconds())
 }
@@ -320,7 +380,7 @@ func (f *faultFleet) slowEtcd() string {
 	time.Sleep(2 * each) // what was under way is over
 	killed := f.killSite("kt")
 	took := f.moved(killed, "lgu", f.others(n)...) + "; behind the delay " + f.moved(killed, "lgu", n)
-	n.sees(time.Second, func(s faultStatus) error {
+	n.sees(patience, func(s faultStatus) error {
 		if s.Stale || !s.Etcd.Connected {
 			return fmt.Errorf("stale %v, connected %v", s.Stale, s.Etcd.Connected)
 		}
@@ -338,7 +398,7 @@ func (f *faultFleet) diskFull() string {
 	took := f.moved(killed, "lgu", f.nodes...)
 	f.startSite("kt")
 	for _, other := range f.nodes {
-		other.answers(30*time.Second, clientKT, "kt")
+		other.answers(patience, clientKT, "kt")
 	}
 	empty()
 	return took
@@ -355,27 +415,27 @@ func (f *faultFleet) memberDiskFull() string {
 	killed := f.killSite("kt")
 	took := f.moved(killed, "lgu", f.others(n)...)
 	if _, err := n.www(clientKT); err != nil {
-		f.t.Errorf("%s: %v", n.name, err)
+		f.fault("%s: %v", n.name, err)
 	}
 	empty()
-	f.hit[n] = true
+	n.struck.Store(true)
 	n.Kill()
 	n.begin()
 	n.ready()
-	n.answers(30*time.Second, clientKT, "lgu")
+	n.answers(patience, clientKT, "lgu")
 	f.startSite("kt")
 	return took
 }
 
 func (f *faultFleet) compacted() string {
 	n, c := f.nodes[faultMembers], f.etcd()
-	f.hit[n] = true
+	n.struck.Store(true)
 	n.Signal(syscall.SIGSTOP)
 	said := len(n.log.String())
 	if r := f.nodes[0].order("drain", "kt", "--why", "while a node sleeps"); r.code != 0 {
 		f.t.Fatalf("drain: %s%s", r.out, r.err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	put, err := c.Put(ctx, "/another/program", "x")
 	if err == nil {
@@ -388,7 +448,7 @@ func (f *faultFleet) compacted() string {
 	awake := time.Now()
 	n.Signal(syscall.SIGCONT)
 	took := f.moved(awake, "lgu", n)
-	until(f.t, 10*time.Second, func() error {
+	until(f.t, patience, func() error {
 		if !strings.Contains(n.log.String()[said:], "listing again") {
 			return errors.New("its log does not tell that it listed anew")
 		}
@@ -406,7 +466,7 @@ func (f *faultFleet) allDown() string {
 		f.killSite(s.name)
 	}
 	for _, n := range f.nodes {
-		n.sees(20*time.Second, func(s faultStatus) error {
+		n.sees(patience, func(s faultStatus) error {
 			for _, site := range s.Sites {
 				if site.State != "down" {
 					return fmt.Errorf("%s is %s", site.Site, site.State)
@@ -416,7 +476,7 @@ func (f *faultFleet) allDown() string {
 		})
 		for subnet, want := range map[string][]string{clientKT: {"kt", "lgu"}, clientCN: {"cn"}, clientUnknown: {"kt", "lgu", "cn", "us"}} {
 			if got, err := n.www(subnet); err != nil || !slices.Contains(want, got) {
-				f.t.Errorf("%s with all sites down: %s is sent to %s, %v", n.name, subnet, got, err)
+				f.fault("%s with all sites down: %s is sent to %s, %v", n.name, subnet, got, err)
 			}
 		}
 	}
@@ -428,15 +488,18 @@ func (f *faultFleet) allDown() string {
 
 func (f *faultFleet) flapping() string {
 	n, held := f.nodes[faultMembers], false
-	falls := 0
+	falls, began := 0, time.Now()
 	for ; !held; falls++ {
-		if falls == 6 {
-			f.t.Fatal("not held after six falls")
+		if cycle := time.Since(began) / time.Duration(max(falls, 1)); falls == 10 {
+			if cycle < flapHalf/2 {
+				f.t.Fatalf("not held after %d falls, one each %v", falls, cycle)
+			}
+			f.t.Skipf("this machine takes %v for a fall: too slow to flap", cycle)
 		}
 		f.killSite("cn")
-		n.sees(20*time.Second, siteIs("cn", "down", false))
+		n.sees(patience, siteIs("cn", "down", false))
 		f.startSite("cn")
-		n.sees(20*time.Second, func(s faultStatus) error {
+		n.sees(patience, func(s faultStatus) error {
 			held = siteIs("cn", "up", true)(s) == nil
 			if held {
 				return nil
@@ -444,11 +507,26 @@ func (f *faultFleet) flapping() string {
 			return siteIs("cn", "up", false)(s)
 		})
 	}
-	if got, err := n.www(clientCN); err != nil || got == "cn" {
-		f.t.Errorf("held for its flaps, and yet: %s %v", got, err)
-	}
 	since := time.Now()
-	n.answers(60*time.Second, clientCN, "cn")
+	heldNow := func() (yes bool) {
+		n.sees(patience, func(s faultStatus) error { yes = siteIs("cn", "up", true)(s) == nil; return nil })
+		return yes
+	}
+	until(f.t, patience, func() error {
+		before := heldNow()
+		got, err := n.www(clientCN)
+		switch {
+		case err != nil:
+			f.fault("%s: %v", n.name, err)
+		case got != "cn":
+		case !before:
+			return nil // taken back
+		case heldNow():
+			f.fault("held for its flaps, and yet China is sent to it")
+			return nil
+		}
+		return errors.New("China does not come back to its site")
+	})
 	return fmt.Sprintf("China goes elsewhere at each fall, and for %.1f s more after fall %d, though the site is up", time.Since(since).Seconds(), falls)
 }
 

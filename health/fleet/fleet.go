@@ -104,6 +104,7 @@ type Fleet struct {
 	pending  []history.Event            // for the time line
 	view     store.View                 // the newest
 	hasView  bool                       // view is one
+	news     news                       // since the last evaluation
 	staleAt  time.Time                  // since when view is stale; zero: it is not
 	freshAt  time.Time                  // when etcd last came back; zero: it was never away
 	nodes    []Node                     // as of the last evaluation
@@ -131,6 +132,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		self:    Node{Name: cfg.Node, Instance: rand.Text(), Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
 		renewed: make(chan struct{}),
 		turned:  make(chan struct{}, 1),
+		news:    everything(),
 	}
 	f.self.Place = cfg.Place
 	f.SetTopology(cfg.Topology)
@@ -160,6 +162,7 @@ func (f *Fleet) SetTopology(t Topology) {
 		}
 	}
 	f.mine, f.topology, f.who = mine, t, nil
+	f.news.judge = true
 	for site, v := range f.votes {
 		was, is := slices.Contains(old, site), slices.Contains(t.Sites, site)
 		switch {
@@ -270,6 +273,7 @@ func (f *Fleet) take(v store.View) {
 		f.staleAt, f.freshAt = time.Time{}, now
 	}
 	f.view, f.hasView = v, true
+	f.news.view(v)
 	f.mu.Unlock()
 	f.session.Repair(v)
 	f.wake()

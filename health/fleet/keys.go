@@ -56,3 +56,12 @@ func splitKey(key string) (kind string, names []string, err error) {
 	}
 	return kind, names, nil
 }
+
+// siteOf is the site of which a vote or a report speaks; "": the key is neither's.
+func siteOf(key string) string {
+	kind, names, err := splitKey(key)
+	if err != nil || kind != kindVote && kind != kindReport {
+		return ""
+	}
+	return names[0]
+}

@@ -22,6 +22,7 @@ type loop struct {
 
 	reader   reader
 	computed *health.States             // the last evaluation, before the breaker
+	audience map[string]string          // as it was then
 	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
 	called   bool                       // changed has been called
 	told     *health.States             // the last fresh states, of which the time line knows
@@ -65,8 +66,9 @@ type input struct {
 	reports  map[string]health.Report
 	takeover time.Time // when this node believes itself first; zero: etcd is there
 	breaker  health.BreakerConfig
-	settled  time.Time // until when the breaker watches; zero: it does not
-	ready    bool      // there is something to evaluate
+	settled  time.Time       // until when the breaker watches; zero: it does not
+	ready    bool            // there is something to evaluate
+	changed  map[string]bool // of the view, since the last evaluation; nil: all may be
 }
 
 func (l *loop) gather(now time.Time) input {
@@ -82,8 +84,10 @@ func (l *loop) gather(now time.Time) input {
 		in.view.Stale = true
 		in.takeover = l.started.Add(firstView)
 		in.ready = !now.Before(in.takeover)
+		f.news = everything()
 	case !f.staleAt.IsZero():
 		in.takeover = f.staleAt.Add(f.cfg.StaleAfter)
+		f.news.judge = true // whose word counts may be another at each moment
 	case !f.freshAt.IsZero():
 		in.settled = f.freshAt.Add(f.cfg.Settle)
 	}
@@ -91,6 +95,13 @@ func (l *loop) gather(now time.Time) input {
 	in.breaker = t.Breaker
 	in.Input = health.Input{Revision: in.view.Revision, Sites: t.Sites, Capacity: t.Capacity, Rejoin: t.Rejoin, Maintenance: t.Maintenance,
 		Quorum: t.Quorum, Quorums: t.Quorums, AudienceMin: t.AudienceMin, Prev: l.computed, Now: now}
+	if in.ready {
+		in.changed, in.Touched = f.news.changed(), f.news.touched()
+		f.news = news{}
+	}
+	if l.computed == nil {
+		in.Touched = nil
+	}
 	for site, v := range in.own {
 		in.own[site] = f.said(v)
 	}
@@ -107,7 +118,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	if !in.ready {
 		return in.takeover
 	}
-	rec := l.reader.read(in.view)
+	rec := l.reader.read(in.view, in.changed)
 	alone := !in.takeover.IsZero() && !now.Before(in.takeover)
 	if !alone {
 		next = in.takeover
@@ -115,8 +126,11 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	node := l.f.cfg.Node
 	l.f.assign(rec, alone)
 	in.Audience = l.f.audiences(rec)
-	in.Votes = overlay(rec.votes, in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
-	in.Reports = overlay(rec.reports, in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
+	if !maps.Equal(in.Audience, l.audience) {
+		in.Touched, l.audience = nil, in.Audience
+	}
+	in.Votes = overlay(rec.votes(in.Touched), in.own, node, alone, in.evidence, func(v health.Vote) (site, by string) { return v.Site, v.Vantage })
+	in.Reports = overlay(rec.reports(in.Touched), in.reports, node, alone, in.evidence, func(r health.Report) (site, by string) { return r.Site, r.Node })
 	in.Releases = rec.releases
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)

@@ -63,6 +63,7 @@ func (f *Fleet) Vote(v health.Vote) {
 		v.Since = now
 	}
 	f.votes[v.Site] = v
+	add(&f.news.sites, v.Site)
 	if slices.Contains(f.topology.Sites, v.Site) {
 		f.offer(keyOf(kindVote, v.Site, f.cfg.Node), f.said(v), voteGap, now)
 		f.wake()
@@ -99,6 +100,7 @@ func (f *Fleet) Report(r health.Report) {
 	own.written = now
 	r.Servers = slices.Clone(r.Servers)
 	own.last = r
+	add(&f.news.sites, r.Site)
 	f.offer(keyOf(kindReport, r.Site, f.cfg.Node), r, gap, now)
 	f.wake()
 }
@@ -187,6 +189,7 @@ func (f *Fleet) post(now time.Time) (next time.Time) {
 		}
 		f.log.Warn("no report from this node's balancer any more: withdrawing the last one", "site", site, "since", own.heard)
 		delete(f.reports, site)
+		add(&f.news.sites, site)
 		f.withdraw(keyOf(kindReport, site, f.cfg.Node))
 	}
 	return next

@@ -1,10 +1,10 @@
 package fleet
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -42,8 +42,7 @@ type Node struct {
 
 // records is a view, read.
 type records struct {
-	votes     []health.Vote
-	reports   []health.Report
+	said      map[string]*said // by site; what a reader knows, valid until it reads again
 	overrides []health.Override
 	releases  []health.Release
 	allow     string    // the newest order to let through what is held
@@ -51,15 +50,56 @@ type records struct {
 	problems  []Problem // sorted by key; Since is not set
 }
 
+// said is what is said of one site, by key.
+type said struct {
+	votes   map[string]*health.Vote
+	reports map[string]*health.Report
+}
+
+// votes are those on some sites, nil: on all, in no order.
+func (r records) votes(of map[string]bool) (all []health.Vote) {
+	r.each(of, func(s *said) {
+		for _, v := range s.votes {
+			all = append(all, *v)
+		}
+	})
+	return all
+}
+
+// reports are those of some sites, nil: of all, in no order.
+func (r records) reports(of map[string]bool) (all []health.Report) {
+	r.each(of, func(s *said) {
+		for _, v := range s.reports {
+			all = append(all, *v)
+		}
+	})
+	return all
+}
+
+func (r records) each(of map[string]bool, fn func(*said)) {
+	if of == nil {
+		for _, s := range r.said {
+			fn(s)
+		}
+		return
+	}
+	for site := range of {
+		if s := r.said[site]; s != nil {
+			fn(s)
+		}
+	}
+}
+
 // reader turns views into records. It remembers what it read, since most values
-// are the same in the next view. It is not safe for concurrent use.
+// are the same in the next view: it looks at what changed alone. It is not safe for concurrent use.
 type reader struct {
-	known map[string]parsed
+	said   map[string]*said
+	faults map[string]Problem // by key
+	others map[string]parsed  // what is neither of the two, by key
 }
 
 // parsed is one value and what it says: one of the pointers, or err.
 type parsed struct {
-	raw      []byte
 	vote     *health.Vote
 	report   *health.Report
 	override *health.Override
@@ -69,23 +109,24 @@ type parsed struct {
 	err      error
 }
 
-// read reads a whole view. Nothing in the result may be changed.
-func (r *reader) read(v store.View) records {
-	now := make(map[string]parsed, len(v.KV))
-	var out records
-	for key, raw := range v.KV {
-		p, ok := r.known[key]
-		if !ok || !bytes.Equal(p.raw, raw) {
-			p = parse(key, raw)
+// read reads a view of which some keys may be others than in the one before, nil: all.
+// Nothing in the result may be changed.
+func (r *reader) read(v store.View, changed map[string]bool) records {
+	if changed == nil || r.said == nil {
+		*r = reader{said: map[string]*said{}, faults: map[string]Problem{}, others: map[string]parsed{}}
+		for key, raw := range v.KV {
+			r.take(key, raw)
 		}
-		now[key] = p
+	}
+	for key := range changed {
+		r.drop(key)
+		if raw, ok := v.KV[key]; ok {
+			r.take(key, raw)
+		}
+	}
+	out := records{said: r.said}
+	for _, p := range r.others {
 		switch {
-		case p.err != nil:
-			out.problems = append(out.problems, Problem{Key: key, Message: p.err.Error()})
-		case p.vote != nil:
-			out.votes = append(out.votes, *p.vote)
-		case p.report != nil:
-			out.reports = append(out.reports, *p.report)
 		case p.override != nil:
 			out.overrides = append(out.overrides, *p.override)
 		case p.release != nil:
@@ -96,7 +137,7 @@ func (r *reader) read(v store.View) records {
 			out.nodes = append(out.nodes, *p.node)
 		}
 	}
-	r.known = now
+	out.problems = slices.Collect(maps.Values(r.faults))
 	slices.SortFunc(out.nodes, func(a, b Node) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), b.Since.Compare(a.Since), strings.Compare(a.Instance, b.Instance))
 	})
@@ -104,10 +145,43 @@ func (r *reader) read(v store.View) records {
 	return out
 }
 
+// take reads one value.
+func (r *reader) take(key string, raw []byte) {
+	switch p := parse(key, raw); {
+	case p.err != nil:
+		r.faults[key] = Problem{Key: key, Message: p.err.Error()}
+	case p.vote != nil:
+		r.of(p.vote.Site).votes[key] = p.vote
+	case p.report != nil:
+		r.of(p.report.Site).reports[key] = p.report
+	default:
+		r.others[key] = p
+	}
+}
+
+// drop forgets one.
+func (r *reader) drop(key string) {
+	delete(r.faults, key)
+	delete(r.others, key)
+	if s := r.said[siteOf(key)]; s != nil {
+		delete(s.votes, key)
+		delete(s.reports, key)
+	}
+}
+
+func (r *reader) of(site string) *said {
+	s := r.said[site]
+	if s == nil {
+		s = &said{votes: map[string]*health.Vote{}, reports: map[string]*health.Report{}}
+		r.said[site] = s
+	}
+	return s
+}
+
 // parse reads one value, which may be anything. Unknown fields are let through:
 // a fleet is upgraded node by node.
 func parse(key string, raw []byte) parsed {
-	p := parsed{raw: raw}
+	var p parsed
 	kind, names, err := splitKey(key)
 	if err == nil {
 		switch kind {
@@ -141,7 +215,7 @@ func parse(key string, raw []byte) parsed {
 		}
 	}
 	if err != nil {
-		return parsed{raw: raw, err: err}
+		return parsed{err: err}
 	}
 	return p
 }

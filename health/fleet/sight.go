@@ -42,6 +42,7 @@ func (f *Fleet) Sees(since time.Time) {
 // speak publishes this node's record and its votes anew. The caller holds f.mu.
 func (f *Fleet) speak() {
 	now := f.now()
+	f.news.judge = true
 	f.offer(f.selfKey(), f.self, voteGap, now)
 	for site, v := range f.votes {
 		f.offer(keyOf(kindVote, site, f.cfg.Node), f.said(v), voteGap, now)

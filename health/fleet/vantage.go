@@ -93,12 +93,16 @@ func (f *Fleet) assign(rec records, alone bool) {
 	}
 	f.choose(f.checkers(rec, alone))
 	verdicts := map[string]map[string]bool{} // site -> who has one
-	for _, v := range rec.votes {
-		if v.State != health.Unknown && f.topology.Vantage[v.Site] != "" {
-			if verdicts[v.Site] == nil {
-				verdicts[v.Site] = map[string]bool{}
+	for site := range f.topology.Vantage {
+		s := rec.said[site]
+		if s == nil {
+			continue
+		}
+		verdicts[site] = map[string]bool{}
+		for _, v := range s.votes {
+			if v.State != health.Unknown {
+				verdicts[site][v.Vantage] = true
 			}
-			verdicts[v.Site][v.Vantage] = true
 		}
 	}
 	mine := map[string]bool{}
@@ -127,6 +131,7 @@ func (f *Fleet) assign(rec records, alone bool) {
 	for site := range f.votes {
 		if !f.probes(site) {
 			delete(f.votes, site)
+			add(&f.news.sites, site)
 			f.withdraw(keyOf(kindVote, site, f.cfg.Node))
 		}
 	}

@@ -81,6 +81,14 @@ func (f *fake) SetOverride(_ context.Context, o health.Override) error {
 	if f.writeErr != nil {
 		return f.writeErr
 	}
+	var names []string
+	for _, x := range f.status.Sites {
+		names = append(names, x.Site)
+	}
+	if !slices.Contains(names, o.Site) {
+		slices.Sort(names)
+		return fmt.Errorf("%w: site %q: must be one of %s", ErrNotFound, o.Site, strings.Join(names, ", "))
+	}
 	if f.overrides == nil {
 		f.overrides = map[string]health.Override{}
 	}

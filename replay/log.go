@@ -65,7 +65,8 @@ type Log struct {
 	size int64
 	most int64 // of a file
 	last Record
-	text []byte // of last.Topology
+	of   *Topology // that text is of
+	text []byte    // of last.Topology
 }
 
 // Open goes on with the log in a folder, which it makes.
@@ -95,14 +96,18 @@ func Open(dir string) (*Log, error) {
 func (l *Log) Close() error { return l.file.Close() }
 
 // Add records what is in force now, if it decides otherwise than what was before.
+// t must not be changed any more.
 func (l *Log) Add(now time.Time, t *Topology, states *health.States) error {
-	text, err := json.Marshal(t)
-	if err != nil {
-		return err
+	text, err := l.text, error(nil)
+	if t != l.of || text == nil {
+		if text, err = json.Marshal(t); err != nil {
+			return err
+		}
 	}
 	r := Record{At: now.UTC(), States: slim(states)}
 	same := bytes.Equal(text, l.text)
 	if same && l.last.States != nil && alike(l.last.States, r.States, now.Sub(l.last.At) < slow) {
+		l.of = t
 		return nil
 	}
 	if l.size > l.most {
@@ -122,11 +127,11 @@ func (l *Log) Add(now time.Time, t *Topology, states *health.States) error {
 	n, err := l.file.Write(line)
 	l.size += int64(n)
 	if err != nil {
-		l.text, l.last = nil, Record{} // whatever was written, the next one stands alone
+		l.of, l.text, l.last = nil, nil, Record{} // whatever was written, the next one stands alone
 		_, _ = l.file.WriteString("\n")
 		return err
 	}
-	l.last, l.text = r, text
+	l.of, l.last, l.text = t, r, text
 	return nil
 }
 

@@ -58,7 +58,7 @@ func (n *node) known(site string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !slices.Contains(n.topo.sites, site) {
-		return fmt.Errorf("%w: there is no site %q; the sites are %s", console.ErrNotFound, site, strings.Join(n.topo.sites, ", "))
+		return fmt.Errorf("%w: site %.100q: must be one of %s", console.ErrNotFound, site, strings.Join(slices.Sorted(slices.Values(n.topo.sites)), ", "))
 	}
 	return nil
 }

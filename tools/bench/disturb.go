@@ -7,29 +7,36 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
 // disturbance is something that happens to a node while it serves.
 type disturbance struct {
-	title, about string
+	name, title, about string
 	// run goes on until ctx ends; it counts in n.changes what the node has put in force.
 	run func(n *node, ctx context.Context) error
 	// settle waits until the node has nothing more to do, so that the next quiet
 	// slice is one.
 	settle func(n *node, ctx context.Context) error
+	// beside is how many quiet slices there are on each side: more where the
+	// disturbance takes many, or the quiet rate would be the less sure of the two.
+	beside int
 }
 
 var disturbances = []disturbance{
-	{"health flips", "a site forced down and taken back, ten changes a second, through the API and etcd", (*node).flip, (*node).siteIsUp},
-	{"geo database reloads", "the database file replaced by another one, again as soon as it is in use", (*node).replaceDatabase, (*node).databaseInUse},
-	{"zone reloads", "a zone file replaced and SIGHUP sent, again as soon as the new serial is served", (*node).reloadZone, (*node).zoneInUse},
+	{"flips", "health flips", "a site forced down and taken back, ten changes a second, through the API and etcd", (*node).flip, (*node).siteIsUp, 1},
+	{"geo", "geo database reloads", "the database file replaced by another one, again as soon as it is in use", (*node).replaceDatabase, (*node).databaseInUse, 4},
+	{"zones", "zone reloads", "a zone file replaced and SIGHUP sent, again as soon as the new serial is served", (*node).reloadZone, (*node).zoneInUse, 1},
 }
 
 // disturbed is what one disturbance did under one load.
 type disturbed struct {
 	rates     []float64 // answers per second, over those of the quiet slices beside it
+	perCPU    []float64 // answers for each second of gslb's CPU time, likewise
+	extra     []float64 // share of one core that gslb took beyond what as many answers take when it is quiet
+	own       []float64 // share of one core that this program took
 	took      time.Duration
 	sent      uint64
 	lost      uint64
@@ -38,6 +45,15 @@ type disturbed struct {
 	changes   int
 	p99       []float64 // µs
 	p99Before []float64
+}
+
+// changeNames are the names of all disturbances.
+func changeNames() []string {
+	var names []string
+	for _, what := range disturbances {
+		names = append(names, what.name)
+	}
+	return names
 }
 
 // loadLevel is how hard the node is asked.
@@ -99,29 +115,30 @@ func (n *node) turns(ctx context.Context, o *options, w *workload, results map[s
 				p.inflight = min(int(p.rate*0.1), 1<<14)
 			}
 			for _, what := range disturbances {
-				quiet, err := n.slice(ctx, p, w)
-				if err != nil {
+				if !slices.Contains(o.Changes, what.name) {
+					continue
+				}
+				var quiet generated
+				if err := n.slices(ctx, p, w, what.beside, &quiet); err != nil {
 					return err
 				}
 				got, changes, took, err := n.during(ctx, what, p, w)
 				if err != nil {
 					return fmt.Errorf("%s: %w", what.title, err)
 				}
-				after, err := n.slice(ctx, p, w)
-				if err != nil {
+				if err := n.slices(ctx, p, w, what.beside, &quiet); err != nil {
 					return err
 				}
-				quiet.Rate = (quiet.Rate + after.Rate) / 2
-				quiet.Latency.P99 = (quiet.Latency.P99 + after.Latency.P99) / 2
 				if results[level.title] == nil {
 					results[level.title] = map[string]*disturbed{}
 				}
 				if results[level.title][what.title] == nil {
 					results[level.title][what.title] = &disturbed{}
 				}
-				results[level.title][what.title].add(&quiet, &got, changes, took)
-				fmt.Fprintf(progress, "%-17s %-20s %7.0f answers/s, quiet %7.0f: %.3f; %d lost, %d wrong, %d changes in %v\n", level.title, what.title,
-					got.Rate, quiet.Rate, got.Rate/quiet.Rate, got.Lost, got.wrong(), changes, took.Round(time.Second/10))
+				d := results[level.title][what.title]
+				d.add(&quiet, &got, changes, took)
+				fmt.Fprintf(progress, "%-17s %-20s %7.0f answers/s, quiet %7.0f: %.3f, for a CPU second %.3f; %d lost, %d wrong, %d changes in %v\n", level.title, what.title,
+					got.mean(), quiet.mean(), d.rates[len(d.rates)-1], d.perCPU[len(d.perCPU)-1], got.Lost, got.wrong(), changes, took.Round(time.Second/10))
 			}
 		}
 	}
@@ -133,7 +150,11 @@ func (n *node) turns(ctx context.Context, o *options, w *workload, results map[s
 func (r *generated) wrong() uint64 { return r.Mismatches - r.Reasons["ecs"] }
 
 func (d *disturbed) add(quiet, got *generated, changes int, took time.Duration) {
-	d.rates = append(d.rates, got.Rate/quiet.Rate)
+	perAnswer := quiet.cpu.Seconds() / float64(quiet.Received)
+	d.rates = append(d.rates, got.mean()/quiet.mean())
+	d.perCPU = append(d.perCPU, perAnswer/(got.cpu.Seconds()/float64(got.Received)))
+	d.extra = append(d.extra, (got.cpu.Seconds()-perAnswer*float64(got.Received))/got.wall.Seconds())
+	d.own = append(d.own, got.own.Seconds()/got.wall.Seconds())
 	d.sent += got.Sent
 	d.lost += got.Lost
 	d.wrong += got.wrong()
@@ -150,7 +171,31 @@ func (n *node) slice(ctx context.Context, p pressure, w *workload) (generated, e
 	if _, err := n.load(ctx, warm, w, n.data, n.tools); err != nil {
 		return generated{}, err
 	}
-	return n.load(ctx, p, w, n.data, n.tools)
+	before, err := n.cpuTime()
+	if err != nil {
+		return generated{}, err
+	}
+	began, own := time.Now(), ownTime()
+	r, err := n.load(ctx, p, w, n.data, n.tools)
+	if err != nil {
+		return generated{}, err
+	}
+	r.wall, r.own = time.Since(began), ownTime()-own
+	after, err := n.cpuTime()
+	r.cpu, r.slices = after-before, 1
+	return r, err
+}
+
+// slices measures the node times times and adds that to all.
+func (n *node) slices(ctx context.Context, p pressure, w *workload, times int, all *generated) error {
+	for range times {
+		r, err := n.slice(ctx, p, w)
+		if err != nil {
+			return err
+		}
+		all.add(&r)
+	}
+	return nil
 }
 
 // mostWait bounds the wait for a change to come into force: a fully busy node
@@ -165,30 +210,30 @@ func (n *node) during(ctx context.Context, what disturbance, p pressure, w *work
 	n.changes.Store(0)
 	ended := make(chan error, 1)
 	go func() { ended <- what.run(n, disturbing) }() // ends with stop
-	slices, began := 0, time.Now()
-	for slices == 0 || time.Since(began) < mostWait && err == nil && n.changes.Load() == 0 && len(ended) == 0 {
-		var r generated
-		if r, err = n.slice(ctx, p, w); err == nil {
-			all.add(&r)
-			slices++
-		}
+	began := time.Now()
+	for all.slices == 0 || time.Since(began) < mostWait && err == nil && n.changes.Load() == 0 && len(ended) == 0 {
+		err = n.slices(ctx, p, w, 1, &all)
 	}
 	changes, took = int(n.changes.Load()), time.Since(began)
 	stop()
 	err = errors.Join(err, <-ended)
 	if err == nil && ctx.Err() == nil && changes == 0 {
-		err = fmt.Errorf("no change came into force in %d measurements", slices)
+		err = fmt.Errorf("no change came into force in %d measurements", all.slices)
 	}
 	if err == nil {
 		err = what.settle(n, ctx)
 	}
-	all.Rate /= float64(max(slices, 1))
 	return all, changes, took, err
 }
 
 // add adds up the answers of slices; the rate becomes a sum, the latencies are the worst ones.
 func (r *generated) add(other *generated) {
+	r.slices += other.slices
+	r.cpu += other.cpu
+	r.own += other.own
+	r.wall += other.wall
 	r.Sent += other.Sent
+	r.Received += other.Received
 	r.Lost += other.Lost
 	r.HeldBack += other.HeldBack
 	r.Rate += other.Rate
@@ -200,36 +245,38 @@ func (r *generated) add(other *generated) {
 	r.Latency.P99 = max(r.Latency.P99, other.Latency.P99)
 }
 
+// mean is the answers per second, on average over the slices added up.
+func (r *generated) mean() float64 { return r.Rate / float64(max(r.slices, 1)) }
+
 func disturbPage(o *options, began time.Time, m *machine, who *contestant, results map[string]map[string]*disturbed) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "## Changes under load\n\n```sh\n%s\n```\n\n", o.commandLine())
 	b.WriteString(conditions(began, m, []*contestant{who}, nil))
-	b.WriteString("| load | meanwhile | changes in force | in seconds | answers, × quiet | each pair | queries | lost | wrong | p99 µs, quiet | p99 µs |\n|---|---|--:|--:|--:|---|--:|--:|--:|--:|--:|\n")
+	b.WriteString("| load | meanwhile | changes in force | in seconds | answers, × quiet | each time | answers for a CPU second, × quiet | each time | changes take of a core % | this program % | queries | lost | wrong | p99 µs, quiet | p99 µs |\n|---|---|--:|--:|--:|---|--:|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, level := range loadLevels {
 		for _, what := range disturbances {
 			d := results[level.title][what.title]
 			if d == nil {
 				continue
 			}
-			pairs := make([]string, len(d.rates))
-			for i, r := range d.rates {
-				pairs[i] = fmt.Sprintf("%.3f", r)
-			}
-			fmt.Fprintf(&b, "| %s | %s | %d | %.1f | %.3f | %s | %d | %d | %d | %.0f | %.0f |\n", level.title, what.title, d.changes, d.took.Seconds(),
-				spreadOf(d.rates).median, strings.Join(pairs, " "), d.sent, d.lost, d.wrong, spreadOf(d.p99Before).median, spreadOf(d.p99).median)
+			fmt.Fprintf(&b, "| %s | %s | %d | %.1f | %.3f | %s | %.3f | %s | %.1f | %.1f | %d | %d | %d | %.0f | %.0f |\n", level.title, what.title, d.changes, d.took.Seconds(),
+				spreadOf(slices.Clone(d.rates)).median, listed(d.rates), spreadOf(slices.Clone(d.perCPU)).median, listed(d.perCPU), 100*spreadOf(d.extra).median, 100*spreadOf(d.own).median,
+				d.sent, d.lost, d.wrong, spreadOf(d.p99Before).median, spreadOf(d.p99).median)
 		}
 	}
 	b.WriteString("\n")
 	for _, what := range disturbances {
 		fmt.Fprintf(&b, "- *%s*: %s.\n", what.title, what.about)
 	}
-	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Slices of %v s, as many as it takes until a change is in force, lie between two quiet ones of the same load,
-  and their answers for each second are compared with the mean of these two: %d starts with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong.
+	fmt.Fprintf(&b, `- The load is the mix, every answer checked. Slices of %v s, as many as it takes until a change is in force, lie between quiet ones of the same load (%s),
+  and their answers for each second are compared with the mean of these: %d starts with %d rounds. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong.
+- *Answers for a CPU second* are those for each second of CPU time of the whole gslb process, all that a change costs it included; what other processes take from the two cores does not count.
+  *Changes take* is gslb's CPU time beyond what as many answers cost in the quiet slices, as a share of one core, and *this program* what ordering, replacing and asking takes beside it.
 - gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core the kernel puts it: on a machine
   with two cores, at full load, it takes time from the worker or from the generator, and the rate falls by what it takes. So gslb rests most of the time then, and a database takes
-  a minute (package parallel). Replacing the file and asking whether it is in use, which this program does, takes from the same cores. Half of full load leaves time for all of it.
+  a minute (package parallel). Half of full load leaves time for all of it.
 - The City database is %s. Changes are counted when they are in force: by the answer of the steered name, by the database's build time and by the zone's serial.
-`, o.Seconds, o.Repeat, o.Rounds, m.cores, o.LoadCPU, databaseName(o))
+`, o.Seconds, besideText(), o.Repeat, o.Rounds, m.cores, o.LoadCPU, databaseName(o))
 	return b.String()
 }
 
@@ -238,4 +285,25 @@ func databaseName(o *options) string {
 		return "`" + filepath.Base(o.City) + "`"
 	}
 	return fmt.Sprintf("made up of about %d networks (`mkgeo -random`)", o.Networks)
+}
+
+// listed is each of the figures, in the order in which they were measured.
+func listed(all []float64) string {
+	var b strings.Builder
+	for i, r := range all {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		fmt.Fprintf(&b, "%.3f", r)
+	}
+	return b.String()
+}
+
+// besideText says how many quiet slices there are.
+func besideText() string {
+	var parts []string
+	for _, what := range disturbances {
+		parts = append(parts, fmt.Sprintf("%s: %d on each side", what.title, what.beside))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -94,6 +94,11 @@ type generated struct {
 	Errors []string `json:"errors"`
 
 	busy float64 // share of one core that the generator used
+
+	slices int           // measurements that are added up
+	cpu    time.Duration // of the server, meanwhile
+	own    time.Duration // of this program
+	wall   time.Duration // how long it all took
 }
 
 // warmUp fills caches and lets connections settle before a measurement.

@@ -103,25 +103,17 @@ func every(ctx context.Context, pause time.Duration, f func() error) error {
 }
 
 // flip forces the site down and takes that back, ten times a second in all, and
-// counts how often the answer to its client changes. In the end the site is up.
+// counts how often that changes the answer to its client: an order that was taken
+// is in force at the node that took it. In the end the site is up.
 func (n *node) flip(ctx context.Context) error {
-	watched := make(chan struct{})
-	go func() { n.watchAnswers(ctx); close(watched) }() // ends with ctx
-	down := false
-	err := every(ctx, 100*time.Millisecond, func() error {
-		down = !down
-		return n.force(ctx, down)
-	})
-	<-watched
-	return errors.Join(err, n.force(context.WithoutCancel(ctx), false))
-}
-
-// watchAnswers counts how often the steered name's answer to the client changes.
-func (n *node) watchAnswers(ctx context.Context) {
 	v := verifier{server: n.address, data: n.data}
 	v.client.Timeout = time.Second
-	var before netip.Addr
-	_ = every(ctx, 10*time.Millisecond, func() error {
+	down, before := false, netip.Addr{}
+	err := every(ctx, 100*time.Millisecond, func() error {
+		down = !down
+		if err := n.force(ctx, down); err != nil {
+			return err
+		}
 		m, err := v.ask(ctx, steeredName, n.client, false)
 		if err != nil {
 			return nil // loadgen counts what is lost
@@ -133,6 +125,7 @@ func (n *node) watchAnswers(ctx context.Context) {
 		before = now
 		return nil
 	})
+	return errors.Join(err, n.force(context.WithoutCancel(ctx), false))
 }
 
 // force puts the site down, or takes that back.
@@ -178,7 +171,7 @@ var builtMetric = regexp.MustCompile(`(?m)^gslb_geo_database_build_timestamp_sec
 // databaseInUse waits until the database as it lies there is in use. It asks
 // seldom: the metrics are work for the node, too.
 func (n *node) databaseInUse(ctx context.Context) error {
-	return every(ctx, 250*time.Millisecond, func() error {
+	return every(ctx, time.Second, func() error {
 		text, err := n.call(ctx, http.MethodGet, "/metrics", nil)
 		if err != nil {
 			return err
@@ -196,7 +189,7 @@ func (n *node) databaseInUse(ctx context.Context) error {
 func (n *node) zoneInUse(ctx context.Context) error {
 	v := verifier{server: n.address, data: n.data}
 	v.client.Timeout = time.Second
-	return every(ctx, 10*time.Millisecond, func() error {
+	return every(ctx, 20*time.Millisecond, func() error {
 		m, err := v.askType(ctx, staticZone, dns.TypeSOA, netip.Prefix{}, false)
 		if err != nil || len(m.Answer) == 0 {
 			return nil // loadgen counts what is lost

@@ -17,16 +17,17 @@ type options struct {
 	Command   string
 	Servers   []string // names of peers
 	Workloads []string
-	Seconds   float64 // of each measurement
-	Repeat    int     // times that the servers are started
-	Rounds    int     // times that each is measured between
-	City      string  // a City database; empty: one is made up
-	Networks  int     // of the made-up ones
-	Names     int     // of the static zone
-	Zones     int     // number of zones, for the benchmark of that name
-	ServerCPU int     // core of the server under test; -1: not pinned
-	LoadCPU   int     // core of the generator
-	Out       string  // the page; the plots go into a directory beside it, named after it
+	Changes   []string // what happens under load (bench disturb only)
+	Seconds   float64  // of each measurement
+	Repeat    int      // times that the servers are started
+	Rounds    int      // times that each is measured between
+	City      string   // a City database; empty: one is made up
+	Networks  int      // of the made-up ones
+	Names     int      // of the static zone
+	Zones     int      // number of zones, for the benchmark of that name
+	ServerCPU int      // core of the server under test; -1: not pinned
+	LoadCPU   int      // core of the generator
+	Out       string   // the page; the plots go into a directory beside it, named after it
 
 	Tools string // directory where gslb, loadgen, connload and mkgeo are; empty: they are built
 
@@ -61,6 +62,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	fs.SetOutput(out)
 	servers := fs.String("servers", strings.Join(c.servers, ","), "`names` of the servers; those that are not installed are named and left out")
 	load := fs.String("workloads", strings.Join(c.workloads, ","), "`names` of the workloads")
+	changes := fs.String("changes", strings.Join(changeNames(), ","), "`names` of what happens under load (bench disturb only)")
 	fs.Float64Var(&o.Seconds, "seconds", c.seconds, "`length` of each measurement")
 	fs.IntVar(&o.Repeat, "repeat", c.repeat, "`times` that all servers are started afresh")
 	fs.IntVar(&o.Rounds, "rounds", c.rounds, "`times` that each server is measured after each start, in turn with the others")
@@ -78,14 +80,15 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	if fs.NArg() > 0 {
 		return o, fmt.Errorf("unexpected argument %q: everything after %s is a flag, see -h", fs.Arg(0), o.Command)
 	}
-	var err1, err2 error
+	var err1, err2, err3 error
 	knownServers, knownWorkloads := peerNames(), workloadNames()
 	if o.Command == "balancer" {
 		knownServers, knownWorkloads = c.servers, c.workloads
 	}
 	o.Servers, err1 = subset("-servers", *servers, knownServers)
 	o.Workloads, err2 = subset("-workloads", *load, knownWorkloads)
-	return o, errors.Join(err1, err2, o.checkRanges())
+	o.Changes, err3 = subset("-changes", *changes, changeNames())
+	return o, errors.Join(err1, err2, err3, o.checkRanges())
 }
 
 // help tells what there is to measure, and which servers are here.

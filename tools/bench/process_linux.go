@@ -131,6 +131,15 @@ func (p *process) cpuTime() (cpu time.Duration, err error) {
 	return cpu, nil
 }
 
+// ownTime is the CPU time that this process has used.
+func ownTime() time.Duration {
+	var own unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &own) != nil {
+		return 0
+	}
+	return time.Duration(own.Utime.Nano() + own.Stime.Nano())
+}
+
 // memory is what the group holds now, in octets: pages that several of its
 // processes share are counted once (PSS).
 func (p *process) memory() int64 {

@@ -32,6 +32,8 @@ func (p *process) signal(syscall.Signal) error { return errLinuxOnly }
 
 func softirqTime(int) time.Duration { return 0 }
 
+func ownTime() time.Duration { return 0 }
+
 func processCPU(int) time.Duration { return 0 }
 
 func serveEcho(string) error { return errLinuxOnly }

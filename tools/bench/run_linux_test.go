@@ -58,7 +58,7 @@ func testOptions(t *testing.T, command string) *options {
 	tools := builtTools(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	return &options{
-		Command: command, Servers: []string{"gslb"}, Workloads: commandNamed(command).workloads, Seconds: 0.05, Repeat: 1, Rounds: 1, Networks: 2500, Names: 100,
+		Command: command, Servers: []string{"gslb"}, Workloads: commandNamed(command).workloads, Changes: changeNames(), Seconds: 0.05, Repeat: 1, Rounds: 1, Networks: 2500, Names: 100,
 		ServerCPU: -1, LoadCPU: -1, Out: filepath.Join(t.TempDir(), "page.md"), args: []string{command}, Tools: tools,
 	}
 }

@@ -225,7 +225,11 @@ func axfrBy(tr *dns.Transfer, address, zone, key, secret string) (all []string, 
 	m := new(dns.Msg).SetAxfr(zone)
 	if key != "" {
 		tr.TsigSecret = map[string]string{key: secret}
-		m.SetTsig(key, dns.HmacSHA256, 300, time.Now().Unix())
+		algorithm := dns.HmacSHA256
+		if key == otherKey {
+			algorithm = dns.HmacSHA512
+		}
+		m.SetTsig(key, algorithm, 300, time.Now().Unix())
 	}
 	ch, err := tr.In(m, address)
 	if err != nil {

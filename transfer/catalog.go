@@ -260,5 +260,6 @@ func (m *Manager) catalogChanged(z *zone) {
 func (z *zone) forget() {
 	if z.set.Load().from != nil {
 		os.Remove(z.journal.path) // where it cannot be, the copy is only older
+		os.Remove(z.past.path)
 	}
 }

@@ -1,9 +1,11 @@
 package transfer
 
 import (
+	"fmt"
 	"slices"
 
 	"gslb/dnsname"
+	"gslb/parallel"
 	"gslb/zones"
 )
 
@@ -32,6 +34,7 @@ type version struct {
 	zone *zones.Zone
 	// changes lead to it, the oldest first, each one from where the one before ended.
 	changes []*change
+	chain   *chain // of the versions that changes lead from one to the other
 }
 
 // leastHistory is how much history is kept of the smallest zone, in octets.
@@ -40,7 +43,7 @@ const leastHistory = 64 << 10
 // next is the version that follows with another zone in the place of v's. What
 // is not newer has no history: there is no way to it (RFC 1995, section 2).
 func (v *version) next(z *zones.Zone) *version {
-	n := &version{zone: z}
+	n := &version{zone: z, chain: new(chain)}
 	if v == nil || !v.zone.Loaded() || !z.Loaded() {
 		return n
 	}
@@ -48,14 +51,14 @@ func (v *version) next(z *zones.Zone) *version {
 		// Its records may have changed all the same, as when a file is edited
 		// without raising the serial number. Then nobody can be told what changed.
 		if removed, added := v.zone.Diff(z); len(removed)+len(added) == 0 {
-			n.changes = v.changes
+			n.changes, n.chain = v.changes, v.chain
 		}
 		return n
 	}
 	if !newer(z.Serial, v.zone.Serial) {
 		return n
 	}
-	n.changes = append(append(n.changes, v.changes...), differ(v.zone, z))
+	n.changes, n.chain = append(slices.Clone(v.changes), differ(v.zone, z)), v.chain
 	n.trim()
 	return n
 }
@@ -120,17 +123,75 @@ func (z *zone) current() *version {
 	if v = z.served.Load(); now == nil || v != nil && v.zone == now {
 		return v
 	}
-	v = v.follow(now, z.known(now))
-	z.served.Store(v)
+	next := z.following(v, now)
+	z.served.Store(next)
+	return next
+}
+
+// following is the version that follows v, or that is the first since the start.
+func (z *zone) following(v *version, now *zones.Zone) *version {
+	if !now.Loaded() {
+		return v.next(now)
+	}
+	known, journaled := z.known(now)
+	if v == nil && !journaled && z.sends() {
+		var last uint32
+		var ok bool
+		var err error
+		z.m.recalling.Lock() // zones may be large
+		parallel.Background(func() { v, last, ok, err = z.past.recall(now) })
+		z.m.recalling.Unlock()
+		if err != nil {
+			z.m.log.Warn("what secondaries have of a zone is not known any more: they get the whole zone once", "zone", z.name, "error", err)
+		}
+		if ok {
+			z.highest = last
+		}
+	} else {
+		v = v.follow(now, known)
+	}
+	z.judge(now.Serial)
 	return v
 }
 
-// known are the changes that led to what is served, where that is what is kept.
-func (z *zone) known(now *zones.Zone) []*change {
-	if h := z.history.Load(); h != nil && now == z.raw.Load() {
-		return *h
+// judge tells when a serial number goes back, which no secondary follows (RFC 1034,
+// section 4.3.5; RFC 1982).
+func (z *zone) judge(serial uint32) {
+	said := ""
+	if z.highest == 0 || serial == z.highest || newer(serial, z.highest) {
+		z.highest = serial
+	} else {
+		said = fmt.Sprintf("zone %s: its serial number went back from %d to %d: secondary servers keep the version that they have until it is newer than %[2]d", z.name, z.highest, serial)
+		z.m.log.Warn(said)
 	}
-	return nil
+	z.backward.Store(&said)
+}
+
+// sends tells whether anybody may have the zone.
+func (z *zone) sends() bool {
+	set := z.set.Load()
+	return set != nil && len(set.transferTo) > 0
+}
+
+// known are the changes that led to what is served, where that is what is kept.
+func (z *zone) known(now *zones.Zone) (changes []*change, ok bool) {
+	if h := z.history.Load(); h != nil && now == z.raw.Load() {
+		return *h, true
+	}
+	return nil, false
+}
+
+// sending notes what a peer is about to be sent.
+func (z *zone) sending(to peerOf, v *view) {
+	said := ""
+	_, journaled := z.known(v.zone)
+	if err := z.past.sending(to, v, journaled); err != nil {
+		said = fmt.Sprintf("zone %s: it cannot be noted what secondaries have of it, so that they get the whole zone after a restart: %v", z.name, err)
+		if old := z.unnoted.Load(); old == nil || *old != said {
+			z.m.log.Error(said)
+		}
+	}
+	z.unnoted.Store(&said)
 }
 
 // follow is next where it may be known what has changed: then nobody has to compare
@@ -139,7 +200,7 @@ func (v *version) follow(now *zones.Zone, known []*change) *version {
 	if len(known) == 0 || known[len(known)-1].to() != now.Serial {
 		return v.next(now)
 	}
-	n := &version{zone: now, changes: known}
+	n := &version{zone: now, changes: known, chain: new(chain)}
 	if v != nil && v.zone.Loaded() {
 		i := slices.IndexFunc(known, func(c *change) bool { return c.from() == v.zone.Serial })
 		if i < 0 {

@@ -29,18 +29,18 @@ func (s *settings) keeps() bool {
 
 func (s *settings) secondary() bool { return len(s.primaries) > 0 }
 
-// journalPath is where the journal of a zone is. Names may have any octet.
-func (m *Manager) journalPath(zone string) string {
+// pathOf is where a file of a zone is. Names may have any octet.
+func (m *Manager) pathOf(zone, kind string) string {
 	file := url.PathEscape(zone)
 	if file == "." {
 		file = "root."
 	}
-	return filepath.Join(m.dir, file+"journal")
+	return filepath.Join(m.dir, file+kind)
 }
 
 // open reads the journal of a zone that has none open.
 func (z *zone) open() error {
-	j, c, err := openJournal(z.m.journalPath(z.name))
+	j, c, err := openJournal(z.m.pathOf(z.name, "journal"))
 	if err != nil {
 		return err
 	}

@@ -44,6 +44,7 @@ type Manager struct {
 
 	state     atomic.Pointer[state]
 	transfers chan struct{} // one for each that comes in
+	recalling sync.Mutex    // held while it is read what was sent of a zone
 
 	// edit is held by whoever changes zones, from when it looks at what is served
 	// until what follows is served: updates, transfers, reloads.
@@ -77,7 +78,8 @@ type zone struct {
 
 	versions sync.Mutex // held while served changes
 	served   atomic.Pointer[version]
-	sent     outbox // with what in the place of steered names
+	highest  uint32 // serial number that was served; 0: none
+	past     past
 
 	round   sync.Mutex         // guards the two that follow
 	stop    context.CancelFunc // of the notifications under way
@@ -102,7 +104,9 @@ type zone struct {
 	due       atomic.Int64           // when the primaries are asked next
 	lapsed    atomic.Bool            // it has expired, and is not served
 
-	said atomic.Pointer[string] // what is wrong with its file or journal; nil or "": nothing
+	said     atomic.Pointer[string] // what is wrong with its file or journal; nil or "": nothing
+	backward atomic.Pointer[string] // what is wrong with its serial number
+	unnoted  atomic.Pointer[string] // why what is sent cannot be noted
 
 	count counts
 }
@@ -191,6 +195,7 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 	z := old.zones[string(apex)]
 	if z == nil {
 		z = &zone{m: p.m, name: cfg.Name, apex: apex, kick: make(chan struct{}, 1)}
+		z.past.path = p.m.pathOf(cfg.Name, "past")
 	}
 	if set.keeps() && z.journal == nil {
 		if err := z.open(); err != nil {
@@ -292,6 +297,7 @@ func (z *zone) leave() {
 	if z.journal != nil {
 		z.journal.close()
 	}
+	z.past.leave()
 	z.round.Lock()
 	defer z.round.Unlock()
 	if z.stop != nil {

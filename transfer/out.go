@@ -80,9 +80,10 @@ func (z *zone) send(r *request, v *view) {
 			return
 		}
 		var changes []*change
-		if had, ok := z.sent.had(to, has); ok {
+		if had, ok := z.past.had(to, has); ok {
 			changes = v.since(has, had)
 		}
+		z.sending(to, v)
 		if changes != nil {
 			kind = "IXFR"
 			err = o.changes(soa, changes)
@@ -90,6 +91,7 @@ func (z *zone) send(r *request, v *view) {
 			err = o.whole(soa, v)
 		}
 	} else {
+		z.sending(to, v)
 		err = o.whole(soa, v)
 	}
 	if err == nil {
@@ -101,7 +103,6 @@ func (z *zone) send(r *request, v *view) {
 		return
 	}
 	z.count.out.Add(1)
-	z.sent.note(to, v)
 	z.m.log.Info("sent a zone", "zone", z.name, "to", r.from, "key", nameOf(r.session.key), "tls", r.tls != nil, "as", kind, "serial", v.zone.Serial,
 		"records", o.sent, "took", time.Since(begin).Round(time.Millisecond))
 }

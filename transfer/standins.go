@@ -5,7 +5,6 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"gslb/zones"
@@ -66,7 +65,7 @@ func (z *zone) view() *view {
 		if db.Zone(z.apex) == v.zone { // else another one came meanwhile
 			w := &view{v, z.standIns(db, v.zone)}
 			if len(w.standIns) > 0 {
-				z.sent.any.Store(true)
+				z.past.any.Store(true)
 			}
 			return w
 		}
@@ -92,17 +91,31 @@ const (
 	maxSentViews = 8 // of a peer
 )
 
-// outbox notes what the peers of a zone were sent.
+// outbox notes what the peers of a zone were sent. Its owner guards it, but for any.
 type outbox struct {
-	any   atomic.Bool // there were stand-ins since the start
-	mu    sync.Mutex
+	any   atomic.Bool           // there were stand-ins, or may have been
 	views map[peerOf][]sentView // the newest last
 }
 
-// note remembers that a peer was sent a view.
-func (s *outbox) note(p peerOf, w *view) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// note remembers that a peer is sent a view; changed tells whether that is news.
+func (s *outbox) note(p peerOf, w *view) (now sentView, changed bool) {
+	now = sentView{serial: w.zone.Serial, standIns: w.standIns}
+	for _, o := range s.views[p] {
+		if o.serial != now.serial {
+			continue
+		}
+		removed, added := differences(o.standIns, now.standIns)
+		if len(removed)+len(added) == 0 {
+			return o, false
+		}
+		now.unclear = true
+	}
+	s.put(p, now)
+	return now, true
+}
+
+// put notes what a peer was sent, in the place of what is known of that version.
+func (s *outbox) put(p peerOf, now sentView) {
 	if s.views == nil {
 		s.views = make(map[peerOf][]sentView)
 	}
@@ -113,13 +126,7 @@ func (s *outbox) note(p peerOf, w *view) {
 			break
 		}
 	}
-	serial := w.zone.Serial
-	now := sentView{serial: serial, standIns: w.standIns}
-	if i := slices.IndexFunc(list, func(o sentView) bool { return o.serial == serial }); i >= 0 {
-		removed, added := differences(list[i].standIns, w.standIns)
-		now.unclear = list[i].unclear || len(removed)+len(added) > 0
-		list = slices.Delete(list, i, i+1)
-	}
+	list = slices.DeleteFunc(list, func(o sentView) bool { return o.serial == now.serial })
 	if list = append(list, now); len(list) > maxSentViews {
 		list = list[1:]
 	}
@@ -129,8 +136,6 @@ func (s *outbox) note(p peerOf, w *view) {
 // had gives the stand-ins that a peer has with a version; ok is false where they
 // are not known.
 func (s *outbox) had(p peerOf, serial uint32) (standIns []zones.RR, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	for _, o := range s.views[p] {
 		if o.serial == serial {
 			return o.standIns, !o.unclear

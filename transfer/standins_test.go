@@ -50,7 +50,9 @@ func TestStandInsInDifferences(t *testing.T) {
 	if slices.ContainsFunc(changes[last].added, func(r zones.RR) bool { return r.Same(rr("y", 3)) }) {
 		t.Error("the zone's own history was changed")
 	}
-	o.note(a, at(all[0], rr("w", 1), rr("x", 1)))
+	if _, changed := o.note(a, at(all[0], rr("w", 1), rr("x", 1))); changed {
+		t.Error("the same is news")
+	}
 	if _, ok := o.had(a, first); !ok {
 		t.Error("the same was sent twice")
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -51,8 +52,10 @@ func (z *zone) status() Status {
 	if v := z.served.Load(); v != nil {
 		s.History = len(v.changes)
 	}
-	if why := z.said.Load(); why != nil && *why != "" {
-		s.Problems = append(s.Problems, *why)
+	for _, fault := range []*atomic.Pointer[string]{&z.said, &z.backward, &z.unnoted} {
+		if why := fault.Load(); why != nil && *why != "" {
+			s.Problems = append(s.Problems, *why)
+		}
 	}
 	if !set.secondary() {
 		return s

@@ -58,7 +58,7 @@ func updatedZone(t testing.TB, names int) *zone {
 	m := New(t.TempDir(), host, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	z := &zone{m: m, name: "example.", apex: []byte("\x07example\x00")}
 	z.set.Store(&settings{permits: []permit{{rule: rule{network: netip.MustParsePrefix("0.0.0.0/0")}}}})
-	z.journal = &journal{path: filepath.Join(t.TempDir(), "journal")}
+	z.journal = &journal{entries{path: filepath.Join(t.TempDir(), "journal"), magic: journalMagic}}
 	t.Cleanup(z.journal.close)
 	z.raw.Store(base)
 	return z

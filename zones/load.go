@@ -27,6 +27,9 @@ type Input struct {
 	// Serials says what becomes of serial numbers, by Zone.Name; where there is none
 	// for a zone, its Config does, and else they are kept.
 	Serials map[string]Serial
+	// Numbers are the serial numbers that zones were served with last, by Zone.Name,
+	// where there is no earlier DB that knows of it (see DB.Numbers).
+	Numbers map[string]uint32
 	// Now tells the time of signing, also for what is made of the DB later; nil is
 	// time.Now.
 	Now func() time.Time
@@ -42,6 +45,9 @@ func (in Input) Load(prev *DB) (*DB, error) {
 		prev = new(DB)
 	}
 	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
+	if db.numbers == nil {
+		db.numbers = in.Numbers
+	}
 	var changed []Config
 	for i, z := range db.byCfg {
 		if z == nil {

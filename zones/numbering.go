@@ -53,6 +53,10 @@ func (db *DB) number(numberings func(string) numbering) {
 	db.numbers = next
 }
 
+// Numbers gives the serial numbers of zones that signing numbers, by Zone.Name, to
+// be kept for a later Load of another process. They must not be changed.
+func (db *DB) Numbers() map[string]uint32 { return db.numbers }
+
 func has(numbers map[string]uint32, name string) bool {
 	_, ok := numbers[name]
 	return ok

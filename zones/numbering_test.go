@@ -58,6 +58,12 @@ func TestSerialOnlyRises(t *testing.T) {
 		in.Signing = map[string]*dnssec.Signing{"abc.com.": {Keys: csk(key(t, "abc.com.", dnssec.ECDSAP256SHA256, dnssec.CSK))}}
 		next, err = in.Load(db)
 		rises("signed again", next, err, true)
+		in.Numbers = db.Numbers()
+		next, err = in.Load(nil)
+		rises("after a restart", next, err, true)
+		in.Numbers, in.Signing = db.Numbers(), nil
+		next, err = in.Load(nil)
+		rises("after a restart that leaves it unsigned", next, err, false)
 		if db, err = (Input{Others: in.Others}).Load(db); err != nil || db.Zones()[0].Serial != 10 {
 			t.Errorf("%s: with the number kept: %v", s, err)
 		}

@@ -11,8 +11,7 @@ const (
 	// are renewed under the same number.
 	KeepSerial Serial = "keep"
 	// IncrementSerial takes the number that came if it is newer than the last one, and
-	// else adds one to that. After a start it begins with the number that came, so
-	// secondary servers need a higher one there.
+	// else adds one to that.
 	IncrementSerial Serial = "increment"
 	// UnixTimeSerial makes it the time of signing, in seconds since 1970.
 	UnixTimeSerial Serial = "unixtime"

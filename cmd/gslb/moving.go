@@ -34,6 +34,7 @@ func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error
 			return err
 		}
 	}
+	n.keepSerials(next)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	t := *n.topo

@@ -185,6 +185,7 @@ func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []pr
 	if checks, err = siteChecks(cfg); err != nil {
 		return moving, nil, err
 	}
+	n.keepSerials(n.topo.db)
 	n.commitSigning(signing, n.topo)
 	return moving, checks, nil
 }

@@ -190,6 +190,7 @@ func (n *node) reload(topology string) error {
 	if n.dns != nil {
 		next = topo.generation(nil)
 	}
+	n.keepSerials(topo.db)
 	n.mu.Lock() // for what does not rest in the background: health changes wait for it
 	random := n.topo.secrets == nil
 	n.topo, n.places = topo, places

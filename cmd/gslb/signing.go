@@ -37,9 +37,10 @@ func newSigner(cfg *config.Config, n *node) (signer, error) {
 
 // signings say how zones are signed while they are loaded.
 type signings struct {
-	zones map[string]*dnssec.Signing
-	now   func() time.Time
-	round *upkeep.Round
+	zones   map[string]*dnssec.Signing
+	now     func() time.Time
+	numbers map[string]uint32 // that zones were served with before the start
+	round   *upkeep.Round
 }
 
 // prepareSigning says how the zones of a configuration are signed now. Only a
@@ -52,7 +53,7 @@ func (n *node) prepareSigning(cfg *config.Config) (*signings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signings{zones: round.Signing, now: n.signer.keeper.Now, round: round}, nil
+	return &signings{zones: round.Signing, now: n.signer.keeper.Now, numbers: n.signer.keeper.Serials(), round: round}, nil
 }
 
 // commitSigning notes that zones are served as they were signed.
@@ -139,6 +140,7 @@ func (n *node) resign(now time.Time) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	n.keepSerials(db)
 	n.mu.Lock()
 	t := *n.topo
 	t.db = db
@@ -153,6 +155,20 @@ func (n *node) resign(now time.Time) (changed bool, err error) {
 		n.log.Info("zone signed", "zone", name, "made", o.Made, "reused", o.Reused, "took", o.Took.Round(time.Millisecond), "next", o.Next)
 	}
 	return true, nil
+}
+
+// keepSerials has the serial numbers of signing on disk before zones are served
+// with them.
+func (n *node) keepSerials(db *zones.DB) {
+	if !n.signs {
+		return
+	}
+	text := ""
+	if err := n.signer.keeper.KeepSerials(db.Numbers()); err != nil {
+		text = fmt.Sprintf("DNSSEC: the serial numbers of signed zones cannot be kept, so that they may come twice after a restart: %v", err)
+		n.log.Error(text)
+	}
+	n.fault("serials", text)
 }
 
 // newZones gives how it went with the zones that were signed since it was called last.

@@ -60,7 +60,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	}
 	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg)}
 	if signing != nil {
-		in.Signing, in.Now = signing.zones, signing.now
+		in.Signing, in.Now, in.Numbers = signing.zones, signing.now, signing.numbers
 	}
 	if t.db, err = in.Load(prev.db); err != nil {
 		return nil, err

@@ -38,6 +38,7 @@ type Keeper struct {
 	state    string
 	log      *slog.Logger
 	clock    *clock
+	serials  *serials
 	seen     folderStamp // of the keys' folder as it was last read
 
 	mu    sync.Mutex // guards all below
@@ -69,9 +70,10 @@ type kept struct {
 // New makes a keeper.
 func New(o Options) (*Keeper, error) {
 	k := &Keeper{store: Store{dnssec.Folder(o.Keys)}, maintain: o.Maintain, state: o.State, log: o.Log, zones: make(map[string]*kept), looks: make(map[string]look)}
-	var err error
-	k.clock, err = openClock(filepath.Join(o.State, "clock"))
-	return k, err
+	var errs [2]error
+	k.clock, errs[0] = openClock(filepath.Join(o.State, "clock"))
+	k.serials, errs[1] = openSerials(filepath.Join(o.State, "serials"))
+	return k, errors.Join(errs[:]...)
 }
 
 // Store is the folder of the keys.

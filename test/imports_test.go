@@ -15,7 +15,7 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks      transfer -> zones dnsname durable
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks      transfer -> zones dnsname durable parallel
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store quota networks balancer/kernel balancer/nft      forecast -> steer geo health parallel     replay -> steer geo health
 //	2  balancer/nft -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
@@ -39,7 +39,7 @@ var rooms = map[string][]string{
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store", "quota", "networks", "balancer/kernel", "balancer/nft"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks"},
-	"transfer":     {"zones", "dnsname", "durable"},
+	"transfer":     {"zones", "dnsname", "durable", "parallel"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"replay":       {"steer", "geo", "health"},
 	"console":      {"history", "steer", "zones", "health", "health/fleet", "balancer", "store"},

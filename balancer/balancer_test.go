@@ -118,6 +118,22 @@ type rig struct {
 	reports []health.Report
 }
 
+// configOf makes a configuration of servers for one engine.
+type configOf func(servers ...*backend) Config
+
+// eachEngine runs a test with each engine of the proxy plane.
+func eachEngine(t *testing.T, test func(t *testing.T, config configOf)) {
+	for _, engine := range Engines() {
+		t.Run(engine, func(t *testing.T) {
+			test(t, func(servers ...*backend) Config {
+				c := config(servers...)
+				c.Engine = engine
+				return c
+			})
+		})
+	}
+}
+
 func config(servers ...*backend) Config {
 	c := Config{Name: "www", Site: "kt", Listen: []string{"127.0.0.1:0"}}
 	for _, s := range servers {
@@ -245,17 +261,19 @@ func (c *client) echo(text string) error {
 }
 
 func TestRoundRobinSpreads(t *testing.T) {
-	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
-	cfg := config(a, b)
-	cfg.Pick = RoundRobin
-	r := newRig(t, cfg, nil)
-	for range 10 {
-		c := r.mustConnect()
-		if err := c.echo("hello"); err != nil {
-			t.Fatal(err)
+	eachEngine(t, func(t *testing.T, config configOf) {
+		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
+		cfg := config(a, b)
+		cfg.Pick = RoundRobin
+		r := newRig(t, cfg, nil)
+		for range 10 {
+			c := r.mustConnect()
+			if err := c.echo("hello"); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if a.accepted.Load() != 5 || b.accepted.Load() != 5 {
-		t.Errorf("a took %d, b %d connections, want 5 each", a.accepted.Load(), b.accepted.Load())
-	}
+		if a.accepted.Load() != 5 || b.accepted.Load() != 5 {
+			t.Errorf("a took %d, b %d connections, want 5 each", a.accepted.Load(), b.accepted.Load())
+		}
+	})
 }

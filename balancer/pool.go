@@ -3,6 +3,7 @@ package balancer
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ const (
 // stands in the configuration, and then until its last connection is gone.
 type server struct {
 	address string
+	at      netip.AddrPort // the same, if it is no name
 
 	// Counted by the plane and read by anyone.
 	open      atomic.Int64 // connections now, those being made included
@@ -63,7 +65,8 @@ type server struct {
 }
 
 func newServer(address string) *server {
-	return &server{address: address, seed: hashText(address), wish: wish{Wish: probe.Wish{Share: 1}}}
+	at, _ := netip.ParseAddrPort(address)
+	return &server{address: address, at: netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), seed: hashText(address), wish: wish{Wish: probe.Wish{Share: 1}}}
 }
 
 // drainState is how far an order to drain has come.

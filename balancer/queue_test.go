@@ -160,34 +160,36 @@ func TestZoneIsPreferred(t *testing.T) {
 // comes free serves the one who waits.
 func TestBoundOfAServer(t *testing.T) {
 	t.Parallel()
-	a := newBackend(t, "a", nil)
-	cfg := config(a)
-	cfg.Servers[0].MaxConnections, cfg.QueueTimeout = 1, 100*time.Millisecond
-	r := newRig(t, cfg, nil)
-	held := r.mustConnect()
-	if c, err := r.connect(); err == nil {
-		t.Errorf("a second connection was given to %s", c.from)
-	}
-	if f := r.Status()[0]; f.Counters.QueueTimeouts != 1 || f.Counters.Refused != 1 || f.Servers[0].QueueTimeouts != 1 || f.Servers[0].Connections != 1 ||
-		!strings.Contains(f.Servers[0].Detail, "0 clients wait for it, 1 have waited in vain") {
-		t.Errorf("counted %+v", f)
-	}
-	cfg.QueueTimeout = 10 * time.Second
-	if err := r.Apply([]Config{cfg}, nil); err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() {
-		c, err := r.connect()
-		if err == nil {
-			err = c.echo("at last")
-			c.Close()
+	eachEngine(t, func(t *testing.T, config configOf) {
+		a := newBackend(t, "a", nil)
+		cfg := config(a)
+		cfg.Servers[0].MaxConnections, cfg.QueueTimeout = 1, 100*time.Millisecond
+		r := newRig(t, cfg, nil)
+		held := r.mustConnect()
+		if c, err := r.connect(); err == nil {
+			t.Errorf("a second connection was given to %s", c.from)
 		}
-		served <- err
-	}()
-	eventually(t, "a client in the queue", func() bool { return r.Status()[0].Queued == 1 && r.Status()[0].Servers[0].Queued == 1 })
-	held.Close()
-	if err := <-served; err != nil {
-		t.Errorf("the client in the queue: %v", err)
-	}
+		if f := r.Status()[0]; f.Counters.QueueTimeouts != 1 || f.Counters.Refused != 1 || f.Servers[0].QueueTimeouts != 1 || f.Servers[0].Connections != 1 ||
+			!strings.Contains(f.Servers[0].Detail, "0 clients wait for it, 1 have waited in vain") {
+			t.Errorf("counted %+v", f)
+		}
+		cfg.QueueTimeout = 10 * time.Second
+		if err := r.Apply([]Config{cfg}, nil); err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() {
+			c, err := r.connect()
+			if err == nil {
+				err = c.echo("at last")
+				c.Close()
+			}
+			served <- err
+		}()
+		eventually(t, "a client in the queue", func() bool { return r.Status()[0].Queued == 1 && r.Status()[0].Servers[0].Queued == 1 })
+		held.Close()
+		if err := <-served; err != nil {
+			t.Errorf("the client in the queue: %v", err)
+		}
+	})
 }

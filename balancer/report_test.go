@@ -9,33 +9,35 @@ import (
 )
 
 func TestStatusAndReport(t *testing.T) {
-	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
-	cfg := config(a)
-	cfg.Spares = []ServerConfig{{Address: b.address}}
-	cfg.Servers[0].Capacity, cfg.Spares[0].Capacity = 10, 20
-	r := newRig(t, cfg, nil)
-	for range 4 {
-		if err := r.mustConnect().echo("1234567"); err != nil {
-			t.Fatal(err)
+	eachEngine(t, func(t *testing.T, config configOf) {
+		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
+		cfg := config(a)
+		cfg.Spares = []ServerConfig{{Address: b.address}}
+		cfg.Servers[0].Capacity, cfg.Spares[0].Capacity = 10, 20
+		r := newRig(t, cfg, nil)
+		for range 4 {
+			if err := r.mustConnect().echo("1234567"); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	eventually(t, "a report", func() bool { return r.lastReport().Connections == 4 })
-	got := r.lastReport()
-	if got.Site != "kt" || got.Node != "lb1" || got.Healthy != 1 || got.Total != 1 || got.Load != 4 || got.Capacity != 10 || got.At.IsZero() {
-		t.Errorf("report %+v", got)
-	}
-	want := []health.Server{
-		{Frontend: "www", Address: a.address, State: health.Up, Role: "server", InService: true, Connections: 4},
-		{Frontend: "www", Address: b.address, State: health.Unknown, Role: "spare"},
-	}
-	if !slices.Equal(got.Servers, want) {
-		t.Errorf("report's servers %+v, want %+v", got.Servers, want)
-	}
-	s := r.Status()[0]
-	if s.Plane != "proxy" || s.Open != 4 || s.Available != 1 || s.Counters.Accepted != 4 || s.Servers[0].Total != 4 ||
-		s.Servers[0].BytesUp != 32 || s.Servers[0].BytesDown != 32+8 {
-		t.Errorf("status %+v", s)
-	}
+		eventually(t, "a report", func() bool { return r.lastReport().Connections == 4 })
+		got := r.lastReport()
+		if got.Site != "kt" || got.Node != "lb1" || got.Healthy != 1 || got.Total != 1 || got.Load != 4 || got.Capacity != 10 || got.At.IsZero() {
+			t.Errorf("report %+v", got)
+		}
+		want := []health.Server{
+			{Frontend: "www", Address: a.address, State: health.Up, Role: "server", InService: true, Connections: 4},
+			{Frontend: "www", Address: b.address, State: health.Unknown, Role: "spare"},
+		}
+		if !slices.Equal(got.Servers, want) {
+			t.Errorf("report's servers %+v, want %+v", got.Servers, want)
+		}
+		s := r.Status()[0]
+		if s.Plane != "proxy" || s.Open != 4 || s.Available != 1 || s.Counters.Accepted != 4 || s.Servers[0].Total != 4 ||
+			s.Servers[0].BytesUp != 32 || s.Servers[0].BytesDown != 32+8 {
+			t.Errorf("status %+v", s)
+		}
+	})
 }
 
 func TestReportsOfSeveralFrontends(t *testing.T) {

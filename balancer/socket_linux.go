@@ -8,18 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// keepAlive finds a peer that is gone without a word within 30 s + 4 x 15 s.
+// keepAlives finds a peer that is gone without a word within 30 s + 4 x 15 s.
 // Set on a listener, its connections inherit it, which saves four system calls
 // for each.
+var keepAlives = [...]struct{ level, name, value int }{
+	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
+	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
+	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+}
+
 func keepAlive(_, _ string, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
-		for _, o := range []struct{ level, name, value int }{
-			{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
-			{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
-		} {
+		for _, o := range keepAlives {
 			failed = errors.Join(failed, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
 		}
 	})
@@ -28,17 +30,13 @@ func keepAlive(_, _ string, c syscall.RawConn) error {
 
 // unsent returns how many bytes written to conn its peer has not acknowledged.
 func unsent(conn *net.TCPConn) (n int) {
-	onSocket(conn, func(fd int) { n, _ = unix.IoctlGetInt(fd, unix.SIOCOUTQ) })
+	onSocket(conn, func(fd int) { n = unsentFD(int32(fd)) })
 	return n
 }
 
 // acknowledged returns how many bytes of conn its peer has acknowledged so far.
 func acknowledged(conn *net.TCPConn) (n uint64) {
-	onSocket(conn, func(fd int) {
-		if info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
-			n = info.Bytes_acked
-		}
-	})
+	onSocket(conn, func(fd int) { n = acknowledgedFD(int32(fd)) })
 	return n
 }
 

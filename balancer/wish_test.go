@@ -105,42 +105,44 @@ func TestWishForABound(t *testing.T) {
 // An agent over the network: what it says becomes the server's weight, bound and drain.
 func TestAgentIsHeeded(t *testing.T) {
 	t.Parallel()
-	agent, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer agent.Close()
-	var line atomic.Value
-	line.Store("ready 100%")
-	go func() { // ends with agent
-		for {
-			c, err := agent.Accept()
-			if err != nil {
-				return
-			}
-			fmt.Fprintf(c, "%s\n", line.Load())
-			c.Close()
+	eachEngine(t, func(t *testing.T, config configOf) {
+		agent, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}()
-	a := newBackend(t, "a", nil)
-	cfg := config(a)
-	cfg.Check = "agent"
-	r := newRig(t, cfg, map[string]probe.Config{"agent": {
-		Type: "agent", Port: agent.Addr().(*net.TCPAddr).Port, Interval: 50 * time.Millisecond, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 100,
-	}})
-	eventually(t, "up", func() bool { return r.server(a.address).State == health.Up })
-	line.Store("ready 40% maxconn:7")
-	eventually(t, "the bound", func() bool { return r.server(a.address).Most == 7 })
-	if d := r.server(a.address).Detail; !strings.Contains(d, "40 % of its weight and 7 connections") {
-		t.Errorf("detail %q", d)
-	}
-	line.Store("maint")
-	eventually(t, "the drain", func() bool { s := r.server(a.address); return s.Draining && s.State == health.Up })
-	line.Store("ready maxconn:9")
-	eventually(t, "the end of the drain", func() bool { s := r.server(a.address); return !s.Draining && s.Most == 9 })
-	line.Store("no words of the protocol") // and so no wish: the last one is too old soon
-	eventually(t, "the end of the wish", func() bool { return r.server(a.address).Most == 0 })
-	if !r.happened(EventDraining, a.address) || r.happened(EventIsolated, a.address) {
-		t.Errorf("events %+v", r.Events())
-	}
+		defer agent.Close()
+		var line atomic.Value
+		line.Store("ready 100%")
+		go func() { // ends with agent
+			for {
+				c, err := agent.Accept()
+				if err != nil {
+					return
+				}
+				fmt.Fprintf(c, "%s\n", line.Load())
+				c.Close()
+			}
+		}()
+		a := newBackend(t, "a", nil)
+		cfg := config(a)
+		cfg.Check = "agent"
+		r := newRig(t, cfg, map[string]probe.Config{"agent": {
+			Type: "agent", Port: agent.Addr().(*net.TCPAddr).Port, Interval: 50 * time.Millisecond, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 100,
+		}})
+		eventually(t, "up", func() bool { return r.server(a.address).State == health.Up })
+		line.Store("ready 40% maxconn:7")
+		eventually(t, "the bound", func() bool { return r.server(a.address).Most == 7 })
+		if d := r.server(a.address).Detail; !strings.Contains(d, "40 % of its weight and 7 connections") {
+			t.Errorf("detail %q", d)
+		}
+		line.Store("maint")
+		eventually(t, "the drain", func() bool { s := r.server(a.address); return s.Draining && s.State == health.Up })
+		line.Store("ready maxconn:9")
+		eventually(t, "the end of the drain", func() bool { s := r.server(a.address); return !s.Draining && s.Most == 9 })
+		line.Store("no words of the protocol") // and so no wish: the last one is too old soon
+		eventually(t, "the end of the wish", func() bool { return r.server(a.address).Most == 0 })
+		if !r.happened(EventDraining, a.address) || r.happened(EventIsolated, a.address) {
+			t.Errorf("events %+v", r.Events())
+		}
+	})
 }

@@ -30,8 +30,7 @@ type loop struct {
 	poked  bool     // guarded by mu; the eventfd was written since orders were taken
 	ended  bool     // guarded by mu; there will be no more orders
 
-	began     time.Time
-	now       int64 // nanoseconds since began, as of this round
+	now       instant // as of this round
 	listeners []*loopListener
 	paused    int // of listeners, those that are left alone for a while
 	warned    int64
@@ -55,7 +54,7 @@ const (
 )
 
 func newLoop(e *loops, index int) (*loop, error) {
-	l := &loop{engine: e, log: e.log, index: index, epoll: -1, wake: -1, began: time.Now()}
+	l := &loop{engine: e, log: e.log, index: index, epoll: -1, wake: -1}
 	l.fine.unit, l.coarse.unit = fineUnit, coarseUnit
 	var err error
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -141,7 +140,7 @@ func (l *loop) serve() (done bool) {
 		if errno != 0 && errno != unix.EINTR {
 			panic(os.NewSyscallError("epoll_wait", errno))
 		}
-		l.now = int64(time.Since(l.began))
+		l.now = instantNow()
 		for i := range n {
 			l.event(&l.events[i])
 		}
@@ -209,7 +208,7 @@ func (l *loop) timeout() int {
 		return -1
 	}
 	// Not before it: rounded up.
-	now := int64(time.Since(l.began))
+	now := instantNow()
 	return int(min(max(first-now+int64(time.Millisecond)-1, 0)/int64(time.Millisecond), 1<<30))
 }
 

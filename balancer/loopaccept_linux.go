@@ -143,20 +143,22 @@ func (l *loop) roomAt(ln *loopListener) {
 }
 
 // begin makes a connection of an accepted socket, which has a place in f's gate.
-func (l *loop) begin(f *frontend, fd int32, from netip.AddrPort) {
-	c := l.table.take(l)
-	c.link.conn = c
-	c.socks = [2]sock{{fd: fd}, {fd: -1}}
-	c.front, c.cfg, c.began = f, f.config(), l.now
-	c.from.client = from
-	if c.cfg.HashBy == HashConnection {
-		c.from.local = localAddress(fd)
+func (l *loop) begin(f *frontend, fd int32, client netip.AddrPort) {
+	from, cfg := flow{client: client}, f.config()
+	if cfg.HashBy == HashConnection {
+		from.local = localAddress(fd)
 	}
-	c.state = statePausing
-	if !f.admit(c.from) {
-		l.end(c, endDenied)
+	seat, admitted := f.admit(from)
+	if !admitted {
+		f.gate.leave()
+		resetFD(fd)
 		return
 	}
+	c := l.table.take(l)
+	c.connection = new(connection)
+	c.open(f, from, seat, c, l.now)
+	c.socks = [2]sock{{fd: fd}, {fd: -1}}
+	c.cfg, c.state = cfg, statePausing
 	l.seek(c)
 }
 

@@ -33,19 +33,18 @@ const (
 // used again by later ones. It has no buffer while there is nothing in it, and no
 // goroutine. What its ends hear is what relay says.
 type loopConn struct {
-	link  // in server.carried
-	timer // of what state waits for
-	loop  *loop
-	slot  int32
-	turn  int32 // which connection of this slot it is
-	state state
+	*connection // of its own, since others may look at it when the slot has another one
+	timer       // of what state waits for
+	loop        *loop
+	slot        int32
+	turn        int32 // which connection of this slot it is
+	state       state
 
-	moved bool  // bytes have, since the last look
+	busy  bool  // bytes have moved, since the last look
 	quiet uint8 // looks in a row before which nothing had moved
 
 	half   bool // one way has ended with FIN
 	broken bool // an end is dead, but the other may still have bytes from it to get
-	told   bool // the frontend knows how it ended
 	kept   bool // the server's socket has keep-alives
 	prompt bool // and TCP_NODELAY
 	dead   end  // in stateFlushing: the end that does not get the reset
@@ -53,13 +52,9 @@ type loopConn struct {
 	socks [2]sock
 	ways  [2]way
 
-	front  *frontend
 	cfg    *Config
 	server *server // that it has a place at
-	from   flow
-	began  int64
 	dialed int64
-	first  int64         // record.first
 	since  int64         // in stateFlushing: its beginning
 	acked  uint64        // bytes that the ends had acknowledged at the last look, and one more; 0: not known
 	pause  time.Duration // in stateFlushing: between two looks
@@ -155,26 +150,17 @@ func (c *loopConn) abort() {
 	})
 }
 
-// ending tells the frontend how c ends, unless it knows.
-func (l *loop) ending(c *loopConn, how ending) {
-	if c.told {
-		return
-	}
-	c.told = true
-	r := record{from: c.from, server: c.server, began: l.began.Add(time.Duration(c.began)), first: time.Duration(c.first),
-		up: c.ways[clientEnd].moved, down: c.ways[serverEnd].moved, how: how}
-	c.front.ended(&r)
+// end ends a connection with a reset, for a reason.
+func (l *loop) end(c *loopConn, why ending) {
+	c.blame(why)
+	l.leave(c, resetFD)
 }
 
-// end ends a connection, and what it holds is free. Its client hears of it last:
+// leave ends a connection, and what it holds is free. Its client hears of it last:
 // when it comes again, it must find room.
-func (l *loop) end(c *loopConn, how ending) {
-	l.ending(c, how)
+func (l *loop) leave(c *loopConn, shut func(fd int32)) {
+	c.conclude(l.now)
 	l.unset(c)
-	shut := resetFD
-	if how == endFinished {
-		shut = closeFD
-	}
 	for i := range c.ways {
 		l.drop(&c.ways[i])
 	}
@@ -185,8 +171,8 @@ func (l *loop) end(c *loopConn, how ending) {
 	if c.try != nil && c.try.waiter != nil {
 		front.pool.queue.leave(c.try.waiter) // if it was given a server just now, that comes back by gotServer
 	}
+	c.connection.end(l.now)
 	if s != nil {
-		s.carried.remove(&c.link)
 		front.pool.release(s)
 	}
 	l.table.give(c)
@@ -210,7 +196,7 @@ func (l *loop) watch(c *loopConn, at end, out bool) bool {
 	}
 	if errno := l.control(op, s.fd, events, c.slot<<1|int32(at), c.turn); errno != 0 {
 		l.warn("balancer: cannot watch a connection; it is reset", c.front.name, errno)
-		l.end(c, endReset)
+		l.end(c, endCut)
 		return false
 	}
 	s.watched, s.out = true, out

@@ -28,7 +28,7 @@ var errConnectTimeout = os.ErrDeadlineExceeded
 // attempt returns c's, which it may not have yet.
 func (c *loopConn) attempt() *attempt {
 	if c.try == nil {
-		c.try = &attempt{pause: pauseFirst, giveUp: c.began + int64(connectsTime*c.cfg.ConnectTimeout), patience: c.cfg.QueueTimeout}
+		c.try = &attempt{pause: pauseFirst, giveUp: c.begun + int64(connectsTime*c.cfg.ConnectTimeout), patience: c.cfg.QueueTimeout}
 	}
 	return c.try
 }
@@ -110,7 +110,7 @@ func (l *loop) connected(c *loopConn) {
 		return
 	}
 	c.front.pool.connected(s, time.Duration(l.now-c.dialed))
-	if !s.carried.add(&c.link) {
+	if !c.serve(s, l.now) {
 		l.end(c, endCut)
 		return
 	}

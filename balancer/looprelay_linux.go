@@ -39,7 +39,7 @@ func (l *loop) tell(c *loopConn, at end, events uint32) {
 		return
 	case stateQueued:
 		if at == clientEnd && events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
-			l.end(c, endReset)
+			l.end(c, endClientReset)
 			return
 		}
 	}
@@ -48,6 +48,7 @@ func (l *loop) tell(c *loopConn, at end, events uint32) {
 		return
 	}
 	if events&unix.EPOLLERR != 0 && c.ways[at].done { // nobody would find it out by reading
+		c.blameReset(at == clientEnd)
 		l.pass(c, at)
 		return
 	}
@@ -119,6 +120,7 @@ func (l *loop) pull(c *loopConn, from end) {
 	case errno == unix.EINTR:
 		return
 	case errno != 0:
+		c.blameReset(from == clientEnd)
 		l.pass(c, from)
 		return
 	case n == 0:
@@ -156,17 +158,9 @@ func (l *loop) pull(c *loopConn, from end) {
 
 // count counts bytes that came from an end.
 func (l *loop) count(c *loopConn, from end, n int) {
-	w := &c.ways[from]
-	if from == clientEnd {
-		c.server.bytesUp.Add(int64(n))
-	} else {
-		c.server.bytesDown.Add(int64(n))
-		if w.moved == 0 {
-			c.first = l.now - c.began
-		}
-	}
-	w.moved += int64(n)
-	c.moved = true
+	c.connection.moved(from == clientEnd, n, l.now)
+	c.ways[from].moved += int64(n)
+	c.busy = true
 }
 
 // hurry has the server's socket send what it gets at once. The first time there is
@@ -174,7 +168,7 @@ func (l *loop) count(c *loopConn, from end, n int) {
 // (The client's socket has that from its listener.)
 func (l *loop) hurry(c *loopConn, from end) {
 	if from == clientEnd && !c.prompt {
-		if c.ways[from].full > 0 || c.ways[from].moved > int64(bufferSize) || c.half || c.first > 0 {
+		if c.ways[from].full > 0 || c.ways[from].moved > int64(bufferSize) || c.half || c.ways[serverEnd].moved > 0 {
 			c.prompt = true
 			setOption(c.socks[serverEnd].fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 			return
@@ -198,7 +192,7 @@ func (l *loop) push(c *loopConn, from end) bool {
 	n, errno := transmit(dst.fd, h.b[h.at:h.end])
 	switch errno {
 	case 0:
-		c.moved = true
+		c.busy = true
 	case unix.EINTR:
 		return true
 	case unix.EAGAIN:
@@ -223,9 +217,12 @@ func (l *loop) finish(c *loopConn, from end) {
 	case c.broken: // the end that silence follows was a reset, seen when writing to it
 		l.pass(c, from)
 	case other.done:
-		l.end(c, endFinished)
+		c.blameFinish(from == clientEnd)
+		l.leave(c, closeFD)
 	default:
+		c.blameFinish(from == clientEnd)
 		if _, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(c.socks[1-from].fd), unix.SHUT_WR, 0); errno != 0 {
+			c.blameReset(from != clientEnd)
 			c.broken = true // that end is dead; the other way finds out when it has read the rest
 			l.readOut(c, 1-from)
 			return
@@ -239,6 +236,7 @@ func (l *loop) finish(c *loopConn, from end) {
 // sent goes on.
 func (l *loop) breakOff(c *loopConn, from end) {
 	w, other := &c.ways[from], &c.ways[1-from]
+	c.blameReset(from != clientEnd)
 	l.drop(w)
 	w.done, c.broken = true, true
 	if other.done {
@@ -258,7 +256,7 @@ func (l *loop) readOut(c *loopConn, from end) {
 // pass passes a reset of one end on to the other, behind the bytes that that still
 // has to take.
 func (l *loop) pass(c *loopConn, dead end) {
-	l.ending(c, endReset)
+	c.conclude(l.now)
 	c.state, c.dead = stateFlushing, dead
 	c.since = l.now
 	l.flushed(c)
@@ -268,7 +266,7 @@ func (l *loop) pass(c *loopConn, dead end) {
 // was written, or has had its time.
 func (l *loop) flushed(c *loopConn) {
 	if unsentFD(c.socks[1-c.dead].fd) == 0 || l.now-c.since >= int64(flushMost) {
-		l.end(c, endReset)
+		l.leave(c, resetFD)
 		return
 	}
 	c.pause = min(max(2*c.pause, time.Millisecond), 50*time.Millisecond)

@@ -60,6 +60,7 @@ func (l *loop) pullPipe(c *loopConn, from end) {
 		w.bulk = false
 		return
 	case errno != 0:
+		c.blameReset(from == clientEnd)
 		l.pass(c, from)
 		return
 	case n == 0:
@@ -82,7 +83,7 @@ func (l *loop) pushPipe(c *loopConn, from end) bool {
 		case 0:
 			w.pipe.held -= n
 			c.front.counters.spliced.Add(int64(n))
-			c.moved = true
+			c.busy = true
 		case unix.EINTR:
 		case unix.EAGAIN:
 			l.block(c, from)

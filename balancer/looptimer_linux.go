@@ -151,8 +151,8 @@ func (l *loop) fire(c *loopConn) {
 func (l *loop) look(c *loopConn) {
 	limit := c.limit()
 	switch {
-	case c.moved:
-		c.moved, c.quiet, c.acked = false, 0, 0
+	case c.busy:
+		c.busy, c.quiet, c.acked = false, 0, 0
 	case !c.kept && limit/4 > firstLook: // too early to count
 	default:
 		acked := 1 + acknowledgedFD(c.socks[clientEnd].fd) + acknowledgedFD(c.socks[serverEnd].fd)
@@ -162,7 +162,11 @@ func (l *loop) look(c *loopConn) {
 		c.acked = acked
 	}
 	if c.quiet >= 4 {
-		l.end(c, endTimedOut)
+		why := endIdle
+		if c.half {
+			why = endHalf
+		}
+		l.end(c, why)
 		return
 	}
 	if !c.kept {

@@ -20,8 +20,11 @@ type pipe struct {
 	client, server *net.TCPConn
 }
 
-// newPipe connects through a balancer to a server that does nothing by itself.
-func newPipe(t *testing.T, config configOf, change func(*Config)) *pipe {
+// newPipe is newPipeOf the default engine.
+func newPipe(t *testing.T, change func(*Config)) *pipe { return newPipeOf(t, config, change) }
+
+// newPipeOf connects through a balancer to a server that does nothing by itself.
+func newPipeOf(t *testing.T, config configOf, change func(*Config)) *pipe {
 	t.Helper()
 	servers := make(chan *net.TCPConn, 1)
 	release := make(chan struct{})
@@ -52,11 +55,11 @@ func newPipe(t *testing.T, config configOf, change func(*Config)) *pipe {
 func eachWay(t *testing.T, change func(*Config), test func(t *testing.T, p *pipe, from, to *net.TCPConn)) {
 	eachEngine(t, func(t *testing.T, config configOf) {
 		t.Run("client to server", func(t *testing.T) {
-			p := newPipe(t, config, change)
+			p := newPipeOf(t, config, change)
 			test(t, p, p.client, p.server)
 		})
 		t.Run("server to client", func(t *testing.T) {
-			p := newPipe(t, config, change)
+			p := newPipeOf(t, config, change)
 			test(t, p, p.server, p.client)
 		})
 	})
@@ -229,7 +232,7 @@ func TestIdleTimeout(t *testing.T) {
 func TestIdleTimeoutWhileSplicing(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
-		p := newPipe(t, config, func(c *Config) { c.IdleTimeout = 2 * time.Second }) // a machine that is busy may pause the transfer
+		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 2 * time.Second }) // a machine that is busy may pause the transfer
 		block := string(make([]byte, 4<<20))
 		go io.WriteString(p.server, block)
 		expect(t, p.client, block)
@@ -253,7 +256,7 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 		if testing.Short() {
 			t.Skip("takes seconds")
 		}
-		p := newPipe(t, config, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
 		p.client.SetReadBuffer(4 << 10)
 		go io.Copy(p.server, zeros{}) // fills every buffer on the way, then moves now and then
 		buf := make([]byte, 16<<10)

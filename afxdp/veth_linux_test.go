@@ -2,14 +2,7 @@ package afxdp
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"gslb/test/bed"
 )
@@ -25,20 +18,8 @@ var (
 
 func newVeth(t testing.TB, queues int) veth {
 	t.Helper()
-	if _, err := exec.LookPath("ip"); err != nil {
-		bed.Missing(t, "ip is not installed")
-	}
-	if os.Geteuid() != 0 {
-		bed.Missing(t, "network namespaces need root")
-	}
-	word := fmt.Sprintf("gslb-xdp-%08x", rand.Uint32())
-	v := veth{word + "-s", word + "-c"}
-	for _, ns := range []string{v.server, v.client} {
-		if out, err := exec.Command("ip", "netns", "add", ns).CombinedOutput(); err != nil {
-			bed.Missing(t, "network namespaces cannot be made here: %s", out)
-		}
-		t.Cleanup(func() { ip(t, "netns", "del", ns) })
-	}
+	ns := bed.Netns(t, "xdp-s", "xdp-c")
+	v := veth{ns[0], ns[1]}
 	n := fmt.Sprint(queues)
 	ip(t, "link", "add", "eth0", "netns", v.server, "numrxqueues", n, "numtxqueues", n,
 		"type", "veth", "peer", "name", "eth0", "netns", v.client, "numrxqueues", n, "numtxqueues", n)
@@ -60,33 +41,12 @@ func (v veth) address(t testing.TB) {
 	}
 }
 
-// ip runs ip(8). Should what it undoes be gone already, that is no fault of the test.
 func ip(t testing.TB, args ...string) {
 	t.Helper()
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
-	}
+	bed.IP(t, args...)
 }
 
-// inside runs f on a thread in a network namespace. The thread ends with it.
 func inside(t testing.TB, ns string, f func()) {
 	t.Helper()
-	var err error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: nothing else runs on it
-		var fd int
-		if fd, err = unix.Open("/var/run/netns/"+ns, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
-			return
-		}
-		defer unix.Close(fd)
-		if err = unix.Setns(fd, unix.CLONE_NEWNET); err == nil {
-			f()
-		}
-	}()
-	<-done
-	if err != nil {
-		t.Fatalf("namespace %s: %v", ns, err)
-	}
+	bed.Inside(t, ns, f)
 }

@@ -86,6 +86,49 @@ func (p *programs) load(name string, c constant) (*ebpf.Program, error) {
 	return all.DetachProgram(name), nil
 }
 
+// putTable makes a new map of a table and puts it in the old one's place: no packet sees half of each.
+func (p *programs) putTable(t *tablePlace) error {
+	m, err := ebpf.NewMap(p.spec.Maps["tables"].InnerMap)
+	if err != nil {
+		return fmt.Errorf("making a table: %w", explain(err))
+	}
+	defer m.Close()
+	if err := m.Put(uint32(0), t.slots); err != nil {
+		return fmt.Errorf("filling a table: %w", err)
+	}
+	if err := p.maps["tables"].Put(t.index, m); err != nil {
+		return fmt.Errorf("replacing a table: %w", err)
+	}
+	return nil
+}
+
+// remove deletes a key that may be gone already.
+func (p *programs) remove(m string, key any) error {
+	if err := p.maps[m].Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("deleting from %s: %w", m, err)
+	}
+	return nil
+}
+
+func (p *programs) clearCounts(m string, index uint32) error {
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	return p.maps[m].Put(index, make([]counts, n))
+}
+
+func (p *programs) readCounts(m string, index uint32) (all counts, err error) {
+	var each []counts
+	if err := p.maps[m].Lookup(index, &each); err != nil {
+		return counts{}, fmt.Errorf("reading counters: %w", err)
+	}
+	for _, c := range each {
+		all.add(c)
+	}
+	return all, nil
+}
+
 func (p *programs) close() {
 	for _, m := range slices.Collect(maps.Values(p.maps)) {
 		m.Close()

@@ -1,0 +1,127 @@
+package bpf
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"gslb/balancer/kernel"
+)
+
+// layout is part of the folder's name: a process with other structures does not
+// take over what it would misread. It goes up with each change of program/maps.h.
+const layout = 1
+
+// pinFolder is where maps and links are pinned that are to outlive the process.
+func pinFolder(opts kernel.Options, mode string) string {
+	node := strings.Map(func(r rune) rune {
+		if r == '/' || r == '.' || r == 0 {
+			return '_'
+		}
+		return r
+	}, opts.Node)
+	root := opts.BPFFS
+	if root == "" {
+		root = "/sys/fs/bpf"
+	}
+	return filepath.Join(root, fmt.Sprintf("gslb-%s-%s-%d", node, mode, layout))
+}
+
+// readPins opens the maps that a process before pinned; none if there are none.
+func (e *engine) readPins() (map[string]*ebpf.Map, error) {
+	files, err := os.ReadDir(e.pins)
+	if err != nil {
+		return nil, nil // none, or no BPF file system
+	}
+	found := map[string]*ebpf.Map{}
+	for _, f := range files {
+		name, isMap := strings.CutPrefix(f.Name(), "map-")
+		if !isMap {
+			continue
+		}
+		m, err := ebpf.LoadPinnedMap(filepath.Join(e.pins, f.Name()), nil)
+		if err != nil {
+			for _, m := range found {
+				m.Close()
+			}
+			return nil, errors.Join(fmt.Errorf("opening %s: %w", f.Name(), err), e.unpin())
+		}
+		found[name] = m
+	}
+	return found, nil
+}
+
+// adopt opens the link that a process before left at an interface; nil if there is none.
+func (e *engine) adopt(name string, l netlink.Link) link.Link {
+	at := filepath.Join(e.pins, "link-"+name)
+	old, err := link.LoadPinnedLink(at, nil)
+	if err != nil {
+		return nil
+	}
+	info, err := old.Info()
+	if err != nil || indexOf(info) != l.Attrs().Index {
+		_ = old.Unpin() // of an interface that is not there any more
+		_ = old.Close()
+		return nil
+	}
+	return old
+}
+
+func indexOf(info *link.Info) int {
+	if x := info.XDP(); x != nil {
+		return int(x.Ifindex)
+	}
+	if x := info.TCX(); x != nil {
+		return int(x.Ifindex)
+	}
+	return 0
+}
+
+// pin leaves maps and links for the next process.
+func (e *engine) pin() error {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(filepath.Dir(e.pins), &fs); err != nil || fs.Type != unix.BPF_FS_MAGIC {
+		return fmt.Errorf("forwarding ends with this process: %s is no BPF file system (mount -t bpf bpf %[1]s)", filepath.Dir(e.pins))
+	}
+	if err := os.MkdirAll(e.pins, 0o700); err != nil {
+		return fmt.Errorf("forwarding ends with this process: %w", err)
+	}
+	for name, m := range e.programs.maps {
+		if m.IsPinned() {
+			continue
+		}
+		if err := m.Pin(filepath.Join(e.pins, "map-"+name)); err != nil {
+			return fmt.Errorf("forwarding ends with this process: pinning %s: %w", name, err)
+		}
+	}
+	for name, a := range e.attached {
+		at := filepath.Join(e.pins, "link-"+name)
+		if _, err := os.Stat(at); err == nil {
+			continue // taken over, and pinned still
+		}
+		if err := a.link.Pin(at); err != nil {
+			return fmt.Errorf("forwarding ends with this process: pinning the link of %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// unpin takes away what is pinned.
+func (e *engine) unpin() error {
+	files, err := os.ReadDir(e.pins)
+	if err != nil {
+		return nil
+	}
+	var faults []error
+	for _, f := range files {
+		faults = append(faults, os.Remove(filepath.Join(e.pins, f.Name())))
+	}
+	return errors.Join(append(faults, os.Remove(e.pins))...)
+}

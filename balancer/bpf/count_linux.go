@@ -126,3 +126,22 @@ func (e *engine) Flows(yield func(kernel.Flow) bool) error {
 		return yield(f)
 	})
 }
+
+// Reasons tells how many packets for VIPs had each end other than their server, since
+// the maps were made.
+func (e *engine) Reasons(yield func(Reason, uint64)) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for r := range reasonsCount {
+		var each []uint64
+		if err := e.programs.maps["reasons"].Lookup(uint32(r), &each); err != nil {
+			return fmt.Errorf("reading counters: %w", err)
+		}
+		var n uint64
+		for _, one := range each {
+			n += one
+		}
+		yield(r, n)
+	}
+	return nil
+}

@@ -24,17 +24,18 @@ import (
 
 // A site in network namespaces:
 //
-//	client --- router === bridge --- balancer
+//	client --- router === bridge --- balancer, another
 //	                       |  |  |
 //	                       servers, which have the VIPs on lo
 //
-// The router sends packets for the VIPs to the balancer; the balancer has no such
+// The router sends packets for the VIPs to the first balancer; balancers have no such
 // address. The link from the router to the client takes packets of 1400 octets at
 // most, which the client does not know: what servers send it that is longer comes
 // back as an ICMP error to the VIP.
 type site struct {
-	client, router, balancer string
-	servers                  []string
+	client, router    string
+	balancer, another string
+	servers           []string
 }
 
 const narrow = 1400
@@ -50,29 +51,31 @@ func serverAddr(i int, v6 bool) netip.Addr {
 
 func newSite(t *testing.T, servers int) *site {
 	t.Helper()
-	words := []string{"client", "router", "lb"}
+	words := []string{"client", "router", "lb", "lb2"}
 	for i := range servers {
 		words = append(words, fmt.Sprint("s", i))
 	}
 	ns := bed.Netns(t, words...)
-	s := &site{ns[0], ns[1], ns[2], ns[3:]}
+	s := &site{ns[0], ns[1], ns[2], ns[3], ns[4:]}
 	legs := []string{"link add br0 type bridge", "link set br0 up", "addr add 10.0.0.254/24 dev br0", "addr add fd00::254/64 dev br0 nodad"}
-	for i, n := range slices.Concat([]string{s.balancer}, s.servers) {
+	for i, n := range slices.Concat([]string{s.balancer, s.another}, s.servers) {
 		leg := fmt.Sprint("leg", i)
 		legs = append(legs, fmt.Sprintf("link add %s type veth peer name eth0 netns %s", leg, n), fmt.Sprintf("link set %s master br0 up", leg))
 	}
 	legs = append(legs, "link add out mtu 1500 type veth peer name eth0 netns "+s.client, "addr add 198.51.100.1/24 dev out", "addr add 2001:db8:1::1/64 dev out nodad", "link set out up mtu "+fmt.Sprint(narrow),
-		"route add 192.0.2.10/32 via 10.0.0.1", "-6 route add 2001:db8:2::10/128 via fd00::1")
+		"route add 192.0.2.10/32 via 10.0.0.1", "route add 2001:db8:2::10/128 via fd00::1")
 	bed.IPBatch(t, s.router, legs...)
 	bed.Sysctl(t, s.router, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	bed.IPBatch(t, s.client, "link set lo up", "addr add 198.51.100.7/24 dev eth0", "addr add 2001:db8:1::7/64 dev eth0 nodad", "link set eth0 up",
-		"route add default via 198.51.100.1", "-6 route add default via 2001:db8:1::1")
-	bed.IPBatch(t, s.balancer, "link set lo up", "addr add 10.0.0.1/24 dev eth0", "addr add fd00::1/64 dev eth0 nodad", "link set eth0 up",
-		"route add default via 10.0.0.254", "-6 route add default via fd00::254")
+		"route add default via 198.51.100.1", "route add ::/0 via 2001:db8:1::1")
+	for i, n := range []string{s.balancer, s.another} {
+		bed.IPBatch(t, n, "link set lo up", fmt.Sprintf("addr add 10.0.0.%d/24 dev eth0", i+1), fmt.Sprintf("addr add fd00::%d/64 dev eth0 nodad", i+1), "link set eth0 up",
+			"route add default via 10.0.0.254", "route add ::/0 via fd00::254")
+	}
 	for i, n := range s.servers {
 		bed.IPBatch(t, n, "link set lo up", "addr add "+serverAddr(i, false).String()+"/24 dev eth0", "addr add "+serverAddr(i, true).String()+"/64 dev eth0 nodad", "link set eth0 up",
 			"addr add 192.0.2.10/32 dev lo", "addr add 2001:db8:2::10/128 dev lo nodad",
-			"route add default via 10.0.0.254", "-6 route add default via fd00::254")
+			"route add default via 10.0.0.254", "route add ::/0 via fd00::254")
 		bed.Sysctl(t, n, "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
 	}
 	return s
@@ -101,39 +104,44 @@ func (s *site) readyForXDP(t *testing.T) {
 			return
 		}
 		t.Cleanup(func() { at.Close() })
-		handle, err := netlink.NewHandle()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer handle.Close()
 		checksumsOff(t, "leg0")
 	})
 }
 
-// decapsulates has servers take packets out of their tunnels, as the kernel's
-// ipip, ip6tnl and fou devices do where they are built in: a program at the ingress.
-func (s *site) decapsulates(t *testing.T, outer int32, kind uint16, v6 bool) {
+// decapsulates has servers take packets out of a tunnel, as the kernel's ipip, ip6tnl
+// and fou devices do where they are built in: a program at the ingress that takes n
+// octets of outer headers off what has these octets.
+func (s *site) decapsulates(t *testing.T, n int32, outer map[int16]byte) {
 	t.Helper()
-	drop := int32(20)
-	if v6 {
-		drop = 40
+	code := asm.Instructions{
+		asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R2, asm.R1, 76, asm.Word), asm.LoadMem(asm.R3, asm.R1, 80, asm.Word), // data, data_end
+		asm.Mov.Reg(asm.R4, asm.R2), asm.Add.Imm(asm.R4, 62), asm.JGT.Reg(asm.R4, asm.R3, "next"),
 	}
-	_ = outer
-	_ = kind
-	for _, n := range s.servers {
-		bed.Inside(t, n, func() {
+	for at, v := range outer {
+		code = append(code, asm.LoadMem(asm.R4, asm.R2, at, asm.Byte), asm.JNE.Imm(asm.R4, int32(v), "next"))
+	}
+	code = append(code,
+		asm.Mov.Reg(asm.R1, asm.R6), asm.Mov.Imm(asm.R2, -n), asm.Mov.Imm(asm.R3, 1), asm.Mov.Imm(asm.R4, 0), // BPF_ADJ_ROOM_MAC
+		asm.FnSkbAdjustRoom.Call(), asm.Mov.Imm(asm.R0, -1).WithSymbol("next"), asm.Return())
+	for _, ns := range s.servers {
+		bed.Inside(t, ns, func() {
 			eth, err := netlink.LinkByName("eth0")
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			at, err := attachDecap(eth.Attrs().Index, drop, v6)
+			prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SchedCLS, AttachType: ebpf.AttachTCXIngress, License: "Apache-2.0", Instructions: code})
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			t.Cleanup(at)
+			defer prog.Close()
+			at, err := link.AttachTCX(link.TCXOptions{Interface: eth.Attrs().Index, Program: prog, Attach: ebpf.AttachTCXIngress})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			t.Cleanup(func() { at.Close() })
 		})
 	}
 }
@@ -257,11 +265,11 @@ func (s *site) service(vip netip.AddrPort, protocol uint8, in ...int) kernel.Ser
 	return out
 }
 
-func (s *site) open(t *testing.T, way kernel.Way, opts kernel.Options) (e kernel.Engine) {
+func (s *site) open(t *testing.T, at string, way kernel.Way, opts kernel.Options) (e kernel.Engine) {
 	t.Helper()
 	opts.Interfaces, opts.Log = []string{"eth0"}, slog.New(slog.NewTextHandler(t.Output(), nil))
 	var err error
-	bed.Inside(t, s.balancer, func() {
+	bed.Inside(t, at, func() {
 		if err = way.Can(opts); err == nil {
 			e, err = way.Open(opts)
 		}
@@ -275,11 +283,16 @@ func (s *site) open(t *testing.T, way kernel.Way, opts kernel.Options) (e kernel
 // apply has the engine apply services, and waits until it knows the way to all servers.
 func (s *site) apply(t *testing.T, e kernel.Engine, services ...kernel.Service) {
 	t.Helper()
+	s.applyAt(t, s.balancer, e, services...)
+}
+
+func (s *site) applyAt(t *testing.T, at string, e kernel.Engine, services ...kernel.Service) {
+	t.Helper()
 	for i := range services {
 		services[i].Interfaces = []string{"eth0"}
 	}
 	var err error
-	bed.Inside(t, s.balancer, func() { err = e.Apply(services) })
+	bed.Inside(t, at, func() { err = e.Apply(services) })
 	if err != nil {
 		t.Fatal(err)
 	}

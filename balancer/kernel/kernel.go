@@ -32,6 +32,9 @@ type Service struct {
 	Close time.Duration // the same, once one end has finished sending
 
 	Source     Source   // of what servers see (nat)
+	Tunnel     Tunnel   // how packets get to servers (dsr)
+	TunnelPort uint16   // of GUE: where servers take it
+	Key        uint64   // of the hash: all balancers of a virtual address have the same
 	Interfaces []string // by which clients' packets come (dsr); none: the Engine finds them
 }
 
@@ -51,6 +54,15 @@ const (
 	Turn         By = iota // in turns, where connections are remembered; else as ByConnection
 	ByAddress              // by the hash of the client's address
 	ByConnection           // by the hash of both ends with their ports
+)
+
+// Tunnel is how packets get to a server that answers the client itself.
+type Tunnel uint8
+
+const (
+	NoTunnel Tunnel = iota // the frame is readdressed: the server is in the same Ethernet
+	IPIP                   // in IPv4 or IPv6 (RFC 2003, RFC 2473)
+	GUE                    // in UDP (draft-ietf-intarea-gue, variant 1)
 )
 
 // Source is the address from which a nat's servers see connections come. The zero
@@ -109,6 +121,7 @@ type Options struct {
 	Node       string // name of the node: part of the names of what is put in the kernel
 	Interfaces []string
 	Log        *slog.Logger
+	BPFFS      string // where the BPF file system is mounted; default /sys/fs/bpf
 	// Forwarding allows to switch on the forwarding of packets (sysctl).
 	Forwarding bool
 }
@@ -120,4 +133,7 @@ type Way struct {
 	// far as that leaves no trace; nil: it can.
 	Can  func(Options) error
 	Open func(Options) (Engine, error)
+	// Suits tells why it is not to be chosen unasked, though it can; nil: always.
+	Suits   func(Options) error
+	Tunnels bool // it can do Service.Tunnel
 }

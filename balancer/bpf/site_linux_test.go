@@ -1,0 +1,420 @@
+package bpf
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"gslb/balancer/kernel"
+	"gslb/test/bed"
+)
+
+// checksumsOff has an interface finish the checksums of what it sends (ETHTOOL_STXCSUM).
+func checksumsOff(t *testing.T, name string) {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer unix.Close(fd)
+	value := struct{ cmd, data uint32 }{cmd: unix.ETHTOOL_STXCSUM}
+	var r struct { // struct ifreq of netdevice(7)
+		name [unix.IFNAMSIZ]byte
+		data unsafe.Pointer
+		_    [16]byte
+	}
+	copy(r.name[:], name)
+	r.data = unsafe.Pointer(&value)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
+		t.Errorf("switching checksums of %s off: %v", name, errno)
+	}
+}
+
+// TestSite has real clients and servers talk through each way and tunnel.
+func TestSite(t *testing.T) {
+	for _, way := range []kernel.Way{TCX, XDP} {
+		t.Run(way.Name, func(t *testing.T) {
+			s := newSite(t, 3)
+			if way.Name == modeXDP {
+				s.readyForXDP(t)
+			}
+			s.serve(t)
+			e := s.open(t, s.balancer, way, kernel.Options{})
+			t.Cleanup(func() {
+				if err := e.Close(false); err != nil {
+					t.Error(err)
+				}
+			})
+			t.Run("tunnels", func(t *testing.T) { s.tunnels(t, e) })
+			t.Run("another balancer", func(t *testing.T) { s.takesOver(t, e) })
+			for _, vip := range siteVIPs {
+				family := map[bool]string{true: "IPv6", false: "IPv4"}[vip.Addr().Is6()]
+				t.Run(family, func(t *testing.T) { s.follows(t, e, vip) })
+			}
+		})
+	}
+}
+
+// services are frontends for both VIPs, with the same table.
+func (s *site) services(in ...int) []kernel.Service {
+	return []kernel.Service{s.service(siteVIPs[0], kernel.TCP, in...), s.service(siteVIPs[1], kernel.TCP, in...)}
+}
+
+// takesOver has another balancer get the packets of connections that it has not
+// seen begin: its servers are the same.
+func (s *site) takesOver(t *testing.T, e kernel.Engine) {
+	s.apply(t, e, s.services(0, 1, 2)...)
+	if got := s.echoes(t); got != 2 {
+		t.Errorf("%d of 2 echo requests to VIPs were answered", got)
+	}
+	var held []conn
+	for range 10 {
+		for _, vip := range siteVIPs {
+			c, err := s.dial(t, vip, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			held = append(held, c)
+		}
+	}
+	other := s.open(t, s.another, TCX, kernel.Options{})
+	defer other.Close(false)
+	s.applyAt(t, s.another, other, s.services(0, 1, 2)...)
+	bed.IPBatch(t, s.router, "route replace 192.0.2.10/32 via 10.0.0.2", "route replace 2001:db8:2::10/128 via fd00::2")
+	defer bed.IPBatch(t, s.router, "route replace 192.0.2.10/32 via 10.0.0.1", "route replace 2001:db8:2::10/128 via fd00::1")
+	for _, c := range held {
+		if err := c.fetch(100); err != nil {
+			t.Errorf("a connection from %v to server %d, by another balancer: %v", c.LocalAddr(), c.server, err)
+		}
+	}
+	seen := 0
+	if err := other.Flows(func(kernel.Flow) bool { seen++; return true }); err != nil || seen != len(held) {
+		t.Errorf("the other balancer has %d flows (%v), want %d", seen, err, len(held))
+	}
+}
+
+// TestKeep: what is in force outlives the engine if that is asked for, and the next one takes it over.
+func TestKeep(t *testing.T) {
+	for _, way := range []kernel.Way{TCX, XDP} {
+		t.Run(way.Name, func(t *testing.T) {
+			s := newSite(t, 3)
+			if way.Name == modeXDP {
+				s.readyForXDP(t)
+			}
+			s.serve(t)
+			fs := t.TempDir()
+			if err := unix.Mount("bpf", fs, "bpf", 0, ""); err != nil {
+				bed.Missing(t, "a BPF file system cannot be mounted: %v", err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(fs, unix.MNT_DETACH) })
+			opts := kernel.Options{Node: "n1/é", BPFFS: fs}
+			e := s.open(t, s.balancer, way, opts)
+			s.apply(t, e, s.services(0)...)
+			var held []conn
+			dial := func(want int) {
+				t.Helper()
+				for _, vip := range siteVIPs {
+					c, err := s.dial(t, vip, "")
+					if err != nil || c.server != want {
+						t.Fatalf("a connection to %v: server %d, %v; want %d", vip, c.server, err, want)
+					}
+					held = append(held, c)
+				}
+			}
+			talk := func(when string) {
+				t.Helper()
+				for _, c := range held {
+					if err := c.fetch(100); err != nil {
+						t.Errorf("a connection of server %d %s: %v", c.server, when, err)
+					}
+				}
+			}
+			dial(0)
+			talk("before")
+			if err := e.Close(true); err != nil {
+				t.Fatal(err)
+			}
+			talk("with nobody there")
+			dial(0)
+			e = s.open(t, s.balancer, way, opts)
+			talk("after the next has come")
+			s.apply(t, e, s.services(1, 2)...)
+			talk("under the next one's table")
+			s.apply(t, e, s.services(1)...)
+			dial(1)
+			if n := e.(*engine).sizes(t); n != 4+6 {
+				t.Errorf("%d entries in the maps, want 2 for each VIP and 1 for each server of each", n)
+			}
+			if err := e.Close(true); err != nil {
+				t.Fatal(err)
+			}
+			e = s.open(t, s.balancer, way, opts)
+			s.apply(t, e, s.services(1)[0])
+			if n := e.(*engine).sizes(t); n != 2+3 {
+				t.Errorf("%d entries in the maps with one frontend less, want %d", n, 2+3)
+			}
+			if err := e.Close(false); err != nil {
+				t.Error(err)
+			}
+			if left, err := filepath.Glob(filepath.Join(fs, "gslb*")); err != nil || len(left) > 0 {
+				t.Errorf("left in the BPF file system: %v, %v", left, err)
+			}
+			bed.Inside(t, s.balancer, func() {
+				eth, err := netlink.LinkByName("eth0")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				at, err := link.QueryPrograms(link.QueryOptions{Target: eth.Attrs().Index, Attach: ebpf.AttachTCXIngress})
+				if err != nil || len(at.Programs) > 0 || eth.Attrs().Xdp.Attached {
+					t.Errorf("still attached: %+v, %v; %+v", at, err, eth.Attrs().Xdp)
+				}
+			})
+		})
+	}
+}
+
+// follows takes one VIP through the life of its servers.
+func (s *site) follows(t *testing.T, e kernel.Engine, vip netip.AddrPort) {
+	s.apply(t, e, s.service(vip, kernel.TCP, 0, 1, 2), s.service(vip, kernel.UDP, 0, 1, 2))
+	held := make([]conn, 3)
+	for found, i := 0, 0; found < len(held); i++ {
+		if i == 200 {
+			t.Fatalf("after %d connections not all servers had one", i)
+		}
+		c, err := s.dial(t, vip, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if held[c.server].Conn == nil {
+			held[c.server] = c
+			found++
+		}
+	}
+	fetch := func(c conn, what string) {
+		t.Helper()
+		if err := c.fetch(300_000); err != nil { // more than the narrow link takes: ICMP errors find the server
+			t.Errorf("%s: server %d: %v", what, c.server, err)
+		}
+	}
+	for _, c := range held {
+		fetch(c, "data over a narrow link")
+	}
+	if got := s.datagram(t, vip); got < 0 || got > 2 {
+		t.Errorf("datagram: answered by %d", got)
+	}
+	t.Run("drain", func(t *testing.T) {
+		s.apply(t, e, s.service(vip, kernel.TCP, 1, 2), s.service(vip, kernel.UDP, 1, 2))
+		fetch(held[0], "an old connection of a draining server")
+		for range 20 {
+			if c, err := s.dial(t, vip, ""); err != nil || c.server == 0 {
+				t.Fatalf("a new connection: server %d, %v; want 1 or 2", c.server, err)
+			}
+		}
+	})
+	t.Run("down", func(t *testing.T) {
+		down := s.service(vip, kernel.TCP, 1, 2)
+		down.Servers[0].Gone = true
+		s.apply(t, e, down)
+		if err := held[0].fetch(10); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("an old connection of a server that is down: %v, want a reset by another server", err)
+		}
+		fetch(held[1], "a connection of another server")
+		fetch(held[2], "a connection of another server")
+	})
+	t.Run("counters", func(t *testing.T) {
+		seen := map[int]kernel.Counters{}
+		if err := e.Count(func(_ string, server netip.AddrPort, c kernel.Counters) {
+			for i := range s.servers {
+				if server.Addr() == serverAddr(i, vip.Addr().Is6()) {
+					seen[i] = c
+				}
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		for i := 1; i < 3; i++ {
+			if c := seen[i]; c.Connections < 1 || c.Open < 1 || c.BytesUp < 1000 {
+				t.Errorf("server %d: %+v", i, c)
+			}
+		}
+		if n := seen[1].Connections + seen[2].Connections; n < 22 { // 2 that are held, 20 of the drain
+			t.Errorf("%d connections counted, want at least 22", n)
+		}
+		var found int
+		if err := e.Flows(func(f kernel.Flow) bool {
+			if f.Client.String() != held[1].LocalAddr().String() {
+				return true
+			}
+			if found++; f.Virtual != vip || f.Server.Addr() != serverAddr(1, vip.Addr().Is6()) || f.Protocol != kernel.TCP || f.State != "" {
+				t.Errorf("flow %+v", f)
+			}
+			return true
+		}); err != nil || found != 1 {
+			t.Errorf("the connection from %v: %d times among the flows (%v)", held[1].LocalAddr(), found, err)
+		}
+	})
+	t.Run("removed", func(t *testing.T) {
+		left := s.service(vip, kernel.TCP)
+		left.Listen = nil
+		s.apply(t, e, left)
+		fetch(held[1], "an old connection of a frontend that was removed")
+		s.apply(t, e)
+		if n := e.(*engine).sizes(t); n != 0 {
+			t.Errorf("%d entries are left in the maps", n)
+		}
+	})
+}
+
+func (e *engine) reasons(t *testing.T) map[Reason]uint64 {
+	t.Helper()
+	out := map[Reason]uint64{}
+	if err := e.Reasons(func(r Reason, n uint64) { out[r] = n }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// sizes counts the VIPs and servers in the maps.
+func (e *engine) sizes(t *testing.T) (n int) {
+	t.Helper()
+	var key vipKey
+	var vip vipValue
+	for all := e.programs.maps["vips"].Iterate(); all.Next(&key, &vip); {
+		n++
+	}
+	var index uint32
+	var server serverValue
+	for all := e.programs.maps["servers"].Iterate(); all.Next(&index, &server); {
+		if server.Serial != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// tunnels sends through tunnels of each kind, small packets and such as do not fit.
+func (s *site) tunnels(t *testing.T, e kernel.Engine) {
+	for _, c := range []struct {
+		name   string
+		vip    netip.AddrPort
+		tunnel kernel.Tunnel
+		size   int32
+		outer  map[int16]byte // where in the frame is which octet
+	}{
+		{"IPIP in IPv4", siteVIPs[0], kernel.IPIP, 20, map[int16]byte{12: 8, 23: protoIPIP}},
+		{"IPIP in IPv6", siteVIPs[1], kernel.IPIP, 40, map[int16]byte{12: 0x86, 20: protoIPv6}},
+		{"GUE in IPv4", siteVIPs[0], kernel.GUE, 28, map[int16]byte{12: 8, 23: protoUDP, 36: 6080 >> 8, 37: 6080 & 0xff}},
+		{"GUE in IPv6", siteVIPs[1], kernel.GUE, 48, map[int16]byte{12: 0x86, 20: protoUDP, 56: 6080 >> 8, 57: 6080 & 0xff}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.decapsulates(t, c.size, c.outer)
+			service := s.service(c.vip, kernel.TCP, 0, 1, 2)
+			service.Tunnel, service.TunnelPort = c.tunnel, 6080
+			s.apply(t, e, service)
+			conn, err := s.dial(t, c.vip, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			before := e.(*engine).reasons(t)[TooBig]
+			// Full segments do not fit in the tunnel: the client is told, and sends smaller ones.
+			// (What the server sends in one piece is small: it must not learn of the narrow link, and ask for less itself.)
+			if err := binaryWrite(conn, 4*1000); err != nil {
+				t.Error(err)
+			}
+			if n := e.(*engine).reasons(t)[TooBig] - before; n == 0 && e.(*engine).mode == modeXDP {
+				t.Error("no packet was too big")
+			}
+		})
+	}
+	s.apply(t, e)
+}
+
+// binaryWrite asks n times for one octet, in one piece, and reads them all.
+func binaryWrite(c conn, n int) error {
+	if _, err := c.Write(bytes.Repeat([]byte{0, 0, 0, 1}, n)); err != nil {
+		return err
+	}
+	_, err := readFull(c, n)
+	return err
+}
+
+func readFull(c conn, n int) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	b, have := make([]byte, 1<<16), 0
+	for have < n {
+		got, err := c.Read(b)
+		if have += got; err != nil {
+			return have, fmt.Errorf("after %d of %d octets: %w", have, n, err)
+		}
+	}
+	return have, nil
+}
+
+// datagram returns who answers one; -1: nobody.
+func (s *site) datagram(t *testing.T, vip netip.AddrPort) int {
+	t.Helper()
+	var c net.Conn
+	var err error
+	bed.Inside(t, s.client, func() { c, err = net.Dial("udp", vip.String()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	var b [1]byte
+	if _, err := c.Write(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(b[:]); err != nil {
+		return -1
+	}
+	return int(b[0])
+}
+
+// echoes pings both VIPs, and returns how many were answered.
+func (s *site) echoes(t *testing.T) (answered int) {
+	t.Helper()
+	for _, vip := range siteVIPs {
+		network, message := "ip4:icmp", icmp(client4.Addr(), vip4.Addr(), 8, 0, 7<<16|1, []byte("hello")).payload
+		if vip.Addr().Is6() {
+			network, message = "ip6:ipv6-icmp", []byte{128, 0, 0, 0, 0, 7, 0, 1, 'h', 'i'} // the kernel sums
+		}
+		var c net.Conn
+		var err error
+		bed.Inside(t, s.client, func() { c, err = net.Dial(network, vip.Addr().String()) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.Write(message); err != nil {
+			t.Fatal(err)
+		}
+		for b := make([]byte, 1500); ; {
+			n, _, err := c.(*net.IPConn).ReadFrom(b) // without the IP header
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				break
+			}
+			if n > 0 && (b[0] == 0 || b[0] == 129) {
+				answered++
+				break
+			}
+		}
+	}
+	return answered
+}

@@ -66,11 +66,13 @@ func admissionOf(cfg *Config, before *admission) *admission {
 	return a
 }
 
-// refusals count who was not admitted, by the reason.
+// refusals count who was not admitted, or was sent away for how it behaved.
 type refusals struct {
 	denied atomic.Int64 // by allow and deny
 	rate   atomic.Int64 // its network had too many new connections
 	count  atomic.Int64 // its network has too many connections
+	silent atomic.Int64 // it said nothing within the first-byte time-out
+	slow   atomic.Int64 // it was slower than the least rate
 }
 
 // admit decides about a client that has just connected. A false is counted, and
@@ -118,5 +120,30 @@ func (c Config) validateAdmission(bad func(key, msg string)) {
 		if n.value < n.from || n.value > n.most {
 			bad(n.key, fmt.Sprintf("%d: must be %d to %d", n.value, n.from, n.most))
 		}
+	}
+}
+
+func (c Config) validatePassive(bad func(key, msg string)) {
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"passive_failures", c.PassiveFailures}, {"passive_resets", c.PassiveResets}} {
+		if n.value < -1 || n.value > 1000 {
+			bad(n.key, fmt.Sprintf("%d: must be 1 to 1000, or -1 (never)", n.value))
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value float64
+	}{{"max_ejected", c.MaxEjected}, {"panic_below", c.PanicBelow}} {
+		if !(n.value >= 0 && n.value <= 1) {
+			bad(n.key, fmt.Sprintf("%v: must be a share, 0 to 1", n.value))
+		}
+	}
+	if c.EjectTime > 0 && c.EjectTimeMost > 0 && c.EjectTimeMost < c.EjectTime {
+		bad("eject_time_most", fmt.Sprintf("%v: must be eject_time (%v) or more", c.EjectTimeMost, c.EjectTime))
+	}
+	if c.MinRate < 0 {
+		bad("min_rate", fmt.Sprintf("%d: must be a number of bytes a second, or 0 (any)", c.MinRate))
 	}
 }

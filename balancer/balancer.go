@@ -55,6 +55,7 @@ type Balancer struct {
 	planes  planes
 	runner  *probe.Runner // of the active checks; a target is a frontend's name and a server's address
 	changed chan struct{} // holds a token when there is something to report
+	entries chan entry    // of the connection log
 
 	mu        sync.Mutex
 	fronts    []*frontend             // guarded by mu; in the configuration's order
@@ -82,7 +83,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	if err := validate(cfgs, checks); err != nil {
 		return nil, err
 	}
-	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, opts.Node), runner: probe.NewRunner(log), changed: make(chan struct{}, 1)}
+	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, opts.Node), runner: probe.NewRunner(log), changed: make(chan struct{}, 1), entries: make(chan entry, entriesMost)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
 	b.compose(cfgs, checks).commit(b)
@@ -155,7 +156,7 @@ func (b *Balancer) compose(cfgs []Config, checks map[string]probe.Config) *gener
 		if i >= 0 {
 			f = b.fronts[i]
 		} else {
-			f = &frontend{name: c.Name, pool: newPool(c.Name, b.journal, b.opts.Now, b.opts.Random)}
+			f = &frontend{name: c.Name, entries: b.entries, pool: newPool(c.Name, b.journal, b.opts.Now, b.opts.Random)}
 		}
 		g.fronts = append(g.fronts, f)
 		g.cfgs = append(g.cfgs, c.WithDefaults())
@@ -267,6 +268,7 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { b.check(drained) })
 	wg.Go(func() { b.manage(drained) })
+	wg.Go(func() { writeLog(drained, b.entries, b.log) })
 	wg.Go(func() { b.report(ctx, drained, report) })
 	b.planes.run(ctx)
 	stop()

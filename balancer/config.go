@@ -81,6 +81,38 @@ type Config struct {
 	// is isolated until it falls below 80 % of that. Default 1.2; 0 with no capacity stated.
 	OverloadAt float64 `toml:"overload_at"`
 
+	// PassiveFailures is how many connects in a row must fail, PassiveResets how many
+	// connections in a row a server must reset before its first byte, for it to be isolated; defaults
+	// 2 and 5, -1: never. MaxEjected is the share of the servers and spares that may be
+	// isolated by that and by overload at once; default 0.5, always at least one is left.
+	PassiveFailures int     `toml:"passive_failures"`
+	PassiveResets   int     `toml:"passive_resets"`
+	MaxEjected      float64 `toml:"max_ejected"`
+	// EjectTime is how long a server is isolated by them at first; it doubles each
+	// time, up to EjectTimeMost. Defaults: 1s and 30s.
+	EjectTime     time.Duration `toml:"eject_time"`
+	EjectTimeMost time.Duration `toml:"eject_time_most"`
+	// PanicBelow is the share of the servers that must be available for their
+	// health to be believed: below it all are used. Default 0: only when none is.
+	PanicBelow float64 `toml:"panic_below"`
+
+	// FirstByteTimeout is how long a client may say nothing at first, where clients speak first;
+	// 0: as long as IdleTimeout. DeferAccept has the kernel hand over a connection
+	// only with the client's first byte (Linux), likewise.
+	FirstByteTimeout time.Duration `toml:"first_byte_timeout"`
+	DeferAccept      bool          `toml:"defer_accept"`
+	// MinRate is how many bytes a second a connection has to move while it moves any;
+	// one that does not for MinRateTime (default 30s) is reset. 0: any rate.
+	MinRate     int           `toml:"min_rate"`
+	MinRateTime time.Duration `toml:"min_rate_time"`
+
+	// LogConnections is the share of the connections that is logged when they end, 0 to 1;
+	// ConnectionLog is the file for it; empty: the node's log. At ConnectionLogSize bytes
+	// (default 100 MB) it becomes FILE.1, in place of that of before.
+	LogConnections    float64 `toml:"log_connections"`
+	ConnectionLog     string  `toml:"connection_log"`
+	ConnectionLogSize int64   `toml:"connection_log_size"`
+
 	// Allow and Deny are the clients that may connect; the longest network of
 	// both decides. Default: all, or with an Allow nobody else.
 	Allow []netip.Prefix `toml:"allow"`
@@ -156,6 +188,13 @@ func (c Config) WithDefaults() Config {
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
 	}
+	setDefault(&c.PassiveFailures, 2)
+	setDefault(&c.PassiveResets, 5)
+	setDefault(&c.MaxEjected, 0.5)
+	setDefault(&c.EjectTime, time.Second)
+	setDefault(&c.EjectTimeMost, max(30*time.Second, c.EjectTime))
+	setDefault(&c.MinRateTime, 30*time.Second)
+	setDefault(&c.ConnectionLogSize, 100_000_000)
 	setDefault(&c.NetworkBits4, 24)
 	setDefault(&c.NetworkBits6, 56)
 	return c
@@ -201,12 +240,15 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	c.validateServers(bad)
 	c.validateAdmission(bad)
+	c.validatePassive(bad)
+	c.validateLog(bad)
 	for _, t := range []struct {
 		key   string
 		value time.Duration
 	}{
 		{"connect_timeout", c.ConnectTimeout}, {"idle_timeout", c.IdleTimeout}, {"close_timeout", c.CloseTimeout},
 		{"drain_timeout", c.DrainTimeout}, {"slow_start", c.SlowStart}, {"spare_hold", c.SpareHold}, {"queue_timeout", c.QueueTimeout},
+		{"eject_time", c.EjectTime}, {"eject_time_most", c.EjectTimeMost}, {"first_byte_timeout", c.FirstByteTimeout}, {"min_rate_time", c.MinRateTime},
 	} {
 		if t.value != 0 && t.value < minTimeout {
 			bad(t.key, fmt.Sprintf("%v: must be at least %v", t.value, minTimeout))

@@ -57,6 +57,18 @@ func TestValidate(t *testing.T) {
 		{"too many wanted", func(c *Config) { c.MinServers = 4 }, []string{"min_servers: 4: must be 0 (the number of servers) to 3"}},
 		{"negative bound", func(c *Config) { c.MaxConnections = -1 }, []string{"max_connections: -1"}},
 		{"overload without capacity", func(c *Config) { c.OverloadAt = 1.5 }, []string{"overload_at: 1.5: needs the capacity"}},
+		{"bounds of networks", func(c *Config) {
+			c.NetworkConnections, c.NetworkRate, c.NetworkBits4, c.NetworkBits6 = -1, 2_000_000, 33, 65
+		},
+			[]string{"network_connections: -1: must be 0 to", "network_rate: 2000000: must be 0 to 1000000", "network_bits4: 33", "network_bits6: 65"}},
+		{"passive health", func(c *Config) {
+			c.PassiveFailures, c.PassiveResets, c.MaxEjected, c.PanicBelow = -2, 1001, 1.5, math.NaN()
+		},
+			[]string{"passive_failures: -2: must be 1 to 1000, or -1", "passive_resets: 1001", "max_ejected: 1.5: must be a share", "panic_below: NaN"}},
+		{"eject times the wrong way round", func(c *Config) { c.EjectTime, c.EjectTimeMost = time.Minute, time.Second }, []string{"eject_time_most: 1s: must be eject_time (1m0s) or more"}},
+		{"slow clients", func(c *Config) { c.FirstByteTimeout, c.MinRate, c.MinRateTime = 5, -1, 5 }, []string{"min_rate: -1", "first_byte_timeout: 5ns", "min_rate_time: 5ns"}},
+		{"log", func(c *Config) { c.LogConnections, c.ConnectionLogSize = 2, 10 }, []string{"log_connections: 2: must be a share", "connection_log_size: 10"}},
+		{"log of nothing", func(c *Config) { c.ConnectionLog = "log.jsonl" }, []string{"connection_log: needs log_connections", "connection_log: must be a whole path"}},
 		{"negative overload", func(c *Config) { c.OverloadAt = -1 }, []string{"overload_at: -1: must be a share"}},
 	} {
 		for _, defaults := range []bool{false, true} {

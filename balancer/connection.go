@@ -27,7 +27,9 @@ type connection struct {
 	index int // guarded by to.carried.mu: where it is there; -1: not there
 
 	begun  instant
+	served instant      // when a server had accepted it
 	asked  atomic.Int64 // instant: of its server's accept, or of the client's first byte after it
+	first  atomic.Int64 // from asked to the server's first byte; 0: none yet
 	latest atomic.Int64 // instant of the last byte, either way
 	up     atomic.Int64 // bytes from the client
 	down   atomic.Int64 // bytes to the client
@@ -83,7 +85,7 @@ func (c *connection) open(f *frontend, from flow, s seat, e ender, now instant) 
 // serve gives the connection to the server that has accepted it. It reports false
 // if the server's connections were cut: this one must end, too.
 func (c *connection) serve(s *server, now instant) bool {
-	c.to = s
+	c.to, c.served = s, now
 	c.asked.Store(now)
 	c.latest.Store(now)
 	return s.carried.add(c)
@@ -103,7 +105,9 @@ func (c *connection) moved(up bool, n int, now instant) {
 		return
 	}
 	if c.down.Add(int64(n)) == int64(n) {
-		c.to.answered(time.Duration(now - c.asked.Load()))
+		took := max(1, now-c.asked.Load())
+		c.first.Store(took)
+		c.to.answered(time.Duration(took))
 	}
 	c.to.bytesDown.Add(int64(n))
 }
@@ -163,7 +167,12 @@ func (c *connection) conclude(now instant) {
 		c.front.counters.resets.Add(1)
 	case endIdle, endHalf:
 		c.front.counters.timedOut.Add(1)
+	case endSilent:
+		c.front.refusals.silent.Add(1)
+	case endSlow:
+		c.front.refusals.slow.Add(1)
 	}
+	c.front.log(c, how, now)
 	s := c.to
 	if s == nil {
 		return

@@ -1,9 +1,15 @@
 package balancer
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -105,8 +111,8 @@ func TestResetsIsolate(t *testing.T) {
 			t.Fatalf("a connection went to %q after the isolation", c.from)
 		}
 	}
-	if s := r.server(bad.address); s.Broken < passiveResets {
-		t.Errorf("%d resets before a first byte counted, want %d or more", s.Broken, passiveResets)
+	if s := r.server(bad.address); s.Broken < 5 {
+		t.Errorf("%d resets before a first byte counted, want %d or more", s.Broken, 5)
 	}
 }
 
@@ -199,6 +205,79 @@ func TestAdmission(t *testing.T) {
 	}
 }
 
+// A client that says nothing is not handed over by the kernel, if that is wanted;
+// a change of that counts for the listener that there is.
+func TestDeferAccept(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has TCP_DEFER_ACCEPT")
+	}
+	a := newBackend(t, "a", nil)
+	cfg := config(a)
+	r := newRig(t, cfg, nil)
+	r.mustConnect() // who does not speak first is greeted
+	cfg.DeferAccept = true
+	if err := r.Apply([]Config{cfg}, nil); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	speaks, err := net.Dial("tcp", r.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer speaks.Close()
+	send(t, speaks.(*net.TCPConn), "x")
+	if _, err := r.greeted(speaks); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.Status()[0].Counters.Accepted; got != 2 { // the first one, and the one that speaks
+		t.Errorf("%d connections were taken, want 2: not the silent one", got)
+	}
+}
+
+// A server that is isolated by what its connections say: how many at once, and
+// when so few are left that nobody's health is believed.
+func TestMaxEjectedAndPanicBelow(t *testing.T) {
+	for _, tt := range []struct {
+		ejected, below float64
+		fail           string
+		want           string // who takes new connections
+	}{
+		{0.5, 0, "abc", "cd"},
+		{0.25, 0, "abc", "bcd"},
+		{1, 0, "abcd", "d"},
+		{1, 0.5, "abc", "abcd"},
+		{0.75, 0.25, "abc", "d"},
+		{0.2, 0, "a", "abcd"},
+	} {
+		cfg := named("abcd", "")
+		cfg.MaxEjected, cfg.PanicBelow = tt.ejected, tt.below
+		b := newBench(t, cfg, nil)
+		for _, name := range tt.fail {
+			for range 2 {
+				b.failed(b.server(string(name)), errors.New("refused"))
+			}
+		}
+		b.want(tt.want)
+	}
+	cfg := named("ab", "")
+	cfg.PassiveFailures, cfg.PassiveResets = -1, 3
+	b := newBench(t, cfg, nil)
+	for range 100 {
+		b.failed(b.server("a"), errors.New("refused"))
+	}
+	b.want("ab")
+	for range 3 {
+		b.want("ab")
+		b.broke(b.server("a"))
+	}
+	b.want("b")
+}
+
 func TestBlame(t *testing.T) {
 	for _, tt := range []struct{ said, want []ending }{
 		{[]ending{endClient, endServer}, []ending{endClient}},
@@ -216,5 +295,144 @@ func TestBlame(t *testing.T) {
 		if got := c.how.Load()&clientFinished != 0; got != slices.Contains(tt.said, endClient) {
 			t.Errorf("%v: the client has finished: %v", tt.said, got)
 		}
+	}
+}
+
+// Each row is how many bytes go up and down and are acknowledged until a look, and what that look says.
+func TestVigil(t *testing.T) {
+	type look struct {
+		up, down, acked int64
+		half            bool
+		want            ending
+	}
+	l := limits{idle: 40 * time.Second, close: 8 * time.Second}
+	speaking, hasty := l, l
+	speaking.first = 20 * time.Second               // looks every 5 s
+	hasty.rate, hasty.rateTime = 10, 30*time.Second // looks every 7.5 s: 75 bytes are enough
+	quiet, half := look{}, look{half: true}
+	for name, tt := range map[string]struct {
+		limits
+		looks []look
+	}{
+		"silent":                          {l, []look{quiet, quiet, quiet, {want: endIdle}}},
+		"now and then a byte":             {l, []look{quiet, quiet, quiet, {up: 1}, quiet, quiet, quiet, {want: endIdle}}},
+		"a slow reader":                   {l, []look{{down: 9}, quiet, quiet, {acked: 1}, quiet, quiet, {acked: 1}, quiet, quiet}},
+		"half-closed":                     {l, []look{quiet, half, half, half, {half: true, want: endHalf}}},
+		"the client says nothing":         {speaking, []look{quiet, quiet, quiet, {want: endSilent}}},
+		"only the server speaks":          {speaking, []look{{down: 5}, {down: 5}, {down: 5}, {down: 5, want: endSilent}}},
+		"the client speaks in time":       {speaking, []look{quiet, quiet, {up: 1}, quiet, quiet, quiet, quiet, quiet, quiet}},
+		"one byte at a time":              {hasty, []look{{up: 1}, {up: 1}, {up: 1}, {up: 1, want: endSlow}}},
+		"one byte at a time, with breaks": {hasty, []look{{up: 1}, quiet, {up: 1}, quiet, {up: 1}, quiet, {up: 1, want: endSlow}}},
+		"enough once":                     {hasty, []look{{up: 1}, {up: 1}, {up: 1}, {down: 75}, {up: 1}, {up: 1}, {up: 1}, {up: 75}}},
+		"an idle one is not slow":         {hasty, []look{{up: 75}, quiet, quiet, quiet, quiet}},
+		"a reader that takes one byte":    {hasty, []look{{down: 900}, {acked: 1}, {acked: 1}, {acked: 1}, {acked: 1, want: endSlow}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var c connection
+			var v vigil
+			var acked uint64
+			for i, k := range tt.looks {
+				if k.half && i > 0 && !tt.looks[i-1].half {
+					v.turned()
+				}
+				c.up.Add(k.up)
+				c.down.Add(k.down)
+				acked += uint64(k.acked)
+				if got := v.look(&c, tt.limits, k.half, acked); got != k.want {
+					t.Fatalf("look %d says %q, want %q", i+1, got, k.want)
+				}
+			}
+		})
+	}
+}
+
+func TestConnectionsAreSeenAndLogged(t *testing.T) {
+	t.Parallel()
+	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
+	cfg := config(a, b)
+	file := filepath.Join(t.TempDir(), "connections.jsonl")
+	cfg.Pick, cfg.LogConnections, cfg.ConnectionLog, cfg.ConnectionLogSize = RoundRobin, 1, file, 1000
+	r := newRig(t, cfg, nil)
+	from := func(ip string) *client {
+		t.Helper()
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(ip)}}
+		conn, err := d.Dial("tcp", r.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := r.greeted(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	first := from("127.0.1.1")
+	for _, ip := range []string{"127.0.1.2", "127.0.1.3", "127.0.2.1"} {
+		from(ip)
+	}
+	if err := first.echo("hello"); err != nil {
+		t.Fatal(err)
+	}
+	want := first.LocalAddr().String()
+	eventually(t, "the bytes of the first connection", func() bool {
+		all, n := r.Connections(ConnectionFilter{})
+		return n == 4 && len(all) == 4 && all[0].Client == want && all[0].Up == 6 && all[0].Down == 8 && all[0].Server != "" && all[0].Age >= all[3].Age
+	})
+	for _, tt := range []struct {
+		name string
+		want ConnectionFilter
+		n    int
+	}{
+		{"of a network", ConnectionFilter{Client: netip.MustParsePrefix("127.0.1.0/24")}, 3},
+		{"of a server", ConnectionFilter{Server: a.address}, 2},
+		{"of another frontend", ConnectionFilter{Frontend: "mail"}, 0},
+		{"old ones", ConnectionFilter{MinAge: time.Hour}, 0},
+	} {
+		if all, n := r.Connections(tt.want); n != tt.n || len(all) != n {
+			t.Errorf("%s: %d of %d, want %d", tt.name, len(all), n, tt.n)
+		}
+	}
+	if all, n := r.Connections(ConnectionFilter{Limit: 1, Sort: "bytes"}); n != 4 || len(all) != 1 || all[0].Client != want {
+		t.Errorf("the one with most bytes of %d is %v", n, all)
+	}
+	top, _ := r.TopConnections(ConnectionFilter{}, "network")
+	if len(top) != 2 || top[0].Of != "127.0.1.0/24" || top[0].Open != 3 {
+		t.Errorf("by network: %+v", top)
+	}
+	clients := map[netip.Addr]int{}
+	r.EachClient("kt", func(a netip.Addr) { clients[a]++ })
+	if len(clients) != 4 {
+		t.Errorf("the site's clients are %v", clients)
+	}
+	first.Close()
+	var line LoggedConnection
+	eventually(t, "a line in the log", func() bool {
+		text, _ := os.ReadFile(file)
+		return json.Unmarshal(bytes.TrimSpace(text), &line) == nil
+	})
+	if line.Client != want || line.Up != 6 || line.Down != 8 || line.End != "client" || line.First <= 0 || line.Duration < line.First || line.Frontend != "www" || line.Server == "" {
+		t.Errorf("logged as %+v", line)
+	}
+	for range 20 { // 1000 octets are some lines only
+		from("127.0.3.1").Close()
+	}
+	eventually(t, "a file that was moved away", func() bool {
+		now, err1 := os.Stat(file)
+		old, err2 := os.Stat(file + ".1")
+		return err1 == nil && err2 == nil && now.Size() <= 1000 && old.Size() <= 1000
+	})
+}
+
+// The log never holds up a connection: what it cannot take is counted.
+func TestLogThatIsNotTaken(t *testing.T) {
+	f := &frontend{name: "www", entries: make(chan entry, 2)}
+	cfg := Config{LogConnections: 1}.WithDefaults()
+	f.cfg.Store(&cfg)
+	for range 5 {
+		f.log(&connection{front: f}, endClient, 1)
+	}
+	if got := f.unlogged.Load(); got != 3 {
+		t.Errorf("%d were counted as not logged, want 3", got)
 	}
 }

@@ -20,6 +20,8 @@ type frontend struct {
 
 	admission atomic.Pointer[admission] // nil: everybody is let in
 	refusals  refusals
+	entries   chan<- entry // of the connection log
+	unlogged  atomic.Int64 // entries that found it full
 }
 
 func (f *frontend) config() *Config { return f.cfg.Load() }

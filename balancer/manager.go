@@ -19,23 +19,20 @@ import (
 //	                                              manager's own succeeds (1 s after, then 2 s …)
 //	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that, 1 s after at the earliest
 //
-// passive and overload are guesses of this balancer alone. Together they
-// isolate at most half of the pool, and never the last available server.
+// (2, 5 and 1 s are the defaults of PassiveFailures, PassiveResets and EjectTime.)
+// passive and overload are guesses of this balancer alone. Together they isolate
+// at most MaxEjected of the pool, and never the last available server.
 //
 // A spare goes in service while fewer than MinServers are in service and
 // available, and out when MinServers has been met without it for SpareHold.
-// If nothing is available, everything that is not draining is tried (panic):
-// the checks may be wrong, and a refusal would be certain.
+// If nothing is available, or less than PanicBelow of the servers, everything that is
+// not draining is tried (panic): the checks may be wrong, and a refusal would be certain.
 const (
-	passiveFall   = 2 // connects that fail in a row until a server is isolated
-	passiveResets = 5 // connections that a server resets before its first byte, likewise
-	tick          = 100 * time.Millisecond
-	retryFirst    = time.Second      // from a passive isolation to the first try
-	retryMost     = 30 * time.Second // each further try waits twice as long, up to this
-	stable        = time.Minute      // in service this long, a server's next isolation starts at retryFirst again
-	resetAfter    = 2 * time.Second  // from a failed check to the end of the server's connections, with OnIsolate reset
-	hysteresis    = 0.8              // an overloaded server is back below this share of OverloadAt
-	fullLeast     = time.Second      // and after this long: short connections come and go faster than people read
+	tick       = 100 * time.Millisecond
+	stable     = time.Minute     // in service this long, a server's next isolation starts at EjectTime again
+	resetAfter = 2 * time.Second // from a failed check to the end of the server's connections, with OnIsolate reset
+	hysteresis = 0.8             // an overloaded server is back below this share of OverloadAt
+	fullLeast  = time.Second     // and after this long: short connections come and go faster than people read
 )
 
 // cause is why a server is isolated; several may hold at once.
@@ -108,12 +105,12 @@ func (p *pool) judgeCheck(s *server) {
 func (p *pool) judgePassive(s *server, now time.Time) {
 	i := &s.isolation
 	if !i.has(causePassive) {
-		if s.streak.Load() < passiveFall && s.brokenRow.Load() < passiveResets || !p.mayIsolate(s) {
+		if !p.suspicious(s) || !p.mayIsolate(s) {
 			return
 		}
-		i.wait = min(2*i.wait, retryMost)
+		i.wait = min(2*i.wait, p.cfg.EjectTimeMost)
 		if i.wait == 0 || now.Sub(i.returned) > stable {
-			i.wait = retryFirst
+			i.wait = p.cfg.EjectTime
 		}
 		i.causes |= causePassive
 		i.since, i.retryAt = now, now.Add(i.wait)
@@ -175,7 +172,7 @@ func (p *pool) mayIsolate(s *server) bool {
 			others++
 		}
 	}
-	return others > 0 && guessed+1 <= len(p.servers)/2
+	return others > 0 && guessed+1 <= int(p.cfg.MaxEjected*float64(len(p.servers))+1e-9)
 }
 
 // settleSpares puts spares in service or takes them out.
@@ -266,7 +263,11 @@ func (p *pool) settleTable(now time.Time) {
 			all = append(all, c)
 		}
 	}
-	panic := len(in) == 0
+	panic := len(in) == 0 || float64(len(in)) < p.cfg.PanicBelow*float64(len(p.cfg.Servers))-1e-9
+	few := fmt.Sprintf("%d of %d servers are available", len(in), len(p.cfg.Servers))
+	if len(in) == 0 {
+		few = "no server is available"
+	}
 	if panic {
 		in = all
 	}
@@ -282,9 +283,9 @@ func (p *pool) settleTable(now time.Time) {
 	if panic != p.panic {
 		p.panic = panic
 		if panic {
-			p.tell(now, nil, EventPanic, fmt.Sprintf("no server is available; new connections try all %d that are not draining", len(all)))
+			p.tell(now, nil, EventPanic, fmt.Sprintf("%s; new connections try all %d that are not draining", few, len(all)))
 		} else {
-			p.tell(now, nil, EventPanicOver, "a server is available again")
+			p.tell(now, nil, EventPanicOver, few)
 		}
 	}
 }
@@ -391,7 +392,7 @@ func (p *pool) try(ctx context.Context, s *server) {
 	i.trying = false
 	if err != nil {
 		i.suspicion = err.Error()
-		i.wait = min(2*i.wait, retryMost)
+		i.wait = min(2*i.wait, p.cfg.EjectTimeMost)
 		i.retryAt = now.Add(i.wait)
 		return
 	}

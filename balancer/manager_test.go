@@ -174,8 +174,8 @@ func TestFlappingServerWaitsLonger(t *testing.T) {
 	}
 	b.pass(stable + time.Second)
 	b.refuse("a", 2)
-	if got := b.server("a").isolation.wait; got != retryFirst {
-		t.Errorf("wait %v after a stable time, want %v", got, retryFirst)
+	if got := b.server("a").isolation.wait; got != time.Second {
+		t.Errorf("wait %v after a stable time, want %v", got, time.Second)
 	}
 }
 
@@ -183,14 +183,14 @@ func TestTriesOnlyWithoutActiveCheck(t *testing.T) {
 	for _, rule := range []*probe.Config{nil, everySecond} {
 		b := newBench(t, named("ab", ""), rule)
 		b.refuse("a", 2)
-		if try := b.tickAt(b.at.Add(retryFirst / 2)); len(try) != 0 {
+		if try := b.tickAt(b.at.Add(time.Second / 2)); len(try) != 0 {
 			t.Errorf("tried before its time")
 		}
-		try := b.tickAt(b.at.Add(retryFirst))
+		try := b.tickAt(b.at.Add(time.Second))
 		if want := rule == nil; (len(try) == 1) != want {
 			t.Errorf("with check %v: %d tries", rule != nil, len(try))
 		}
-		if again := b.tickAt(b.at.Add(retryFirst)); len(again) != 0 {
+		if again := b.tickAt(b.at.Add(time.Second)); len(again) != 0 {
 			t.Error("tried twice at once")
 		}
 	}

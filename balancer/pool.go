@@ -119,6 +119,8 @@ type pool struct {
 	table    atomic.Pointer[table]
 	queue    queue
 
+	passiveFailures, passiveResets atomic.Int32 // of cfg, for who may not wait for mu; below 1: never
+
 	mu       sync.Mutex
 	cfg      Config        // guarded by mu; with defaults
 	rule     *probe.Config // guarded by mu; the active check, nil if there is none
@@ -156,6 +158,8 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 	}
 	p.cfg, p.rule, p.servers, p.leaving = cfg, rule, nil, nil
 	p.queue.bound(cfg.Queue)
+	p.passiveFailures.Store(int32(cfg.PassiveFailures))
+	p.passiveResets.Store(int32(cfg.PassiveResets))
 	for _, list := range []struct {
 		role    string
 		servers []ServerConfig
@@ -292,18 +296,25 @@ func (p *pool) connected(s *server, took time.Duration) {
 
 func (p *pool) failed(s *server, err error) {
 	s.failures.Add(1)
-	if s.streak.Add(1) < passiveFall {
-		return
+	n := s.streak.Add(1)
+	if most := p.passiveFailures.Load(); most > 0 && n >= most {
+		p.suspect(s, fmt.Sprintf("%d connects in a row failed: %v", most, err))
 	}
-	p.suspect(s, fmt.Sprintf("%d connects in a row failed: %v", passiveFall, err))
 }
 
 // broke takes in that s has reset a connection before it had said anything.
 func (p *pool) broke(s *server) {
 	s.broken.Add(1)
-	if s.brokenRow.Add(1) >= passiveResets {
-		p.suspect(s, fmt.Sprintf("%d connections in a row were reset before a first byte", passiveResets))
+	n := s.brokenRow.Add(1)
+	if most := p.passiveResets.Load(); most > 0 && n >= most {
+		p.suspect(s, fmt.Sprintf("%d connections in a row were reset before a first byte", most))
 	}
+}
+
+// suspicious tells whether the connections of s speak against it.
+func (p *pool) suspicious(s *server) bool {
+	over := func(n, most int32) bool { return most > 0 && n >= most }
+	return over(s.streak.Load(), p.passiveFailures.Load()) || over(s.brokenRow.Load(), p.passiveResets.Load())
 }
 
 // answered takes in that a server has said something for the first time in a

@@ -168,7 +168,7 @@ func sleep(d time.Duration, done <-chan struct{}) bool {
 // serve carries one connection from its admission to its end.
 func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat) {
 	cfg := f.config()
-	r := &relay{client: client, buffers: &p.buffers, limits: limits{idle: cfg.IdleTimeout, close: cfg.CloseTimeout}}
+	r := &relay{client: client, buffers: &p.buffers, limits: limitsOf(cfg)}
 	r.open(f, from, seat, r, instantNow())
 	defer func() { r.end(instantNow()) }()
 	s, conn := p.connect(f, cfg, from)

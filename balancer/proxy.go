@@ -109,6 +109,7 @@ func (p *proxy) follow(bindings []binding, opened map[string]*listener) {
 	for _, b := range bindings {
 		for _, key := range b.keys() {
 			p.listeners[key].front.Store(b.front)
+			p.listeners[key].wait(b.cfg)
 			delete(unwanted, key)
 		}
 	}
@@ -130,6 +131,15 @@ func (p *proxy) follow(bindings []binding, opened map[string]*listener) {
 		b.front.gate.update(func() {}) // wakes acceptors that wait for room of a frontend they have left
 	}
 	p.bindings = bindings
+}
+
+// wait has the kernel wait for a client's first byte, or not.
+func (l *listener) wait(cfg *Config) {
+	sockets, _ := l.sockets()
+	for _, s := range sockets {
+		deferAccept(s, cfg.DeferAccept)
+		s.Close()
+	}
 }
 
 func closeAll(listeners map[string]*listener) {

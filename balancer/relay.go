@@ -39,11 +39,6 @@ type relay struct {
 	clock  idleClock
 }
 
-// limits is what a relay needs of a Config.
-type limits struct {
-	idle, close time.Duration
-}
-
 const (
 	bufferSize  = 16 << 10
 	spliceAfter = 2           // full buffers in a row that make a direction bulk
@@ -231,21 +226,18 @@ func asDst(err error) error {
 	return errDst
 }
 
-// idleClock ends a relay that moves no bytes. It looks four times per time-out
-// whether there were any, so it may be late by a quarter, but costs the bytes nothing.
+// idleClock looks whether a relay is to end.
 type idleClock struct {
 	mu      sync.Mutex
-	timer   *time.Timer   // guarded by mu
-	stopped bool          // guarded by mu
-	quiet   time.Duration // guarded by mu
-	moved   int64         // guarded by mu; as last seen
-	acked   uint64        // guarded by mu; as last seen
+	timer   *time.Timer // guarded by mu
+	stopped bool        // guarded by mu
+	vigil   vigil       // guarded by mu
 }
 
 func (c *idleClock) start(r *relay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(r.limits.idle/4, func() { c.look(r) })
+	c.timer = time.AfterFunc(r.limits.every(false), func() { c.look(r) })
 }
 
 func (c *idleClock) stop() {
@@ -260,40 +252,24 @@ func (c *idleClock) half(r *relay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.stopped {
-		c.quiet = 0
-		c.timer.Reset(r.limits.close / 4)
+		c.vigil.turned()
+		c.timer.Reset(r.limits.every(true))
 	}
 }
 
-// look is one look of the clock. A slow reader moves no bytes here for as long
-// as it takes to empty its socket's buffer, so what the ends acknowledge counts, too.
 func (c *idleClock) look(r *relay) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopped {
 		return
 	}
-	limit := r.limits.idle
-	if r.half.Load() {
-		limit = r.limits.close
-	}
-	moved, acked := r.up.Load()+r.down.Load(), acknowledged(r.client)+acknowledged(r.server)
-	if moved != c.moved || acked != c.acked {
-		c.quiet = 0
-	} else {
-		c.quiet += limit / 4
-	}
-	c.moved, c.acked = moved, acked
-	if c.quiet >= limit {
+	half := r.half.Load()
+	if end := c.vigil.look(&r.connection, r.limits, half, acknowledged(r.client)+acknowledged(r.server)); end != endOpen {
 		c.stopped = true
-		if r.half.Load() {
-			r.blame(endHalf)
-		} else {
-			r.blame(endIdle)
-		}
+		r.blame(end)
 		r.conclude(instantNow())
 		r.abort()
 		return
 	}
-	c.timer.Reset(limit / 4)
+	c.timer.Reset(r.limits.every(half))
 }

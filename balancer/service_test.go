@@ -237,7 +237,7 @@ func TestKilledServerIsIsolatedAndNobodyRefused(t *testing.T) {
 						t.Errorf("established connection to %s: %v", name, err)
 					}
 				}
-				if got := r.server(a.address); got.State != health.Down || got.Failures < passiveFall {
+				if got := r.server(a.address); got.State != health.Down || got.Failures < 2 {
 					t.Errorf("killed server: %+v", got)
 				}
 				eventually(t, "report of 2 healthy", func() bool { return r.lastReport().Healthy == 2 && r.lastReport().Total == 3 })

@@ -3,6 +3,7 @@ package balancer
 import (
 	"errors"
 	"net"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -43,5 +44,20 @@ func acknowledged(conn *net.TCPConn) (n uint64) {
 func onSocket(conn *net.TCPConn, do func(fd int)) {
 	if raw, err := conn.SyscallConn(); err == nil {
 		raw.Control(func(fd uintptr) { do(int(fd)) })
+	}
+}
+
+// deferMost is how long, in seconds, the kernel waits for a client's first byte.
+const deferMost = 10
+
+// deferAccept has the kernel hand over the connections of a listening socket only
+// with a client's first byte (TCP_DEFER_ACCEPT in tcp(7)), or at once again.
+func deferAccept(socket *os.File, on bool) {
+	seconds := 0
+	if on {
+		seconds = deferMost
+	}
+	if raw, err := socket.SyscallConn(); err == nil { // Fd would make the listener block
+		raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds) })
 	}
 }

@@ -4,6 +4,7 @@ package balancer
 
 import (
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -19,3 +20,6 @@ func unsent(*net.TCPConn) int { return 0 }
 
 // acknowledged is not known here: only bytes that move hold off the idle time-out.
 func acknowledged(*net.TCPConn) uint64 { return 0 }
+
+// deferAccept is not to be had here.
+func deferAccept(*os.File, bool) {}

@@ -40,6 +40,9 @@ type Counters struct {
 	Denied        int64 `json:"denied"`         // of the accepted, reset at once because of allow and deny
 	OverRate      int64 `json:"over_rate"`      // likewise, because their network had too many new connections
 	OverCount     int64 `json:"over_count"`     // likewise, because their network has too many connections
+	Silent        int64 `json:"silent"`         // connections whose client said nothing within the first-byte time-out
+	Slow          int64 `json:"slow"`           // connections that were slower than the least rate
+	Unlogged      int64 `json:"unlogged"`       // connections that were to be logged, but the log was not taken in time
 }
 
 // ServerStatus is one server or spare of a frontend.
@@ -75,6 +78,7 @@ func (b *Balancer) Status() []FrontendStatus {
 				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(),
 				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
 				Denied: f.refusals.denied.Load(), OverRate: f.refusals.rate.Load(), OverCount: f.refusals.count.Load(),
+				Silent: f.refusals.silent.Load(), Slow: f.refusals.slow.Load(), Unlogged: f.unlogged.Load(),
 			},
 		}
 		for _, a := range b.planes.addrs(f) {

@@ -44,6 +44,7 @@ type Options struct {
 	Random      func() uint64    // for picks; used by many goroutines at once; default math/rand/v2's
 	AllowExec   bool             // checks may run programs
 	Board       *probe.Board     // where push checks look; nil: nobody reports
+	File        string           // where registered servers are kept over a restart; "": they are not
 }
 
 // Balancer runs all frontends of a node. Its methods may be called by many
@@ -57,11 +58,13 @@ type Balancer struct {
 	changed chan struct{} // holds a token when there is something to report
 	entries chan entry    // of the connection log
 
-	mu        sync.Mutex
-	fronts    []*frontend             // guarded by mu; in the configuration's order
-	checks    map[string]probe.Config // guarded by mu
-	retired   []retired               // guarded by mu
-	listening bool                    // guarded by mu
+	mu         sync.Mutex
+	fronts     []*frontend             // guarded by mu; in the configuration's order
+	base       []Config                // guarded by mu; as configured, without what is registered
+	registered []Registration          // guarded by mu
+	checks     map[string]probe.Config // guarded by mu
+	retired    []retired               // guarded by mu
+	listening  bool                    // guarded by mu
 }
 
 // retired is a frontend that left the configuration with connections.
@@ -86,7 +89,8 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, opts.Node), runner: probe.NewRunner(log), changed: make(chan struct{}, 1), entries: make(chan entry, entriesMost)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
-	b.compose(cfgs, checks).commit(b)
+	b.base, b.registered = cfgs, b.readRegistered(cfgs, checks)
+	b.compose(with(cfgs, b.registered), checks).commit(b)
 	return b, nil
 }
 
@@ -239,13 +243,27 @@ func (b *Balancer) Apply(cfgs []Config, checks map[string]probe.Config) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	g := b.compose(cfgs, checks)
+	return b.apply(cfgs, checks, b.valid(cfgs, checks, b.registered))
+}
+
+// apply makes cfgs and what is registered beside them what b runs. Under mu.
+func (b *Balancer) apply(cfgs []Config, checks map[string]probe.Config, registered []Registration) error {
+	merged := with(cfgs, registered)
+	if err := validate(merged, checks); err != nil {
+		return err
+	}
+	g := b.compose(merged, checks)
 	if !b.listening {
 		g.commit(b)
 	} else if err := b.planes.apply(g.bindings(), func() { g.commit(b) }); err != nil {
 		return err
 	}
+	changed := !slices.Equal(registered, b.registered)
+	b.base, b.registered = cfgs, registered
 	b.change()
+	if changed {
+		return b.keepRegistered()
+	}
 	return nil
 }
 
@@ -311,6 +329,7 @@ func (b *Balancer) manage(ctx context.Context) {
 			}
 		}
 		b.endRetired(now)
+		b.expire(now)
 		if now.Sub(described) >= time.Second {
 			b.describe()
 			described = now
@@ -350,25 +369,43 @@ func (b *Balancer) frontends() []*frontend {
 // frontend returns the frontend of that name.
 func (b *Balancer) frontend(name string) (*frontend, error) {
 	fronts := b.frontends()
-	var names []string
 	for _, f := range fronts {
 		if f.name == name {
 			return f, nil
 		}
+	}
+	return nil, unknownFrontend(name, fronts)
+}
+
+// ErrUnknown is that there is no such frontend or server.
+var ErrUnknown = errors.New("there is no")
+
+func unknownFrontend(name string, fronts []*frontend) error {
+	var names []string
+	for _, f := range fronts {
 		names = append(names, f.name)
 	}
-	return nil, fmt.Errorf("there is no frontend %q: must be one of %q", name, names)
+	return fmt.Errorf("%w frontend %q: must be one of %q", ErrUnknown, name, names)
 }
 
 // Drain gives the server (or spare) at address no new connections, and resets
-// those that outlive the frontend's DrainTimeout; off takes it back. An order
-// holds until it is taken back, also through Apply, but not over a restart.
-func (b *Balancer) Drain(frontend, address string, on bool) error {
+// those that outlive most (0: the frontend's DrainTimeout). An order holds until
+// Undrain, also through Apply, but not over a restart.
+func (b *Balancer) Drain(frontend, address string, most time.Duration) error {
 	f, err := b.frontend(frontend)
 	if err != nil {
 		return err
 	}
-	return f.pool.drainServer(address, on)
+	return f.pool.drainServer(address, true, most)
+}
+
+// Undrain gives the server at address connections again.
+func (b *Balancer) Undrain(frontend, address string) error {
+	f, err := b.frontend(frontend)
+	if err != nil {
+		return err
+	}
+	return f.pool.drainServer(address, false, 0)
 }
 
 // Addrs returns where the frontend listens, in the order of Config.Listen; none

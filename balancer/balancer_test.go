@@ -144,11 +144,17 @@ func config(servers ...*backend) Config {
 
 func newRig(t testing.TB, cfg Config, checks map[string]probe.Config) *rig {
 	t.Helper()
+	return newRigWith(t, Options{ReportEvery: 50 * time.Millisecond}, cfg, checks)
+}
+
+func newRigWith(t testing.TB, opts Options, cfg Config, checks map[string]probe.Config) *rig {
+	t.Helper()
+	opts.Node = "lb1"
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() && os.Getenv("BALANCER_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	b, err := New([]Config{cfg}, checks, log, Options{Node: "lb1", ReportEvery: 50 * time.Millisecond})
+	b, err := New([]Config{cfg}, checks, log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -138,6 +138,8 @@ type ServerConfig struct {
 	// wait. 0: no bound.
 	MaxConnections int    `toml:"max_connections"`
 	Zone           string `toml:"zone"` // where it is, for PreferZone
+
+	Registered bool `toml:"-"` // by Register, not by the configuration
 }
 
 // What HashBy may be.

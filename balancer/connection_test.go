@@ -56,7 +56,7 @@ func TestEndings(t *testing.T) {
 		{"the client finishes, then the server resets", nil, func(p *pipe) { p.client.CloseWrite(); p.read(p.server); reset(p.server) }, endServerReset},
 		{"nobody says anything", func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, func(*pipe) {}, endIdle},
 		{"half-closed and forgotten", func(c *Config) { c.CloseTimeout = 100 * time.Millisecond }, func(p *pipe) { p.client.CloseWrite() }, endHalf},
-		{"cut", nil, func(p *pipe) { p.rig.Drain("www", p.rig.Status()[0].Servers[0].Address, true) }, endCut},
+		{"cut", nil, func(p *pipe) { p.rig.Drain("www", p.rig.Status()[0].Servers[0].Address, 0) }, endCut},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

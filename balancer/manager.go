@@ -325,6 +325,7 @@ func (p *pool) tickAt(now time.Time) (try []*server) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range p.servers {
+		p.measure(s, now)
 		p.settleDrain(s, now)
 		i := &s.isolation
 		if p.rule == nil && i.has(causePassive) && !i.trying && !now.Before(i.retryAt) {
@@ -336,6 +337,10 @@ func (p *pool) tickAt(now time.Time) (try []*server) {
 	for _, s := range p.leaving {
 		if p.settleDrain(s, now); !s.drain.done {
 			left = append(left, s)
+			continue
+		}
+		for i, h := range s.counted() {
+			p.past[i].plus(&h)
 		}
 	}
 	clear(p.leaving[len(left):])
@@ -365,17 +370,25 @@ func (p *pool) settleDrain(s *server, now time.Time) {
 	if !s.drain.on() || s.drain.done {
 		return
 	}
-	if open := s.open.Load(); open > 0 && !s.drain.cut && (s.ordered || s.leaving) && now.Sub(s.drain.since) >= p.cfg.DrainTimeout {
+	if open := s.open.Load(); open > 0 && !s.drain.cut && (s.ordered || s.leaving) && now.Sub(s.drain.since) >= p.drainMost(s) {
 		s.drain.cut = true
 		n := s.carried.cut()
-		p.tell(now, s, EventCut, fmt.Sprintf("%d connections were open after %v of draining", n, p.cfg.DrainTimeout))
+		p.tell(now, s, EventCut, fmt.Sprintf("%d connections of %d were open after %v of draining", n, s.drain.begun, p.drainMost(s)))
 	} else if s.empty(s.drain.since) {
 		s.drain.done = true
 		if s.leaving {
 			s.carried.cut() // one that was picked just before it left
 		}
-		p.tell(now, s, EventDrained, fmt.Sprintf("its last connection ended after %v", now.Sub(s.drain.since).Round(time.Millisecond)))
+		p.tell(now, s, EventDrained, fmt.Sprintf("the last of its %d connections ended after %v", s.drain.begun, now.Sub(s.drain.since).Round(time.Millisecond)))
 	}
+}
+
+// drainMost is how long the connections of a draining server may last.
+func (p *pool) drainMost(s *server) time.Duration {
+	if s.drain.most > 0 {
+		return s.drain.most
+	}
+	return p.cfg.DrainTimeout
 }
 
 // try makes one connection to a passively isolated server that no active check

@@ -327,7 +327,7 @@ func TestOverloadedServerKeepsItsLoadInTheReport(t *testing.T) {
 	if got := report(); got.Load != 210 || got.Capacity != 200 || got.Healthy != 1 || got.Total != 2 || got.Connections != 210 {
 		t.Errorf("full: %+v", got)
 	}
-	if err := b.drainServer("a", true); err != nil {
+	if err := b.drainServer("a", true, 0); err != nil {
 		t.Fatal(err)
 	}
 	if got := report(); got.Load != 90 || got.Capacity != 100 || got.Connections != 210 {
@@ -338,10 +338,10 @@ func TestOverloadedServerKeepsItsLoadInTheReport(t *testing.T) {
 func TestDrain(t *testing.T) {
 	b := newBench(t, named("ab", "s"), nil)
 	b.server("a").open.Store(2)
-	if err := b.drainServer("x", true); err == nil || !strings.Contains(err.Error(), `"x"`) {
+	if err := b.drainServer("x", true, 0); err == nil || !strings.Contains(err.Error(), `"x"`) {
 		t.Errorf("drain of an unknown server: %v", err)
 	}
-	if err := b.drainServer("a", true); err != nil {
+	if err := b.drainServer("a", true, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.want("bs")
@@ -349,14 +349,14 @@ func TestDrain(t *testing.T) {
 	b.server("a").open.Store(0)
 	b.pass(tick)
 	b.wantEvents("draining a", "spare in s", "drained a")
-	b.drainServer("a", false)
+	b.drainServer("a", false, 0)
 	b.want("abs")
 	if got := b.table.Load().candidates[0].ramp; got > 0.1 {
 		t.Errorf("slow start at %g after a drain, want its beginning", got)
 	}
-	b.drainServer("a", true)
-	b.drainServer("b", true)
-	b.drainServer("s", true)
+	b.drainServer("a", true, 0)
+	b.drainServer("b", true, 0)
+	b.drainServer("s", true, 0)
 	b.want("") // an order is an order: no panic into drained servers
 }
 
@@ -365,7 +365,7 @@ func TestDrainTimeoutCuts(t *testing.T) {
 	conn := new(fakeConn)
 	b.server("a").open.Store(1)
 	b.server("a").carried.add(conn.connection())
-	b.drainServer("a", true)
+	b.drainServer("a", true, 0)
 	b.pass(29 * time.Second)
 	if conn.aborted != 0 {
 		t.Error("cut before the drain time-out")
@@ -377,7 +377,7 @@ func TestDrainTimeoutCuts(t *testing.T) {
 	if b.server("a").carried.add(new(fakeConn).connection()) {
 		t.Error("takes a late connection after the cut")
 	}
-	b.drainServer("a", false)
+	b.drainServer("a", false, 0)
 	if !b.server("a").carried.add(new(fakeConn).connection()) {
 		t.Error("takes no connection after the drain was taken back")
 	}
@@ -428,7 +428,7 @@ func (c *fakeConn) connection() *connection { return &connection{ender: c} }
 func TestConfigureKeepsWhatStays(t *testing.T) {
 	b := newBench(t, named("ab", "s"), everySecond)
 	b.check("b", health.Down)
-	b.drainServer("a", true)
+	b.drainServer("a", true, 0)
 	before := map[string]*server{"a": b.server("a"), "b": b.server("b"), "s": b.server("s")}
 	before["a"].open.Store(3)
 

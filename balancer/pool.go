@@ -62,6 +62,8 @@ type server struct {
 	isolation isolation
 	rampFrom  time.Time // start of the slow start; zero: none
 	isolated  int64     // how many times
+	since     time.Time // when it last came into or out of service
+	measured  measured
 }
 
 func newServer(address string) *server {
@@ -71,9 +73,11 @@ func newServer(address string) *server {
 
 // drainState is how far an order to drain has come.
 type drainState struct {
-	since time.Time // zero: not draining
-	done  bool      // EventDrained was told
-	cut   bool      // the time-out is over
+	since time.Time     // zero: not draining
+	most  time.Duration // its time-out; 0: the frontend's DrainTimeout
+	begun int64         // connections that it had then
+	done  bool          // EventDrained was told
+	cut   bool          // the time-out is over
 }
 
 func (d drainState) on() bool { return !d.since.IsZero() }
@@ -128,7 +132,9 @@ type pool struct {
 	leaving  []*server     // guarded by mu; removed, but still with connections
 	panic    bool          // guarded by mu
 	follower func()        // guarded by mu; called at each change of the table; nil: none
-	enough   time.Time     // guarded by mu; since when a spare in service has not been needed; zero: it is
+
+	past   [timesKept]Histogram // guarded by mu; of the servers that are gone
+	enough time.Time            // guarded by mu; since when a spare in service has not been needed; zero: it is
 }
 
 func newPool(frontend string, j *journal, now func() time.Time, random func() uint64) *pool {
@@ -170,7 +176,7 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 			if joins := s == nil || s.leaving; joins {
 				s = p.join(s, c.Address, now)
 				if !first {
-					p.tell(now, s, EventAdded, "by a new configuration, as "+list.role)
+					p.tell(now, s, EventAdded, by(c)+", as "+list.role)
 				}
 			}
 			s.enlist(c, list.role)
@@ -179,8 +185,12 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 	}
 	for _, s := range old {
 		if !s.leaving {
-			s.leaving, s.drain = true, drainState{since: now}
-			p.tell(now, s, EventRemoved, fmt.Sprintf("by a new configuration, with %d connections", s.open.Load()))
+			s.leaving, s.drain = true, drainState{since: now, begun: s.open.Load()}
+			by := "by a new configuration"
+			if s.Registered {
+				by = "its registration has ended"
+			}
+			p.tell(now, s, EventRemoved, fmt.Sprintf("%s, with %d connections", by, s.open.Load()))
 		}
 		p.leaving = append(p.leaving, s)
 	}
@@ -194,13 +204,21 @@ func (p *pool) configure(cfg Config, rule *probe.Config) {
 	}
 }
 
+// by is what put a server in.
+func by(c ServerConfig) string {
+	if c.Registered {
+		return "by registration"
+	}
+	return "by a new configuration"
+}
+
 // join returns the server for an address that was not in the configuration; s
 // is the one that was removed earlier and still has connections, or nil.
 func (p *pool) join(s *server, address string, now time.Time) *server {
 	if s == nil {
 		s = newServer(address)
 	}
-	s.leaving, s.drain, s.rampFrom = false, drainState{}, now
+	s.leaving, s.drain, s.rampFrom, s.since = false, drainState{}, now, now
 	s.ordered, s.asked = false, false
 	s.carried.allow()
 	return s
@@ -215,22 +233,39 @@ func (s *server) enlist(c ServerConfig, role string) {
 	s.heed(s.wish.Wish, s.check.state)
 }
 
-// drainServer takes the server at address out for new connections, or back in.
-func (p *pool) drainServer(address string, on bool) error {
+// drainServer takes the server at address out for new connections, or back in. most
+// is how long its connections may last; 0: the frontend's drain time-out.
+func (p *pool) drainServer(address string, on bool, most time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := slices.IndexFunc(p.servers, func(s *server) bool { return s.address == address })
 	if i < 0 {
-		return fmt.Errorf("frontend %q has no server %q: must be one of %q", p.frontend, address, p.addresses())
+		return fmt.Errorf("%w server %q of frontend %q: must be one of %q", ErrUnknown, address, p.frontend, p.addresses())
 	}
 	s, now := p.servers[i], p.now()
 	if on && !s.ordered && s.drain.on() { // its agent asked for it; the order has a time-out
-		s.drain = drainState{since: now}
+		s.drain = drainState{since: now, begun: s.open.Load()}
 	}
 	s.ordered = on
-	p.settleOrders(s, now, "by order")
+	if on && s.drain.on() && !s.drain.cut { // ordered again: with another time-out
+		s.drain.most = most
+	}
+	p.settleOrders(s, now, orderText(on, most, p.cfg.DrainTimeout))
+	if on {
+		s.drain.most = most
+	}
 	p.settle(now)
 	return nil
+}
+
+func orderText(on bool, most, usual time.Duration) string {
+	if !on {
+		return "by order"
+	}
+	if most == 0 {
+		most = usual
+	}
+	return fmt.Sprintf("by order, within %v", most)
 }
 
 func (p *pool) addresses() []string {
@@ -342,6 +377,9 @@ func (p *pool) tell(now time.Time, s *server, what, why string) {
 	e := Event{At: now, Frontend: p.frontend, What: what, Why: why}
 	if s != nil {
 		e.Server = s.address
+		if what != EventCut && what != EventDrained {
+			s.since = now
+		}
 	}
 	p.journal.add(e)
 }

@@ -144,11 +144,11 @@ func TestZoneIsPreferred(t *testing.T) {
 			t.Errorf("connection %d went to %+v, want zone %s", i, s, want)
 		}
 	}
-	if err := errors.Join(b.drainServer("a", true), b.drainServer("b", true)); err != nil {
+	if err := errors.Join(b.drainServer("a", true, 0), b.drainServer("b", true, 0)); err != nil {
 		t.Fatal(err)
 	}
 	b.want("cd")
-	if err := b.drainServer("a", false); err != nil {
+	if err := b.drainServer("a", false, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.want("acd") // in slow start it is not to take everything

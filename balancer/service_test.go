@@ -143,7 +143,7 @@ func TestDrainOnTheWire(t *testing.T) {
 			c := r.mustConnect()
 			held[c.from] = c
 		}
-		if err := r.Drain("www", a.address, true); err != nil {
+		if err := r.Drain("www", a.address, 0); err != nil {
 			t.Fatal(err)
 		}
 		for range 20 {
@@ -164,10 +164,10 @@ func TestDrainOnTheWire(t *testing.T) {
 		if err := held["b"].echo("x"); err != nil {
 			t.Errorf("connection to the other server: %v", err)
 		}
-		if err := r.Drain("www", a.address, false); err != nil {
+		if err := r.Undrain("www", a.address); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Drain("web", a.address, true); err == nil || !strings.Contains(err.Error(), `"web"`) {
+		if err := r.Drain("web", a.address, 0); err == nil || !strings.Contains(err.Error(), `"web"`) {
 			t.Errorf("drain in an unknown frontend: %v", err)
 		}
 	})

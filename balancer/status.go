@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"slices"
 	"time"
 
 	"gslb/health"
@@ -9,19 +10,23 @@ import (
 // FrontendStatus is a frontend as people and metrics see it. Counters count
 // since the frontend's start and never go down.
 type FrontendStatus struct {
-	Name       string         `json:"name"`
-	Site       string         `json:"site"`
-	Listen     []string       `json:"listen"` // where it listens; as configured before Listen
-	Plane      string         `json:"plane"`
-	Pick       string         `json:"pick"`
-	MinServers int            `json:"min_servers"`
-	Available  int            `json:"available"` // servers and spares that take new connections; 0 in panic
-	Panic      bool           `json:"panic"`     // no server is available, all are tried
-	Open       int64          `json:"open"`      // connections now
-	Most       int            `json:"most"`      // bound of Open; 0: none
-	Queued     int64          `json:"queued"`    // of Open, those who wait for a server with room
-	Counters   Counters       `json:"counters"`
-	Servers    []ServerStatus `json:"servers"`
+	Name       string   `json:"name"`
+	Site       string   `json:"site"`
+	Listen     []string `json:"listen"` // where it listens; as configured before Listen
+	Plane      string   `json:"plane"`
+	Pick       string   `json:"pick"`
+	MinServers int      `json:"min_servers"`
+	Available  int      `json:"available"` // servers and spares that take new connections; 0 in panic
+	Panic      bool     `json:"panic"`     // no server is available, all are tried
+	Open       int64    `json:"open"`      // connections now
+	Most       int      `json:"most"`      // bound of Open; 0: none
+	Queued     int64    `json:"queued"`    // of Open, those who wait for a server with room
+	Counters   Counters `json:"counters"`
+
+	// Times are of all connections since the start: until a server accepted, to its
+	// first byte, and in all.
+	Times   [3]Histogram   `json:"-"`
+	Servers []ServerStatus `json:"servers"`
 }
 
 // Counters are what was counted for a frontend.
@@ -52,16 +57,33 @@ type ServerStatus struct {
 	Capacity      float64       `json:"capacity"` // 0: not stated
 	Most          int64         `json:"most"`     // bound of its connections; 0: none
 	Zone          string        `json:"zone,omitempty"`
-	SlowStart     float64       `json:"slow_start"` // progress, to 1: done or not in one
-	Total         int64         `json:"total"`      // connections made
-	Failures      int64         `json:"failures"`   // connects that failed
-	Broken        int64         `json:"broken"`     // connections that it reset before it had said anything
+	Since         time.Time     `json:"since"` // when it last came into or out of service
+	Why           string        `json:"why"`   // in words, for its state
+	Load          float64       `json:"load"`  // connections over capacity; 0: no capacity is stated
+	Share         float64       `json:"share"` // of its weight that its agent asks for, as it counts; 1: all
+	Rate          float64       `json:"rate"`  // new connections a second
+	Drain         *Drain        `json:"drain,omitempty"`
+	Registered    bool          `json:"registered,omitempty"` // it is not of the configuration
+	Connect       Quantiles     `json:"connect"`              // of the time until it accepts, lately
+	FirstByte     Quantiles     `json:"first_byte"`           // of the time from the client's first byte (or the accept) to its own
+	SlowStart     float64       `json:"slow_start"`           // progress, to 1: done or not in one
+	Total         int64         `json:"total"`                // connections made
+	Failures      int64         `json:"failures"`             // connects that failed
+	Broken        int64         `json:"broken"`               // connections that it reset before it had said anything
 	Isolations    int64         `json:"isolations"`
 	Queued        int64         `json:"queued"`         // clients that wait because it was picked for them and had no room
 	QueueTimeouts int64         `json:"queue_timeouts"` // of such, those who waited for too long
 	Latency       time.Duration `json:"latency_ns"`     // of connects to it: the peak EWMA that the pick "latency" goes by; 0: not measured lately
 	BytesUp       int64         `json:"bytes_up"`       // from clients
 	BytesDown     int64         `json:"bytes_down"`     // to clients
+}
+
+// Drain is how far a server is with draining.
+type Drain struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until,omitzero"` // when what is left is reset; zero: never, as its agent asked for it
+	Begun int64     `json:"begun"`          // connections that it had then
+	Left  int64     `json:"left"`
 }
 
 // Status returns all frontends, in the order of the configuration.
@@ -96,17 +118,37 @@ func (b *Balancer) Status() []FrontendStatus {
 func (p *pool) addStatus(f *FrontendStatus) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	f.Panic = p.panic
+	f.Panic, f.Times = p.panic, p.past
+	now := p.now()
+	for _, s := range slices.Concat(p.servers, p.leaving) {
+		for i, h := range s.counted() {
+			f.Times[i].plus(&h)
+		}
+	}
 	for _, s := range p.servers {
 		if s.inService && s.available() {
 			f.Available++
 		}
 		f.Servers = append(f.Servers, ServerStatus{
-			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(p.now(), p.cfg.SlowStart),
+			Since: s.since, Why: p.detail(s), Load: s.load(), Share: s.wish.smooth, Rate: s.measured.rate, Drain: p.drainOf(s), Registered: s.Registered,
+			Connect: s.lately(timeConnect), FirstByte: s.lately(timeFirst),
+			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(now, p.cfg.SlowStart),
 			Total: s.total.Load(), Failures: s.failures.Load(), Broken: s.broken.Load(), Isolations: s.isolated,
 			Most: s.most.Load(), Zone: s.Zone, Queued: s.queued.Load(), QueueTimeouts: s.queueTimeouts.Load(),
-			Latency: time.Duration(1e9 * s.peak.at(stamp(p.now()))),
+			Latency: time.Duration(1e9 * s.peak.at(stamp(now))),
 			BytesUp: s.bytesUp.Load(), BytesDown: s.bytesDown.Load(),
 		})
 	}
+}
+
+// drainOf is how far s is with draining; nil: it does not.
+func (p *pool) drainOf(s *server) *Drain {
+	if !s.drain.on() {
+		return nil
+	}
+	d := &Drain{Since: s.drain.since, Begun: s.drain.begun, Left: s.open.Load()}
+	if s.ordered || s.leaving {
+		d.Until = s.drain.since.Add(p.drainMost(s))
+	}
+	return d
 }

@@ -76,7 +76,7 @@ func (s *server) sized(size float64, pick string) float64 {
 func (p *pool) settleOrders(s *server, now time.Time, why string) {
 	switch want := s.ordered || s.asked; {
 	case want && !s.drain.on():
-		s.drain.since = now
+		s.drain.since, s.drain.begun = now, s.open.Load()
 		p.tell(now, s, EventDraining, fmt.Sprintf("%s, with %d connections", why, s.open.Load()))
 	case !want && s.drain.on():
 		s.drain = drainState{}

@@ -39,7 +39,7 @@ func TestWishToDrainIsNoFailure(t *testing.T) {
 	b.want("b")
 	b.wish("a", health.Up, drain) // by a check that has other parts as well
 	b.want("b")
-	if err := b.drainServer("a", true); err != nil { // an order beside it …
+	if err := b.drainServer("a", true, 0); err != nil { // an order beside it …
 		t.Fatal(err)
 	}
 	b.wish("a", health.Up, probe.Wish{Share: 1})
@@ -48,7 +48,7 @@ func TestWishToDrainIsNoFailure(t *testing.T) {
 	if !held.aborted {
 		t.Error("the drain by order did not end with its time-out")
 	}
-	if err := b.drainServer("a", false); err != nil {
+	if err := b.drainServer("a", false, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.want("ab")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +34,8 @@ type Session struct {
 	mu   sync.Mutex
 	want map[string][]byte // guarded by mu
 	have map[string]held   // guarded by mu; what stands under the present lease
+
+	limit patience // of one write; Run's own
 }
 
 // held is a key as it was written.
@@ -50,7 +51,7 @@ func (s *Store) Session() *Session { return s.NewSession(DefaultTTL) }
 // NewSession returns a session whose keys outlive the node by ttl, rounded up
 // to seconds. etcd takes no less than one and a half election timeouts, two seconds.
 func (s *Store) NewSession(ttl time.Duration) *Session {
-	return &Session{store: s, ttl: ttl, kick: make(chan struct{}, 1), want: map[string][]byte{}, have: map[string]held{}}
+	return &Session{store: s, ttl: ttl, kick: make(chan struct{}, 1), limit: newPatience(s.timings.list), want: map[string][]byte{}, have: map[string]held{}}
 }
 
 // Announce puts a key into the set, or changes its value. It is written when
@@ -140,35 +141,50 @@ func (x *Session) grant(ctx context.Context) (clientv3.LeaseID, error) {
 	return resp.ID, nil
 }
 
-// hold writes changes and keeps the lease alive until it is lost or ctx ends.
-// The lease counts as lost when etcd says so, and also when nothing was heard
-// for a whole TTL: etcd has dropped it by then, or will say when it is back.
+// hold writes changes and keeps the lease alive until etcd says that it is gone, or
+// ctx ends. While etcd does not answer it may be there still, and to make another one would be
+// to write everything anew, when etcd has most to do. It is kept alive beside the writing,
+// which can take longer than it lasts: a thousand keys, and an etcd that is slow.
 func (x *Session) hold(ctx context.Context, id clientv3.LeaseID) error {
-	period := x.ttl / 3
-	alive := time.Now()
-	beat := time.NewTicker(period)
-	defer beat.Stop()
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	lost := make(chan error, 1)
+	wg.Go(func() {
+		period := x.ttl / 3
+		beat := time.NewTicker(period)
+		defer beat.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-beat.C:
+			}
+			if err := x.keepAlive(ctx, id, period); errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				lost <- err
+				cancel()
+				return
+			}
+		}
+	})
 	retry := time.NewTimer(0) // also writes the set at the beginning
 	defer retry.Stop()
 	for {
-		var err error
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-beat.C:
-			if err = x.keepAlive(ctx, id, period); err == nil {
-				alive = time.Now()
+			select {
+			case err := <-lost:
+				return err
+			default:
+				return ctx.Err()
 			}
 		case <-x.kick:
-			err = x.flush(ctx, id)
 		case <-retry.C:
-			err = x.flush(ctx, id)
 		}
-		switch {
+		switch err := x.flush(ctx, id); {
 		case errors.Is(err, rpctypes.ErrLeaseNotFound):
 			return err
-		case err != nil && time.Since(alive) > x.ttl:
-			return fmt.Errorf("no answer for a whole lease of %v: %w", x.ttl, err)
 		case err != nil:
 			retry.Reset(x.store.timings.retry / 4)
 		}
@@ -233,13 +249,13 @@ func (x *Session) difference() (puts []put, gone []string) {
 }
 
 // write puts keys under the lease in one transaction.
-func (x *Session) write(ctx context.Context, id clientv3.LeaseID, puts []put) error {
+func (x *Session) write(ctx context.Context, id clientv3.LeaseID, puts []put) (err error) {
 	cli, err := x.store.client()
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.store.timings.list)
-	defer cancel()
+	ctx, cancel := x.limit.bound(ctx)
+	defer func() { cancel(); x.limit.learn(err) }()
 	ops := make([]clientv3.Op, len(puts))
 	x.mu.Lock()
 	for i, p := range puts {

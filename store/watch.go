@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
@@ -55,6 +56,7 @@ type watcher struct {
 	stale  bool     // last was given to fn as stale
 	given  bool     // fn has been called
 	warned string   // the fault that was logged last, so as not to repeat it
+	limit  patience // of one attempt to list
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -64,20 +66,27 @@ func (w *watcher) run(ctx context.Context) {
 	}
 	w.last = saved
 	pause := w.store.timings.retry / 10
+	w.limit = newPatience(w.store.timings.list)
+	resume := false
 	for ctx.Err() == nil {
-		cli, snap, err := w.list(ctx)
-		if err == nil {
-			err = w.accept(snap)
-		}
+		cli, err := w.reach(ctx, resume)
 		if err == nil {
 			pause = w.store.timings.retry / 10
 			w.warned = ""
 			err = w.follow(ctx, cli)
-			w.log.Debug("watch lost, listing again", "error", err)
+			resume = !errors.Is(err, rpctypes.ErrCompacted) && !errors.Is(err, errOther)
+			if resume {
+				w.log.Debug("watch lost, going on where it was", "revision", w.last.Revision, "error", err)
+			} else {
+				w.log.Debug("watch lost, listing again", "error", err)
+			}
 			continue
 		}
 		if ctx.Err() != nil {
 			return
+		}
+		if resume = false; errors.Is(err, errOther) {
+			continue
 		}
 		w.lost(err)
 		sleep(ctx, pause/2+rand.N(pause))
@@ -85,10 +94,42 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// list reads the whole prefix, as the majority of the cluster has it.
-func (w *watcher) list(ctx context.Context) (*clientv3.Client, snapshot, error) {
+// errOther says that etcd is not where the last snapshot was: all is to be listed.
+var errOther = errors.New("etcd is another cluster, or of another time")
+
+// reach makes sure that what etcd has is known up to some revision: by a list or,
+// to resume a watch that was lost, by asking for that revision alone. A fleet of fifty nodes that
+// all list again at one hiccup would make the next one.
+func (w *watcher) reach(ctx context.Context, resume bool) (*clientv3.Client, error) {
+	if !resume {
+		cli, snap, err := w.list(ctx)
+		if err == nil {
+			err = w.accept(snap)
+		}
+		return cli, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, w.store.timings.list)
 	defer cancel()
+	cli, err := w.store.client()
+	if err != nil {
+		w.store.failed(err)
+		return nil, err
+	}
+	resp, err := cli.Get(ctx, w.store.cfg.Prefix+w.prefix, clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, w.store.fault("watch "+w.prefix, err)
+	}
+	if resp.Header.ClusterId != w.last.cluster || resp.Header.Revision < w.last.Revision {
+		return nil, errOther
+	}
+	w.store.heard(resp.Header.Revision)
+	return cli, nil
+}
+
+// list reads the whole prefix, as the majority of the cluster has it.
+func (w *watcher) list(ctx context.Context) (_ *clientv3.Client, _ snapshot, err error) {
+	ctx, cancel := w.limit.bound(ctx)
+	defer func() { cancel(); w.limit.learn(err) }()
 	cli, err := w.store.client()
 	if err != nil {
 		w.store.failed(err)
@@ -202,7 +243,7 @@ func (w *watcher) take(resp clientv3.WatchResponse) error {
 		return err
 	}
 	if resp.Header.ClusterId != w.last.cluster {
-		return fmt.Errorf("etcd became cluster %s", hexID(resp.Header.ClusterId))
+		return fmt.Errorf("%w: it became cluster %s", errOther, hexID(resp.Header.ClusterId))
 	}
 	w.store.heard(resp.Header.Revision)
 	if len(resp.Events) > 0 {

@@ -6,8 +6,7 @@ import (
 	"gslb/health"
 )
 
-// breaker holds back a change that would take many sites out at once right
-// after etcd came back. At that time the votes of nodes that are still on their
+// settling finds what the watchman holds back right after etcd came back: a change that would take many sites out at once. At that time the votes of nodes that are still on their
 // way are missing, and the few that are there may be of a node that sees badly.
 //
 //	sites in service    go out at once    and then left    verdict
@@ -19,12 +18,8 @@ import (
 //	                    over half
 //
 // An operator's override is never held. before is what is published now, after
-// what was computed. It returns what to publish, and the sites that were held
-// in their former state, sorted.
-func breaker(before, after *health.States) (publish *health.States, held []string) {
-	if before == nil {
-		return after, nil
-	}
+// what was computed. It returns the sites that are to stay in their former state, sorted.
+func settling(before, after *health.States) (held []string) {
 	available, left := 0, 0
 	for name, st := range before.Sites {
 		if _, ok := after.Sites[name]; ok && st.State.Available() {
@@ -41,12 +36,11 @@ func breaker(before, after *health.States) (publish *health.States, held []strin
 			held = append(held, name)
 		}
 	}
-	n := len(held)
-	if n == 0 || left > 0 && (n == 1 || 2*n <= available) {
-		return after, nil
+	if n := len(held); n == 0 || left > 0 && (n == 1 || 2*n <= available) {
+		return nil
 	}
 	slices.Sort(held)
-	return keep(before, after, held, "held while the fleet votes again after etcd came back: "), held
+	return held
 }
 
 // ordered tells whether an operator decided the state.

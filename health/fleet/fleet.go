@@ -94,6 +94,7 @@ type Fleet struct {
 	noted     chan struct{}                 // capacity 1: events are pending
 	kick      chan struct{}                 // capacity 1: evaluate, or write
 	published atomic.Pointer[health.States] // never nil
+	decided   chan bool                     // capacity 1: an order about what is held; true: let it through
 
 	mu       sync.Mutex
 	topology Topology                   // guarded by mu, as all below; never changed, only replaced; Sites are sorted
@@ -131,6 +132,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		out:     map[string]*outbox{},
 		self:    Node{Name: cfg.Node, Instance: rand.Text(), Roles: slices.Clone(cfg.Roles), Since: cfg.Now().UTC(), Version: cfg.Version},
 		renewed: make(chan struct{}),
+		decided: make(chan bool, 1),
 		turned:  make(chan struct{}, 1),
 		news:    everything(),
 	}

@@ -23,12 +23,13 @@ type Held struct {
 	Until time.Time // when it is let through, unless somebody does so before
 }
 
-// allowed is an order to let through what is held. A new one is told by its Order number alone.
+// allowed is an order to let through what is held, or to drop it. A new one is told by its ID alone.
 type allowed struct {
-	ID  string    `json:"id"`
-	Who string    `json:"who"`
-	Why string    `json:"why"`
-	At  time.Time `json:"at"`
+	ID   string    `json:"id"`
+	Drop bool      `json:"drop,omitempty"`
+	Who  string    `json:"who"`
+	Why  string    `json:"why"`
+	At   time.Time `json:"at"`
 }
 
 // allowKey is the one name of its kind.
@@ -42,20 +43,33 @@ func (f *Fleet) Held() *Held {
 }
 
 // Allow lets through what the breakers of all nodes hold back at the moment.
-func (f *Fleet) Allow(ctx context.Context, by history.Order) error {
+func (f *Fleet) Allow(ctx context.Context, by history.Order) error { return f.decide(ctx, by, false) }
+
+// Drop has all nodes forget the changes that they hold back: what is served stays. Of sites
+// that are held there is nothing to forget: an override keeps one in service.
+func (f *Fleet) Drop(ctx context.Context, by history.Order) error { return f.decide(ctx, by, true) }
+
+// Decided tells of orders to let through what is held (true), or to drop it, of any node. One that nobody
+// takes before the next is lost.
+func (f *Fleet) Decided() <-chan bool { return f.decided }
+
+func (f *Fleet) decide(ctx context.Context, by history.Order, drop bool) error {
 	if strings.TrimSpace(by.Why) == "" {
 		return errors.New(`why "": must say why, for those who wonder later`)
 	}
-	a := allowed{ID: fmt.Sprintf("%s-%d", f.self.Instance, f.now().UnixNano()), Who: by.Who, Why: by.Why, At: f.now().UTC()}
+	a := allowed{Drop: drop, ID: fmt.Sprintf("%s-%d", f.self.Instance, f.now().UnixNano()), Who: by.Who, Why: by.Why, At: f.now().UTC()}
 	raw, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
 	e := history.Event{At: f.now(), Kind: history.KindBreaker, Node: f.cfg.Node, Who: by.Who, Why: by.Why, Text: "what the breaker holds is let through"}
+	if drop {
+		e.Text = "what the breaker holds is dropped"
+	}
 	key, event := e.Entry()
 	rev, err := f.store.Commit(ctx, store.Commit{Put: map[string][]byte{keyOf(kindAllow, allowKey): raw, key: event}})
 	if err != nil {
-		return fmt.Errorf("the breaker's hold is not lifted: %w", err)
+		return fmt.Errorf("the breaker holds on: %w", err)
 	}
 	f.awaitRevision(ctx, rev)
 	return nil
@@ -67,8 +81,22 @@ type watchman struct {
 	fell    map[string]time.Time // sites that went down lately, let through -> when
 	since   time.Time            // of the hold; zero: nothing is held
 	through bool                 // what is held was let through; until nothing would be held
-	allowed string               // the newest order to let through that was seen
+	allowed string               // the newest order that was seen
 	seen    bool                 // allowed is known
+}
+
+// order takes in the newest order about what is held, and tells whether it is new.
+func (w *watchman) order(a *allowed) (fresh bool) {
+	id := ""
+	if a != nil {
+		id = a.ID
+	}
+	fresh = w.seen && id != w.allowed && a != nil
+	w.allowed, w.seen = id, true
+	if fresh && !a.Drop && !w.since.IsZero() {
+		w.through = true
+	}
+	return fresh
 }
 
 // watch is what the breaker does with one evaluation. With a limit (MaxSitesLost), sites
@@ -77,14 +105,25 @@ type watchman struct {
 // of what was in service, two at least, or all of it. It ends
 // after Hold, when a second vantage point or the site's own balancer confirms, when they come
 // back, or by an order. next is when to look again.
-func (w *watchman) watch(c health.BreakerConfig, before, after *health.States, allow string, now time.Time) (publish *health.States, held *Held, next time.Time) {
-	if w.seen && allow != w.allowed && !w.since.IsZero() {
-		w.through = true
+//
+// Until settled, right after etcd came back, what settling finds is held, whoever says it.
+func (w *watchman) watch(c health.BreakerConfig, before, after *health.States, settled, now time.Time) (publish *health.States, held *Held, next time.Time) {
+	if before != nil && now.Before(settled) {
+		if sites := settling(before, after); len(sites) > 0 {
+			if w.since.IsZero() {
+				w.since, w.through = now, false
+			}
+			if w.through {
+				return after, nil, settled
+			}
+			return keep(before, after, sites, "held while the fleet votes again after etcd came back: "), &Held{Sites: sites, Since: w.since, Until: settled,
+				Why: "etcd came back and would take most sites out at once, before all have voted again: " + strings.Join(sites, ", ")}, settled
+		}
+		next = settled
 	}
-	w.allowed, w.seen = allow, true
 	if c.MaxSitesLost <= 0 || before == nil || before.Revision == 0 {
 		w.since, w.through, w.fell = time.Time{}, false, nil
-		return after, nil, time.Time{}
+		return after, nil, next
 	}
 	c = c.WithDefaults()
 	maps.DeleteFunc(w.fell, func(site string, at time.Time) bool {
@@ -125,7 +164,7 @@ func (w *watchman) watch(c health.BreakerConfig, before, after *health.States, a
 			Why: fmt.Sprintf("%d of %d sites in service would go down within %v, by the word of one vantage point alone for %s; more than %.3g %% are held",
 				lost, inService, c.Window, strings.Join(doubtful, ", "), 100*c.MaxSitesLost)}
 		publish = keep(before, after, doubtful, "held by the breaker until "+held.Until.UTC().Format(time.RFC3339)+": ")
-		next = held.Until
+		next = health.Sooner(next, held.Until)
 	} else {
 		publish = after
 	}

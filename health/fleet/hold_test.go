@@ -65,20 +65,30 @@ func TestWatchman(t *testing.T) {
 		{"confirmed later", 0.5, "uuuu dddu DDDu", "uuuu uuuu dddu"},
 		{"let through", 0.5, "uuuu dddu !dddu dddu", "uuuu uuuu dddu dddu"},
 		{"an order of before does not count", 0.5, "uuuu !uuuu dddu", "uuuu uuuu uuuu"},
+		{"etcd came back", 0, "uuuu ~DDDu ~DDDu DDDu", "uuuu uuuu uuuu dddu"},
+		{"etcd came back, half", 0, "uuuu ~DDuu", "uuuu dduu"},
+		{"etcd came back, let through", 0, "uuuu ~DDDu !~DDDu ~DDDu", "uuuu uuuu dddu dddu"},
+		{"etcd came back, and one vantage point says it then", 0.5, "uuuu ~dddu dddu", "uuuu uuuu uuuu"},
 	} {
 		w := &watchman{}
 		c := health.BreakerConfig{MaxSitesLost: tc.limit, Window: 3 * time.Second, Hold: 5 * time.Second}
-		now, allow := time.Unix(1000, 0), ""
+		now := time.Unix(1000, 0)
+		var allow *allowed
 		var before *health.States
 		var got []string
 		for list := range strings.FieldsSeq(tc.course) {
 			if strings.HasPrefix(list, "!") {
-				allow += "x"
+				allow = &allowed{ID: now.String()}
 				list = list[1:]
 			}
+			var settled time.Time
+			if strings.HasPrefix(list, "~") { // etcd came back lately
+				settled, list = now.Add(time.Hour), list[1:]
+			}
+			w.order(allow)
 			after := states(list)
-			publish, held, next := w.watch(c, before, after, allow, now)
-			if (held != nil) != (served(publish) != served(after)) || held != nil && !next.Equal(held.Until) {
+			publish, held, next := w.watch(c, before, after, settled, now)
+			if (held != nil) != (served(publish) != served(after)) || held != nil && !next.Equal(health.Sooner(held.Until, settled)) {
 				t.Errorf("%s: %s is served as %s, held is %+v, next %v", tc.name, list, served(publish), held, next)
 			}
 			got = append(got, served(publish))

@@ -27,7 +27,6 @@ type loop struct {
 	called   bool                       // changed has been called
 	told     *health.States             // the last fresh states, of which the time line knows
 	watchman watchman
-	held     []string              // the sites that the breaker held, for the log
 	known    map[Problem]time.Time // problems without Since -> since when
 	twins    map[string]time.Time  // other instances of this node's name -> since when they are seen
 }
@@ -147,12 +146,14 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 		}
 		next = health.Sooner(next, now.Add(time.Second))
 	}
-	publish := states
-	if now.Before(in.settled) {
-		publish = l.guard(states)
-		next = health.Sooner(next, in.settled)
+	if l.watchman.order(rec.allow) {
+		select {
+		case <-l.f.decided: // of an order before
+		default:
+		}
+		l.f.decided <- !rec.allow.Drop
 	}
-	publish, held, at := l.watchman.watch(in.breaker, l.f.published.Load(), publish, rec.allow, now)
+	publish, held, at := l.watchman.watch(in.breaker, l.f.published.Load(), states, in.settled, now)
 	next = health.Sooner(next, at)
 	l.holds(held)
 	next = health.Sooner(next, l.toByHand(in, l.f.published.Load(), publish))
@@ -180,16 +181,6 @@ func overlay[T any](fleet []T, own map[string]T, node string, alone bool, eviden
 		out = append(out, t)
 	}
 	return out
-}
-
-// guard lets the breaker look at a change, and logs when it begins to hold.
-func (l *loop) guard(states *health.States) *health.States {
-	publish, held := breaker(l.f.published.Load(), states)
-	if len(held) > 0 && !slices.Equal(held, l.held) {
-		l.f.log.Warn("sites held in service: etcd came back and would take most of them out at once", "sites", held, "for", l.f.cfg.Settle)
-	}
-	l.held = held
-	return publish
 }
 
 // holds notes what the breaker holds back, and says when that begins and ends.

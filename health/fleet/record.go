@@ -45,7 +45,7 @@ type records struct {
 	said      map[string]*said // by site; what a reader knows, valid until it reads again
 	overrides []health.Override
 	releases  []health.Release
-	allow     string    // the newest order to let through what is held
+	allow     *allowed  // the newest order about what is held; nil: none
 	nodes     []Node    // sorted by name, then the newest first; of one name there may be several
 	problems  []Problem // sorted by key; Since is not set
 }
@@ -132,7 +132,7 @@ func (r *reader) read(v store.View, changed map[string]bool) records {
 		case p.release != nil:
 			out.releases = append(out.releases, *p.release)
 		case p.allow != nil:
-			out.allow = p.allow.ID
+			out.allow = p.allow
 		case p.node != nil:
 			out.nodes = append(out.nodes, *p.node)
 		}

@@ -12,6 +12,16 @@ import (
 
 // POST /api/v1/breaker/allow
 func (s *Server) postAllow(w http.ResponseWriter, r *http.Request) error {
+	return s.decide(w, r, s.backend.Allow, "what the breaker holds is let through")
+}
+
+// POST /api/v1/breaker/drop
+func (s *Server) postDrop(w http.ResponseWriter, r *http.Request) error {
+	return s.decide(w, r, s.backend.Drop, "what the breaker holds is dropped")
+}
+
+// decide gives an order about what is held.
+func (s *Server) decide(w http.ResponseWriter, r *http.Request, order func(context.Context, history.Order) error, done string) error {
 	var by history.Order
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -30,10 +40,10 @@ func (s *Server) postAllow(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	if err := s.backend.Allow(ctx, by); err != nil {
+	if err := order(ctx, by); err != nil {
 		return refuse(http.StatusServiceUnavailable, "%v", err)
 	}
-	s.log.Info("what the breaker holds is let through", "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
+	s.log.Info(done, "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -33,6 +33,8 @@ type Backend interface {
 	// Allow lets through what the breakers of the fleet hold back. Its errors are taken as
 	// the store not being reachable.
 	Allow(ctx context.Context, by history.Order) error
+	// Drop has the nodes forget the changes that they hold back. Errors are as those of Allow.
+	Drop(ctx context.Context, by history.Order) error
 	// Push takes what an application reports of itself, at this node alone. Its
 	// errors wrap ErrNotFound for a check or a target that this node does not have.
 	Push(p Push) error

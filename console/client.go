@@ -145,6 +145,11 @@ func (c *Client) Allow(ctx context.Context, by history.Order) error {
 	return c.do(ctx, http.MethodPost, "/api/v1/breaker/allow", by, nil)
 }
 
+// Drop has the fleet's nodes forget the changes that their breakers hold back.
+func (c *Client) Drop(ctx context.Context, by history.Order) error {
+	return c.do(ctx, http.MethodPost, "/api/v1/breaker/drop", by, nil)
+}
+
 // Topology is what the fleet is to serve, as the node knows it.
 func (c *Client) Topology(ctx context.Context) (Topology, error) {
 	var t Topology

@@ -334,3 +334,5 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 }
 
 func (f *fake) Allow(context.Context, history.Order) error { return nil }
+
+func (f *fake) Drop(context.Context, history.Order) error { return nil }

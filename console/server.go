@@ -114,6 +114,7 @@ func (s *Server) routes(metrics http.Handler) http.Handler {
 		{"/api/v1/release", methods{"POST": s.change(s.postRelease)}},
 		{"/api/v1/release/{name}", methods{"DELETE": s.change(s.deleteRelease)}},
 		{"/api/v1/breaker/allow", methods{"POST": s.change(s.postAllow)}},
+		{"/api/v1/breaker/drop", methods{"POST": s.change(s.postDrop)}},
 		{"/api/v1/topology", methods{"GET": s.getTopology, "POST": s.changeUpTo(maxOrderBytes, s.postTopology)}},
 		{"/api/v1/topology/revisions", methods{"GET": s.getRevisions}},
 		{"/api/v1/topology/revisions/{number}", methods{"GET": s.getRevision}},

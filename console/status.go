@@ -6,6 +6,13 @@ import (
 	"gslb/health"
 )
 
+// HeldChange is a change that a node does not put in force, since it moves too much at once.
+type HeldChange struct {
+	What  string    `json:"what"` // "databases" or "topology"
+	Why   string    `json:"why"`
+	Since time.Time `json:"since"`
+}
+
 // Status is everything a person wants to know of a node and the fleet as the
 // node sees it, at one moment. All fields may be empty: a node without the
 // balancer role has no Frontends, one that serves no zone no Zones.
@@ -28,15 +35,17 @@ type Status struct {
 	// Topology is what the fleet is to serve; its Nodes are left out here.
 	Topology Topology `json:"topology"`
 
-	Steered   []Steered        `json:"steered"`
-	Held      []string         `json:"held,omitempty"`     // sites that the breaker holds in service
-	Releases  []health.Release `json:"releases,omitempty"` // of content generations, by name
-	Sites     []Site           `json:"sites"`              // in the order of the configuration
-	Nodes     []FleetNode      `json:"nodes"`
-	Frontends []Frontend       `json:"frontends"` // of this node's own balancer
-	Etcd      Etcd             `json:"etcd"`
-	Geo       []Database       `json:"geo"`
-	Tables    []Table          `json:"tables"` // that tell the steered names' clients apart
+	Steered []Steered `json:"steered"`
+	Held    []string  `json:"held,omitempty"` // sites that the breaker holds in service
+	// HeldChanges are what else the breaker holds: new databases, a new topology.
+	HeldChanges []HeldChange     `json:"held_changes,omitempty"`
+	Releases    []health.Release `json:"releases,omitempty"` // of content generations, by name
+	Sites       []Site           `json:"sites"`              // in the order of the configuration
+	Nodes       []FleetNode      `json:"nodes"`
+	Frontends   []Frontend       `json:"frontends"` // of this node's own balancer
+	Etcd        Etcd             `json:"etcd"`
+	Geo         []Database       `json:"geo"`
+	Tables      []Table          `json:"tables"` // that tell the steered names' clients apart
 	// Problems are what a person should look at, one sentence each. The console
 	// adds those of Attention.
 	Problems []string `json:"problems"`

@@ -57,7 +57,9 @@ type TopologyResult struct {
 	Plan     string       `json:"plan"`     // what it moves, for a terminal; may be empty
 	// Overloaded are the sites that it takes above their capacity.
 	Overloaded []string `json:"overloaded"`
-	Warnings   []string `json:"warnings"`
+	// TooLarge is why nodes would hold it, "" if they would not: see [breaker] max_space_lost.
+	TooLarge string   `json:"too_large,omitempty"`
+	Warnings []string `json:"warnings"`
 }
 
 // Content is a revision with its files.

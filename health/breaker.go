@@ -9,7 +9,10 @@ import (
 type BreakerConfig struct {
 	// MaxSitesLost is the share, 0 to 1, of the sites in service that may go down within
 	// Window by the word of one vantage point; 0: any, but for the time after etcd came back.
-	MaxSitesLost float64       `toml:"max_sites_lost"`
+	MaxSitesLost float64 `toml:"max_sites_lost"`
+	// MaxSpaceLost is the share, 0 to 1, of the users (of the address space, names weighed by how
+	// often they are asked for) that new databases or a new topology may move to another site at once; 0: any.
+	MaxSpaceLost float64       `toml:"max_space_lost"`
 	Window       time.Duration `toml:"window"`
 	// Hold is how long more than that is held in service, unless it is confirmed or let through.
 	Hold time.Duration `toml:"hold"`
@@ -37,6 +40,9 @@ func (c BreakerConfig) WithDefaults() BreakerConfig {
 func (c BreakerConfig) Validate(bad func(key, msg string)) {
 	if !(c.MaxSitesLost >= 0 && c.MaxSitesLost < 1) {
 		bad("max_sites_lost", fmt.Sprintf("%v: must be a share from 0, any number, to less than 1", c.MaxSitesLost))
+	}
+	if !(c.MaxSpaceLost >= 0 && c.MaxSpaceLost < 1) {
+		bad("max_space_lost", fmt.Sprintf("%v: must be a share from 0, any number, to less than 1", c.MaxSpaceLost))
 	}
 	d := c.WithDefaults()
 	for key, v := range map[string]time.Duration{"window": d.Window, "hold": d.Hold} {

@@ -14,6 +14,8 @@ type Order struct {
 	Who  string `json:"who"`
 	Host string `json:"host,omitempty"` // where from
 	Why  string `json:"why"`
+	// Forced: though it takes a site above its capacity, or moves more than the breaker lets pass.
+	Forced bool `json:"forced,omitempty"`
 }
 
 // The most characters of an Order's texts.

@@ -220,6 +220,7 @@ func (n *node) Status() console.Status {
 	st.Problems = append(append(st.Problems, other...), statusProblems(st)...)
 	releases(&st, states)
 	n.held(&st)
+	n.changesHeld(&st)
 	n.frontends(&st)
 	n.counters(&st, topo.sites)
 	n.movements(&st)

@@ -13,11 +13,11 @@ import (
 func breakerCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "breaker",
-		Usage: "show what the breaker holds back, or let it through",
+		Usage: "show what the breaker holds back, let it through or drop it",
 		Flags: apiFlags(),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			if c.Args().Present() {
-				return usagef("gslb breaker: %q is not expected: want nothing, or allow", c.Args().First())
+				return usagef("gslb breaker: %q is not expected: want nothing, allow or drop", c.Args().First())
 			}
 			cl := client(c)
 			defer cl.Close()
@@ -25,8 +25,11 @@ func breakerCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			if len(st.Held) == 0 {
+			if len(st.Held) == 0 && len(st.HeldChanges) == 0 {
 				fmt.Fprintln(c.Root().Writer, "nothing is held")
+			}
+			for _, h := range st.HeldChanges {
+				fmt.Fprintf(c.Root().Writer, "the new %s, since %s: %s\n", h.What, moment(h.Since), h.Why)
 			}
 			for _, s := range st.Sites {
 				for _, name := range st.Held {
@@ -37,31 +40,42 @@ func breakerCommand() *cli.Command {
 			}
 			return nil
 		},
-		Commands: []*cli.Command{{
-			Name:  "allow",
-			Usage: "let through what the breakers of all nodes hold back at the moment",
-			Flags: append(apiFlags(), whyFlag()),
-			Action: func(ctx context.Context, c *cli.Command) error {
-				if c.Args().Present() {
-					return usagef("gslb breaker allow: %q is not expected", c.Args().First())
-				}
-				if err := needWhy(c); err != nil {
-					return err
-				}
-				cl := client(c)
-				defer cl.Close()
-				if err := cl.Allow(ctx, history.Order{Who: operator(), Why: c.String("why")}); err != nil {
-					return err
-				}
-				fmt.Fprintln(c.Root().Writer, "what was held is let through")
-				return nil
-			},
-		}},
+		Commands: []*cli.Command{
+			breakerOrder("allow", "let through what the breakers of all nodes hold back at the moment", "what was held is let through", (*console.Client).Allow),
+			breakerOrder("drop", "have all nodes forget the databases that they hold back; sites stay held, and a topology is taken back with gslb rollback", "what was held is dropped", (*console.Client).Drop),
+		},
+	}
+}
+
+// breakerOrder is an order about what is held.
+func breakerOrder(name, usage, done string, order func(*console.Client, context.Context, history.Order) error) *cli.Command {
+	return &cli.Command{
+		Name:  name,
+		Usage: usage,
+		Flags: append(apiFlags(), whyFlag()),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			if c.Args().Present() {
+				return usagef("gslb breaker %s: %q is not expected", name, c.Args().First())
+			}
+			if err := needWhy(c); err != nil {
+				return err
+			}
+			cl := client(c)
+			defer cl.Close()
+			if err := order(cl, ctx, history.Order{Who: operator(), Why: c.String("why")}); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.Root().Writer, done)
+			return nil
+		},
 	}
 }
 
 // Allow is part of console.Backend.
 func (n *node) Allow(ctx context.Context, by history.Order) error { return n.fleet.Allow(ctx, by) }
+
+// Drop is part of console.Backend.
+func (n *node) Drop(ctx context.Context, by history.Order) error { return n.fleet.Drop(ctx, by) }
 
 // held fills in what the breaker holds back.
 func (n *node) held(st *console.Status) {

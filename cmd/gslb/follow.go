@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -39,6 +40,8 @@ type follower struct {
 	problem string           // why another is not served
 	refused int              // how often the wanted one was refused in turn; followHead's own
 	wanted  int64            // the one that is to be served
+	held    string           // sum of the one that the breaker holds
+	passed  string           // sum of one that it held, and that is let through
 }
 
 func openFollower(cfg *config.Config) (*follower, error) {
@@ -92,6 +95,14 @@ func (f *follower) take(v store.View) {
 	}
 	f.mu.Lock()
 	f.head, f.headErr = &head, err
+	f.mu.Unlock()
+	f.wake()
+}
+
+// pass lets the revision through that the breaker holds.
+func (f *follower) pass() {
+	f.mu.Lock()
+	f.passed = f.held
 	f.mu.Unlock()
 	f.wake()
 }
@@ -161,7 +172,18 @@ func (n *node) followHead(ctx context.Context) (again time.Duration) {
 	}
 	file, err := f.disk.Place(want, bundle)
 	if err == nil {
-		err = guarded(ctx, func(context.Context) error { return n.reload(file) })
+		f.mu.Lock()
+		// A rollback is for when things are bad already, and what is forced was seen.
+		force := f.passed == want.Sum || want.Forced || want.From != 0 || f.serving.Number == 0
+		f.mu.Unlock()
+		err = guarded(ctx, func(context.Context) error { return n.reload(file, force) })
+	}
+	if errors.Is(err, errHeld) {
+		f.mu.Lock()
+		f.held = want.Sum
+		f.mu.Unlock()
+		n.notFollowed(want.Number, fmt.Sprintf("%v: gslb breaker allow lets it through, gslb rollback takes it back", err))
+		return 0
 	}
 	if err != nil {
 		if f.wanted != want.Number {

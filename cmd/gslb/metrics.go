@@ -38,6 +38,7 @@ var (
 	descSiteDrain  = prometheus.NewDesc("gslb_site_draining", "1 while an override drains the site.", []string{"site"}, nil)
 	descSiteShed   = prometheus.NewDesc("gslb_site_shed_ratio", "Share of new users that the site sheds because of load.", []string{"site"}, nil)
 	descHeld       = prometheus.NewDesc("gslb_held", "Sites that the breaker holds in service though they were judged down.", nil, nil)
+	descHeldChange = prometheus.NewDesc("gslb_held_change", "1 while the breaker holds back new databases, or a new topology, that would move too many users at once.", []string{"what"}, nil)
 	descSiteHeld   = prometheus.NewDesc("gslb_site_held", "1 while a site that is up gets no new users, because of how it is to come back after it was down.", []string{"site"}, nil)
 	descSiteWith   = prometheus.NewDesc("gslb_site_withheld_ratio", "Share of new users withheld from the site by slow start or an operator's order.", []string{"site"}, nil)
 	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
@@ -75,7 +76,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
@@ -92,6 +93,9 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(descHeld, float64(len(st.Held)))
+	for _, h := range st.HeldChanges {
+		gauge(descHeldChange, 1, h.What)
+	}
 	for _, s := range st.Sites {
 		votes := make(map[health.State]int)
 		for _, v := range s.Votes {

@@ -63,19 +63,23 @@ type node struct {
 	views   chan view // that are to be recorded
 	replays string    // the folder for it
 
-	mu      sync.Mutex // guards all below, and making generations
-	topo    *topology
-	places  *geo.DB
-	watch   *geo.Watcher
-	faults  map[string]string // what is wrong now, by what it is about
-	ready   atomic.Bool
+	mu     sync.Mutex // guards all below, and making generations
+	topo   *topology
+	places *geo.DB
+	watch  *geo.Watcher
+	faults map[string]string // what is wrong now, by what it is about
+	// What the breaker holds back besides sites, by what it is.
+	heldChanges map[string]*heldChange
+	ready       atomic.Bool
+
+	dropped string // mark of the databases that were held and then dropped; of the goroutine that reloads
 	serving atomic.Bool
 }
 
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{path: path, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
+	n := &node{path: path, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
 	defer func() {
 		if err != nil {
 			n.close()

@@ -99,6 +99,9 @@ func (n *node) OrderTopology(ctx context.Context, o console.TopologyOrder) (cons
 		if len(res.Overloaded) > 0 && o.Action == console.ActionApply && !o.DryRun && !o.Force {
 			return res, fmt.Errorf("%w: it would take %s above the capacity (gslb plan shows how; -force applies it all the same)", console.ErrInvalid, strings.Join(res.Overloaded, ", "))
 		}
+		if res.TooLarge != "" && o.Action == console.ActionApply && !o.DryRun && !o.Force {
+			return res, fmt.Errorf("%w: %s (gslb plan shows how; -force applies it all the same)", console.ErrInvalid, res.TooLarge)
+		}
 	}
 	head, _, err := n.book.Head(ctx)
 	if err != nil {
@@ -109,6 +112,7 @@ func (n *node) OrderTopology(ctx context.Context, o console.TopologyOrder) (cons
 		return res, nil
 	}
 	seen := n.seenHead()
+	o.Order.Forced = o.Force
 	switch o.Action {
 	case console.ActionApply:
 		res.Head, err = n.book.Apply(ctx, bundle, o.Order, o.Base, o.Canary, seen)
@@ -171,6 +175,10 @@ func (n *node) judge(b history.Bundle, o console.TopologyOrder, res *console.Top
 			return
 		}
 		res.Warnings = append(res.Warnings, placeWarnings(cfg, x.places)...)
+		res.TooLarge = n.tooLarge(served, cfg, x.places)
+		if res.TooLarge != "" {
+			res.Warnings = append(res.Warnings, "the breaker holds it: "+res.TooLarge)
+		}
 		if err := n.foresee(served.cfg, cfg, x.places, o.Total, res); err != nil {
 			res.Warnings = append(res.Warnings, "what it moves is not known: "+plain(err.Error()))
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gslb/config"
+	"gslb/console"
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/parallel"
@@ -39,8 +40,30 @@ func (n *node) watchPlaces(ctx context.Context) (stop func()) {
 	}
 }
 
-// replaced puts databases that were just read in force: all clients are classified anew.
+// replaced is given databases that were just read: they are used, unless the
+// breaker holds them.
 func (n *node) replaced(places *geo.DB) {
+	n.mu.Lock()
+	served := n.topo
+	n.mu.Unlock()
+	if mark := markOf(places); mark == n.dropped {
+		return
+	} else if why := n.tooLargeSlowly(served, served.cfg, places); why != "" {
+		n.hold(heldDatabases, &heldChange{HeldChange: console.HeldChange{Why: why}, places: places, mark: mark})
+		return
+	}
+	n.unhold(heldDatabases)
+	n.use(places)
+}
+
+// tooLargeSlowly is tooLarge beside the serving path.
+func (n *node) tooLargeSlowly(served *topology, after *config.Config, places *geo.DB) (why string) {
+	parallel.Background(func() { why = n.tooLarge(served, after, places) })
+	return why
+}
+
+// use puts databases in force: all clients are classified anew.
+func (n *node) use(places *geo.DB) {
 	n.mu.Lock()
 	served := n.topo
 	n.mu.Unlock()
@@ -100,6 +123,10 @@ func (n *node) reloads(ctx context.Context) {
 			head()
 		case <-again.C:
 			head()
+		case through := <-n.fleet.Decided():
+			stopWatching()
+			n.decide(through)
+			stopWatching = n.watchPlaces(ctx)
 		case <-hup:
 			stopWatching()
 			if n.dns != nil {
@@ -107,7 +134,7 @@ func (n *node) reloads(ctx context.Context) {
 			}
 			var err error
 			parallel.Background(func() {
-				err = guarded(ctx, func(context.Context) error { return n.reload(n.topologyFile()) })
+				err = guarded(ctx, func(context.Context) error { return n.reload(n.topologyFile(), false) })
 			})
 			stopWatching = n.watchPlaces(ctx)
 			if err != nil {
@@ -125,8 +152,9 @@ func (n *node) reloads(ctx context.Context) {
 
 // reload puts the configuration file and the zones as they are now in force,
 // all of it or nothing. topology is the file of one that stands apart, or "". What
-// is bound at the start stays: addresses, etcd, name and roles.
-func (n *node) reload(topology string) error {
+// is bound at the start stays: addresses, etcd, name and roles. What would move too much at
+// once is held, with errHeld, unless it is forced.
+func (n *node) reload(topology string, force bool) error {
 	begin, before := time.Now(), allocated()
 	n.mu.Lock()
 	read, last := n.places, n.topo.cfg
@@ -138,6 +166,11 @@ func (n *node) reload(topology string) error {
 	places, err := read.Reopen(cfg.Geo)
 	if err != nil {
 		return err
+	}
+	if !force {
+		if err := n.gate(topology, cfg, places); err != nil {
+			return err
+		}
 	}
 	others := absent(cfg)
 	var moving *transfer.Prepared
@@ -202,6 +235,8 @@ func (n *node) reload(topology string) error {
 		n.seen(n.fleet.States())
 	}
 	n.mu.Unlock()
+	n.unhold(heldTopology)
+	n.unhold(heldDatabases) // they were read with the rest
 	n.commitSigning(signing, topo)
 	if n.moves != nil {
 		n.moves.Commit(moving)
@@ -216,6 +251,32 @@ func (n *node) reload(topology string) error {
 	giveBack(before)
 	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil
+}
+
+// gate holds a configuration that would move too much.
+func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
+	n.mu.Lock()
+	served := n.topo
+	n.mu.Unlock()
+	why := n.tooLarge(served, cfg, places)
+	if why == "" {
+		return nil
+	}
+	n.hold(heldTopology, &heldChange{HeldChange: console.HeldChange{Why: why}, mark: topology + why, again: func() {
+		if n.follow != nil {
+			n.follow.pass()
+			return
+		}
+		var err error
+		parallel.Background(func() { err = n.reload(topology, true) })
+		if err != nil {
+			n.log.Error("reload failed; what was served before is still served", "error", err)
+			n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
+			return
+		}
+		n.fault("reload", "")
+	}})
+	return fmt.Errorf("%w: %s", errHeld, why)
 }
 
 // read reads the configuration. last is the one in force.

@@ -59,6 +59,9 @@ func (l *loop) tell(before, after *health.States, nodes []Node) {
 	l.f.note(events...)
 }
 
+// Note queues events for the fleet's time line. It never waits.
+func (f *Fleet) Note(events ...history.Event) { f.note(events...) }
+
 // note queues events for the time line. It never waits.
 func (f *Fleet) note(events ...history.Event) {
 	if len(events) == 0 {

@@ -24,6 +24,9 @@ type chain struct {
 	first  []byte  // the key of the first node
 }
 
+// chainBytes is what a chain takes itself.
+const chainBytes = 96
+
 type level struct {
 	heads  []uint64 // the eight octets of each key
 	blocks []block
@@ -127,8 +130,8 @@ func (z *Zone) sorted(nodes []node) []keyed {
 }
 
 // newChain makes the chain of nodes that are in canonical order.
-func newChain(list []keyed) chain {
-	var c chain
+func newChain(list []keyed) *chain {
+	c := new(chain)
 	if len(list) == 0 {
 		return c
 	}
@@ -169,7 +172,10 @@ func commonPrefix(a, b []byte) int {
 
 // bytes is the memory that the chain takes.
 func (c *chain) bytes() int {
-	n := 4*cap(c.nodes) + cap(c.text) + cap(c.first)
+	if c == nil {
+		return 0
+	}
+	n := chainBytes + 4*cap(c.nodes) + cap(c.text) + cap(c.first)
 	for i := range c.levels {
 		n += 8*cap(c.levels[i].heads) + 8*cap(c.levels[i].blocks)
 	}
@@ -179,7 +185,7 @@ func (c *chain) bytes() int {
 // cover finds the last node whose key is not behind a key; where all are behind
 // it that is the last one of all, since the chain is a ring. There must be one.
 func (z *Zone) cover(key []byte) node {
-	c := &z.chain
+	c := z.chain
 	if bytes.Compare(key, c.first) < 0 {
 		return c.nodes[len(c.nodes)-1]
 	}
@@ -193,7 +199,7 @@ func (z *Zone) cover(key []byte) node {
 // search finds in a block of a level the last entry whose key is not behind the
 // key; its first is not.
 func (z *Zone) search(l, number int, key []byte) int {
-	c := &z.chain
+	c := z.chain
 	lv := &c.levels[l]
 	b := lv.blocks[number]
 	skip := int(b.skip)

@@ -69,7 +69,7 @@ func (b *builder) finish() []error {
 	if c.finishTails(); len(c.z.arena) > maxArena {
 		return []error{errTooMuch}
 	}
-	c.z.shrink()
+	c.z.settle()
 	slices.Sort(c.z.Warnings)
 	return nil
 }

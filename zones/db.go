@@ -21,7 +21,7 @@ type DB struct {
 	list  []*Zone // by name
 	// mixed: some of list do not come from byCfg.
 	mixed bool
-	index index // of list, from 1, by the apex's hash
+	table zoneTable // of list
 	// depths has bit n set when some zone's apex has n labels, so that a
 	// look-up tries only those suffixes of a name.
 	depths  [2]uint64
@@ -58,16 +58,23 @@ func byName(a, b *Zone) int { return strings.Compare(a.Name, b.Name) }
 // enter makes the index of the zones, of which each must be there once.
 func (db *DB) enter() error {
 	var errs []error
-	db.index = newIndex(len(db.list))
+	db.table = newZoneTable(len(db.list))
 	for i, z := range db.list {
 		if i > 0 && z.Name == db.list[i-1].Name {
 			errs = append(errs, fmt.Errorf("zone %s is declared twice", z.Name))
 			continue
 		}
-		db.index.put(z.hash, uint32(i+1))
+		db.table.put(z)
 		db.depths[z.labels>>6&1] |= 1 << (z.labels & 63)
 	}
 	return errors.Join(errs...)
+}
+
+// set puts a zone in the place of that of the same name. The list and the table must
+// not be shared with another DB, but for the table's pages.
+func (db *DB) set(at int, z *Zone) {
+	db.table.replace(db.list[at], z)
+	db.list[at] = z
 }
 
 // complete adds the steered names to a DB that has its zones.

@@ -135,11 +135,11 @@ func (z *Zone) unchanged() bool {
 // same names as in an earlier DB the index is shared with it.
 func (db *DB) arrange(prev *DB) error {
 	if !prev.mixed && len(prev.list) == len(db.byCfg) && slices.EqualFunc(db.cfgs, prev.cfgs, func(a, b Config) bool { return a.Name == b.Name }) {
-		db.list, db.index, db.depths = slices.Clone(prev.list), prev.index, prev.depths
+		db.list, db.table, db.depths = slices.Clone(prev.list), prev.table.shared(), prev.depths
 		for i, z := range db.byCfg {
 			if z != prev.byCfg[i] {
 				at, _ := slices.BinarySearchFunc(db.list, z, byName)
-				db.list[at] = z
+				db.set(at, z)
 			}
 		}
 		return nil

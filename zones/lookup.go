@@ -195,8 +195,8 @@ func (db *DB) zone(name *Name, qtype uint16) *Zone {
 // zoneAt gives the zone whose apex is a name without its first k labels, or nil.
 func (db *DB) zoneAt(name *Name, k int) *Zone {
 	h := name.hash[k]
-	for s, i := db.index.first(h); s != 0; s, i = db.index.after(h, i) {
-		if z := db.list[s-1]; string(z.apex) == string(name.from(k)) {
+	for z, i := db.table.first(h); z != nil; z, i = db.table.after(h, i) {
+		if z.is(name.from(k)) {
 			return z
 		}
 	}

@@ -74,7 +74,7 @@ func (db *DB) Zone(apex []byte) *Zone {
 // names, or beside the others, and some are gone. The steered names are joined
 // with them anew; where that cannot be the error tells why.
 func (db *DB) With(put []*Zone, drop []string) (*DB, error) {
-	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: db.signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
+	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: db.signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
 	next.list = slices.DeleteFunc(next.list, func(z *Zone) bool { return slices.Contains(drop, z.Name) })
 	err := next.put(put, len(next.list) != len(db.list))
 	return next.complete(err, db.steeredCfgs, db.sites)
@@ -87,7 +87,11 @@ func (db *DB) put(all []*Zone, changed bool) error {
 	for _, z := range all {
 		at, found := slices.BinarySearchFunc(db.list, z, byName)
 		if found {
-			db.list[at] = z
+			if changed { // the table is made anew
+				db.list[at] = z
+			} else {
+				db.set(at, z)
+			}
 			continue
 		}
 		db.list, changed = slices.Insert(db.list, at, z), true

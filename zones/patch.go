@@ -96,7 +96,9 @@ func (p *Patcher) Patch(z *Zone, changes []Changed) (next *Zone, ok bool) {
 	}
 	n := *z
 	n.arena = append(make(arena, 0, len(z.arena)+size+1024), z.arena...)
-	n.index = slices.Clone(z.index)
+	if n.index = slices.Clone(z.index); n.index == nil {
+		n.index, n.small = z.grown(), smallIndex{}
+	}
 	n.files = nil
 	c := patch{Patcher: p, compiler: compiler{builder: &builder{zone: &n}, z: &n}}
 	c.changes(changes)
@@ -119,7 +121,11 @@ func (p *Patcher) learn(z *Zone) {
 			return true
 		})
 	}
-	p.slots = len(z.index)*2/3 - used
+	slots := len(z.index)
+	if z.index == nil {
+		slots = len(z.grown())
+	}
+	p.slots = slots*2/3 - used
 }
 
 // target notes the names whose addresses go with an RRset.

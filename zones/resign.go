@@ -16,7 +16,7 @@ import (
 // zones for which nothing has changed are shared, and so is what of the others'
 // signatures is still right.
 func (db *DB) Resign(signing map[string]*dnssec.Signing) (*DB, error) {
-	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), index: db.index, depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
+	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
 	return next.complete(nil, db.steeredCfgs, db.sites)
 }
 
@@ -77,7 +77,8 @@ func (db *DB) sign() error {
 			}
 		}
 		if n := next[i]; errs[i] == nil && n != nil && n != z {
-			put[z], db.list[i] = n, n
+			put[z] = n
+			db.set(i, n)
 		}
 	}
 	db.replace(put)

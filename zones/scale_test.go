@@ -113,11 +113,14 @@ func BenchmarkSize(b *testing.B) {
 	}
 }
 
-// BenchmarkZones is a look-up among different numbers of zones, another one each time.
+// BenchmarkZones is a look-up among different numbers of zones, another one each
+// time. The names lie one behind the other in the order in which they are asked
+// for, so that nothing is waited for but what the look-up itself reads.
 func BenchmarkZones(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		zs := make([]*Zone, n)
-		names := make([][]byte, n)
+		const size = 32
+		names := make([]byte, size*n)
 		for i := range zs {
 			apex := fmt.Sprintf("z%07d.many.example.", i)
 			z, err := Read(Config{Name: apex, File: "f"}, bytes.NewReader([]byte("$TTL 60\n@ SOA ns1 h 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n")))
@@ -125,7 +128,8 @@ func BenchmarkZones(b *testing.B) {
 				b.Fatal(err)
 			}
 			zs[i] = z
-			names[i*7919%n], _ = dnsname.Parse("www." + apex)
+			wire, _ := dnsname.Parse("www." + apex)
+			copy(names[i*7919%n*size:], wire)
 		}
 		db, err := Build(zs, nil, nil)
 		if err != nil {
@@ -136,7 +140,7 @@ func BenchmarkZones(b *testing.B) {
 			var name Name
 			i := 0
 			for b.Loop() {
-				name.Set(names[i])
+				name.Set(names[size*i : size*i+size])
 				db.Lookup(&name, dns.TypeA, false, &r)
 				if i++; i == n {
 					i = 0

@@ -452,7 +452,7 @@ func (w *zoneSigner) finish() error {
 	if len(w.z.arena) > maxArena {
 		return errTooMuch
 	}
-	w.z.shrink()
+	w.z.settle()
 	w.z.Warnings, w.z.missing = slices.Clone(w.old.Warnings), w.old.missing
 	if w.z.broken != "" {
 		w.z.Warnings = append(w.z.Warnings, fmt.Sprintf("zone %s: %s: %s", w.z.Name, w.z.File, w.z.broken))

@@ -197,7 +197,7 @@ func TestResign(t *testing.T) {
 
 // withSteered is the DB of the same zones with other steered names.
 func (in Input) withSteered(db *DB, steered []SteeredConfig) (*DB, error) {
-	next := &DB{list: slices.Clone(db.list), index: db.index, depths: db.depths, signing: in.Signing, now: in.Now, signed: true}
+	next := &DB{list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, signing: in.Signing, now: in.Now, signed: true}
 	return next.complete(nil, steered, steeredSites)
 }
 

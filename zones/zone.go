@@ -14,25 +14,29 @@ import (
 // knows of no other zone and of no steered name, so that any number of DBs may
 // share it.
 type Zone struct {
+	// The cache line that every look-up reads; the next one is for those of many names.
+	arena  arena
+	small  smallIndex // of the nodes, if they are few; else index is
+	labels uint8      // of apex
+
+	index  index  // of the nodes, by hash
+	apex   []byte // wire form, lower case
+	negSOA int    // where the SOA of negative answers is in arena
+	hash   uint64 // of apex
+
 	Name   string // presentation form, lower case, absolute
 	File   string // the master file it came from
 	Serial uint32
 	// Warnings are faults that do not keep the zone from being served.
 	Warnings []string
 
-	apex   []byte // wire form, lower case
-	hash   uint64 // of apex
-	labels uint8  // of apex
 	names  int    // that own records
-	arena  arena
-	index  index  // of the nodes, by hash
-	negSOA int    // where the SOA of negative answers is in arena
 	more   []span // of nodes in arena behind its tails: see Patcher
 	negSig uint32 // the tail of the same with its signatures; 0: there is none
 
 	denial denial
 	nsec3  dnssec.NSEC3Params
-	chain  chain // of the NSEC or NSEC3 records
+	chain  *chain // of the NSEC or NSEC3 records; nil: there are none
 	atApex pinned
 	broken string // what is wrong with the chain; "": nothing
 
@@ -55,7 +59,7 @@ func (z *Zone) Bytes() int {
 }
 
 // zoneBytes is what a Zone takes itself.
-const zoneBytes = 488
+const zoneBytes = 384
 
 // Files are the names of the files that the zone was read from, its master file
 // and those that this includes, as they were opened.
@@ -101,9 +105,26 @@ func (z *Zone) holds(name *Name) bool {
 	return k >= 0 && string(name.from(k)) == string(z.apex)
 }
 
+// is tells whether a name is the apex. It looks where the zone's names are, which
+// are read next.
+func (z *Zone) is(name []byte) bool {
+	if !z.Loaded() {
+		return string(z.apex) == string(name)
+	}
+	return z.arena.is(apex, name)
+}
+
 // find gives the node of a name without its first k labels; 0: there is none.
 func (z *Zone) find(name *Name, k int) node {
 	h := name.hash[k]
+	if z.small[0] != 0 {
+		for n, i := z.small.scan(h, 0); n != 0; n, i = z.small.scan(h, i+1) {
+			if z.arena.is(n, name.from(k)) {
+				return n
+			}
+		}
+		return 0
+	}
 	for n, i := z.index.first(h); n != 0; n, i = z.index.after(h, i) {
 		if z.arena.is(node(n), name.from(k)) {
 			return node(n)
@@ -115,6 +136,14 @@ func (z *Zone) find(name *Name, k int) node {
 // wild gives the node "*" below a name without its first k labels; 0: there is none.
 func (z *Zone) wild(name *Name, k int) node {
 	h := wildHash(name.hash[k])
+	if z.small[0] != 0 {
+		for n, i := z.small.scan(h, 0); n != 0; n, i = z.small.scan(h, i+1) {
+			if z.arena.isWildOf(n, name.from(k)) {
+				return n
+			}
+		}
+		return 0
+	}
 	for n, i := z.index.first(h); n != 0; n, i = z.index.after(h, i) {
 		if z.arena.isWildOf(node(n), name.from(k)) {
 			return node(n)

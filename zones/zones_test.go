@@ -394,6 +394,11 @@ func (z *Zone) nodes() []node {
 			all = append(all, node(s))
 		}
 	}
+	for _, s := range z.small {
+		if s != 0 {
+			all = append(all, node(s&^smallTag))
+		}
+	}
 	slices.Sort(all)
 	return all
 }

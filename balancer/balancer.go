@@ -28,6 +28,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -45,6 +46,8 @@ type Options struct {
 	AllowExec   bool             // checks may run programs
 	Board       *probe.Board     // where push checks look; nil: nobody reports
 	File        string           // where registered servers are kept over a restart; "": they are not
+	// Ignore tells the clients that are nobody's users, for Visitors; nil: all are.
+	Ignore func(netip.Addr) bool
 }
 
 // Balancer runs all frontends of a node. Its methods may be called by many
@@ -65,6 +68,7 @@ type Balancer struct {
 	checks     map[string]probe.Config // guarded by mu
 	retired    []retired               // guarded by mu
 	listening  bool                    // guarded by mu
+	attended   map[string]*census      // guarded by mu; by site
 }
 
 // retired is a frontend that left the configuration with connections.
@@ -193,6 +197,7 @@ func (g *generation) commit(b *Balancer) {
 		}
 	}
 	b.fronts, b.checks = g.fronts, g.checks
+	b.attend()
 	if err := b.runner.Set(activeChecks(g.cfgs, g.checks)); err != nil { // validate made them once
 		b.log.Error("balancer: a check cannot be made again; it goes on as it was", "error", err)
 	}

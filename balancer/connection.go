@@ -80,6 +80,7 @@ func (e ending) String() string { return endings[e] }
 func (c *connection) open(f *frontend, from flow, s seat, e ender, now instant) {
 	c.front, c.from, c.seat, c.ender, c.begun, c.index = f, from, s, e, now, -1
 	c.latest.Store(now)
+	f.arrived(from.client.Addr())
 }
 
 // serve gives the connection to the server that has accepted it. It reports false

@@ -17,6 +17,7 @@ type frontend struct {
 	gate     gate
 	counters counters
 	cfg      atomic.Pointer[Config] // with defaults
+	census   atomic.Pointer[census] // nil unless somebody asks who comes
 
 	admission atomic.Pointer[admission] // nil: everybody is let in
 	refusals  refusals

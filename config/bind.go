@@ -242,7 +242,7 @@ func (b binder) bindDuration(dst reflect.Value, src any, path string) {
 	case int64: // a bare 2 could be seconds or, as the library has it, nanoseconds
 		b.bad(path, `%d: must be a duration with its unit, such as "%ds"`, v, v)
 	case string:
-		d, err := parseDuration(v)
+		d, err := ParseDuration(v)
 		if err != nil {
 			b.bad(path, `%q: must be a duration such as "500ms", "30s", "5m" or "14d"`, v)
 			return
@@ -253,9 +253,9 @@ func (b binder) bindDuration(dst reflect.Value, src any, path string) {
 	}
 }
 
-// parseDuration reads a duration as the time package does, and weeks and days
+// ParseDuration reads a duration as the time package does, and weeks and days
 // before that: "1w", "1d12h".
-func parseDuration(text string) (time.Duration, error) {
+func ParseDuration(text string) (time.Duration, error) {
 	var days time.Duration
 	rest := text
 	for _, unit := range []struct {

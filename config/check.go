@@ -63,6 +63,7 @@ func (c *Config) checkRooms(r *report) {
 	c.API.Validate(r.in("api"))
 	c.History.Validate(r.in("history"))
 	c.Breaker.Validate(r.in("breaker"))
+	c.Drain.Validate(r.in("drain"))
 	c.checkChecker(r)
 	c.checkListed(r)
 	for _, name := range slices.Sorted(maps.Keys(c.DNSSEC)) {

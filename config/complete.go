@@ -62,6 +62,7 @@ func (c *Config) completeDefaults(r *report) {
 	setDefaults(r, "geo", &c.Geo, c.Geo.WithDefaults())
 	setDefaults(r, "history", &c.History, c.History.WithDefaults())
 	setDefaults(r, "breaker", &c.Breaker, c.Breaker.WithDefaults())
+	setDefaults(r, "drain", &c.Drain, c.Drain.WithDefaults())
 	setDefaults(r, "api", &c.API, c.API.WithDefaults())
 	for i, s := range c.Sites {
 		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())

@@ -47,6 +47,7 @@ type Config struct {
 	Checker   Checker                  `toml:"checker"`
 	Health    Health                   `toml:"health"`
 	Breaker   health.BreakerConfig     `toml:"breaker"`
+	Drain     health.DrainConfig       `toml:"drain"`
 	API       console.Config           `toml:"api"`
 	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
 	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones

@@ -47,7 +47,7 @@ func TestDurations(t *testing.T) {
 		"14d": 14 * day, "1w": 7 * day, "1w2d": 9 * day, "1d12h": 36 * time.Hour, "90m": 90 * time.Minute, "0d": 0,
 		"": -1, "d": -1, "1d2w": -1, "-1d": -1, "1d-2h": -1, "1.5d": -1, "99999w": -1, "1": -1, "1d1": -1,
 	} {
-		got, err := parseDuration(text)
+		got, err := ParseDuration(text)
 		if err != nil {
 			got = -1
 		}

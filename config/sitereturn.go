@@ -37,7 +37,7 @@ func parseFailback(s string) (time.Duration, error) {
 	if s == failbackNow || s == failbackManual {
 		return 0, nil
 	}
-	d, err := parseDuration(s)
+	d, err := ParseDuration(s)
 	if err != nil || d < 0 || d > mostReturn {
 		return 0, fmt.Errorf(`%q: must be "now", "manual", or how long the site must have been up, such as "10m" (at most %s)`, s, showDuration(mostReturn))
 	}

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gslb/health"
 	"gslb/history"
@@ -26,6 +27,9 @@ type Backend interface {
 	SetOverride(ctx context.Context, o health.Override) error
 	// ClearOverride takes the site's override back; without one it does nothing.
 	ClearOverride(ctx context.Context, site string, by history.Order) error
+	// Drained is how far a site is that is to get no new users; a quiet of 0 is that of
+	// the configuration. Its errors wrap ErrNotFound for an unknown site.
+	Drained(site string, quiet time.Duration) (health.DrainProgress, error)
 	// SetRelease says which content generation users are to see, and ClearRelease takes
 	// that back. Errors are as those of SetOverride.
 	SetRelease(ctx context.Context, r health.Release) error

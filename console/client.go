@@ -126,6 +126,18 @@ func (c *Client) ClearOverride(ctx context.Context, site string, by history.Orde
 	return c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site)+"?"+q.Encode(), nil, nil)
 }
 
+// Drained is how far a site is that is to get no new users; a quiet of 0 is that of
+// the configuration.
+func (c *Client) Drained(ctx context.Context, site string, quiet time.Duration) (health.DrainProgress, error) {
+	path := "/api/v1/drain/" + url.PathEscape(site)
+	if quiet > 0 {
+		path += "?quiet=" + quiet.String()
+	}
+	var p health.DrainProgress
+	err := c.do(ctx, http.MethodGet, path, nil, &p)
+	return p, err
+}
+
 // SetRelease says which content generation users are to see, and returns it as it
 // was written.
 func (c *Client) SetRelease(ctx context.Context, r health.Release) (health.Release, error) {

@@ -106,6 +106,13 @@ func (f *fake) ClearOverride(_ context.Context, site string, _ history.Order) er
 	return f.writeErr
 }
 
+func (f *fake) Drained(site string, quiet time.Duration) (health.DrainProgress, error) {
+	if site == "nosuch" {
+		return health.DrainProgress{}, fmt.Errorf("%w: site %q", ErrNotFound, site)
+	}
+	return health.DrainProgress{Site: site, Quiet: quiet, Text: "it is not draining"}, nil
+}
+
 func (f *fake) Push(p Push) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

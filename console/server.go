@@ -109,6 +109,7 @@ func (s *Server) routes(metrics http.Handler) http.Handler {
 		{"/api/v1/zones", methods{"GET": s.getZones}},
 		{"/api/v1/explain", methods{"GET": s.getExplain}},
 		{"/api/v1/override", methods{"POST": s.change(s.postOverride)}},
+		{"/api/v1/drain/{site}", methods{"GET": s.getDrain}},
 		{"/api/v1/push", methods{"POST": s.change(s.postPush)}},
 		{"/api/v1/override/{site}", methods{"DELETE": s.change(s.deleteOverride)}},
 		{"/api/v1/release", methods{"POST": s.change(s.postRelease)}},

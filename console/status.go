@@ -105,6 +105,8 @@ type Site struct {
 	CNAME     string    `json:"cname,omitempty"`
 	Addresses []string  `json:"addresses,omitempty"`
 	Location  *Location `json:"location,omitempty"` // nil: not stated
+	// Drain is how far it is, of a site that is to get no new users; else nil.
+	Drain *health.DrainProgress `json:"drain,omitempty"`
 	// Spare is how much of Capacity the site has left, and 0 when it gives no
 	// new answers; filled by the console.
 	Spare float64 `json:"spare"`

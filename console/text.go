@@ -18,7 +18,7 @@ func WriteStatus(w io.Writer, s Status) error {
 	if err := writeHead(w, s); err != nil {
 		return err
 	}
-	for _, t := range []*table{siteTable(s), voteTable(s), serverTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
+	for _, t := range []*table{siteTable(s), drainTable(s), voteTable(s), serverTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
 		if err := t.write(w); err != nil {
 			return err
 		}

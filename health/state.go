@@ -45,6 +45,8 @@ type Report struct {
 	Generation  string    `json:"generation,omitempty"` // content generation that the servers in service serve; several with commas between them
 	At          time.Time `json:"at"`                   // by the reporter's clock; for display only
 	Servers     []Server  `json:"servers,omitempty"`    // one line for each server, for people to see
+	// Clients are who still comes, of a site that gets no new users; else nil.
+	Clients *Clients `json:"clients,omitempty"`
 }
 
 // Server is the state of one real server in a Report.

@@ -39,6 +39,7 @@ type topology struct {
 	rise, fall        int
 	capacity          float64  // of a web server, in connections
 	extra             string   // more configuration of the DNS node
+	shared            string   // more configuration of all nodes
 	keys              string   // more keys of its [dns], a line each
 	zone              string   // path of abc.com's master file
 	prefix            []string // words before each command, such as those of a namespace
@@ -165,7 +166,7 @@ ttl = "5s"
 
 `, name, form)
 	}
-	return b.String()
+	return b.String() + tp.shared
 }
 
 // node is a running gslb.

@@ -91,7 +91,7 @@ func waitFlag() cli.Flag {
 }
 
 func timeoutFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "timeout", Usage: "with -wait: the longest `TIME`", Value: time.Minute}
+	return &spanFlag{Name: "timeout", Usage: "with -wait: the longest `TIME`", Value: time.Minute}
 }
 
 // bundleOf reads a topology with all that travels with it, and refuses what is

@@ -205,6 +205,10 @@ func (n *node) Status() console.Status {
 	}
 	for _, s := range cfg.Sites {
 		st.Sites = append(st.Sites, siteStatus(s, states))
+		if x := &st.Sites[len(st.Sites)-1]; x.Leaving() {
+			p := n.drained(x.Status, cfg.Drain)
+			x.Drain = &p
+		}
 	}
 	st.Topology = n.Topology()
 	st.Nodes, st.Topology.Nodes = st.Topology.Nodes, nil

@@ -36,7 +36,7 @@ func statusCommand() *cli.Command {
 		Name:  "status",
 		Usage: "show sites, vantage points, servers and what is wrong, as a running node sees them",
 		Flags: append(apiFlags(),
-			&cli.DurationFlag{Name: "watch", Usage: "show it again every `INTERVAL`", HideDefault: true},
+			&spanFlag{Name: "watch", Usage: "show it again every `INTERVAL`", HideDefault: true},
 			&cli.BoolFlag{Name: "json", Usage: "print it as JSON, as the API gives it"},
 		),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -160,24 +160,6 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 	return explain(g, cfg, t.db.Tailored(), name, c.String("client"), qtype)
 }
 
-func drainCommand() *cli.Command {
-	return &cli.Command{
-		Name:      "drain",
-		Usage:     "give a site no new users; those it has finish",
-		ArgsUsage: "SITE",
-		Flags:     append(apiFlags(), forFlag(), whyFlag()),
-		Action: func(ctx context.Context, c *cli.Command) error {
-			if c.Args().Len() != 1 {
-				return usagef("gslb drain: want one SITE")
-			}
-			if err := needWhy(c); err != nil {
-				return err
-			}
-			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: health.Drain})
-		},
-	}
-}
-
 func undrainCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "undrain",
@@ -214,7 +196,7 @@ func forceCommand() *cli.Command {
 			if err := needWhy(c); err != nil {
 				return err
 			}
-			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: kind})
+			return setOverride(ctx, c, c.Root().Writer, health.Override{Site: c.Args().First(), Kind: kind})
 		},
 	}
 }
@@ -225,7 +207,7 @@ func shareCommand() *cli.Command {
 		Usage:     "give a site a part of the new users that it would get; the others go elsewhere",
 		ArgsUsage: "SITE PERCENT",
 		Flags: append(apiFlags(), forFlag(), whyFlag(),
-			&cli.DurationFlag{Name: "over", Usage: "get there from what it has now in this `TIME`, such as 10m, in twenty steps", HideDefault: true}),
+			&spanFlag{Name: "over", Usage: "get there from what it has now in this `TIME`, such as 10m, in twenty steps", HideDefault: true}),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			percent, err := strconv.ParseFloat(strings.TrimSuffix(c.Args().Get(1), "%"), 64)
 			if c.Args().Len() != 2 || err != nil || !(percent >= 0 && percent <= 100) {
@@ -237,13 +219,13 @@ func shareCommand() *cli.Command {
 			if c.Duration("over") < 0 {
 				return usagef("gslb share: --over %v: want a time above 0, such as 10m", c.Duration("over"))
 			}
-			return setOverride(ctx, c, health.Override{Site: c.Args().First(), Kind: health.Share, Share: percent / 100, Over: c.Duration("over")})
+			return setOverride(ctx, c, c.Root().Writer, health.Override{Site: c.Args().First(), Kind: health.Share, Share: percent / 100, Over: c.Duration("over")})
 		},
 	}
 }
 
 func forFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain", HideDefault: true}
+	return &spanFlag{Name: "for", Usage: "end it by itself after this `TIME`, such as 30m; without it, it stays until undrain", HideDefault: true}
 }
 
 // needWhy refuses an order without a reason.
@@ -258,7 +240,8 @@ func whyFlag() cli.Flag {
 	return &cli.StringFlag{Name: "why", Usage: "the `REASON`, shown wherever the override is"}
 }
 
-func setOverride(ctx context.Context, c *cli.Command, o health.Override) error {
+// setOverride orders o, and tells w what is in force then.
+func setOverride(ctx context.Context, c *cli.Command, w io.Writer, o health.Override) error {
 	o.Who, o.Why, o.Since = operator(), c.String("why"), time.Now()
 	if d := c.Duration("for"); c.IsSet("for") && d <= 0 {
 		return usagef("gslb %s: --for %v: want a time above 0, such as 30m", c.Name, d)
@@ -275,7 +258,7 @@ func setOverride(ctx context.Context, c *cli.Command, o health.Override) error {
 	if !o.Until.IsZero() {
 		until = "until " + o.Until.Local().Format(time.DateTime)
 	}
-	fmt.Fprintf(c.Root().Writer, "%s: %s, %s, by %s: %s\n", o.Site, describe(o), until, o.Who, o.Why)
+	fmt.Fprintf(w, "%s: %s, %s, by %s: %s\n", o.Site, describe(o), until, o.Who, o.Why)
 	return nil
 }
 

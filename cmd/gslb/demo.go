@@ -26,7 +26,7 @@ func demoCommand() *cli.Command {
 			&cli.IntFlag{Name: "dns-port", Usage: "`PORT` of the name server on 127.0.0.1", Value: 10053},
 			&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the console on 127.0.0.1", Value: 8053},
 			&cli.IntFlag{Name: "port", Usage: "`PORT` of the sites, on addresses from 127.0.11.1 on", Value: 8080},
-			&cli.DurationFlag{Name: "revive", Usage: "start a process that was killed again after this `TIME`; 0: never", Value: 20 * time.Second},
+			&spanFlag{Name: "revive", Usage: "start a process that was killed again after this `TIME`; 0: never", Value: 20 * time.Second},
 			&cli.StringFlag{Name: "color", Usage: "always, never or auto", Value: "auto"},
 		},
 		Action: func(ctx context.Context, c *cli.Command) error {

@@ -3,7 +3,7 @@
 //
 // Rules of the user interface: what a command prints for people goes to
 // standard output, faults to standard error with exit code 1, wrong usage with
-// exit code 2; a fault says what was wrong, where, and what would be right;
+// exit code 2, others where a command says so; a fault says what was wrong, where, and what would be right;
 // flags take one dash or two; a command that changes something says what it
 // changed; nothing asks back.
 package main
@@ -28,7 +28,11 @@ func main() {
 	defer stop()
 	if err := root().Run(ctx, os.Args); err != nil {
 		var usage usageError
+		var exit exitError
 		fmt.Fprintln(os.Stderr, err)
+		if errors.As(err, &exit) {
+			os.Exit(exit.code)
+		}
 		if errors.As(err, &usage) {
 			os.Exit(2)
 		}

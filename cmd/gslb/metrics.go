@@ -41,6 +41,9 @@ var (
 	descHeldChange = prometheus.NewDesc("gslb_held_change", "1 while the breaker holds back new databases, or a new topology, that would move too many users at once.", []string{"what"}, nil)
 	descSiteHeld   = prometheus.NewDesc("gslb_site_held", "1 while a site that is up gets no new users, because of how it is to come back after it was down.", []string{"site"}, nil)
 	descSiteWith   = prometheus.NewDesc("gslb_site_withheld_ratio", "Share of new users withheld from the site by slow start or an operator's order.", []string{"site"}, nil)
+	descDrainSafe  = prometheus.NewDesc("gslb_site_drain_safe", "1 when a site that is to get no new users can be switched off, 0 while it can not.", []string{"site"}, nil)
+	descDrainOpen  = prometheus.NewDesc("gslb_site_drain_connections", "Connections open at a site that is to get no new users, as its balancers report.", []string{"site"}, nil)
+	descDrainNew   = prometheus.NewDesc("gslb_site_drain_new_connections", "Connections that came to the site since its balancers saw that it is to get no new users.", []string{"site"}, nil)
 	descSiteLoad   = prometheus.NewDesc("gslb_site_load", "Load that the site's balancers report.", []string{"site"}, nil)
 	descSiteCap    = prometheus.NewDesc("gslb_site_capacity", "Capacity of the site, in the units of its load; 0: not known.", []string{"site"}, nil)
 	descSiteVotes  = prometheus.NewDesc("gslb_site_votes", "Live vantage points by what they say of the site.", []string{"site", "state"}, nil)
@@ -76,7 +79,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descDrainSafe, descDrainOpen, descDrainNew, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
@@ -109,6 +112,13 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 		gauge(descSiteShed, s.Shed, s.Site)
 		gauge(descSiteHeld, truth(s.Held != ""), s.Site)
 		gauge(descSiteWith, s.Withheld, s.Site)
+		if p := s.Drain; p != nil {
+			gauge(descDrainSafe, truth(p.Safe), s.Site)
+			if p.Clients != nil {
+				gauge(descDrainOpen, float64(p.Clients.Open), s.Site)
+				gauge(descDrainNew, float64(p.Clients.New), s.Site)
+			}
+		}
 		gauge(descSiteLoad, s.Load, s.Site)
 		gauge(descSiteCap, s.Capacity, s.Site)
 		if len(s.Reports) > 0 {

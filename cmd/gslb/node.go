@@ -60,8 +60,9 @@ type node struct {
 	signer signer
 	signs  bool // a node without the role dns does not
 
-	views   chan view // that are to be recorded
-	replays string    // the folder for it
+	nobody  atomic.Pointer[nobody] // whose connections are not users'
+	views   chan view              // that are to be recorded
+	replays string                 // the folder for it
 
 	mu     sync.Mutex // guards all below, and making generations
 	topo   *topology
@@ -125,7 +126,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 	}
 	if cfg.Node.HasRole(config.RoleBalancer) {
-		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board}); err != nil {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody}); err != nil {
 			return nil, err
 		}
 		if err := n.balancer.Listen(); err != nil {
@@ -195,7 +196,7 @@ func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []pr
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {
-	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Place: cfg.StandsAt(), Topology: fleetTopology(cfg)}
+	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Place: cfg.StandsAt(), Addresses: ownAddresses(cfg), Topology: fleetTopology(cfg)}
 }
 
 // fleetTopology is what a configuration tells of the sites' health.
@@ -245,12 +246,13 @@ func (n *node) run(ctx context.Context) error {
 		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "https", n.dns.HTTPSAddrs(), "quic", n.dns.QUICAddrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
 	}
 	if n.balancer != nil {
-		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.fleet.Report) })
+		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.report) })
 	}
 	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
 	}
 	part("vantage", n.turns)
+	part("drain", n.leaving)
 	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })
 	if n.follow != nil {
 		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })
@@ -336,6 +338,9 @@ func (n *node) vote(t probe.Transition) {
 func (n *node) changed(states *health.States) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.balancer != nil {
+		n.balancer.Attend(leavingSites(states))
+	}
 	if n.dns != nil {
 		n.dns.Swap(n.dns.Generation().WithStates(states))
 		n.seen(states)

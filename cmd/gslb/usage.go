@@ -13,6 +13,12 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// exitError is a fault with an exit code of its own.
+type exitError struct {
+	code int
+	error
+}
+
 // misused says in one line what is wrong with a command line and where to look.
 func misused(_ context.Context, c *cli.Command, err error, _ bool) error {
 	text := strings.TrimSpace(strings.SplitN(err.Error(), "\n", 2)[0])

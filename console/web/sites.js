@@ -16,7 +16,7 @@ function makeRow() {
   const tr = el("tr",
     el("td.c-site", el("b"), el("div.quiet.small")),
     el("td.c-state", pill(), el("div.quiet.small")),
-    el("td.c-why", el("span")),
+    el("td.c-why", el("span"), el("div.quiet.small")),
     el("td.c-load", el("div"), bar(), el("div.quiet.small")),
     el("td.c-votes", el("div.votes"), el("div.quiet.small")),
     el("td.c-rate", el("div"), el("div.quiet.small")),
@@ -37,6 +37,7 @@ function updateRow(tr, s, now, rates) {
   text(why.children[0], s.override ? overrideText(s.override, now) : s.why);
   attr(why.children[0], "class", s.override ? "order" : null);
   attr(why, "title", s.override && s.why);
+  text(why.children[1], s.drain ? drainText(s.drain, now) : "");
   setLoad(load, s);
   setVotes(votes, s, now);
   text(rate.children[0], rates ? `${short(rates.get(s.site) || 0)}/s` : "–");
@@ -64,6 +65,18 @@ function setVotes(cell, s, now) {
   });
   const counts = ["down", "degraded", "unknown", "up"].map((st) => [list.filter((v) => v.state === st).length, st]).filter(([n]) => n);
   text(cell.children[1], counts.length === 1 ? `all ${counts[0][1]}` : counts.map(([n, st]) => `${n} ${st}`).join(", ") || "no vote");
+}
+
+// drainText is how far a site is that is to get no new users.
+function drainText(p, now) {
+  const parts = [p.text];
+  if (p.clients) {
+    parts.push(`${short(p.clients.open)} open, ${short(p.clients.new)} new`);
+    const most = (p.clients.groups || []).filter((g) => g.new || g.open).slice(0, 2);
+    if (most.length) parts.push(`mostly from ${most.map((g) => [g.operator, g.country].filter(Boolean).join(", ") || "unknown networks").join("; ")}`);
+  }
+  if (p.empty) parts.push(`empty in about ${span((Date.parse(p.empty) - Date.parse(now)) / 1000)}`);
+  return parts.join(" · ");
 }
 
 export function overrideText(o, now) {

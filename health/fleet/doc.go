@@ -9,6 +9,7 @@
 //	fleet/votes/SITE/NODE     health.Vote      under the voter's lease
 //	fleet/reports/SITE/NODE   health.Report    under the balancer's lease
 //	fleet/nodes/NODE/INSTANCE Node             under the node's lease
+//	fleet/answers/SITE/NODE   health.Answered  under the DNS node's lease, while the site is to get no users
 //	fleet/overrides/SITE      health.Override  stays until cleared or expired
 //
 // INSTANCE is random and new for each process. Two processes that were given one

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"log/slog"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -38,6 +39,8 @@ type Config struct {
 	Version string   // of the program, for people to see
 	// Place is where the node stands, of a checker; nil: not said.
 	Place *geo.Place
+	// Addresses are those that a checker's probes may come from.
+	Addresses []netip.Addr
 	Topology
 
 	TTL        time.Duration    // how long the votes of a node that died count; default store.DefaultTTL
@@ -110,6 +113,7 @@ type Fleet struct {
 	freshAt  time.Time                  // when etcd last came back; zero: it was never away
 	nodes    []Node                     // as of the last evaluation
 	problems []Problem                  // likewise
+	answers  []health.Answered          // likewise
 	held     *Held                      // likewise
 	running  bool                       // Run runs
 	renewed  chan struct{}              // closed and made anew at each publication
@@ -136,7 +140,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		turned:  make(chan struct{}, 1),
 		news:    everything(),
 	}
-	f.self.Place = cfg.Place
+	f.self.Place, f.self.Addresses = cfg.Place, cfg.Addresses
 	f.SetTopology(cfg.Topology)
 	first := health.Evaluate(health.Input{Sites: f.topology.Sites, Now: cfg.Now()})
 	first.Stale = true
@@ -214,6 +218,13 @@ func (f *Fleet) Nodes() []Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.nodes)
+}
+
+// Answers are what the DNS nodes say of the sites that get no new users.
+func (f *Fleet) Answers() []health.Answered {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.answers)
 }
 
 // Problems are the values in etcd that this node can't use, sorted by key.

@@ -205,6 +205,7 @@ func (l *loop) publish(states *health.States, rec records, now time.Time) (next 
 	f.published.Store(states)
 	problems, next := l.problems(rec, states, now)
 	f.mu.Lock()
+	f.answers = rec.answers
 	f.nodes, f.problems = slices.CompactFunc(slices.Clone(rec.nodes), func(a, b Node) bool { return a.Name == b.Name }), problems
 	close(f.renewed)
 	f.renewed = make(chan struct{})

@@ -19,6 +19,10 @@ const (
 	// control of shedding goes by the reports' time; pressGap, when it is needed.
 	renewGap = 10 * time.Second
 	pressGap = 2 * time.Second
+	// leaveGap is when it is written while its site gets no new users and some still come.
+	leaveGap = 2 * time.Second
+	// answerGap is the least time between two writes of what a DNS node has answered.
+	answerGap = 2 * time.Second
 	// silence is when the balancer of this process, which reports each second,
 	// is taken for stuck: its old load must not be believed.
 	silence = 15 * time.Second
@@ -105,6 +109,23 @@ func (f *Fleet) Report(r health.Report) {
 	f.wake()
 }
 
+// Answered publishes what this node, one that serves DNS, knows of answers that name
+// a site which is to get no new users. It never waits. The node is this one, whatever a says.
+func (f *Fleet) Answered(a health.Answered) {
+	a.Node = f.cfg.Node
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.offer(keyOf(kindAnswers, a.Site, a.Node), a, answerGap, f.now())
+	f.wake()
+}
+
+// Unanswered takes that back, once the site may have users again.
+func (f *Fleet) Unanswered(site string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.withdraw(keyOf(kindAnswers, site, f.cfg.Node))
+}
+
 // pressed tells whether the site sheds users or is about to.
 func (f *Fleet) pressed(r health.Report) bool {
 	return r.Capacity > 0 && r.Load > pressure*r.Capacity || f.published.Load().Site(r.Site).Shed > 0
@@ -120,6 +141,8 @@ func reportGap(old, now health.Report, pressed bool) time.Duration {
 		return loadGap
 	case pressed:
 		return pressGap
+	case now.Clients != nil && (old.Clients == nil || old.Clients.New != now.Clients.New || old.Clients.Open != now.Clients.Open || old.Clients.Long != now.Clients.Long || now.Clients.Quiet < health.ClientStep):
+		return leaveGap
 	}
 	return renewGap
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -29,8 +30,11 @@ type Node struct {
 	Since    time.Time `json:"since"`             // when it started, by its own clock
 	Version  string    `json:"version,omitempty"` // of the program
 	// Place is where a checker says that it stands; nil: it does not say.
-	Place    *geo.Place `json:"place,omitempty"`
-	Revision int64      `json:"revision"` // of the topology that it serves; 0: none, or of its own file
+	Place *geo.Place `json:"place,omitempty"`
+	// Addresses are those of a checker's interfaces, so that balancers know its probes
+	// from users.
+	Addresses []netip.Addr `json:"addresses,omitempty"`
+	Revision  int64        `json:"revision"` // of the topology that it serves; 0: none, or of its own file
 	// Blind is why a checker has taken its votes back; "": it has not.
 	Blind string `json:"blind,omitempty"`
 	// Follows: the node serves the topology in etcd. Wanted is the revision that it
@@ -43,6 +47,7 @@ type Node struct {
 // records is a view, read.
 type records struct {
 	said      map[string]*said // by site; what a reader knows, valid until it reads again
+	answers   []health.Answered
 	overrides []health.Override
 	releases  []health.Release
 	allow     *allowed  // the newest order about what is held; nil: none
@@ -102,6 +107,7 @@ type reader struct {
 type parsed struct {
 	vote     *health.Vote
 	report   *health.Report
+	answers  *health.Answered
 	override *health.Override
 	release  *health.Release
 	allow    *allowed
@@ -127,6 +133,8 @@ func (r *reader) read(v store.View, changed map[string]bool) records {
 	out := records{said: r.said}
 	for _, p := range r.others {
 		switch {
+		case p.answers != nil:
+			out.answers = append(out.answers, *p.answers)
 		case p.override != nil:
 			out.overrides = append(out.overrides, *p.override)
 		case p.release != nil:
@@ -194,6 +202,8 @@ func parse(key string, raw []byte) parsed {
 				}
 				return agree(names, r.Site, r.Node)
 			})
+		case kindAnswers:
+			p.answers, err = into(raw, func(a *health.Answered) error { return agree(names, a.Site, a.Node) })
 		case kindOverride:
 			p.override, err = into(raw, func(o *health.Override) error {
 				if !o.Kind.Known() {

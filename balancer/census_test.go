@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -56,7 +57,7 @@ func TestCensus(t *testing.T) {
 	}
 	c.arrive(netip.MustParseAddr("2001:db8::1"), now.Add(3*health.ClientStep))
 	v := c.tell(now.Add(4*health.ClientStep + time.Second))
-	if want := []int64{1, 0, 0, 3}; !equalSteps(v.Steps, want) || v.New != 4 {
+	if want := []int64{1, 0, 0, 3}; !slices.Equal(v.Steps, want) || v.New != 4 {
 		t.Errorf("steps %v, %d new; want %v", v.Steps, v.New, want)
 	}
 	if a := v.Arrived[netip.MustParsePrefix("192.0.2.0/24")]; a.New != 3 || !a.Last.Equal(now.Add(2*time.Second)) {
@@ -72,16 +73,4 @@ func TestCensus(t *testing.T) {
 	if len(v.Arrived) != mostNetworks+1 || v.Arrived[netip.Prefix{}].New != 12 || len(v.Steps) != health.MostClientSteps {
 		t.Errorf("%d networks, %d beyond the bound, %d steps", len(v.Arrived), v.Arrived[netip.Prefix{}].New, len(v.Steps))
 	}
-}
-
-func equalSteps(a, b []int64) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

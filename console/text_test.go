@@ -63,6 +63,24 @@ func TestWriteStatus(t *testing.T) {
 	}
 }
 
+// TestDrainTable: a site that is to get no new users has a table of its own, with who
+// still comes to it.
+func TestDrainTable(t *testing.T) {
+	s := Status{Now: fakeNow, Sites: []Site{
+		{Status: health.Status{Site: "kt", State: health.Up, Draining: true}, Drain: &health.DrainProgress{Site: "kt", Text: "new connections still come", Empty: fakeNow.Add(90 * time.Second),
+			Clients: &health.Clients{Open: 14, New: 230, Ignored: 7, Rest: 2,
+				Groups: []health.ClientGroup{{Operator: "KT", Country: "KR", Open: 13, New: 230, Quiet: 2 * time.Second, Networks: []string{"198.51.100.0/24", "203.0.113.0/24"}, More: 4}, {Open: 1}},
+				Oldest: []health.Connection{{Client: "198.51.100.7", Operator: "KT", Country: "KR", Server: "10.0.1.11:443", Age: 3 * time.Hour}}}}},
+		{Status: health.Status{Site: "lgu", State: health.Up, Draining: true}, Drain: &health.DrainProgress{Site: "lgu", Safe: true, Prediction: true, Text: "no cache has it"}},
+		{Status: health.Status{Site: "us", State: health.Up}},
+	}}
+	var b strings.Builder
+	if err := drainTable(s).write(&b); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "drain.txt", b.String())
+}
+
 func TestWriteStatusIsHarmlessInATerminal(t *testing.T) {
 	const bad = "\x1b[2J\x1b]0;owned\x07\r\n\u202eevil\xff\u0085"
 	s := demoStatus()

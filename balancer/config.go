@@ -32,6 +32,13 @@ type Config struct {
 	// Interfaces are where clients' packets come in, for the plane "dsr". Default:
 	// those that have a virtual address or a route to a server.
 	Interfaces []string `toml:"interfaces"`
+	// Tunnel is how packets of the plane "dsr" get to servers: TunnelNone (default),
+	// TunnelIPIP or TunnelGUE, to the UDP port TunnelPort (default 6080).
+	Tunnel     string `toml:"tunnel"`
+	TunnelPort int    `toml:"tunnel_port"`
+	// KeepForwarding leaves what the plane "dsr" has put in the kernel there when gslb
+	// ends, for the next one to take over.
+	KeepForwarding bool `toml:"keep_forwarding"`
 	// SNAT is from which address servers see connections of the plane "nat" come: empty
 	// for the client's own (their answers must be routed by this machine), "masquerade"
 	// for that of the interface by which packets leave, or an address.
@@ -39,10 +46,13 @@ type Config struct {
 	// EnableForwarding has the plane "nat" switch on the forwarding of packets
 	// (sysctl net.ipv4.ip_forward, net.ipv6.conf.all.forwarding) where that is off.
 	EnableForwarding bool   `toml:"enable_forwarding"`
-	Pick             string `toml:"pick"` // one of Picks(); default "least-load"
+	Pick             string `toml:"pick"` // one of Picks(); default "least-load", of plane "dsr" "maglev"
 	// HashBy is what the picks "maglev" and "hash" go by: the client's "address"
-	// (default), or the "connection": both ends with their ports.
-	HashBy  string         `toml:"hash_by"`
+	// (default), or the "connection": both ends with their ports (default of plane "dsr").
+	HashBy string `toml:"hash_by"`
+	// HashKey makes these picks, and the plane "dsr", unguessable: all balancers of a
+	// virtual address have the same. Default: none.
+	HashKey string         `toml:"hash_key"`
 	Check   string         `toml:"check"` // a [check.NAME], made at each server's own address and port; empty: passive health only
 	Servers []ServerConfig `toml:"server"`
 	Spares  []ServerConfig `toml:"spare"`
@@ -170,6 +180,10 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Plane, PlaneProxy)
 	if c.Plane == PlaneProxy {
 		setDefault(&c.Engine, Engines()[0])
+	}
+	if c.Plane == PlaneDSR { // balancers that share an address have nothing else in common
+		setDefault(&c.Pick, Maglev)
+		setDefault(&c.HashBy, HashConnection)
 	}
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)

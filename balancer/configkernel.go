@@ -41,9 +41,15 @@ func (c Config) validatePlane(bad func(key, msg string)) {
 	only(c.SNAT != "", "snat", PlaneNAT)
 	only(c.EnableForwarding, "enable_forwarding", PlaneNAT)
 	only(len(c.Interfaces) > 0, "interfaces", PlaneDSR)
+	only(c.tunnelled(), "tunnel", PlaneDSR)
+	only(c.TunnelPort != 0, "tunnel_port", PlaneDSR)
+	only(c.KeepForwarding, "keep_forwarding", PlaneDSR)
 	only(c.Mode != "" && c.Mode != ModeAuto, "mode", PlaneDSR)
 	if c.inKernel() {
 		c.validateKernel(bad)
+	}
+	if c.Plane == PlaneDSR {
+		c.validateDSR(bad)
 	}
 	c.validateEngine(bad)
 }

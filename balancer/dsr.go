@@ -5,13 +5,14 @@ import (
 	"strings"
 	"sync"
 
+	"gslb/balancer/bpf"
 	"gslb/balancer/kernel"
 	"gslb/balancer/nft"
 )
 
 // dsrWays are all ways to do the plane "dsr", the best first: where no mode is
 // configured, a frontend gets the first that the machine can do at its interfaces.
-var dsrWays = []kernel.Way{nft.DSR}
+var dsrWays = []kernel.Way{bpf.XDP, bpf.TCX, nft.DSR}
 
 // ModeNames returns the names that Config.Mode may have, besides ModeAuto.
 func ModeNames() []string {
@@ -50,22 +51,30 @@ func (m *modes) of(c *Config) string {
 	opts := m.opts
 	opts.Interfaces = slices.Sorted(slices.Values(c.Interfaces))
 	key := strings.Join(opts.Interfaces, " ")
+	eligible := slices.Clone(m.ways)
+	if c.tunnelled() || c.KeepForwarding {
+		key += " tunnels"
+		eligible = slices.DeleteFunc(eligible, func(w kernel.Way) bool { return !w.Tunnels })
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if name, ok := m.chosen[key]; ok {
 		return name
 	}
 	var why []any
-	name := m.ways[len(m.ways)-1].Name // whose error tells what is wrong
-	for _, w := range m.ways {
+	name := eligible[len(eligible)-1].Name // whose error tells what is wrong
+	for _, w := range eligible {
 		err := w.Can(opts)
+		if err == nil && w.Suits != nil {
+			err = w.Suits(opts)
+		}
 		if err == nil {
 			name = w.Name
 			break
 		}
 		why = append(why, "not "+w.Name, err.Error())
 	}
-	m.opts.Log.Info("balancer: how direct server return is done", append([]any{"mode", name, "interfaces", key}, why...)...)
+	m.opts.Log.Info("balancer: how direct server return is done", append([]any{"mode", name, "interfaces", opts.Interfaces}, why...)...)
 	m.chosen[key] = name
 	return name
 }

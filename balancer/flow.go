@@ -29,9 +29,10 @@ func addrPort(a net.Addr) netip.AddrPort {
 
 // key is the hash of the flow: of the client's address, or of both ends with
 // their ports. The same on every node and in every version, so that balancers
-// which share a virtual address agree.
-func (f flow) key(whole bool) uint64 {
-	h := mixAddr(hashStart, f.client.Addr())
+// which share a virtual address agree. seed is hashSeed's: who does not know it
+// cannot choose flows that all go to one server.
+func (f flow) key(whole bool, seed uint64) uint64 {
+	h := mixAddr(hashStart^seed, f.client.Addr())
 	if whole {
 		h = mixAddr(h, f.local.Addr())
 		h = mix(h, uint64(f.client.Port())<<16|uint64(f.local.Port()))
@@ -49,6 +50,14 @@ const (
 func mix(h, v uint64) uint64 {
 	high, low := bits.Mul64(h^v, hashStep^h>>1)
 	return high ^ low
+}
+
+// hashSeed is the seed that a HashKey comes to; 0 without one.
+func hashSeed(key string) uint64 {
+	if key == "" {
+		return 0
+	}
+	return hashText(key)
 }
 
 // finish makes every bit of the result depend on all of h (the last step of murmur3).

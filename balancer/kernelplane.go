@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,6 +66,7 @@ func (k *inKernel) prepare(bindings []binding) (change, error) {
 	for _, b := range bindings {
 		opts.Forwarding = opts.Forwarding || b.cfg.EnableForwarding
 		opts.Interfaces = append(opts.Interfaces, b.cfg.Interfaces...)
+		opts.Keep = opts.Keep || b.cfg.KeepForwarding
 	}
 	fault := func(err error) (change, error) {
 		return change{}, fmt.Errorf("frontend %q: plane %q: %w", bindings[0].front.name, k.plane, err)
@@ -114,6 +116,7 @@ func (k *inKernel) follow(bindings []binding) {
 	}
 	k.leaving = slices.DeleteFunc(k.leaving, stays)
 	k.bindings = bindings
+	k.keep = slices.ContainsFunc(bindings, func(b binding) bool { return b.cfg.KeepForwarding })
 	for _, b := range bindings {
 		b.front.pool.follow(k.wake)
 	}
@@ -160,7 +163,8 @@ func (k *inKernel) apply() {
 // service is a frontend for the engine; one that has left has no addresses. Under mu.
 func (k *inKernel) service(b binding, left bool) kernel.Service {
 	s := kernel.Service{Name: b.front.name, Protocol: kernel.TCP, Idle: b.cfg.IdleTimeout, Close: b.cfg.CloseTimeout,
-		Source: b.cfg.source(), Interfaces: b.cfg.Interfaces, By: b.cfg.by()}
+		Source: b.cfg.source(), Interfaces: b.cfg.Interfaces, By: b.cfg.by(),
+		Tunnel: tunnels[b.cfg.Tunnel], TunnelPort: uint16(cmp.Or(b.cfg.TunnelPort, guePort)), Key: hashSeed(b.cfg.HashKey)}
 	if b.cfg.Protocol == UDP {
 		s.Protocol = kernel.UDP
 	}

@@ -32,7 +32,7 @@ const (
 )
 
 func (*maglev) pick(t *table, f flow) *server {
-	return t.candidates[t.slots[f.key(t.whole)%uint64(len(t.slots))]].server
+	return t.candidates[t.slots[f.key(t.whole, t.seed)%uint64(len(t.slots))]].server
 }
 
 func (m *maglev) prepare(t *table) {

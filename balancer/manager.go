@@ -271,7 +271,7 @@ func (p *pool) settleTable(now time.Time) {
 	if panic {
 		in = all
 	}
-	t := table{picker: p.pickers[p.cfg.Pick], candidates: in, panic: panic, whole: p.cfg.HashBy == HashConnection}
+	t := table{picker: p.pickers[p.cfg.Pick], candidates: in, panic: panic, whole: p.cfg.HashBy == HashConnection, seed: hashSeed(p.cfg.HashKey)}
 	if !panic {
 		t.candidates, t.farther = p.near(in)
 	}

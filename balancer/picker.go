@@ -59,6 +59,7 @@ type table struct {
 	panic      bool        // no server is healthy: the candidates are all there are
 	ramping    bool        // some candidate is in slow start
 	whole      bool        // hash picks hash the whole flow, not the client's address alone
+	seed       uint64      // of that hash
 	slots      []uint16    // Maglev's lookup table: indexes of candidates
 }
 

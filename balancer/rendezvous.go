@@ -10,7 +10,7 @@ import "math"
 type rendezvous struct{}
 
 func (rendezvous) pick(t *table, f flow) *server {
-	key := f.key(t.whole)
+	key := f.key(t.whole, t.seed)
 	var best *candidate
 	var highest float64
 	for i := range t.candidates {

@@ -6,7 +6,7 @@
 // servers' next hops. It knows no health, picks or weights: those are in the slots
 // that it is given. Flows that are remembered stay where they are; new ones go by
 // the slot that the hash of the flow has, which is that of the picks of package
-// balancer (Start), so that all balancers of a virtual address agree.
+// balancer, so that all balancers of a virtual address agree.
 package bpf
 
 import "math/bits"

@@ -20,6 +20,7 @@ type engine struct {
 	mode     string
 	log      *slog.Logger
 	pins     string // folder for what outlives the process
+	keep     bool   // everything does, from the start
 	programs *programs
 	hops     *hops
 	ended    chan struct{} // closed by Close
@@ -31,10 +32,11 @@ type engine struct {
 	places                          // guarded by mu
 	unclear  map[netip.Addr]string  // guarded by mu; servers whose way is not known, and why
 	trouble  error                  // guarded by mu; of the last look at interfaces and neighbours
+	unkept   error                  // guarded by mu; why it does not outlive the process, though it should
 }
 
 func open(mode string, opts kernel.Options) (kernel.Engine, error) {
-	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), ended: make(chan struct{}), attached: map[string]*attachment{}}
+	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), keep: opts.Keep, ended: make(chan struct{}), attached: map[string]*attachment{}}
 	kept, err := e.readPins()
 	if err != nil {
 		e.log.Warn("balancer: what a process before left in the kernel is not taken over", "error", err)
@@ -73,6 +75,7 @@ func (e *engine) Apply(services []kernel.Service) error {
 	if err := e.attach(services, seen); err != nil {
 		return err
 	}
+	e.keeping()
 	e.resolve(next.servers, seen)
 	for key, s := range next.servers {
 		if old := e.places.servers[key]; old == nil || s.value.State == stateUp {
@@ -319,6 +322,7 @@ func (e *engine) refresh() {
 	seen, err := e.hops.survey()
 	if err == nil && len(e.services) > 0 {
 		err = e.attach(e.services, seen)
+		e.keeping()
 	}
 	if err != nil {
 		if e.trouble == nil || e.trouble.Error() != err.Error() {
@@ -350,6 +354,9 @@ func (e *engine) Problems() []string {
 	var out []string
 	if e.trouble != nil {
 		out = append(out, e.trouble.Error())
+	}
+	if e.unkept != nil {
+		out = append(out, e.unkept.Error())
 	}
 	for _, a := range slices.SortedFunc(maps.Keys(e.unclear), netip.Addr.Compare) {
 		out = append(out, fmt.Sprintf("server %s: %s", a, e.unclear[a]))

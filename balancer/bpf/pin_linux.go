@@ -113,6 +113,13 @@ func (e *engine) pin() error {
 	return nil
 }
 
+// keeping pins what is new, if everything is to outlive the process. Under mu.
+func (e *engine) keeping() {
+	if e.keep {
+		e.unkept = e.pin()
+	}
+}
+
 // unpin takes away what is pinned.
 func (e *engine) unpin() error {
 	files, err := os.ReadDir(e.pins)

@@ -122,6 +122,7 @@ type Options struct {
 	Interfaces []string
 	Log        *slog.Logger
 	BPFFS      string // where the BPF file system is mounted; default /sys/fs/bpf
+	Keep       bool   // what is put in the kernel outlives the process, however that ends
 	// Forwarding allows to switch on the forwarding of packets (sysctl).
 	Forwarding bool
 }

@@ -171,6 +171,7 @@ type Etcd struct {
 	Endpoints []string  `json:"endpoints"`
 	Revision  int64     `json:"revision"`
 	Error     string    `json:"error,omitempty"` // the last one; may be old when connected
+	Ended     string    `json:"ended,omitempty"` // why this node's own member has ended, if it has
 }
 
 // Database is a source of places.

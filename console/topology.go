@@ -36,6 +36,7 @@ type TopologyOrder struct {
 	Base   int64    `json:"base"`
 	Packed []byte   `json:"packed,omitempty"` // of apply: a packed history.Bundle
 	Canary []string `json:"canary,omitempty"` // of apply: the nodes that serve it first; empty: all
+	Share  float64  `json:"share,omitempty"`  // of apply: the share of the clients' networks that get it first; 0: all
 	To     int64    `json:"to,omitempty"`     // of rollback: the revision whose content is to come again
 	DryRun bool     `json:"dry_run,omitempty"`
 	Force  bool     `json:"force,omitempty"` // even when it would take a site above its capacity
@@ -246,12 +247,19 @@ func topologyText(t Topology) string {
 		text += fmt.Sprintf(", by %s at %s: %s", r.Who, r.When.Local().Format(time.DateTime), r.Why)
 	}
 	if c := t.Head.Canary; c != nil && c.Number != t.Serving {
-		text += fmt.Sprintf("; revision %d is a CANARY on %v", c.Number, c.Nodes)
+		text += fmt.Sprintf("; revision %d is a CANARY on %v", c.Number, canaryWords(c.First))
 	}
 	if t.Problem != "" {
 		text += fmt.Sprintf("; revision %d is NOT SERVED", t.Wanted)
 	}
 	return text
+}
+
+func canaryWords(f history.First) string {
+	if f.Share > 0 {
+		return f.String()
+	}
+	return fmt.Sprint(f.Nodes)
 }
 
 // eventText is what happened, in a line.

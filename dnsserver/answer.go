@@ -114,7 +114,11 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		return w.chain(out, ede)
 	}
 	ede := g.caveat()
-	w.choose(g, src, tr)
+	who := w.whom(g, src)
+	if g.trial != nil {
+		g = w.try(g, &who)
+	}
+	w.choose(g, &who, tr)
 	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire) {
 		return w.copy(out, &p.wire, p.outcome, true, ede)
 	}
@@ -152,10 +156,9 @@ func (w *responder) chain(out []byte, ede extendedError) []byte {
 
 // choose picks the site for the client of the current query, and the scope
 // within which that answer holds.
-func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
+func (w *responder) choose(g *Generation, who *client, tr *steer.Trace) {
 	s := w.res.Steered
 	p := &g.policies[s.Policy]
-	who := w.whom(g, src)
 	w.client = who.addr
 	cohort, bits := p.Table.Lookup(who.inner)
 	if tr != nil {
@@ -164,6 +167,9 @@ func (w *responder) choose(g *Generation, src netip.AddrPort, tr *steer.Trace) {
 	ask := steer.Ask{Client: who.inner, Period: w.seconds.Load() / s.Period, Turn: g.turns.of(s.Choices, w.q.Type, tr)}
 	w.choice = g.live[s.Policy].Choose(cohort, ask, tr)
 	scope := max(bits, w.choice.Bits)
+	if g.trial != nil || g.tried != 0 {
+		scope = 128 // the networks that were drawn, or not: as narrow as it may be
+	}
 	if who.inner.Is4() {
 		scope = who.before + min(scope, w.limits.scope4)
 	} else {

@@ -81,6 +81,9 @@ func (g *Generation) explain(p *Policy, client netip.Addr, cohort uint32, tr *st
 	tr.Place = place
 	tr.Within = within
 	tr.Cohort = cohort
+	if g.tried != 0 {
+		tr.Draws = append(tr.Draws, fmt.Sprintf("the client's network is among those that revision %d of the topology is tried on, a canary", g.tried))
+	}
 	if !ok || again != cohort {
 		tr.Draws = append(tr.Draws, fmt.Sprintf("the compiled table says cohort %d where the rules now say %d: the databases may have changed since it was built", cohort, again))
 	}

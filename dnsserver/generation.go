@@ -40,6 +40,8 @@ type Generation struct {
 	sites              int
 	picked             *picks
 	turns              turns
+	trial              *trial // nil: all clients are answered by this generation
+	tried              int64  // id of the trial that it is of; 0: of none
 }
 
 // Inputs are what a Generation is made from.
@@ -106,6 +108,9 @@ func (g *Generation) WithStates(states *health.States) *Generation {
 		next.live[i] = p.Compiled.Live(states)
 	}
 	next.show()
+	if t := g.trial; t != nil {
+		next.trial = &trial{t.gen.WithStates(states), t.below, t.salt, t.id}
+	}
 	return &next
 }
 

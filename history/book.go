@@ -82,15 +82,18 @@ func (b *Book) Head(ctx context.Context) (h Head, mod int64, err error) {
 }
 
 // Apply makes a bundle the next revision, after base, for all nodes or for the
-// canary nodes first. seen is the newest head that the caller knows of, so that
+// those that are first. seen is the newest head that the caller knows of, so that
 // numbers rise over a restored etcd too.
-func (b *Book) Apply(ctx context.Context, bundle Bundle, o Order, base int64, canary []string, seen Head) (Head, error) {
+func (b *Book) Apply(ctx context.Context, bundle Bundle, o Order, base int64, first First, seen Head) (Head, error) {
 	h, mod, err := b.at(ctx, base)
 	if err != nil {
 		return Head{}, err
 	}
 	if h.Canary != nil {
-		return Head{}, fmt.Errorf("%w: revision %d is a canary on %s: promote it or roll it back first", ErrConflict, h.Canary.Number, strings.Join(h.Canary.Nodes, ", "))
+		return Head{}, fmt.Errorf("%w: revision %d is a canary on %v: promote it or roll it back first", ErrConflict, h.Canary.Number, h.Canary.First)
+	}
+	if err := first.Validate(); err != nil {
+		return Head{}, err
 	}
 	packed, err := bundle.Pack()
 	if err != nil {
@@ -105,7 +108,7 @@ func (b *Book) Apply(ctx context.Context, bundle Bundle, o Order, base int64, ca
 		return Head{}, err
 	}
 	e := Event{Kind: KindApply, Text: fmt.Sprintf("%d files, %d bytes, after revision %d", r.Files, r.Bytes, r.Base)}
-	return b.next(ctx, h, mod, seen, r, canary, map[string]int64{contentKey(r.Sum): at}, e)
+	return b.next(ctx, h, mod, seen, r, first, map[string]int64{contentKey(r.Sum): at}, e)
 }
 
 // Rollback makes the content of an earlier revision the next one, for all nodes.
@@ -129,7 +132,7 @@ func (b *Book) Rollback(ctx context.Context, to int64, o Order, base int64, seen
 	h.Canary = nil
 	r = Revision{Order: o, From: to, Base: h.Newest, Sum: r.Sum, Files: r.Files, Bytes: r.Bytes}
 	e := Event{Kind: KindRollback, Text: fmt.Sprintf("back to what revision %d was", to)}
-	return b.next(ctx, h, mod, seen, r, nil, map[string]int64{contentKey(r.Sum): v.ModRevision}, e)
+	return b.next(ctx, h, mod, seen, r, First{}, map[string]int64{contentKey(r.Sum): v.ModRevision}, e)
 }
 
 // Promote makes the canary that of all nodes; Drop takes it back.
@@ -151,10 +154,10 @@ func (b *Book) settle(ctx context.Context, o Order, base int64, seen Head, promo
 		return Head{}, fmt.Errorf("%w: there is no canary", ErrNotFound)
 	}
 	c := *h.Canary
-	e := Event{Kind: KindRollback, Revision: c.Number, Text: fmt.Sprintf("the canary on %s was taken back; all serve revision %d", strings.Join(c.Nodes, ", "), h.Stable.Number)}
+	e := Event{Kind: KindRollback, Revision: c.Number, Text: fmt.Sprintf("the canary on %v was taken back; all serve revision %d", c.First, h.Stable.Number)}
 	if promote {
 		h.Stable = c.Revision
-		e = Event{Kind: KindPromote, Revision: c.Number, Text: "the canary is served by all nodes"}
+		e = Event{Kind: KindPromote, Revision: c.Number, Text: "the canary is served by all nodes, to all"}
 	}
 	h.Canary = nil
 	return b.write(ctx, h, mod, seen, o, e, store.Commit{})
@@ -176,16 +179,17 @@ func (b *Book) at(ctx context.Context, base int64) (Head, int64, error) {
 }
 
 // next gives a revision its number and makes it the stable one, or the canary.
-func (b *Book) next(ctx context.Context, h Head, mod int64, seen Head, r Revision, canary []string, at map[string]int64, e Event) (Head, error) {
+func (b *Book) next(ctx context.Context, h Head, mod int64, seen Head, r Revision, first First, at map[string]int64, e Event) (Head, error) {
 	if err := r.Order.Validate(); err != nil {
 		return Head{}, err
 	}
 	r.Number, r.When = max(h.Newest, seen.Newest)+1, b.now().UTC()
 	h.Newest, e.Revision = r.Number, r.Number
-	if len(canary) > 0 {
-		slices.Sort(canary)
-		h.Canary = &Canary{r, slices.Compact(canary)}
-		e.Kind, e.Text = KindCanary, "for "+strings.Join(h.Canary.Nodes, ", ")+" first: "+e.Text
+	if !first.All() {
+		slices.Sort(first.Nodes)
+		first.Nodes = slices.Compact(first.Nodes)
+		h.Canary = &Canary{r, first}
+		e.Kind, e.Text = KindCanary, fmt.Sprintf("for %v first: %s", first, e.Text)
 	} else {
 		h.Stable = r
 	}

@@ -55,8 +55,8 @@ func TestBook(t *testing.T) {
 		return h
 	}
 	large := bundle(noise(3 << 20)) // of several parts
-	h1 := must(book.Apply(ctx, bundle("one"), who, 0, nil, Head{}))
-	h2 := must(book.Apply(ctx, large, who, 1, nil, Head{}))
+	h1 := must(book.Apply(ctx, bundle("one"), who, 0, First{}, Head{}))
+	h2 := must(book.Apply(ctx, large, who, 1, First{}, Head{}))
 	if h1.Stable.Number != 1 || h2.Stable.Number != 2 || h2.Stable.Base != 1 || h2.Serial <= h1.Serial {
 		t.Errorf("heads %+v and %+v", h1, h2)
 	}
@@ -65,7 +65,7 @@ func TestBook(t *testing.T) {
 	}
 
 	t.Run("another base is refused", func(t *testing.T) {
-		_, err := book.Apply(ctx, bundle("late"), who, 1, nil, Head{})
+		_, err := book.Apply(ctx, bundle("late"), who, 1, First{}, Head{})
 		if !errors.Is(err, ErrConflict) || !strings.Contains(err.Error(), "revision 2") {
 			t.Errorf("%v", err)
 		}
@@ -75,8 +75,8 @@ func TestBook(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		must(book.Apply(ctx, bundle("quicker"), who, 2, nil, Head{}))
-		if _, err = book.next(ctx, h, mod, Head{}, Revision{Order: who, Sum: h.Stable.Sum}, nil, nil, Event{}); !errors.Is(err, ErrConflict) {
+		must(book.Apply(ctx, bundle("quicker"), who, 2, First{}, Head{}))
+		if _, err = book.next(ctx, h, mod, Head{}, Revision{Order: who, Sum: h.Stable.Sum}, First{}, nil, Event{}); !errors.Is(err, ErrConflict) {
 			t.Errorf("%v", err)
 		}
 	})
@@ -90,23 +90,23 @@ func TestBook(t *testing.T) {
 		}
 	})
 	t.Run("canary", func(t *testing.T) {
-		h := must(book.Apply(ctx, bundle("canary"), who, 4, []string{"ns2", "ns1"}, Head{}))
+		h := must(book.Apply(ctx, bundle("canary"), who, 4, First{Nodes: []string{"ns2", "ns1"}}, Head{}))
 		if h.For("ns1").Number != 5 || h.For("ns3").Number != 4 {
 			t.Errorf("%+v", h)
 		}
-		if _, err := book.Apply(ctx, bundle("another"), who, 5, nil, Head{}); !errors.Is(err, ErrConflict) {
+		if _, err := book.Apply(ctx, bundle("another"), who, 5, First{}, Head{}); !errors.Is(err, ErrConflict) {
 			t.Errorf("apply beside a canary: %v", err)
 		}
 		if h = must(book.Drop(ctx, who, 5, Head{})); h.For("ns1").Number != 4 {
 			t.Errorf("dropped: %+v", h)
 		}
-		must(book.Apply(ctx, bundle("canary"), who, 5, []string{"ns1"}, Head{}))
+		must(book.Apply(ctx, bundle("canary"), who, 5, First{Nodes: []string{"ns1"}}, Head{}))
 		if h = must(book.Promote(ctx, who, 6, Head{})); h.For("ns3").Number != 6 || h.Canary != nil {
 			t.Errorf("promoted: %+v", h)
 		}
 	})
 	t.Run("numbers rise over a restored etcd", func(t *testing.T) {
-		h := must(book.Apply(ctx, bundle("after"), who, -1, nil, Head{Serial: 1000, Newest: 50}))
+		h := must(book.Apply(ctx, bundle("after"), who, -1, First{}, Head{Serial: 1000, Newest: 50}))
 		if h.Newest != 51 || h.Serial != 1001 {
 			t.Errorf("%+v", h)
 		}
@@ -149,7 +149,7 @@ func TestDamagedContent(t *testing.T) {
 	ctx := t.Context()
 	st := newStore(t)
 	book := NewBook(st, NewLog(st))
-	h, err := book.Apply(ctx, bundle("one"), who, 0, nil, Head{})
+	h, err := book.Apply(ctx, bundle("one"), who, 0, First{}, Head{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,10 +55,38 @@ type Revision struct {
 	Bytes int       `json:"bytes"` // of all files
 }
 
-// Canary is a revision that some nodes serve first.
+// First says who serves a revision before all do: some nodes, or all nodes to a share of
+// the clients' networks. The zero First: nobody, all get it at once.
+type First struct {
+	Nodes []string `json:"nodes"`           // by name, sorted
+	Share float64  `json:"share,omitempty"` // 0 to 1
+}
+
+// Validate finds what is wrong with it.
+func (f First) Validate() error {
+	switch {
+	case !(f.Share >= 0 && f.Share < 1):
+		return fmt.Errorf("canary: share %v: must be more than 0 and less than 1", f.Share)
+	case f.Share > 0 && len(f.Nodes) > 0:
+		return errors.New("canary: is for some nodes or for a share of the networks, not both")
+	}
+	return nil
+}
+
+// All tells whether nobody is first.
+func (f First) All() bool { return len(f.Nodes) == 0 && f.Share == 0 }
+
+func (f First) String() string {
+	if f.Share > 0 {
+		return fmt.Sprintf("%.3g %% of the clients' networks", 100*f.Share)
+	}
+	return strings.Join(f.Nodes, ", ")
+}
+
+// Canary is a revision that is tried first.
 type Canary struct {
 	Revision
-	Nodes []string `json:"nodes"` // by name, sorted
+	First
 }
 
 // Head is what the fleet is to serve.
@@ -66,6 +95,14 @@ type Head struct {
 	Newest int64    `json:"newest"` // the last number that was given
 	Stable Revision `json:"stable"`
 	Canary *Canary  `json:"canary,omitempty"`
+}
+
+// Trial gives the revision that a share of the clients' networks is answered by, with that share; 0: none.
+func (h Head) Trial() (Revision, float64) {
+	if h.Canary == nil || h.Canary.Share == 0 {
+		return Revision{}, 0
+	}
+	return h.Canary.Revision, h.Canary.Share
 }
 
 // For gives the revision that a node is to serve; Number 0: none.
@@ -101,7 +138,7 @@ func (h Head) same(o Head) bool {
 		if h.Canary == nil {
 			return ""
 		}
-		return fmt.Sprint(h.Canary.Number, h.Canary.Sum, h.Canary.Nodes)
+		return fmt.Sprint(h.Canary.Number, h.Canary.Sum, h.Canary.Nodes, h.Canary.Share)
 	}
 	return h.Stable.Number == o.Stable.Number && h.Stable.Sum == o.Stable.Sum && canary(h) == canary(o)
 }

@@ -38,6 +38,7 @@ type Status struct {
 	Since     time.Time `json:"since,omitzero"`       // when Connected last changed; zero before the first exchange
 	Revision  int64     `json:"revision"`             // the newest revision heard of; 0: none
 	LastError string    `json:"last_error,omitempty"` // the last fault, kept until the next success
+	Ended     string    `json:"ended,omitempty"`      // why the member in this process has ended, if it has: it does not come back by itself
 }
 
 // timings are the delays of watches and sessions.
@@ -123,7 +124,7 @@ func (s *Store) Status() Status {
 	s.mu.Unlock()
 	if s.member != nil {
 		if msg := s.member.failure(); msg != "" {
-			st.LastError = msg
+			st.LastError, st.Ended = msg, msg
 		}
 	}
 	return st

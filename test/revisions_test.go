@@ -165,7 +165,7 @@ func TestRevisions(t *testing.T) {
 			t.Errorf("status does not tell:\n%s", out)
 		}
 		ns1.refused(ns1.apply("--why", "a test"), "promote it or roll it back first")
-		must(t, binary(t), "promote", "--api", ns1.api, "--wait")
+		must(t, binary(t), "promote", "--api", ns1.api, "--wait", "--why", "the canary is good")
 		if !ns1.has("added", "192.0.2.98") {
 			t.Error("what was promoted is not served by all")
 		}

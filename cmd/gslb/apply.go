@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ func applyCommand() *cli.Command {
 		Flags: append(apiFlags(),
 			orderWhyFlag(), baseFlag(),
 			&cli.BoolFlag{Name: "dry-run", Usage: "say what would be done, and do nothing"},
-			&cli.StringFlag{Name: "canary", Usage: "let some nodes serve it first: `nodes=NAME,NAME`; gslb promote or gslb rollback ends that", HideDefault: true},
+			&cli.StringFlag{Name: "canary", Usage: "try it first: `nodes=NAME,NAME`, or share=5%: a part of the clients' networks; gslb promote or gslb rollback ends that", HideDefault: true},
 			&cli.BoolFlag{Name: "force", Usage: "apply it even when it takes a site above its capacity"},
 			totalFlag(), waitFlag(), timeoutFlag(),
 		),
@@ -48,7 +49,7 @@ func applyCommand() *cli.Command {
 			if err := needWhy(c); err != nil && !c.Bool("dry-run") {
 				return err
 			}
-			canary, err := canaryNodes(c.String("canary"))
+			canary, err := canaryOf(c.String("canary"))
 			if err != nil {
 				return err
 			}
@@ -57,21 +58,29 @@ func applyCommand() *cli.Command {
 	}
 }
 
-func canaryNodes(text string) ([]string, error) {
+func canaryOf(text string) (first history.First, err error) {
 	if text == "" {
-		return nil, nil
+		return first, nil
 	}
-	list, ok := strings.CutPrefix(text, "nodes=")
-	var nodes []string
-	for _, n := range strings.Split(list, ",") {
-		if n = strings.TrimSpace(n); n != "" {
-			nodes = append(nodes, n)
+	kind, value, _ := strings.Cut(text, "=")
+	switch kind {
+	case "nodes":
+		for _, n := range strings.Split(value, ",") {
+			if n = strings.TrimSpace(n); n != "" {
+				first.Nodes = append(first.Nodes, n)
+			}
 		}
+	case "share":
+		percent, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(value, "%")), 64)
+		if err != nil || !strings.HasSuffix(value, "%") || !(percent > 0 && percent < 100) {
+			return first, usagef("gslb apply: -canary %q: want a share of the clients' networks, such as -canary share=5%%", text)
+		}
+		first.Share = percent / 100
 	}
-	if !ok || len(nodes) == 0 {
-		return nil, usagef("gslb apply: -canary %q: want the nodes that serve it first, such as -canary nodes=ns1,ns2", text)
+	if first.All() {
+		return first, usagef("gslb apply: -canary %q: want the nodes that serve it first, such as -canary nodes=ns1,ns2, or a share of the clients' networks, such as -canary share=5%%", text)
 	}
-	return nodes, nil
+	return first, nil
 }
 
 func orderWhyFlag() cli.Flag {
@@ -124,7 +133,7 @@ func bundleOf(path string) (history.Bundle, []string, error) {
 	return b, append(warnings, presignedWarnings(x.topology.db, time.Now())...), err
 }
 
-func apply(ctx context.Context, c *cli.Command, path string, canary []string) error {
+func apply(ctx context.Context, c *cli.Command, path string, canary history.First) error {
 	bundle, warnings, err := bundleOf(path)
 	if err != nil {
 		return err
@@ -143,7 +152,7 @@ func apply(ctx context.Context, c *cli.Command, path string, canary []string) er
 	stable := t.Head.Stable
 	if stable.Sum == bundle.Sum() && t.Head.Canary == nil && t.Problem == "" { // with one, the nodes may hold it
 		fmt.Fprintf(out, "%s: is what revision %d says already: nothing to do\n", path, stable.Number)
-		return waitIfAsked(ctx, c, cl, stable.Number, canary)
+		return waitIfAsked(ctx, c, cl, stable.Number, canary.Nodes)
 	}
 	base := c.Int64("base")
 	if base < 0 {
@@ -163,7 +172,7 @@ func apply(ctx context.Context, c *cli.Command, path string, canary []string) er
 	if err != nil {
 		return err
 	}
-	res, err := cl.OrderTopology(ctx, console.TopologyOrder{Order: order(c), Action: console.ActionApply, Base: base, Packed: packed, Canary: canary,
+	res, err := cl.OrderTopology(ctx, console.TopologyOrder{Order: order(c), Action: console.ActionApply, Base: base, Packed: packed, Canary: canary.Nodes, Share: canary.Share,
 		DryRun: c.Bool("dry-run"), Force: c.Bool("force"), Total: c.Float("total")})
 	if err != nil {
 		return err
@@ -181,8 +190,8 @@ func apply(ctx context.Context, c *cli.Command, path string, canary []string) er
 	switch {
 	case c.Bool("dry-run"):
 		verb = "would be served (nothing was written)"
-	case len(canary) > 0:
-		verb = "is a canary on " + strings.Join(canary, ", ") + " from now on (gslb promote or gslb rollback ends it)"
+	case !canary.All():
+		verb = "is a canary on " + canary.String() + " from now on (gslb promote or gslb rollback ends it)"
 	}
 	fmt.Fprintf(out, "revision %d of the topology %s: %s, %s against revision %d\n", res.Revision, verb,
 		plural(len(bundle), "file"), plural(len(lines), "difference"), stable.Number)
@@ -196,7 +205,10 @@ func apply(ctx context.Context, c *cli.Command, path string, canary []string) er
 		}
 		return nil
 	}
-	return waitIfAsked(ctx, c, cl, res.Revision, canary)
+	if canary.Share > 0 { // nodes go on serving the stable one, and this one beside it
+		return waitIfAsked(ctx, c, cl, stable.Number, nil)
+	}
+	return waitIfAsked(ctx, c, cl, res.Revision, canary.Nodes)
 }
 
 // writeSome prints the first lines.

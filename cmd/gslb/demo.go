@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -43,6 +45,9 @@ func demoCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
+			ctx, p.gone = context.WithCancel(ctx)
+			defer p.gone()
+			signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // it would end the demo without ending its processes
 			return demo(ctx, p, ports, c.Bool("script"), c.Duration("revive"))
 		},
 	}
@@ -186,6 +191,16 @@ func siteLine(st health.Status) string {
 type printer struct {
 	w     io.Writer
 	color bool
+	gone  context.CancelFunc // called when nobody reads any more
+}
+
+// Write ends the demo when there is nobody to tell it to, as in "gslb demo | head".
+func (p *printer) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	if err != nil && p.gone != nil {
+		p.gone()
+	}
+	return n, err
 }
 
 func newPrinter(w io.Writer, mode string) (*printer, error) {
@@ -210,18 +225,18 @@ func (p *printer) paint(code, s string) string {
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-func (p *printer) say(format string, args ...any) { fmt.Fprintf(p.w, format+"\n", args...) }
+func (p *printer) say(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
 func (p *printer) head(format string, args ...any) {
-	fmt.Fprintf(p.w, "\n%s\n", p.paint("1", fmt.Sprintf(format, args...)))
+	fmt.Fprintf(p, "\n%s\n", p.paint("1", fmt.Sprintf(format, args...)))
 }
 
 func (p *printer) good(format string, args ...any) {
-	fmt.Fprintf(p.w, "%s %s\n", p.paint("32", "✓"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p, "%s %s\n", p.paint("32", "✓"), fmt.Sprintf(format, args...))
 }
 
 func (p *printer) bad(format string, args ...any) {
-	fmt.Fprintf(p.w, "%s %s\n", p.paint("31", "✗"), fmt.Sprintf(format, args...))
+	fmt.Fprintf(p, "%s %s\n", p.paint("31", "✗"), fmt.Sprintf(format, args...))
 }
 
 func (p *printer) command(format, comment string, args ...any) {
@@ -229,11 +244,11 @@ func (p *printer) command(format, comment string, args ...any) {
 	if comment != "" {
 		line = fmt.Sprintf("%-68s %s", line, p.paint("2", comment))
 	}
-	fmt.Fprintf(p.w, "  %s\n", line)
+	fmt.Fprintf(p, "  %s\n", line)
 }
 
 func (p *printer) event(who, what string) {
-	fmt.Fprintf(p.w, "%s  %s %s\n", p.paint("2", time.Now().Format("15:04:05.0")), p.paint("1", who), what)
+	fmt.Fprintf(p, "%s  %s %s\n", p.paint("2", time.Now().Format("15:04:05.0")), p.paint("1", who), what)
 }
 
 func short(d time.Duration) string {

@@ -157,6 +157,7 @@ func (n *node) followHead(ctx context.Context) (again time.Duration) {
 		n.notFollowed(0, "")
 		return 0
 	}
+	defer func() { n.tryCanary(ctx, *head) }()
 	if want.Number == f.serving.Number && want.Sum == f.serving.Sum {
 		if head.Serial != f.seen.Serial {
 			n.followed(*head, want, nil)

@@ -73,7 +73,8 @@ type node struct {
 	heldChanges map[string]*heldChange
 	ready       atomic.Bool
 
-	dropped string // mark of the databases that were held and then dropped; of the goroutine that reloads
+	tried   *geo.DB // that the canary's trial was compiled with; of the same goroutine as dropped
+	dropped string  // mark of the databases that were held and then dropped; of the goroutine that reloads
 	serving atomic.Bool
 }
 

@@ -76,6 +76,9 @@ func (n *node) OrderTopology(ctx context.Context, o console.TopologyOrder) (cons
 		if err := n.knownNodes(o.Canary); err != nil {
 			return res, err
 		}
+		if err := (history.First{Nodes: o.Canary, Share: o.Share}).Validate(); err != nil {
+			return res, fmt.Errorf("%w: %w", console.ErrInvalid, err)
+		}
 	case console.ActionRollback:
 		c, err := n.Content(ctx, o.To)
 		if err != nil {
@@ -115,7 +118,7 @@ func (n *node) OrderTopology(ctx context.Context, o console.TopologyOrder) (cons
 	o.Order.Forced = o.Force
 	switch o.Action {
 	case console.ActionApply:
-		res.Head, err = n.book.Apply(ctx, bundle, o.Order, o.Base, o.Canary, seen)
+		res.Head, err = n.book.Apply(ctx, bundle, o.Order, o.Base, history.First{Nodes: o.Canary, Share: o.Share}, seen)
 	case console.ActionRollback:
 		res.Head, err = n.book.Rollback(ctx, o.To, o.Order, o.Base, seen)
 	case console.ActionPromote:

@@ -39,6 +39,9 @@ func statusProblems(st console.Status) []string {
 // storeProblems says since when the node is on its own.
 func storeProblems(st console.Status) []string {
 	var lines []string
+	if e := st.Etcd; e.Ended != "" {
+		lines = append(lines, fmt.Sprintf("this node's member of etcd does not come back by itself: %s. Mend that (make room, if the disk is full), and start the node again: it answers on until then", e.Ended))
+	}
 	switch e := st.Etcd; {
 	case e.Connected:
 	case e.Since.IsZero() && st.Now.Sub(st.Node.Started) < firstContact:

@@ -30,6 +30,7 @@ func TestStatusProblems(t *testing.T) {
 		want   []string // a part of each problem
 	}{
 		{"all is well", func(*console.Status) {}, nil},
+		{"its member of etcd has ended", func(s *console.Status) { s.Etcd.Ended = "no space left on device" }, []string{"start the node again"}},
 		{"a site is down", func(s *console.Status) {
 			s.Sites[0] = site(health.Status{State: health.Down, Why: "2 of 2 say down"})
 		}, []string{"site a is down since"}},

@@ -88,6 +88,9 @@ func (n *node) use(places *geo.DB) {
 	n.mu.Unlock()
 	n.sayPlaces(places, &t)
 	giveBack(0)
+	if n.follow != nil {
+		n.follow.wake() // a canary's trial is classified anew
+	}
 	n.log.Info("replaced databases are in use", "took", time.Since(begin).Round(time.Millisecond))
 }
 

@@ -84,10 +84,10 @@ func promoteCommand() *cli.Command {
 			if c.Args().Present() {
 				return usagef("gslb promote: %q is not expected", c.Args().First())
 			}
-			o := console.TopologyOrder{Order: order(c), Action: console.ActionPromote}
-			if o.Why == "" {
-				o.Why = "the canary is good"
+			if err := needWhy(c); err != nil {
+				return err
 			}
+			o := console.TopologyOrder{Order: order(c), Action: console.ActionPromote}
 			return settle(ctx, c, o)
 		},
 	}

@@ -124,6 +124,8 @@ type FleetNode struct {
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since,omitzero"`
 	Revision int64     `json:"revision"` // of the topology it serves; 0: none, or of its own file
+	// Trial is the one that it answers to a share of the clients' networks by, a canary; 0: none.
+	Trial int64 `json:"trial,omitempty"`
 	// Follows: it serves the topology in etcd; Wanted is the revision that it is to
 	// serve, where that is another, and Problem why it does not.
 	Follows bool   `json:"follows,omitempty"`

@@ -152,7 +152,7 @@ func apply(ctx context.Context, c *cli.Command, path string, canary history.Firs
 	stable := t.Head.Stable
 	if stable.Sum == bundle.Sum() && t.Head.Canary == nil && t.Problem == "" { // with one, the nodes may hold it
 		fmt.Fprintf(out, "%s: is what revision %d says already: nothing to do\n", path, stable.Number)
-		return waitIfAsked(ctx, c, cl, stable.Number, canary.Nodes)
+		return waitIfAsked(ctx, c, cl, stable.Number, history.First{Nodes: canary.Nodes})
 	}
 	base := c.Int64("base")
 	if base < 0 {
@@ -205,10 +205,7 @@ func apply(ctx context.Context, c *cli.Command, path string, canary history.Firs
 		}
 		return nil
 	}
-	if canary.Share > 0 { // nodes go on serving the stable one, and this one beside it
-		return waitIfAsked(ctx, c, cl, stable.Number, nil)
-	}
-	return waitIfAsked(ctx, c, cl, res.Revision, canary.Nodes)
+	return waitIfAsked(ctx, c, cl, res.Revision, canary)
 }
 
 // writeSome prints the first lines.
@@ -230,7 +227,7 @@ func order(c *cli.Command) history.Order {
 	return history.Order{Who: who, Host: host, Why: c.String("why")}
 }
 
-func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revision int64, canary []string) error {
+func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revision int64, first history.First) error {
 	if !c.Bool("wait") {
 		return nil
 	}
@@ -244,7 +241,7 @@ func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revisi
 		if err == nil {
 			var all int
 			var stuck bool
-			if late, all, stuck = lateNodes(t.Nodes, revision, canary); len(late) == 0 {
+			if late, all, stuck = lateNodes(t.Nodes, revision, first); len(late) == 0 {
 				fmt.Fprintf(c.Root().Writer, "%s: revision %d is served after %v\n", plural(all, "node"), revision, time.Since(begin).Round(10*time.Millisecond))
 				return nil
 			}
@@ -270,13 +267,17 @@ func waitIfAsked(ctx context.Context, c *cli.Command, cl *console.Client, revisi
 
 // lateNodes tells which of the live nodes that are to serve a revision do not.
 // stuck: each of them has said that it can't.
-func lateNodes(nodes []console.FleetNode, revision int64, canary []string) (late []string, all int, stuck bool) {
+func lateNodes(nodes []console.FleetNode, revision int64, first history.First) (late []string, all int, stuck bool) {
 	stuck = true
 	for _, n := range nodes {
-		if !n.Follows || len(canary) > 0 && !slices.Contains(canary, n.Name) {
+		if !n.Follows || len(first.Nodes) > 0 && !slices.Contains(first.Nodes, n.Name) {
 			continue
 		}
-		if all++; n.Revision == revision {
+		serves := n.Revision
+		if first.Share > 0 {
+			serves = n.Trial
+		}
+		if all++; serves == revision {
 			continue
 		}
 		why := "has not said why"
@@ -285,7 +286,7 @@ func lateNodes(nodes []console.FleetNode, revision int64, canary []string) (late
 		} else {
 			stuck = false
 		}
-		late = append(late, fmt.Sprintf("  %s serves revision %d: %s", n.Name, n.Revision, why))
+		late = append(late, fmt.Sprintf("  %s serves revision %d: %s", n.Name, serves, why))
 	}
 	return late, all, stuck
 }

@@ -138,7 +138,7 @@ func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error 
 	if o.DryRun {
 		return nil
 	}
-	return waitIfAsked(ctx, c, cl, res.Revision, nil)
+	return waitIfAsked(ctx, c, cl, res.Revision, history.First{})
 }
 
 func eventsCommand() *cli.Command {

@@ -38,6 +38,7 @@ func (n *node) tryCanary(ctx context.Context, head history.Head) {
 	n.dns.Swap(n.dns.Generation().WithTrial(gen, share, r.Number))
 	n.mu.Unlock()
 	n.tried = places
+	n.fleet.Tries(n.dns.Generation().Trial())
 	text := ""
 	switch {
 	case err != nil:

@@ -206,6 +206,17 @@ func (f *Fleet) Serving(revision, wanted int64, problem string) {
 	}
 }
 
+// Tries announces the revision that this node tries on a share of the clients' networks; 0: none.
+func (f *Fleet) Tries(revision int64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.self.Trial != revision {
+		f.self.Trial = revision
+		f.offer(f.selfKey(), f.self, voteGap, f.now())
+		f.wake()
+	}
+}
+
 func (f *Fleet) selfKey() string { return keyOf(kindNode, f.self.Name, f.self.Instance) }
 
 // States is the newest evaluation. Before the first one every site is Unknown,

@@ -40,6 +40,7 @@ type Node struct {
 	// Follows: the node serves the topology in etcd. Wanted is the revision that it
 	// is to serve, where that is another, and Problem why it does not.
 	Follows bool   `json:"follows,omitempty"`
+	Trial   int64  `json:"trial,omitempty"` // the revision that it tries on a share of the clients' networks; 0: none
 	Wanted  int64  `json:"wanted,omitempty"`
 	Problem string `json:"problem,omitempty"`
 }

@@ -212,8 +212,12 @@ func TestClearOverride(t *testing.T) {
 	f := &fake{status: demoStatus(), overrides: map[string]health.Override{"a/b ü": {}}}
 	srv := start(t, Config{}, f)
 	r := ask(t, "DELETE", srv.URL+"/api/v1/override/a%2Fb%20%C3%BC", "")
-	if r.StatusCode != 204 || len(f.overrides) != 0 {
-		t.Errorf("%d, left %v", r.StatusCode, f.overrides)
+	if body, _ := io.ReadAll(r.Body); r.StatusCode != 200 || !strings.Contains(string(body), `"cleared":true`) || len(f.overrides) != 0 {
+		t.Errorf("%d %s, left %v", r.StatusCode, body, f.overrides)
+	}
+	r = ask(t, "DELETE", srv.URL+"/api/v1/override/kt", "")
+	if body, _ := io.ReadAll(r.Body); r.StatusCode != 200 || !strings.Contains(string(body), `"cleared":false`) {
+		t.Errorf("where there is none: %d %s", r.StatusCode, body)
 	}
 	wantError(t, ask(t, "DELETE", srv.URL+"/api/v1/override/nosuch", ""), 404, "nosuch")
 }

@@ -25,8 +25,8 @@ type Backend interface {
 	// Its errors wrap ErrNotFound for an unknown site; every other error is
 	// taken as the store not being reachable.
 	SetOverride(ctx context.Context, o health.Override) error
-	// ClearOverride takes the site's override back; without one it does nothing.
-	ClearOverride(ctx context.Context, site string, by history.Order) error
+	// ClearOverride takes the site's override back, and tells whether there was one.
+	ClearOverride(ctx context.Context, site string, by history.Order) (bool, error)
 	// Drained is how far a site is that is to get no new users; a quiet of 0 is that of
 	// the configuration. Its errors wrap ErrNotFound for an unknown site.
 	Drained(site string, quiet time.Duration) (health.DrainProgress, error)

@@ -56,7 +56,7 @@ func NewClient(addr, token string) *Client {
 // baseURL makes a URL of host:port, or checks the one that is given.
 func baseURL(addr string) (string, error) {
 	bad := func() (string, error) {
-		return "", fmt.Errorf("console address %q: must be host:port such as %q, or a URL", addr, DefaultListen)
+		return "", fmt.Errorf("API address %q: must be host:port such as %q, or a URL", addr, DefaultListen)
 	}
 	if !strings.Contains(addr, "://") {
 		host, port, err := net.SplitHostPort(addr)
@@ -120,10 +120,12 @@ func (c *Client) SetOverride(ctx context.Context, o health.Override) (health.Ove
 	return done, err
 }
 
-// ClearOverride takes the site's override back; without one it does nothing.
-func (c *Client) ClearOverride(ctx context.Context, site string, by history.Order) error {
+// ClearOverride takes the site's override back, and tells whether there was one.
+func (c *Client) ClearOverride(ctx context.Context, site string, by history.Order) (bool, error) {
 	q := url.Values{"who": {by.Who}, "why": {by.Why}}
-	return c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site)+"?"+q.Encode(), nil, nil)
+	var done cleared
+	err := c.do(ctx, http.MethodDelete, "/api/v1/override/"+url.PathEscape(site)+"?"+q.Encode(), nil, &done)
+	return done.Cleared, err
 }
 
 // Drained is how far a site is that is to get no new users; a quiet of 0 is that of
@@ -240,7 +242,7 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
 	if err != nil {
-		return fmt.Errorf("console at %s: %w", c.base, err)
+		return fmt.Errorf("API at %s: %w", c.base, err)
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -263,14 +265,14 @@ func (c *Client) read(resp *http.Response, out any) error {
 	case err != nil:
 		return c.unreachable(err)
 	case len(b) > maxAnswer:
-		return fmt.Errorf("console at %s: answer is longer than %d bytes", c.base, maxAnswer)
+		return fmt.Errorf("API at %s: answer is longer than %d bytes", c.base, maxAnswer)
 	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		return c.refused(resp, b)
 	case out == nil:
 		return nil
 	}
 	if err := json.Unmarshal(b, out); err != nil {
-		return fmt.Errorf("console at %s: answer isn't what a gslb console sends: %w", c.base, err)
+		return fmt.Errorf("API at %s: answer isn't what a gslb console sends: %w", c.base, err)
 	}
 	return nil
 }
@@ -282,20 +284,20 @@ func (c *Client) unreachable(err error) error {
 		err = ue.Err // its text has the whole URL again
 	}
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return fmt.Errorf("console at %s: nothing listens there (connection refused): is \"gslb serve\" running, and is this the listen of its [api]?", c.base)
+		return fmt.Errorf("API at %s: nothing listens there (connection refused): is \"gslb serve\" running, and is this the listen of its [api]?", c.base)
 	}
-	return fmt.Errorf("console at %s: %w", c.base, err)
+	return fmt.Errorf("API at %s: %w", c.base, err)
 }
 
 // A RefusedError is a node's answer that isn't a success.
 type RefusedError struct {
-	Addr string // the console's URL
+	Addr string // the API's URL
 	Code int    // HTTP status
 	Msg  string // what the node said
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("console at %s: %s (HTTP %d)", e.Addr, e.Msg, e.Code)
+	return fmt.Sprintf("%s (HTTP %d from %s)", e.Msg, e.Code, e.Addr)
 }
 
 // Unwrap gives the sentinel of the status, or nil.

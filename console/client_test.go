@@ -40,8 +40,10 @@ func TestClient(t *testing.T) {
 	if err != nil || done != o || f.overrides["kt"] != o {
 		t.Errorf("set: %+v, %v; written %+v", done, err, f.overrides)
 	}
-	if err := c.ClearOverride(ctx, "kt", history.Order{}); err != nil || len(f.overrides) != 0 {
-		t.Errorf("clear: %v, left %+v", err, f.overrides)
+	for _, want := range []bool{true, false} {
+		if was, err := c.ClearOverride(ctx, "kt", history.Order{}); err != nil || was != want || len(f.overrides) != 0 {
+			t.Errorf("clear: %v, %v, left %+v", was, err, f.overrides)
+		}
 	}
 	if err := c.Ready(ctx); err != nil {
 		t.Error(err)
@@ -59,6 +61,10 @@ func TestClientErrors(t *testing.T) {
 		_, err := good.Explain(ctx, name, client, qtype)
 		return err
 	}
+	clearOverride := func(c *Client, site string) error {
+		_, err := c.ClearOverride(ctx, site, history.Order{})
+		return err
+	}
 	set := func(c *Client, site string) error {
 		_, err := c.SetOverride(ctx, health.Override{Site: site, Kind: health.Drain})
 		return err
@@ -72,8 +78,8 @@ func TestClientErrors(t *testing.T) {
 		{explain("www.abc.com", "here", ""), ErrInvalid, `client "here"`},
 		{set(bad, "kt"), ErrUnauthorized, "token missing or wrong"},
 		{set(good, "busan"), ErrNotFound, "must be one of"},
-		{bad.ClearOverride(ctx, "kt", history.Order{}), ErrUnauthorized, "401"},
-		{good.ClearOverride(ctx, "nosuch", history.Order{}), ErrNotFound, "nosuch"},
+		{clearOverride(bad, "kt"), ErrUnauthorized, "401"},
+		{clearOverride(good, "nosuch"), ErrNotFound, "nosuch"},
 		{good.Ready(ctx), ErrUnavailable, "no zone"},
 	} {
 		if !errors.Is(tt.err, tt.is) || !strings.Contains(tt.err.Error(), tt.text) {

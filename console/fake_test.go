@@ -96,14 +96,15 @@ func (f *fake) SetOverride(_ context.Context, o health.Override) error {
 	return nil
 }
 
-func (f *fake) ClearOverride(_ context.Context, site string, _ history.Order) error {
+func (f *fake) ClearOverride(_ context.Context, site string, _ history.Order) (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if site == "nosuch" {
-		return fmt.Errorf("%w: site %q", ErrNotFound, site)
+		return false, fmt.Errorf("%w: site %q", ErrNotFound, site)
 	}
+	_, was := f.overrides[site]
 	delete(f.overrides, site)
-	return f.writeErr
+	return was, f.writeErr
 }
 
 func (f *fake) Drained(site string, quiet time.Duration) (health.DrainProgress, error) {

@@ -60,13 +60,21 @@ func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
-	if err := s.backend.ClearOverride(ctx, site, by); err != nil {
+	done, err := s.backend.ClearOverride(ctx, site, by)
+	if err != nil {
 		return storeError("cleared", site, err)
 	}
-	s.metrics.overrides.WithLabelValues("clear").Inc()
-	s.log.Info("override cleared", "site", site, "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
-	w.WriteHeader(http.StatusNoContent)
+	if done {
+		s.metrics.overrides.WithLabelValues("clear").Inc()
+		s.log.Info("override cleared", "site", site, "who", by.Who, "why", by.Why, "remote", r.RemoteAddr)
+	}
+	writeJSON(w, http.StatusOK, cleared{done})
 	return nil
+}
+
+// cleared is the answer to an override that is taken back: false, there was none.
+type cleared struct {
+	Cleared bool `json:"cleared"`
 }
 
 // storeError says that an order was not carried out, and why.

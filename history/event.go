@@ -23,10 +23,11 @@ const (
 	KindPromote    = "promote"    // a canary became that of all
 	KindRollback   = "rollback"   // an earlier one again, or a canary dropped
 	KindHealth     = "health"     // a site changed its state
+	KindWindow     = "window"     // a window of maintenance began or ended
 )
 
 // Kinds are all kinds of events.
-var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth}
+var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth, KindWindow}
 
 // Event is something that was ordered or that happened.
 type Event struct {

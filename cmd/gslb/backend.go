@@ -46,12 +46,12 @@ func (n *node) SetOverride(ctx context.Context, o health.Override) error {
 }
 
 // ClearOverride is part of console.Backend.
-func (n *node) ClearOverride(ctx context.Context, site string, by history.Order) error {
-	err := n.fleet.ClearOverride(ctx, site, by) // of a site that is no longer configured, too
+func (n *node) ClearOverride(ctx context.Context, site string, by history.Order) (bool, error) {
+	done, err := n.fleet.ClearOverride(ctx, site, by) // of a site that is no longer configured, too
 	if errors.Is(err, fleet.ErrUnknownSite) {
-		return n.known(site)
+		return false, n.known(site)
 	}
-	return err
+	return done, err
 }
 
 func (n *node) known(site string) error {

@@ -173,10 +173,15 @@ func undrainCommand() *cli.Command {
 			cl := client(c)
 			defer cl.Close()
 			site := c.Args().First()
-			if err := cl.ClearOverride(ctx, site, history.Order{Who: operator(), Why: c.String("why")}); err != nil {
+			taken, err := cl.ClearOverride(ctx, site, history.Order{Who: operator(), Why: c.String("why")})
+			switch {
+			case err != nil:
 				return err
+			case taken:
+				fmt.Fprintf(c.Root().Writer, "%s: its override is taken back; its health decides\n", site)
+			default:
+				fmt.Fprintf(c.Root().Writer, "%s: there was no override; its health decides\n", site)
 			}
-			fmt.Fprintf(c.Root().Writer, "%s: no override; its health decides\n", site)
 			return nil
 		},
 	}

@@ -328,7 +328,7 @@ func chapterDrain(ctx context.Context, p *printer, f *family) error {
 	}
 	p.good("new users go elsewhere after %s; the site itself goes on serving those it has", short(time.Since(begin)))
 	p.command("%s undrain %s%s", "", gslbCommand(), site.name, f.apiFlag())
-	if err := f.node.ClearOverride(ctx, site.name, history.Order{Who: "the demo", Why: "the rack is in"}); err != nil {
+	if _, err := f.node.ClearOverride(ctx, site.name, history.Order{Who: "the demo", Why: "the rack is in"}); err != nil {
 		return err
 	}
 	if err := f.returns(ctx, user, site.name); err != nil {

@@ -118,6 +118,12 @@ func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error 
 		fmt.Fprintf(c.Root().Writer, "the canary, revision %d, would be taken back; all would serve revision %d (nothing was written)\n", t.Head.Canary.Number, t.Head.Stable.Number)
 		return nil
 	}
+	var lines []string
+	if o.Action == console.ActionRollback {
+		if lines, err = between(ctx, cl, t.Head.Stable.Number, o.To); err != nil {
+			return err
+		}
+	}
 	res, err := cl.OrderTopology(ctx, o)
 	if err != nil {
 		return err
@@ -134,11 +140,31 @@ func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error 
 	case o.Action == console.ActionDrop:
 		text += ": the canary is taken back"
 	}
+	if o.Action == console.ActionRollback {
+		text += fmt.Sprintf(", %s against revision %d", plural(len(lines), "difference"), t.Head.Stable.Number)
+	}
 	fmt.Fprintln(c.Root().Writer, text)
+	writeSome(c.Root().Writer, lines)
+	fmt.Fprint(c.Root().Writer, res.Plan)
 	if o.DryRun {
 		return nil
 	}
 	return waitIfAsked(ctx, c, cl, res.Revision, history.First{})
+}
+
+// between lists what is different in revision after against revision before.
+func between(ctx context.Context, cl *console.Client, before, after int64) ([]string, error) {
+	var bundles [2]history.Bundle
+	for i, number := range []int64{before, after} {
+		content, err := cl.Content(ctx, number)
+		if err != nil {
+			return nil, err
+		}
+		if bundles[i], err = history.Unpack(content.Packed); err != nil {
+			return nil, err
+		}
+	}
+	return differences(bundles[0], bundles[1])
 }
 
 func eventsCommand() *cli.Command {

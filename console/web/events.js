@@ -3,7 +3,7 @@ import { byId, el, keyed } from "./dom.js";
 
 const every = 10000; // milliseconds between looks: each one is a read of etcd
 const most = 100;
-const classes = { health: "s-degraded", override: "s-drain", release: "s-up", rollback: "s-degraded", canary: "s-drain" };
+const classes = { health: "s-degraded", override: "s-drain", release: "s-up", rollback: "s-degraded", canary: "s-drain", window: "s-drain" };
 let next = 0, seen = "";
 
 // drawEvents asks for the newest events, when something may have changed or a while has passed.

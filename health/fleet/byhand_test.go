@@ -38,7 +38,7 @@ func TestFailbackByHand(t *testing.T) {
 	}
 	late := startNode(t, "late", address(etcd), byHand)
 	late.await(t, "what was before it", func(s *health.States) bool { return drained(s) && s.Site("kt").State == health.Up })
-	if err := b.ClearOverride(t.Context(), "kt", history.Order{}); err != nil {
+	if _, err := b.ClearOverride(t.Context(), "kt", history.Order{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []*node{a, b, late} {

@@ -50,6 +50,9 @@ func (l *loop) tell(before, after *health.States, nodes []Node) {
 				events = append(events, history.Event{At: l.f.now(), Kind: history.KindHealth, Node: l.f.cfg.Node, Site: name, Text: "is no longer down for the audience " + audience + " alone"})
 			}
 		}
+		if text := window(old, st); there && text != "" {
+			events = append(events, history.Event{At: l.f.now(), Kind: history.KindWindow, Node: l.f.cfg.Node, Site: name, Text: text})
+		}
 		if !there || old.State == st.State || st.Override != nil && ordered(st) || old.Override != nil && ordered(old) {
 			continue // an order is an event of its own
 		}
@@ -61,6 +64,22 @@ func (l *loop) tell(before, after *health.States, nodes []Node) {
 
 // Note queues events for the fleet's time line. It never waits.
 func (f *Fleet) Note(events ...history.Event) { f.note(events...) }
+
+// window tells that a window of maintenance has begun or ended between two statuses of
+// a site; "": neither.
+func window(before, after health.Status) string {
+	in := func(st health.Status) bool {
+		return st.Draining && (st.Override == nil || st.Override.Kind != health.Drain)
+	}
+	switch {
+	case in(after) && !in(before):
+		words, _, _ := strings.Cut(after.Why, "; ")
+		return words
+	case in(before) && !after.Draining:
+		return "maintenance is over"
+	}
+	return ""
+}
 
 // note queues events for the time line. It never waits.
 func (f *Fleet) note(events ...history.Event) {

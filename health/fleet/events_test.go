@@ -29,7 +29,7 @@ func TestEvents(t *testing.T) {
 	if err := b.SetOverride(t.Context(), health.Override{Site: "lgu", Kind: health.ForceDown, Who: "lee", Why: "fibre cut"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.ClearOverride(t.Context(), "lgu", history.Order{Who: "kim", Why: "mended"}); err != nil {
+	if _, err := c.ClearOverride(t.Context(), "lgu", history.Order{Who: "kim", Why: "mended"}); err != nil {
 		t.Fatal(err)
 	}
 	log := history.NewLog(a.store)
@@ -52,6 +52,30 @@ func TestEvents(t *testing.T) {
 	for kind, n := range count {
 		if n != 1 {
 			t.Errorf("%d events of kind %s, want one", n, kind)
+		}
+	}
+}
+
+// TestWindowEvents: the beginning and the end of a window of maintenance are told, and no
+// order is taken for one.
+func TestWindowEvents(t *testing.T) {
+	plain := health.Status{State: health.Up, Why: "1 of 1 vantage point says up"}
+	window1 := health.Status{State: health.Up, Draining: true, Why: "in maintenance until 2026-03-01T06:00:00Z (patches); 1 of 1 vantage point says up"}
+	drained := health.Status{State: health.Up, Draining: true, Why: "draining by lee (x); in maintenance", Override: &health.Override{Kind: health.Drain}}
+	for _, test := range []struct {
+		before, after health.Status
+		want          string
+	}{
+		{plain, plain, ""},
+		{plain, window1, "in maintenance until 2026-03-01T06:00:00Z (patches)"},
+		{window1, window1, ""},
+		{window1, plain, "maintenance is over"},
+		{plain, drained, ""},
+		{drained, plain, ""},
+		{window1, drained, ""},
+	} {
+		if got := window(test.before, test.after); got != test.want {
+			t.Errorf("from %q to %q: told %q, want %q", test.before.Why, test.after.Why, got, test.want)
 		}
 	}
 }

@@ -82,18 +82,18 @@ func (f *Fleet) checkOverride(o health.Override, now time.Time) error {
 var ErrUnknownSite = errors.New("no such site")
 
 // ClearOverride takes the order for a site back, also for one that is not configured
-// any more. None there is no error, if the site exists; else ErrUnknownSite.
-func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order) error {
+// any more. It tells whether there was one; none is no error, if the site exists, else ErrUnknownSite.
+func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order) (bool, error) {
 	key := keyOf(kindOverride, site)
 	_, ok, err := f.store.Get(ctx, key)
 	if err != nil {
-		return fmt.Errorf("override for site %q not cleared: %w", site, err)
+		return false, fmt.Errorf("override for site %q not cleared: %w", site, err)
 	}
 	if !ok {
 		if !f.knows(site) {
-			return fmt.Errorf("override: %w: %w", ErrUnknownSite, f.unknownSite(site))
+			return false, fmt.Errorf("override: %w: %w", ErrUnknownSite, f.unknownSite(site))
 		}
-		return nil
+		return false, nil
 	}
 	if by.Who == "" {
 		by.Who = "somebody on " + f.cfg.Node
@@ -102,13 +102,13 @@ func (f *Fleet) ClearOverride(ctx context.Context, site string, by history.Order
 	entry, event := e.Entry()
 	rev, err := f.store.Commit(ctx, store.Commit{Delete: []string{key}, Put: map[string][]byte{entry: event}})
 	if err != nil {
-		return fmt.Errorf("override for site %q not cleared: %w", site, err)
+		return false, fmt.Errorf("override for site %q not cleared: %w", site, err)
 	}
 	// A delete of nothing makes no event, so there may be no view of that revision.
 	if f.published.Load().Site(site).Override != nil {
 		f.awaitRevision(ctx, rev)
 	}
-	return nil
+	return true, nil
 }
 
 func (f *Fleet) knows(site string) bool {

@@ -31,10 +31,10 @@ func TestOverride(t *testing.T) {
 			t.Errorf("%+v: error %v, want %q", tc.o, err, tc.want)
 		}
 	}
-	if err := a.ClearOverride(ctx, "mars", history.Order{}); err == nil || !strings.Contains(err.Error(), "kt, lgu") {
+	if _, err := a.ClearOverride(ctx, "mars", history.Order{}); err == nil || !strings.Contains(err.Error(), "kt, lgu") {
 		t.Errorf("clear of an unknown site: %v", err)
 	}
-	if err := a.ClearOverride(ctx, "kt", history.Order{}); err != nil {
+	if _, err := a.ClearOverride(ctx, "kt", history.Order{}); err != nil {
 		t.Errorf("clear of nothing: %v", err)
 	}
 
@@ -48,7 +48,7 @@ func TestOverride(t *testing.T) {
 	if o := s.Site("kt").Override; o == nil || o.Who != "kim" || o.Why != "new disks" || o.Since.IsZero() {
 		t.Errorf("override %+v", o)
 	}
-	if err := b.ClearOverride(ctx, "kt", history.Order{}); err != nil {
+	if _, err := b.ClearOverride(ctx, "kt", history.Order{}); err != nil {
 		t.Fatal(err)
 	}
 	if b.States().Site("kt").Override != nil {
@@ -73,7 +73,7 @@ func TestOverride(t *testing.T) {
 	if _, err := etcd.Put(ctx, "fleet/overrides/gone", []byte(`{"site":"gone","kind":"drain"}`)); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.ClearOverride(ctx, "gone", history.Order{}); err != nil {
+	if _, err := a.ClearOverride(ctx, "gone", history.Order{}); err != nil {
 		t.Error(err)
 	}
 }

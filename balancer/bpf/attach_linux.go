@@ -3,8 +3,6 @@ package bpf
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -115,10 +113,4 @@ func (a *attachment) close() error {
 // detach ends it, pinned or not.
 func (a *attachment) detach() error {
 	return errors.Join(a.link.Unpin(), a.close())
-}
-
-// hasDevice tells whether an interface is a real one: it has a device behind it.
-func hasDevice(name string) bool {
-	_, err := os.Stat(filepath.Join("/sys/class/net", name, "device"))
-	return err == nil
 }

@@ -16,8 +16,8 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks      transfer -> zones dnsname durable parallel
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store durable quota networks balancer/kernel balancer/nft      forecast -> steer geo health parallel     replay -> steer geo health
-//	2  balancer/nft -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store durable quota networks balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health
+//	2  balancer/nft balancer/bpf -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
 //	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   balancer/kernel
 var rooms = map[string][]string{
@@ -37,7 +37,7 @@ var rooms = map[string][]string{
 	"health/probe": {"health", "durable"},
 	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
-	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "balancer/kernel", "balancer/nft"},
+	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "balancer/kernel", "balancer/nft", "balancer/bpf"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks"},
 	"transfer":     {"zones", "dnsname", "durable", "parallel"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
@@ -51,6 +51,7 @@ var rooms = map[string][]string{
 	"dnssec/upkeep":   {"dnsname", "dnssec", "durable"},
 	"balancer/kernel": {},
 	"balancer/nft":    {"balancer/kernel"},
+	"balancer/bpf":    {"balancer/kernel"},
 }
 
 // unreachable is what a room must not reach by any way, so that it can be
@@ -65,6 +66,7 @@ var unreachable = map[string][]string{
 	"dnsserver":    {"go.etcd.io/", "gslb/store", "gslb/config", "gslb/health/probe", "gslb/health/fleet", "gslb/balancer", "gslb/transfer"},
 	"transfer":     {"go.etcd.io/", "net/http", "gslb/dnsserver"},
 	"balancer/nft": {"net/http"},
+	"balancer/bpf": {"net/http"},
 	"balancer":     {"github.com/miekg/dns", "gslb/steer", "gslb/zones", "gslb/geo"},
 	"store":        {"github.com/miekg/dns"},
 	"dnssec":       {"go.etcd.io/", "net/http"},

@@ -1,9 +1,8 @@
 package bpf
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -332,8 +331,8 @@ func (s *site) tunnels(t *testing.T, e kernel.Engine) {
 			}
 			before := e.(*engine).reasons(t)[TooBig]
 			// Full segments do not fit in the tunnel: the client is told, and sends smaller ones.
-			// (What the server sends in one piece is small: it must not learn of the narrow link, and ask for less itself.)
-			if err := binaryWrite(conn, 4*1000); err != nil {
+			// (The server sends an octet: it must not learn of the narrow link, and ask for less itself.)
+			if err := conn.push(4000); err != nil {
 				t.Error(err)
 			}
 			if n := e.(*engine).reasons(t)[TooBig] - before; n == 0 && e.(*engine).mode == modeXDP {
@@ -344,25 +343,14 @@ func (s *site) tunnels(t *testing.T, e kernel.Engine) {
 	s.apply(t, e)
 }
 
-// binaryWrite asks n times for one octet, in one piece, and reads them all.
-func binaryWrite(c conn, n int) error {
-	if _, err := c.Write(bytes.Repeat([]byte{0, 0, 0, 1}, n)); err != nil {
+// push sends n requests for nothing, and one for an octet, and waits for that.
+func (c conn) push(n int) error {
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(append(make([]byte, 4*n), 0, 0, 0, 1)); err != nil {
 		return err
 	}
-	_, err := readFull(c, n)
+	_, err := io.ReadFull(c, make([]byte, 1))
 	return err
-}
-
-func readFull(c conn, n int) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(patience))
-	b, have := make([]byte, 1<<16), 0
-	for have < n {
-		got, err := c.Read(b)
-		if have += got; err != nil {
-			return have, fmt.Errorf("after %d of %d octets: %w", have, n, err)
-		}
-	}
-	return have, nil
 }
 
 // datagram returns who answers one; -1: nobody.

@@ -12,10 +12,3 @@ var DSR = kernel.Way{
 	Can:  func(kernel.Options) error { return errors.New("is not made yet") },
 	Open: func(kernel.Options) (kernel.Engine, error) { return nil, errors.New("is not made yet") },
 }
-
-// NAT rewrites the addresses of packets, both ways.
-var NAT = kernel.Way{
-	Name: "nft",
-	Can:  func(kernel.Options) error { return errors.New("is not made yet") },
-	Open: func(kernel.Options) (kernel.Engine, error) { return nil, errors.New("is not made yet") },
-}

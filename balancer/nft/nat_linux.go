@@ -1,0 +1,289 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"gslb/balancer/kernel"
+)
+
+// NAT rewrites the addresses of packets, both ways: a new connection gets a server by
+// its slot, and the kernel's connection tracking keeps it there.
+var NAT = kernel.Way{
+	Name: "nft",
+	Can:  canNAT,
+	Open: func(o kernel.Options) (kernel.Engine, error) { return newNAT(o), nil },
+	Sweep: func(o kernel.Options) error {
+		return errors.Join(remove(v4.tables, tableName(o.Node), ""), remove(v6.tables, tableName(o.Node), ""))
+	},
+}
+
+// nat is the engine. All that it puts in the kernel is one table; the connections are
+// the kernel's, and outlive table and process.
+type nat struct {
+	opts  kernel.Options
+	log   *slog.Logger
+	owner string
+
+	sets   []*ruleset                  // what is in the kernel, one of each family; nil: it is not known
+	base   map[counted]kernel.Counters // counted by rulesets that were replaced
+	wanted []kernel.Service
+
+	mu    sync.RWMutex
+	index *index // guarded by mu
+}
+
+// counted names a server of a service.
+type counted struct {
+	service string
+	server  netip.AddrPort
+}
+
+func newNAT(o kernel.Options) *nat {
+	return &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
+}
+
+// canNAT has the kernel check a whole table, of both families, and take it back.
+func canNAT(o kernel.Options) error {
+	server := func(a string) kernel.Server { return kernel.Server{Address: netip.MustParseAddrPort(a)} }
+	try := func(name string, by kernel.By, protocol uint8) kernel.Service {
+		return kernel.Service{Name: name, Protocol: protocol, By: by,
+			Listen:  []netip.AddrPort{netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("[2001:db8::1]:1")},
+			Servers: []kernel.Server{server("192.0.2.2:1"), server("[2001:db8::2]:1")}, Slots4: []uint16{0, 0}, Slots6: []uint16{1, 1},
+			Source: kernel.Source{Masquerade: true}}
+	}
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	for _, f := range families {
+		r := newRuleset(f, tableName(o.Node)+"-try", newOwner(), []kernel.Service{try("turn", kernel.Turn, kernel.TCP), try("hash", kernel.ByConnection, kernel.UDP)})
+		if err := r.build(c); err != nil {
+			return err
+		}
+		c.DelTable(r.table)
+	}
+	return explain(c.Flush())
+}
+
+func (*nat) Slots(servers int) int { return slots(servers) }
+
+func (n *nat) Apply(services []kernel.Service) error {
+	if n.opts.Forwarding {
+		for _, f := range families {
+			if slices.ContainsFunc(services, func(s kernel.Service) bool { return f.listens(&s) }) {
+				if err := forward(f); err != nil {
+					n.log.Warn("balancer: cannot switch on forwarding", "sysctl", forwards[f], "error", err)
+				}
+			}
+		}
+	}
+	was := n.wanted
+	if err := n.install(services); err != nil {
+		n.sets = nil // whatever is there now: what comes next is whole
+		return explain(err)
+	}
+	n.wanted = services
+	n.mu.Lock()
+	n.index = newIndex(services, n.index)
+	n.mu.Unlock()
+	if gone(services) > 0 && !slices.EqualFunc(services, was, sameGone) {
+		return n.evict()
+	}
+	return nil
+}
+
+// install changes the slots, or, where more is another now, puts new tables in the
+// place of the old ones: in one transaction. Connections know nothing of it: what they are
+// translated to is in their entries.
+func (n *nat) install(services []kernel.Service) error {
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	same := func(r *ruleset) bool { return r.sameBut(services) }
+	if len(n.sets) > 0 && !slices.ContainsFunc(n.sets, func(r *ruleset) bool { return !same(r) }) {
+		for _, r := range n.sets {
+			if err := r.update(c, services); err != nil {
+				return err
+			}
+		}
+		return c.Flush()
+	}
+	base := maps.Clone(n.base)
+	for _, r := range n.sets { // their counters go with them
+		seen, err := r.counters()
+		if err != nil {
+			return err
+		}
+		for key, c := range seen {
+			base[key] = add(base[key], c)
+		}
+	}
+	var next []*ruleset
+	for _, f := range families {
+		r := newRuleset(f, tableName(n.opts.Node), n.owner, services)
+		c.AddTable(r.table) // so that there is one to delete
+		c.DelTable(r.table)
+		if err := r.build(c); err != nil {
+			return err
+		}
+		next = append(next, r)
+	}
+	if err := c.Flush(); err != nil {
+		return err
+	}
+	n.sets, n.base = next, base
+	for _, r := range next {
+		if err := send(r.later); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func add(a, b kernel.Counters) kernel.Counters {
+	a.Connections += b.Connections
+	a.BytesUp += b.BytesUp
+	a.BytesDown += b.BytesDown
+	return a
+}
+
+func gone(services []kernel.Service) (n int) {
+	for _, s := range services {
+		for _, one := range s.Servers {
+			if one.Gone {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func sameGone(a, b kernel.Service) bool {
+	return a.Name == b.Name && slices.Equal(a.Servers, b.Servers)
+}
+
+func (n *nat) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
+	out := maps.Clone(n.base)
+	for _, r := range n.sets {
+		seen, err := r.counters()
+		if err != nil {
+			return err
+		}
+		for key, c := range seen {
+			out[key] = add(out[key], c)
+		}
+	}
+	err := n.walk(func(f *family, t *track, s *service, one *kernel.Server) {
+		if !t.open() {
+			return
+		}
+		key := counted{s.name, one.Address}
+		c := out[key]
+		c.Open++
+		out[key] = c
+	})
+	if err != nil {
+		return err
+	}
+	for key, c := range out {
+		see(key.service, key.server, c)
+	}
+	if gone(n.wanted) > 0 { // what was under way to a server while it went
+		return n.evict()
+	}
+	return nil
+}
+
+// evict has the kernel forget the connections to servers that are gone: the next
+// packet of each is the first of a new one, and goes to another server.
+func (n *nat) evict() error {
+	type doomed struct {
+		track
+		family uint8
+	}
+	var all []doomed
+	err := n.walk(func(f *family, t *track, _ *service, one *kernel.Server) {
+		if one.Gone && t.open() {
+			d := doomed{*t, f.nfproto}
+			d.original = slices.Clone(t.original)
+			all = append(all, d)
+		}
+	})
+	for _, d := range all {
+		err = errors.Join(err, d.forget(d.family))
+	}
+	return err
+}
+
+// walk calls see for each entry of the connection table that is one of a service.
+func (n *nat) walk(see func(*family, *track, *service, *kernel.Server)) error {
+	n.mu.RLock()
+	ix := n.index
+	n.mu.RUnlock()
+	var faults []error
+	for _, f := range families {
+		if !ix.has[f == v4] {
+			continue
+		}
+		faults = append(faults, tracks(f.nfproto, func(t *track) bool {
+			if s, one := ix.find(t); s != nil {
+				see(f, t, s, one)
+			}
+			return true
+		}))
+	}
+	return errors.Join(faults...)
+}
+
+func (n *nat) Flows(yield func(kernel.Flow) bool) error {
+	more := true
+	return n.walk(func(_ *family, t *track, s *service, one *kernel.Server) {
+		if more && t.open() {
+			more = yield(kernel.Flow{Service: s.name, Protocol: t.protocol, Client: t.client, Virtual: t.virtual, Server: t.server, Source: t.source,
+				State: t.stateName(), Expires: t.expires, BytesUp: t.up, BytesDown: t.down})
+		}
+	})
+}
+
+func (n *nat) Problems() []string {
+	var out []string
+	for _, f := range families {
+		var names []string
+		for i := range n.wanted {
+			if s := &n.wanted[i]; f.listens(s) {
+				names = append(names, s.Name)
+			}
+		}
+		if on, err := sysctl(forwards[f]); len(names) > 0 && err == nil && on == 0 {
+			out = append(out, fmt.Sprintf("%s is 0, so the kernel forwards no packets of frontends %q: set it with sysctl, or enable_forwarding = true", forwards[f], names))
+		}
+	}
+	if p := tableProblem(); p != "" && len(n.wanted) > 0 {
+		out = append(out, p)
+	}
+	return out
+}
+
+func (n *nat) Close(keep bool) error {
+	if keep {
+		return nil
+	}
+	name := tableName(n.opts.Node)
+	return errors.Join(remove(v4.tables, name, n.owner), remove(v6.tables, name, n.owner))
+}
+
+// listens tells whether a service has an address of the family.
+func (f *family) listens(s *kernel.Service) bool {
+	return slices.ContainsFunc(s.Listen, func(a netip.AddrPort) bool { return f.has(a.Addr()) })
+}
+
+func (f *family) has(a netip.Addr) bool { return a.Is4() == (f.nfproto == unix.NFPROTO_IPV4) }

@@ -188,8 +188,10 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
-	setDefault(&c.IdleTimeout, 5*time.Minute)
-	setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
+	if c.Plane != PlaneNAT { // which has the kernel's
+		setDefault(&c.IdleTimeout, 5*time.Minute)
+		setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
+	}
 	setDefault(&c.DrainTimeout, 30*time.Second)
 	setDefault(&c.OnIsolate, KeepIsolated)
 	setDefault(&c.SlowStart, 10*time.Second)

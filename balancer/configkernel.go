@@ -85,6 +85,16 @@ func (c Config) validateKernel(bad func(key, msg string)) {
 	never(c.Queue != 0, "queue", "nobody waits for a server; the kernel passes packets on at once")
 	never(c.QueueTimeout != 0, "queue_timeout", "nobody waits for a server; the kernel passes packets on at once")
 	never(c.MaxConnections != 0, "max_connections", "the kernel passes packets on without a count")
+	const admits = "the kernel admits everyone; nftables rules of your own can refuse clients"
+	never(len(c.Allow) > 0, "allow", admits)
+	never(len(c.Deny) > 0, "deny", admits)
+	never(c.NetworkConnections != 0, "network_connections", admits)
+	never(c.NetworkRate != 0, "network_rate", admits)
+	if c.Plane == PlaneNAT {
+		const own = "the kernel's connection tracking has time-outs of its own, for all connections (sysctl net.netfilter.nf_conntrack_*_timeout_*)"
+		never(c.IdleTimeout != 0, "idle_timeout", own)
+		never(c.CloseTimeout != 0, "close_timeout", own)
+	}
 	if names := ModeNames(); c.Mode != "" && c.Mode != ModeAuto && !slices.Contains(names, c.Mode) {
 		bad("mode", fmt.Sprintf("%q: must be %q or one of %s", c.Mode, ModeAuto, strings.Join(names, ", ")))
 	}

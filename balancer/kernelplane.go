@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"sync"
@@ -197,6 +198,9 @@ const (
 func (k *inKernel) run(ctx context.Context) {
 	k.mu.Lock()
 	k.running = true
+	if k.engine == nil {
+		k.sweep()
+	}
 	k.apply()
 	k.mu.Unlock()
 	k.serve(ctx.Done())
@@ -208,6 +212,17 @@ func (k *inKernel) run(ctx context.Context) {
 		k.forget(b.front)
 	}
 	k.close()
+}
+
+// sweep takes out what a process that was killed has left, which nobody else will: this
+// one has no frontends of the plane. Who may not look cannot have left anything.
+func (k *inKernel) sweep() {
+	if k.way.Sweep == nil {
+		return
+	}
+	if err := k.way.Sweep(k.opts); err != nil && !errors.Is(err, os.ErrPermission) {
+		k.log.Warn("balancer: what a killed process left in the kernel may be there still", "plane", k.name(), "error", err)
+	}
 }
 
 // serve follows the tables and counts until done is closed.
@@ -323,6 +338,48 @@ func (c *Config) virtual() []netip.AddrPort {
 		}
 		ip, _ := netip.ParseAddr(host)
 		out = append(out, netip.AddrPortFrom(ip.Unmap(), n))
+	}
+	return out
+}
+
+// flows returns up to limit of the connections that the kernel has for the plane's frontends.
+func (k *inKernel) flows(limit int) ([]kernel.Flow, error) {
+	k.mu.Lock()
+	engine := k.engine
+	k.mu.Unlock()
+	if engine == nil || limit <= 0 {
+		return nil, nil
+	}
+	var out []kernel.Flow
+	err := engine.Flows(func(f kernel.Flow) bool {
+		out = append(out, f)
+		return len(out) < limit
+	})
+	return out, err
+}
+
+// Flows returns up to limit connections of the planes in the kernel, in no order.
+// It reads the kernel's table of connections, so it is for people who look.
+func (b *Balancer) Flows(limit int) ([]kernel.Flow, error) {
+	var out []kernel.Flow
+	var faults []error
+	for _, p := range b.planes {
+		if k, ok := p.(*inKernel); ok {
+			found, err := k.flows(limit - len(out))
+			out = append(out, found...)
+			faults = append(faults, err)
+		}
+	}
+	return out, errors.Join(faults...)
+}
+
+// Problems are what keeps frontends from working as configured, one line each.
+func (b *Balancer) Problems() []string {
+	var out []string
+	for _, p := range b.planes {
+		if k, ok := p.(*inKernel); ok {
+			out = append(out, k.problems()...)
+		}
 	}
 	return out
 }

@@ -246,6 +246,7 @@ func (n *node) frontends(st *console.Status) {
 	if n.balancer == nil {
 		return
 	}
+	st.Problems = append(st.Problems, n.balancer.Problems()...)
 	for _, f := range n.balancer.Status() {
 		out := console.Frontend{Name: f.Name, Site: f.Site, Listen: f.Listen, Pick: f.Pick,
 			Connections: f.Open, Accepted: uint64(f.Counters.Accepted), Failed: uint64(f.Counters.Refused)}

@@ -67,6 +67,15 @@ func newIndex(services []kernel.Service, old *index) *index {
 
 // find returns the service and server of an entry, or nil if it is none of these.
 func (ix *index) find(t *track) (*service, *kernel.Server) {
+	s := ix.of(t)
+	if s == nil || s.servers[t.server] == nil {
+		return nil, nil
+	}
+	return s, s.servers[t.server]
+}
+
+// of returns the service that an entry's client has asked for, or nil.
+func (ix *index) of(t *track) *service {
 	s := ix.services[virtual{t.protocol, t.virtual}]
 	if s == nil {
 		all := netip.IPv4Unspecified()
@@ -75,12 +84,5 @@ func (ix *index) find(t *track) (*service, *kernel.Server) {
 		}
 		s = ix.services[virtual{t.protocol, netip.AddrPortFrom(all, t.virtual.Port())}]
 	}
-	if s == nil {
-		return nil, nil
-	}
-	one := s.servers[t.server]
-	if one == nil {
-		return nil, nil
-	}
-	return s, one
+	return s
 }

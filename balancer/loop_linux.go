@@ -7,11 +7,12 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
-	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gslb/waits"
 )
 
 // loop carries many connections with one thread. It makes all its system calls
@@ -21,6 +22,7 @@ import (
 type loop struct {
 	engine *loops
 	log    *slog.Logger
+	wait   waits.Epoll
 	index  int
 	epoll  int
 	wake   int // eventfd that ends the wait
@@ -116,6 +118,7 @@ func (l *loop) obey() {
 // connection left.
 func (l *loop) run() {
 	runtime.LockOSThread()
+	defer l.wait.Release()
 	for !l.serve() {
 		time.Sleep(10 * time.Millisecond) // were it to panic again and again
 	}
@@ -136,7 +139,7 @@ func (l *loop) serve() (done bool) {
 		}
 	}()
 	for !l.stopping || l.table.live > 0 {
-		n, errno := l.wait()
+		n, errno := l.wait.Wait(l.epoll, l.events[:], l.timeout())
 		if errno != 0 && errno != unix.EINTR {
 			panic(os.NewSyscallError("epoll_wait", errno))
 		}
@@ -167,23 +170,6 @@ func (l *loop) dropAll() {
 			l.end(c, endCut)
 		}()
 	}
-}
-
-func (l *loop) wait() (int, syscall.Errno) {
-	timeout := l.timeout()
-	if timeout == 0 {
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0)
-		return countOf(n, errno), errno
-	}
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(timeout), 0, 0)
-	return countOf(n, errno), errno
-}
-
-func countOf(n uintptr, errno syscall.Errno) int {
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
 }
 
 // timeout is how long to wait, in milliseconds; -1: for ever.

@@ -6,10 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"gslb/waits"
 )
 
 // Engines returns the names that Config.Engine may have here, the default first.
@@ -35,6 +36,7 @@ type loops struct {
 func (e *loops) start() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	waits.SpareP()
 	e.running = true
 	for _, l := range e.all {
 		e.wg.Go(l.run)
@@ -80,7 +82,7 @@ type loopAcceptor struct {
 
 func (e *loops) listen(address string, threads int, sockets []*os.File) (acceptor, error) {
 	if threads == 0 {
-		threads = runtime.NumCPU()
+		threads = waits.Cores()
 	}
 	threads = max(threads, len(sockets))
 	all, err := e.atLeast(threads)

@@ -189,7 +189,7 @@ func (l *tcpLoop) accept(ln *loopListener) {
 			unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH: // of that connection: accept(2)
 			continue
 		case unix.EMFILE, unix.ENFILE:
-			if !waits(ln.fd) || !l.outOfDescriptors(ln, errno) { // Linux looks for a descriptor first, whether anyone waits or not
+			if !anyoneWaits(ln.fd) || !l.outOfDescriptors(ln, errno) { // Linux looks for a descriptor first, whether anyone waits or not
 				return
 			}
 			continue
@@ -218,8 +218,8 @@ func (l *tcpLoop) acceptOne(ln *loopListener) (int32, netip.AddrPort, syscall.Er
 	return int32(fd), sender(&l.peer), 0
 }
 
-// waits tells whether a connection waits at a listening socket.
-func waits(fd int) bool {
+// anyoneWaits tells whether a connection waits at a listening socket.
+func anyoneWaits(fd int) bool {
 	set := unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&set)), 1, uintptr(unsafe.Pointer(new(unix.Timespec))), 0, 0, 0)
 	return n > 0

@@ -5,11 +5,11 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gslb/waits"
 )
 
 // canEpoll tells whether this system has event loops for TCP.
@@ -23,7 +23,7 @@ const canEpoll = true
 //
 // One goroutine owns everything but the atomic fields.
 type tcpLoop struct {
-	holder
+	wait      waits.Epoll
 	s         *Server
 	w         *responder
 	ctx       context.Context // of serve, for others
@@ -52,7 +52,6 @@ type tcpLoop struct {
 	out    []byte // out[:end] are answers to be sent, each with its length before it
 	end    int
 
-	fruitless  int   // waits for nothing, one after the other, with the P kept
 	paused     int   // listeners that are left alone for a while
 	lastReport int64 // of a listener that cannot accept, as now
 	peer       unix.RawSockaddrInet6
@@ -63,11 +62,6 @@ const (
 	eventWake     = -1
 	eventListener = -2 // and below, by index
 )
-
-// patience is how many times holdWait a loop that keeps its P waits for nothing
-// before it lets go of it. A loop that lets go more often costs more than it
-// gives: each time the runtime's monitor looks at everything for a while.
-const patience = 5
 
 // newTCPLoop makes a loop without listeners.
 func newTCPLoop(s *Server, shard, cpu int) (*tcpLoop, error) {
@@ -123,9 +117,9 @@ func (l *tcpLoop) serve(ctx context.Context, wg *sync.WaitGroup) error {
 	if l.w == nil {
 		l.prepare()
 	}
-	defer l.release()
+	defer l.wait.Release()
 	for !l.stopped.Load() {
-		n, errno := l.wait()
+		n, errno := l.wait.Wait(l.epoll, l.events[:], l.timeout())
 		if errno != 0 && errno != unix.EINTR {
 			return os.NewSyscallError("epoll_wait", errno)
 		}
@@ -183,37 +177,6 @@ func (l *tcpLoop) event(ev *unix.EpollEvent) {
 	default:
 		l.accept(l.listeners[eventListener-ev.Fd])
 	}
-}
-
-// wait waits for events, until the first time-out of a connection at most.
-func (l *tcpLoop) wait() (int, syscall.Errno) {
-	timeout := l.timeout()
-	if l.holding || timeout == 0 {
-		short := min(uint64(timeout), uint64(holdWait/time.Millisecond)) // -1 is for ever
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(short), 0, 0)
-		if errno != 0 {
-			return 0, errno
-		}
-		switch {
-		case n > 0:
-			l.fruitless = 0
-		case timeout != 0:
-			if l.fruitless++; l.fruitless == patience {
-				l.fruitless = 0
-				l.release()
-			}
-		}
-		return int(n), 0
-	}
-	began := time.Now()
-	n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.epoll), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), uintptr(timeout), 0, 0)
-	if errno != 0 {
-		return 0, errno
-	}
-	if time.Since(began) < holdWait {
-		l.hold()
-	}
-	return int(n), 0
 }
 
 // timeout is how long to wait, in milliseconds; -1: for ever.

@@ -16,6 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/afxdp"
+	"gslb/waits"
 	"gslb/zones"
 )
 
@@ -136,7 +137,7 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	}
 	workers, cpus := s.cfg.Workers, s.cfg.cpus()
 	if workers == 0 {
-		workers = cores()
+		workers = waits.Cores()
 		if s.cfg.Pin != pinAuto && len(cpus) > 0 {
 			workers = len(cpus)
 		}
@@ -203,7 +204,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	if len(s.udp) == 0 {
 		return errors.New("dnsserver: Serve without Listen")
 	}
-	spareP()
+	waits.SpareP()
 	var wg sync.WaitGroup
 	for i, l := range s.udp {
 		w := s.responder(i, s.newCounters())

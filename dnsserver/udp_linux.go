@@ -79,7 +79,7 @@ func newBatch(l *udpListener, s *Server, w *responder, n int) *batch {
 // worker go around the scheduler (RawSyscall): none of them waits for long.
 func (l *udpListener) serveBatch(s *Server, w *responder, n int) error {
 	b := newBatch(l, s, w, n)
-	defer l.sock.release()
+	defer l.sock.Release()
 	for failures := 0; !l.sock.stopped.Load(); {
 		n, errno := l.sock.receive(b.in)
 		switch errno {

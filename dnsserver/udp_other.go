@@ -5,7 +5,6 @@ package dnsserver
 import (
 	"errors"
 	"net"
-	"runtime"
 )
 
 // canBatch tells whether this system can take several queries in one call.
@@ -20,10 +19,6 @@ func (*batchSocket) stop() {}
 func (*batchSocket) free() {}
 
 func (l *udpListener) serveBatch(*Server, *responder, int) error { return errors.ErrUnsupported }
-
-func cores() int { return runtime.GOMAXPROCS(0) }
-
-func spareP() {}
 
 func processCPUs() []int { return []int{0} } // pinThread tells that there is no pinning
 

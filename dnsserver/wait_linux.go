@@ -5,40 +5,25 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gslb/waits"
 )
 
 // batchSocket is a UDP socket that a goroutine waits at by itself, without the
-// runtime's poller. Under load it waits in recvmmsg(2), as a program in C would:
-// the poller costs an epoll_wait(2) or two, and the scheduler's search for other
-// work, for each batch, and a system call that the runtime is told of costs no
-// less, as its monitor hands the processor (P) to others meanwhile.
-//
-// So a busy worker keeps its P while it waits. That delays nobody: spareP makes
-// one P more than there are cores, and hold leaves at least one to all others;
-// who wants to stop the world, or the goroutine, sends its thread a signal,
-// which ends the wait since the socket has a time-out (signal(7)), and another
-// each 100 µs until the goroutine stops.
+// runtime's poller. Under load it waits in recvmmsg(2) and keeps its P (waits); the
+// socket has a time-out, so that a signal ends the wait (signal(7)).
 type batchSocket struct {
-	holder
+	waits.Holder
 	fd      int
 	wake    int // eventfd that ends the wait of an idle worker
 	stopped atomic.Bool
 }
-
-// holder is a worker that may keep its P while it waits.
-type holder struct{ holding bool }
-
-// holdWait bounds the wait of a worker that keeps its P: one tick of most
-// kernels, and less than the 10 ms after which the runtime sends its signal. A
-// worker that waited less keeps its P from then on: it is busy.
-const holdWait = 4 * time.Millisecond
 
 // newBatchSocket takes c's socket over from the runtime's poller, and closes c.
 func newBatchSocket(c *net.UDPConn) (*batchSocket, error) {
@@ -59,7 +44,7 @@ func newBatchSocket(c *net.UDPConn) (*batchSocket, error) {
 		err = unix.SetNonblock(b.fd, false)
 	}
 	if err == nil {
-		tv := unix.NsecToTimeval(int64(holdWait))
+		tv := unix.NsecToTimeval(int64(waits.Short))
 		err = os.NewSyscallError("SO_RCVTIMEO", unix.SetsockoptTimeval(b.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv))
 	}
 	if err == nil {
@@ -72,7 +57,7 @@ func newBatchSocket(c *net.UDPConn) (*batchSocket, error) {
 	return b, nil
 }
 
-// stop makes the worker end: at once when it is idle, within holdWait otherwise.
+// stop makes the worker end: at once when it is idle, within waits.Short otherwise.
 func (b *batchSocket) stop() {
 	b.stopped.Store(true)
 	one := [8]byte{1}
@@ -93,7 +78,7 @@ func (b *batchSocket) free() {
 // while the worker holds its P. EAGAIN means that it must wait.
 func (b *batchSocket) receive(m []mmsghdr) (int, syscall.Errno) {
 	flags := uintptr(unix.MSG_DONTWAIT)
-	if b.holding {
+	if b.Holding() {
 		flags = unix.MSG_WAITFORONE
 	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(b.fd), uintptr(unsafe.Pointer(&m[0])), uintptr(len(m)), flags, 0, 0)
@@ -103,45 +88,14 @@ func (b *batchSocket) receive(m []mmsghdr) (int, syscall.Errno) {
 // wait waits until there is something to receive, or stop is called, and lets
 // other goroutines have the P.
 func (b *batchSocket) wait() {
-	b.release()
+	b.Release()
 	set := [2]unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLIN}, {Fd: int32(b.wake), Events: unix.POLLIN}}
 	began := time.Now()
 	_, _, _ = unix.Syscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&set[0])), uintptr(len(set)), 0, 0, 0, 0)
-	if time.Since(began) < holdWait {
-		b.hold()
+	if time.Since(began) < waits.Short {
+		b.Hold()
 	}
 }
-
-// holders counts the workers that keep their P while they wait.
-var holders atomic.Int32
-
-// hold lets the worker keep its P from now on, if one is left for all others. It
-// must not hold it yet.
-func (h *holder) hold() {
-	if int(holders.Add(1)) < runtime.GOMAXPROCS(0) {
-		h.holding = true
-		return
-	}
-	holders.Add(-1)
-}
-
-func (h *holder) release() {
-	if h.holding {
-		h.holding = false
-		holders.Add(-1)
-	}
-}
-
-// cores is how many cores the runtime uses.
-var cores = sync.OnceValue(func() int { return runtime.GOMAXPROCS(0) })
-
-// spareP adds a P to those of the cores, once, so that workers can keep theirs
-// on all cores. Who sets GOMAXPROCS gets what it says.
-var spareP = sync.OnceFunc(func() {
-	if n := cores(); os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(n + 1)
-	}
-})
 
 // processCPUs are the CPUs that this process may use.
 func processCPUs() []int {

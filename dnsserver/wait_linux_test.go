@@ -13,6 +13,8 @@ import (
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
+
+	"gslb/waits"
 )
 
 // held is a socket whose worker keeps its P, without any traffic.
@@ -27,9 +29,9 @@ func held(t *testing.T) *batchSocket {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.free)
-	spareP()
-	b.hold()
-	t.Cleanup(b.release)
+	waits.SpareP()
+	b.Hold()
+	t.Cleanup(b.Release)
 	return b
 }
 
@@ -52,7 +54,7 @@ func within(t *testing.T, what string, f func()) {
 // keep it from stopping the world.
 func TestHoldLetsTheWorldStop(t *testing.T) {
 	b := held(t)
-	if !b.holding {
+	if !b.Holding() {
 		t.Skip("GOMAXPROCS leaves no P to hold")
 	}
 	var wg sync.WaitGroup
@@ -71,27 +73,6 @@ func TestHoldLetsTheWorldStop(t *testing.T) {
 	})
 	b.stop()
 	within(t, "the end of the worker", wg.Wait)
-}
-
-// One P stays for everybody else, however many workers are busy.
-func TestHoldLeavesOne(t *testing.T) {
-	before := holders.Load()
-	all := make([]batchSocket, 2*runtime.GOMAXPROCS(0))
-	n := 0
-	for i := range all {
-		if all[i].hold(); all[i].holding {
-			n++
-		}
-	}
-	if most := runtime.GOMAXPROCS(0) - 1; n+int(before) > most {
-		t.Errorf("%d of %d keep their P", n, most+1)
-	}
-	for i := range all {
-		all[i].release()
-	}
-	if holders.Load() != before {
-		t.Errorf("%d holders, %d before", holders.Load(), before)
-	}
 }
 
 // Workers end when they are told to: idle ones, those that were busy just now,

@@ -29,22 +29,22 @@ func listenUDP(network, address string) (*echoUDP, error) {
 	return e, e.six.SetControlMessage(ipv6.FlagDst, true)
 }
 
-// answer answers each datagram with a text, until the socket is closed.
+// answer sends each datagram back behind a text, until the socket is closed.
 func (e *echoUDP) answer(text string) {
 	b := make([]byte, 1500)
 	for {
 		if e.four != nil {
-			_, cm, from, err := e.four.ReadFrom(b)
+			n, cm, from, err := e.four.ReadFrom(b)
 			if err != nil {
 				return
 			}
-			e.four.WriteTo([]byte(text), &ipv4.ControlMessage{Src: cm.Dst}, from)
+			e.four.WriteTo(append([]byte(text), b[:n]...), &ipv4.ControlMessage{Src: cm.Dst}, from)
 			continue
 		}
-		_, cm, from, err := e.six.ReadFrom(b)
+		n, cm, from, err := e.six.ReadFrom(b)
 		if err != nil {
 			return
 		}
-		e.six.WriteTo([]byte(text), &ipv6.ControlMessage{Src: cm.Dst}, from)
+		e.six.WriteTo(append([]byte(text), b[:n]...), &ipv6.ControlMessage{Src: cm.Dst}, from)
 	}
 }

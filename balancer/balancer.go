@@ -33,6 +33,7 @@ import (
 	"sync"
 	"time"
 
+	"gslb/handover"
 	"gslb/health"
 	"gslb/health/probe"
 )
@@ -48,6 +49,9 @@ type Options struct {
 	File        string           // where registered servers are kept over a restart; "": they are not
 	// Ignore tells the clients that are nobody's users, for Visitors; nil: all are.
 	Ignore func(netip.Addr) bool
+	// Inherited are sockets of the process that this one takes over from: those of
+	// the frontends' addresses are used in place of new ones. nil: none.
+	Inherited *handover.Sockets
 }
 
 // Balancer runs all frontends of a node. Its methods may be called by many
@@ -90,7 +94,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	if err := validate(cfgs, checks); err != nil {
 		return nil, err
 	}
-	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, opts.Node), runner: probe.NewRunner(log), changed: make(chan struct{}, 1), entries: make(chan entry, entriesMost)}
+	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, &opts), runner: probe.NewRunner(log), changed: make(chan struct{}, 1), entries: make(chan entry, entriesMost)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
 	b.journal = &journal{log: log, changed: b.change}
 	b.base, b.registered = cfgs, b.readRegistered(cfgs, checks)
@@ -422,6 +426,18 @@ func (b *Balancer) Addrs(frontend string) []net.Addr {
 		return nil
 	}
 	return b.planes.addrs(f)
+}
+
+// Sockets adds copies of all sockets that clients come to, for a process that
+// takes over.
+func (b *Balancer) Sockets(to *handover.Sockets) error {
+	var errs []error
+	for _, p := range b.planes {
+		if p, ok := p.(*proxy); ok {
+			errs = append(errs, p.copySockets(to))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Events returns the last events of all frontends, oldest first, at most 256.

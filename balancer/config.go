@@ -79,6 +79,8 @@ type Config struct {
 	SpareHold time.Duration `toml:"spare_hold"`
 	// MaxConnections bounds the frontend; further ones wait in the accept queue. 0: no bound.
 	MaxConnections int `toml:"max_connections"`
+	// Responses ends a session of UDP with so many answers, 1 for DNS; 0: only time does.
+	Responses int `toml:"responses"`
 	// Queue is how many clients may wait while all servers have as many connections as
 	// they may (ServerConfig.MaxConnections); default 1000. QueueTimeout is how
 	// long each waits, then it is reset; default 5s.
@@ -188,7 +190,11 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
-	if c.Plane != PlaneNAT { // which has the kernel's
+	switch {
+	case c.Plane == PlaneNAT: // has the kernel's
+	case c.Protocol == UDP:
+		setDefault(&c.IdleTimeout, time.Minute)
+	default:
 		setDefault(&c.IdleTimeout, 5*time.Minute)
 		setDefault(&c.CloseTimeout, max(minTimeout, min(time.Minute, c.IdleTimeout)))
 	}
@@ -198,7 +204,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.SpareHold, 10*time.Second)
 	if c.inKernel() {
 		setDefault(&c.Mode, ModeAuto)
-	} else { // a plane in the kernel has none of these
+	} else if c.Protocol == TCP { // nobody else waits for anything
 		setDefault(&c.ConnectTimeout, 2*time.Second)
 		setDefault(&c.Queue, 1000)
 		setDefault(&c.QueueTimeout, 5*time.Second)

@@ -30,9 +30,7 @@ func (c Config) validatePlane(bad func(key, msg string)) {
 		bad("plane", fmt.Sprintf("%q: must be one of %s", c.Plane, strings.Join(Planes(), ", ")))
 		return
 	}
-	if c.Protocol == UDP && !c.inKernel() {
-		bad("protocol", fmt.Sprintf("%q: needs plane %q or %q", c.Protocol, PlaneNAT, PlaneDSR))
-	}
+	c.validateDatagrams(bad)
 	only := func(set bool, key, plane string) {
 		if set && c.Plane != plane {
 			bad(key, fmt.Sprintf("is for plane %q alone", plane))

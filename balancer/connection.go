@@ -67,11 +67,12 @@ const (
 	endSlow                      // it was slower than the least rate
 	endCut                       // by a drain, a removal or an isolation
 	endRefused                   // no server took it
+	endUnreachable               // nobody was there at the server's port (UDP)
 )
 
 var endings = [...]string{
 	endOpen: "open", endClient: "client", endServer: "server", endClientReset: "client reset", endServerReset: "server reset",
-	endIdle: "idle timeout", endHalf: "close timeout", endSilent: "no first byte", endSlow: "too slow", endCut: "cut", endRefused: "refused",
+	endIdle: "idle timeout", endHalf: "close timeout", endSilent: "no first byte", endSlow: "too slow", endCut: "cut", endRefused: "refused", endUnreachable: "unreachable",
 }
 
 func (e ending) String() string { return endings[e] }

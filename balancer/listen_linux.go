@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"gslb/handover"
 )
 
 // listenerSockets are the listening sockets of one address.
@@ -19,7 +21,10 @@ type listenerSockets interface {
 type copiedSockets []*os.File
 
 func (c copiedSockets) socket(i int) (int, error) {
-	fd, err := duplicate(int(c[i%len(c)].Fd()))
+	fd, err := handover.Descriptor(c[i%len(c)])
+	if err == nil {
+		fd, err = duplicate(fd)
+	}
 	if err == nil {
 		err = tune(fd)
 		unix.SetNonblock(fd, true)

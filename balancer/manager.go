@@ -394,10 +394,16 @@ func (p *pool) drainMost(s *server) time.Duration {
 // try makes one connection to a passively isolated server that no active check
 // looks after, and takes it back if that succeeds.
 func (p *pool) try(ctx context.Context, s *server) {
-	d := net.Dialer{Timeout: p.config().ConnectTimeout}
-	conn, err := d.DialContext(ctx, "tcp", s.address)
-	if err == nil {
-		conn.Close()
+	cfg := p.config()
+	var err error
+	if cfg.Protocol == UDP {
+		err = knock(ctx, s.address)
+	} else {
+		d := net.Dialer{Timeout: cfg.ConnectTimeout}
+		var conn net.Conn
+		if conn, err = d.DialContext(ctx, "tcp", s.address); err == nil {
+			conn.Close()
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

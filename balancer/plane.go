@@ -56,6 +56,7 @@ type counters struct {
 	timedOut     atomic.Int64 // ended by the idle or close time-out
 	cut          atomic.Int64 // ended by a drain time-out
 	spliced      atomic.Int64 // bytes moved without a copy
+	dropped      atomic.Int64 // datagrams that could not be passed on
 
 	queueTimeouts atomic.Int64 // refused because they waited in the queue for too long
 }

@@ -41,10 +41,10 @@ const (
 // that takes its configuration. Together they change as one: all or none.
 type planes []plane
 
-func newPlanes(log *slog.Logger, node string) planes {
-	opts := kernel.Options{Node: node, Log: log}
+func newPlanes(log *slog.Logger, from *Options) planes {
+	opts := kernel.Options{Node: from.Node, Log: log}
 	return append(planes{
-		newProxy(log),
+		newProxy(log, from.Inherited),
 		newInKernel(PlaneNAT, nft.NAT, opts, func(*Config) bool { return true }),
 	}, newDSR(dsrWays, opts)...)
 }

@@ -12,13 +12,16 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"gslb/handover"
 )
 
 // proxy is the plane that needs no privileges: it accepts a connection, makes one
 // to a server, and moves the bytes between the two. How that is done is an
 // engine's; the plane has the listeners, whichever engine they are of.
 type proxy struct {
-	engines map[string]engine // by the names that Config.Engine may have
+	engines   map[engineKey]engine
+	inherited *handover.Sockets // of another process; nil: none
 
 	mu        sync.Mutex
 	listeners map[string]*listener // guarded by mu; by configured address, numbered where that may stand twice
@@ -26,6 +29,9 @@ type proxy struct {
 	running   bool                 // guarded by mu; run was called
 	stopped   bool                 // guarded by mu; run's context has ended
 }
+
+// engineKey is what an engine is for, and the name that Config.Engine has for it.
+type engineKey struct{ protocol, name string }
 
 // engine is a way to carry connections. All behave the same; the same tests say so.
 type engine interface {
@@ -58,13 +64,20 @@ type listener struct {
 	front  atomic.Pointer[frontend]
 }
 
-func newProxy(log *slog.Logger) *proxy {
-	return &proxy{engines: newEngines(log), listeners: map[string]*listener{}}
+func newProxy(log *slog.Logger, inherited *handover.Sockets) *proxy {
+	p := &proxy{inherited: inherited, engines: map[engineKey]engine{}, listeners: map[string]*listener{}}
+	for name, e := range newEngines(log) {
+		p.engines[engineKey{TCP, name}] = e
+	}
+	for name, e := range newDatagramEngines(log) {
+		p.engines[engineKey{UDP, name}] = e
+	}
+	return p
 }
 
 func (p *proxy) name() string { return PlaneProxy }
 
-func (p *proxy) takes(c *Config) bool { return c.Plane == PlaneProxy && c.Protocol == TCP }
+func (p *proxy) takes(c *Config) bool { return c.Plane == PlaneProxy }
 
 // keys returns the keys in proxy.listeners for the addresses of b: the address
 // itself, or, where the system chooses the port and one address may stand more
@@ -74,6 +87,9 @@ func (b binding) keys() []string {
 	for i, address := range keys {
 		if anyPort(address) {
 			keys[i] = fmt.Sprintf("%s of %s, number %d", address, b.front.name, i)
+		}
+		if b.cfg.Protocol == UDP {
+			keys[i] = "udp " + keys[i]
 		}
 	}
 	return keys
@@ -158,7 +174,7 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 			if old != nil && old.engine == b.cfg.Engine {
 				continue
 			}
-			l, err := p.listen(b.cfg, i, old)
+			l, err := p.listen(b.cfg, i, key, old)
 			if err != nil {
 				faults = append(faults, fmt.Errorf("frontend %q: %w", b.front.name, err))
 				continue
@@ -174,25 +190,43 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 }
 
 // listen opens a listener at an address of cfg, or makes it of one of another
-// engine, so that who waits there is not lost.
-func (p *proxy) listen(cfg *Config, i int, old *listener) (*listener, error) {
-	var sockets []*os.File
+// engine or process, so that who waits there is not lost.
+func (p *proxy) listen(cfg *Config, i int, key string, old *listener) (*listener, error) {
+	sockets := p.inherited.Take(inheritPrefix + key)
 	if old != nil {
 		var err error
 		if sockets, err = old.sockets(); err != nil {
 			return nil, err
 		}
-		defer func() {
-			for _, s := range sockets {
-				s.Close()
-			}
-		}()
 	}
-	a, err := p.engines[cfg.Engine].listen(cfg.Listen[i], cfg.Threads, sockets)
+	defer func() {
+		for _, s := range sockets {
+			s.Close()
+		}
+	}()
+	a, err := p.engines[engineKey{cfg.Protocol, cfg.Engine}].listen(cfg.Listen[i], cfg.Threads, sockets)
 	if err != nil {
 		return nil, err
 	}
 	return &listener{acceptor: a, engine: cfg.Engine}, nil
+}
+
+// inheritPrefix begins the names of sockets that go to another process.
+const inheritPrefix = "frontend "
+
+// copySockets adds copies of all listening sockets.
+func (p *proxy) copySockets(to *handover.Sockets) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var errs []error
+	for key, l := range p.listeners {
+		sockets, err := l.sockets()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+		to.Add(inheritPrefix+key, sockets...)
+	}
+	return errors.Join(errs...)
 }
 
 // network returns the network to listen on. With plain "tcp", 0.0.0.0 and [::]

@@ -41,6 +41,7 @@ type Counters struct {
 	Cut           int64 `json:"cut"`            // connections that outlived the drain of the frontend
 	QueueTimeouts int64 `json:"queue_timeouts"` // of the refused, those who waited in the queue for too long
 	QueueFull     int64 `json:"queue_full"`     // of the refused, those who found the queue full
+	Dropped       int64 `json:"dropped"`        // datagrams that could not be passed on
 	Spliced       int64 `json:"spliced_bytes"`  // bytes that the kernel moved without a copy
 	Denied        int64 `json:"denied"`         // of the accepted, reset at once because of allow and deny
 	OverRate      int64 `json:"over_rate"`      // likewise, because their network had too many new connections
@@ -97,7 +98,7 @@ func (b *Balancer) Status() []FrontendStatus {
 			Counters: Counters{
 				Accepted: c.accepted.Load(), Refused: c.refused.Load(), Retried: c.retried.Load(),
 				LocalErrors: c.localErrors.Load(), AcceptErrors: c.acceptErrors.Load(),
-				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(),
+				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(), Dropped: c.dropped.Load(),
 				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
 				Denied: f.refusals.denied.Load(), OverRate: f.refusals.rate.Load(), OverCount: f.refusals.count.Load(),
 				Silent: f.refusals.silent.Load(), Slow: f.refusals.slow.Load(), Unlogged: f.unlogged.Load(),

@@ -61,13 +61,13 @@ func (s *Server) listenHTTPS(ctx context.Context) error {
 	}
 	s.web = &web{s: s, path: s.cfg.HTTPS.path(), conns: make(chan net.Conn)}
 	for _, addr := range s.cfg.HTTPS.Listen {
-		ln, six, err := listenStream(ctx, addr)
+		ln, six, err := s.listenStream(ctx, inheritHTTPS, addr)
 		if err != nil {
 			return err
 		}
 		bound := ln.Addr().(*net.TCPAddr).AddrPort()
 		s.boundHTTPS = append(s.boundHTTPS, bound)
-		s.listens = append(s.listens, &streamListener{ln: ln, six: six, tls: tlsConfig(s.certificate("https"), "h2", "http/1.1"), web: s.web})
+		s.listens = append(s.listens, &streamListener{name: inheritHTTPS + addr, ln: ln, six: six, tls: tlsConfig(s.certificate("https"), "h2", "http/1.1"), web: s.web})
 		if s.cfg.HTTPS.HTTP3 {
 			if err := s.listenHTTP3(ctx, bound); err != nil {
 				return err

@@ -18,6 +18,7 @@ import (
 // loopListener is a listening socket of a tcpLoop.
 type loopListener struct {
 	fd      int
+	name    string // for the process that takes over
 	addr    netip.AddrPort
 	queries *atomic.Uint64 // counts those that come this way
 	six     bool
@@ -36,7 +37,7 @@ const (
 )
 
 // listenLoops makes a listener at the address for as many loops, and the loops.
-func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus, spread []int) (netip.AddrPort, error) {
+func (s *Server) listenLoops(configured string, ap netip.AddrPort, six bool, loops int, cpus, spread []int, inherited []*os.File) (netip.AddrPort, error) {
 	for i := range loops {
 		if i == len(s.loops) {
 			cpu := -1
@@ -49,7 +50,13 @@ func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus, sprea
 			}
 			s.loops = append(s.loops, l)
 		}
-		fd, err := bindTCP(ap, six, i > 0, loops > 1)
+		var fd int
+		var err error
+		if i < len(inherited) {
+			fd, err = inheritListener(inherited[i])
+		} else {
+			fd, err = bindTCP(ap, six, i > 0, loops > 1)
+		}
 		if err != nil {
 			return ap, err
 		}
@@ -62,7 +69,7 @@ func (s *Server) listenLoops(ap netip.AddrPort, six bool, loops int, cpus, sprea
 				_ = spreadByCPU(fd, spread) // UDP's sockets tell of it
 			}
 		}
-		if err := s.loops[i].add(&loopListener{fd: fd, addr: ap, six: six, burst: 1}); err != nil {
+		if err := s.loops[i].add(&loopListener{fd: fd, name: inheritTCP + configured, addr: ap, six: six, burst: 1}); err != nil {
 			return ap, err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"sync"
 )
 
@@ -19,6 +20,6 @@ func (*tcpLoop) serve(context.Context, *sync.WaitGroup) error { return errors.Er
 func (*tcpLoop) stop()                                        {}
 func (*tcpLoop) free()                                        {}
 
-func (s *Server) listenLoops(ap netip.AddrPort, _ bool, _ int, _, _ []int) (netip.AddrPort, error) {
+func (s *Server) listenLoops(_ string, ap netip.AddrPort, _ bool, _ int, _, _ []int, _ []*os.File) (netip.AddrPort, error) {
 	return ap, errors.ErrUnsupported
 }

@@ -53,7 +53,14 @@ func (s *Server) listenQUIC(ctx context.Context, addr string, transport, table i
 	if ap.Addr().Unmap().Is6() {
 		network, transport = "udp6", transport+1
 	}
-	conn, err := listenUDP(ctx, network, ap.String(), false, false) // the library asks for what it needs
+	inherited := s.inherited.Take(inheritQUIC + ap.String())
+	defer closeFiles(inherited)
+	var conn *net.UDPConn
+	if len(inherited) > 0 {
+		conn, err = inheritDatagrams(inherited[0])
+	} else {
+		conn, err = listenUDP(ctx, network, ap.String(), false, false) // the library asks for what it needs
+	}
 	if err != nil {
 		return nil, bindError(err, "udp", addr)
 	}

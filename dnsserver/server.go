@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/afxdp"
+	"gslb/handover"
 	"gslb/waits"
 	"gslb/zones"
 )
@@ -57,6 +59,8 @@ type Server struct {
 	certificates []*certificate // since Listen
 	handshakes   handshakes     // that failed
 	proxyErrors  atomic.Uint64
+
+	inherited *handover.Sockets // nil: none
 
 	other     Other         // nil: nobody
 	datagrams chan datagram // for other
@@ -146,18 +150,27 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	bound, err := s.listenTCP(ctx, ap, "tcp"+family, workers, cpus, spread)
+	streams := s.inherited.Take(inheritTCP + addr)
+	defer closeFiles(streams)
+	datagrams := s.inherited.Take(inheritUDP + addr)
+	defer closeFiles(datagrams)
+	bound, err := s.listenTCP(ctx, addr, ap, "tcp"+family, workers, cpus, spread, streams)
 	if err != nil {
 		return bindError(err, "tcp", addr)
 	}
 	// Where the port was left to the system, UDP takes the one that TCP got.
 	s.bound = append(s.bound, bound)
 	for i := range workers {
-		l := &udpListener{addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}
+		l := &udpListener{configured: addr, addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}
 		if len(cpus) > 0 {
 			l.cpu = cpus[i%len(cpus)]
 		}
-		if l.conn, err = listenUDP(ctx, "udp"+family, bound.String(), l.wildcard, workers > 1); err != nil {
+		if i < len(datagrams) {
+			l.conn, err = inheritDatagrams(datagrams[i])
+		} else {
+			l.conn, err = listenUDP(ctx, "udp"+family, bound.String(), l.wildcard, workers > 1)
+		}
+		if err != nil {
 			return bindError(err, "udp", addr)
 		}
 		if i > 0 {
@@ -179,15 +192,15 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 
 // listenTCP binds an address for as many workers, in the way that the
 // configuration chose, and gives it with its real port.
-func (s *Server) listenTCP(ctx context.Context, ap netip.AddrPort, network string, workers int, cpus, spread []int) (netip.AddrPort, error) {
+func (s *Server) listenTCP(ctx context.Context, configured string, ap netip.AddrPort, network string, workers int, cpus, spread []int, inherited []*os.File) (netip.AddrPort, error) {
 	if s.cfg.epolls() {
-		return s.listenLoops(ap, network == "tcp6", workers, cpus, spread)
+		return s.listenLoops(configured, ap, network == "tcp6", workers, cpus, spread, inherited)
 	}
-	ln, err := listenTCP(ctx, network, ap.String())
+	ln, err := listenOrInherit(ctx, network, ap.String(), inherited)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	s.listens = append(s.listens, &streamListener{ln: ln, six: network == "tcp6"})
+	s.listens = append(s.listens, &streamListener{name: inheritTCP + configured, ln: ln, six: network == "tcp6"})
 	return ln.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 

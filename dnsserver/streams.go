@@ -25,10 +25,11 @@ const streamShards = pickShards
 
 // streamListener accepts DNS over a stream transport (RFC 7766).
 type streamListener struct {
-	ln  net.Listener
-	six bool
-	tls *tls.Config // nil: plain TCP
-	web *web        // nil: DNS messages with their lengths
+	name string // for the process that takes over
+	ln   net.Listener
+	six  bool
+	tls  *tls.Config // nil: plain TCP
+	web  *web        // nil: DNS messages with their lengths
 }
 
 // transport is what queries over the listener count as.

@@ -58,18 +58,18 @@ func tlsConfig(c *certificate, protocols ...string) *tls.Config {
 // listenTLS binds the addresses of [dns.tls].
 func (s *Server) listenTLS(ctx context.Context) error {
 	for _, addr := range s.cfg.TLS.Listen {
-		ln, six, err := listenStream(ctx, addr)
+		ln, six, err := s.listenStream(ctx, inheritTLS, addr)
 		if err != nil {
 			return err
 		}
 		s.boundTLS = append(s.boundTLS, ln.Addr().(*net.TCPAddr).AddrPort())
-		s.listens = append(s.listens, &streamListener{ln: ln, six: six, tls: tlsConfig(s.certificate("tls"), "dot")})
+		s.listens = append(s.listens, &streamListener{name: inheritTLS + addr, ln: ln, six: six, tls: tlsConfig(s.certificate("tls"), "dot")})
 	}
 	return nil
 }
 
-// listenStream binds an address of one family for TCP.
-func listenStream(ctx context.Context, addr string) (ln net.Listener, six bool, err error) {
+// listenStream binds an address of one family for TCP. kind is for the name that another process knows the socket by.
+func (s *Server) listenStream(ctx context.Context, kind, addr string) (ln net.Listener, six bool, err error) {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, false, fmt.Errorf("listen %q: want an address and port such as 192.0.2.1:853 or [::]:853", addr)
@@ -78,7 +78,9 @@ func listenStream(ctx context.Context, addr string) (ln net.Listener, six bool, 
 	if six = ap.Addr().Unmap().Is6(); six {
 		network = "tcp6"
 	}
-	if ln, err = listenTCP(ctx, network, ap.String()); err != nil {
+	inherited := s.inherited.Take(kind + addr)
+	defer closeFiles(inherited)
+	if ln, err = listenOrInherit(ctx, network, ap.String(), inherited); err != nil {
 		return nil, six, bindError(err, "tcp", addr)
 	}
 	return ln, six, nil

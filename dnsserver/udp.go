@@ -11,12 +11,13 @@ import (
 // udpListener is one UDP socket; several share an address (SO_REUSEPORT), one
 // for each serving goroutine.
 type udpListener struct {
-	addr     netip.AddrPort
-	six      bool
-	wildcard bool         // answers must leave from the address that was asked
-	cpu      int          // to serve on; -1: any
-	conn     *net.UDPConn // nil when it is served in batches
-	sock     *batchSocket // nil when it is not
+	configured string // its address, as the configuration has it
+	addr       netip.AddrPort
+	six        bool
+	wildcard   bool         // answers must leave from the address that was asked
+	cpu        int          // to serve on; -1: any
+	conn       *net.UDPConn // nil when it is served in batches
+	sock       *batchSocket // nil when it is not
 }
 
 // maxQuery is the largest UDP query that is read. Few are near it, but padding

@@ -164,7 +164,7 @@ func (f *family) startNode() error {
 	if err != nil {
 		return err
 	}
-	n, err := newNode(f.ctx, path, cfg, slog.New(slog.NewTextHandler(logFile, nil)))
+	n, err := newNode(f.ctx, path, cfg, slog.New(slog.NewTextHandler(logFile, nil)), nil)
 	if err != nil {
 		logFile.Close()
 		return fmt.Errorf("gslb demo: %w", err)
@@ -173,7 +173,7 @@ func (f *family) startNode() error {
 	f.api = n.apiAddr
 	f.wg.Go(func() {
 		defer logFile.Close()
-		_ = n.run(f.ctx) // it ends with f.ctx, and reports its faults itself
+		_, _ = n.run(f.ctx, nil) // it ends with f.ctx, and reports its faults itself
 	})
 	return nil
 }

@@ -191,7 +191,7 @@ func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
 			"accepted": f.Counters.Accepted, "refused": f.Counters.Refused, "retried": f.Counters.Retried,
 			"local-error": f.Counters.LocalErrors, "accept-error": f.Counters.AcceptErrors, "reset": f.Counters.Resets,
 			"timed-out": f.Counters.TimedOut, "cut": f.Counters.Cut,
-			"queue-timeout": f.Counters.QueueTimeouts, "queue-full": f.Counters.QueueFull,
+			"queue-timeout": f.Counters.QueueTimeouts, "queue-full": f.Counters.QueueFull, "dropped": f.Counters.Dropped,
 		} {
 			count(descFrontEvent, v, f.Name, event)
 		}

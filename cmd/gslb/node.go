@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/balancer"
@@ -18,6 +22,7 @@ import (
 	"gslb/console"
 	"gslb/dnsserver"
 	"gslb/geo"
+	"gslb/handover"
 	"gslb/health"
 	"gslb/health/fleet"
 	"gslb/health/probe"
@@ -34,6 +39,8 @@ const readyGate = 5 * time.Second
 // node is a running gslb: the rooms, wired.
 type node struct {
 	path    string
+	origin  *config.Config // what it was made of
+	self    self
 	name    string // this node's
 	log     *slog.Logger
 	started time.Time
@@ -47,6 +54,7 @@ type node struct {
 	board    *probe.Board       // what applications report
 	dns      *dnsserver.Server  // nil without the role
 	moves    *transfer.Manager  // nil without the role of the DNS server
+	updates  *updates           // before moves
 	balancer *balancer.Balancer // nil without the role
 	api      *console.Server    // nil when switched off
 	apiLn    net.Listener       // until it serves
@@ -72,6 +80,7 @@ type node struct {
 	// What the breaker holds back besides sites, by what it is.
 	heldChanges map[string]*heldChange
 	ready       atomic.Bool
+	isReady     chan struct{} // closed when it is
 
 	tried   *geo.DB // that the canary's trial was compiled with; of the same goroutine as dropped
 	dropped string  // mark of the databases that were held and then dropped; of the goroutine that reloads
@@ -80,8 +89,9 @@ type node struct {
 
 // newNode makes all parts and binds all addresses, so that whatever keeps the
 // node from running is known before it begins.
-func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger) (_ *node, err error) {
-	n := &node{path: path, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard()}
+// Sockets of a process that this one takes over from are used where they fit.
+func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger, sockets *handover.Sockets) (_ *node, err error) {
+	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -117,7 +127,9 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 	}
 	if cfg.Node.HasRole(config.RoleDNS) {
 		n.dns = dnsserver.New(cfg.DNS, log)
-		n.dns.SetOther(n.moves)
+		n.updates = &updates{Other: n.moves}
+		n.dns.SetOther(n.updates)
+		n.dns.Inherit(sockets)
 		n.dns.SetExpiry(n.moves.Expires)
 		n.dns.SetSecrets(n.topo.secrets)
 		n.dns.Swap(n.topo.generation(nil))
@@ -127,7 +139,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 	}
 	if cfg.Node.HasRole(config.RoleBalancer) {
-		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody}); err != nil {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody, Inherited: sockets}); err != nil {
 			return nil, err
 		}
 		if err := n.balancer.Listen(); err != nil {
@@ -230,24 +242,106 @@ func (n *node) close() {
 	}
 }
 
-// run runs the node until ctx ends. A part that fails is reported and started
-// again; the others go on.
-func (n *node) run(ctx context.Context) error {
-	defer n.close()
-	var wg sync.WaitGroup
-	part := func(name string, f func(context.Context) error) {
-		wg.Go(func() { n.keep(ctx, name, f) })
+// run runs the node until ctx ends, or a new process has taken over (parent is
+// the one that this has taken over from; nil: none). A part that fails is reported and
+// started again; the others go on. The node that it returns is to be run next; nil: none.
+func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, err error) {
+	// What answers clients ends later than the rest when a new process takes over.
+	var answering, rest sync.WaitGroup
+	outer, stopAnswering := context.WithCancel(ctx)
+	inner, stopRest := context.WithCancel(ctx)
+	open := true
+	end := func() { // all but the answering
+		stopRest()
+		if rest.Wait(); open {
+			n.close()
+		}
+		open = false
 	}
+	defer func() {
+		stopAnswering()
+		stopRest()
+		answering.Wait()
+		end()
+	}()
+	n.background(func(name string, f func(context.Context) error) {
+		rest.Go(func() { n.keep(inner, name, f) })
+	})
+	rest.Go(func() { n.reloads(inner) })
+	gate := time.AfterFunc(readyGate, func() { n.setReady() })
+	defer gate.Stop()
+	if parent != nil { // the one before answers with States; this one is not to answer without
+		select {
+		case <-n.isReady:
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
+	n.answer(func(name string, f func(context.Context) error) {
+		answering.Go(func() { n.keep(outer, name, f) })
+	})
+	n.serving.Store(true)
+	if parent != nil {
+		if err := parent.Serving(); err != nil {
+			n.log.Warn("taken over, but the process before does not know", "error", err)
+		}
+	} else {
+		n.tellManager(daemon.SdNotifyReady)
+	}
+	takeover := make(chan os.Signal, 1)
+	if n.self.path != "" { // not a part of another program
+		signal.Notify(takeover, syscall.SIGUSR2)
+		defer signal.Stop(takeover)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			n.log.Info("stopping")
+			return nil, nil
+		case <-takeover:
+		}
+		child, err := n.successor(ctx)
+		if err != nil {
+			n.noSuccessor(err)
+			continue
+		}
+		n.log.Info("a new process takes over", "pid", child.PID())
+		if n.updates != nil {
+			n.updates.pause()
+		}
+		end()
+		if err := n.giveWay(ctx, child); err != nil {
+			n.noSuccessor(err)
+			if next = n.resume(ctx); next != nil {
+				next.noSuccessor(err)
+			}
+			return next, nil
+		}
+		child.Release()
+		n.tellManager(fmt.Sprintf("MAINPID=%d", child.PID()))
+		n.log.Info("the new process serves; this one lets its connections finish", "pid", child.PID())
+		return nil, nil
+	}
+}
+
+// answer starts the parts that answer clients.
+func (n *node) answer(part func(name string, f func(context.Context) error)) {
 	if n.dns != nil {
 		part("dns", n.dns.Serve)
-		part("replay", n.record)
-		part("transfer", n.moves.Run)
-		part("dnssec", n.maintain)
-		part("dnssec parents", n.signer.keeper.Parents)
 		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "https", n.dns.HTTPSAddrs(), "quic", n.dns.QUICAddrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
 	}
 	if n.balancer != nil {
 		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.report) })
+	}
+}
+
+// background starts all other parts.
+func (n *node) background(part func(name string, f func(context.Context) error)) {
+	if n.dns != nil {
+		part("replay", n.record)
+		part("transfer", n.moves.Run)
+		part("dnssec", n.maintain)
+		part("dnssec parents", n.signer.keeper.Parents)
 	}
 	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
@@ -263,14 +357,13 @@ func (n *node) run(ctx context.Context) error {
 		part("api", n.serveAPI)
 		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")
 	}
-	wg.Go(func() { n.reloads(ctx) })
-	n.serving.Store(true)
-	gate := time.AfterFunc(readyGate, func() { n.ready.Store(true) })
-	defer gate.Stop()
-	<-ctx.Done()
-	n.log.Info("stopping")
-	wg.Wait()
-	return nil
+}
+
+// setReady says that States are there, or have been waited for.
+func (n *node) setReady() {
+	if !n.ready.Swap(true) {
+		close(n.isReady)
+	}
 }
 
 // keep runs a part of the node and, when it fails, says so and runs it again.
@@ -346,7 +439,7 @@ func (n *node) changed(states *health.States) {
 		n.dns.Swap(n.dns.Generation().WithStates(states))
 		n.seen(states)
 	}
-	n.ready.Store(true)
+	n.setReady()
 }
 
 // fault records what is wrong about a thing; an empty text takes it back.

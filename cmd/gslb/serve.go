@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"gslb/config"
+	"gslb/handover"
 )
 
 func serveCommand() *cli.Command {
@@ -18,7 +19,8 @@ func serveCommand() *cli.Command {
 		Name:  "serve",
 		Usage: "run this node: DNS, health checks and balancer, as its configuration says",
 		Description: "Runs until it is interrupted. SIGHUP reads the configuration and the zones again; if\n" +
-			"anything in them is wrong the last good ones go on being served.",
+			"anything in them is wrong the last good ones go on being served. SIGUSR2 has the program as\n" +
+			"it lies there now take over: sockets stay open, and open connections finish in the old one.",
 		Flags: []cli.Flag{
 			configFlag(),
 			&cli.BoolFlag{Name: "with-stdin", Usage: "end when standard input ends, for those who start it as a child"},
@@ -32,6 +34,11 @@ func serveCommand() *cli.Command {
 				ctx, stop = whileStdin(ctx)
 				defer stop()
 			}
+			me := thisProcess()
+			parent, err := handover.FindParent()
+			if err != nil {
+				return err
+			}
 			path := c.String("config")
 			cfg, err := config.Load(path)
 			if err != nil {
@@ -44,11 +51,25 @@ func serveCommand() *cli.Command {
 			for _, w := range cfg.Warnings {
 				log.Warn("configuration: " + w.Error())
 			}
-			n, err := newNode(ctx, path, cfg, log)
+			var sockets *handover.Sockets
+			if parent != nil {
+				if sockets, err = parent.Take(); err != nil {
+					return fmt.Errorf("gslb: %w", err)
+				}
+			}
+			n, err := newNode(ctx, path, cfg, log, sockets)
 			if err != nil {
 				return fmt.Errorf("gslb: %w", err)
 			}
-			return n.run(ctx)
+			n.leftOver(sockets)
+			n.self = me
+			for n != nil {
+				if n, err = n.run(ctx, parent); err != nil {
+					return err
+				}
+				parent = nil
+			}
+			return nil
 		},
 	}
 }

@@ -30,7 +30,8 @@ type l4Place struct {
 }
 
 var l4Peers = []l4Peer{
-	{name: "gslb", title: "gslb", binary: "gslb", configure: gslbBalancer("")},
+	{name: "gslb", title: "gslb", binary: "gslb", udp: true, configure: gslbBalancer("")},
+	{name: "gslb-portable", title: "gslb, portable engine", binary: "gslb", udp: true, configure: gslbBalancer("engine = \"portable\"\n")},
 	{name: "haproxy", title: "HAProxy", binary: "haproxy", origin: "Debian's haproxy", version: []string{"-v"}, number: haproxyVersion, configure: haproxyConfig("")},
 	{name: "haproxy-splice", title: "HAProxy, splicing", binary: "haproxy", origin: "Debian's haproxy", version: []string{"-v"}, number: haproxyVersion,
 		configure: haproxyConfig("    option splice-request\n    option splice-response\n")},

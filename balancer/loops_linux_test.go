@@ -41,7 +41,7 @@ func TestListenerMovesBetweenEngines(t *testing.T) {
 func loopsOf(r *rig) []*loop {
 	for _, p := range r.planes {
 		if p, ok := p.(*proxy); ok {
-			return p.engines[EngineEpoll].(*loops).all
+			return p.engines[engineKey{TCP, EngineEpoll}].(*loops).all
 		}
 	}
 	return nil

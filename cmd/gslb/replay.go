@@ -84,8 +84,9 @@ func replayed(cfg *config.Config, places *geo.DB) (*replay.Topology, error) {
 		}
 		t.Sites = append(t.Sites, site)
 	}
+	shared, index := distinct(policies)
 	for i, s := range cfg.Steers {
-		t.Names = append(t.Names, replay.Name{Name: s.Name, Policy: sharedPolicy(policies, i), CNAME: s.Answer == config.AnswerCNAME})
+		t.Names = append(t.Names, replay.Name{Name: s.Name, Policy: shared[index[i]], CNAME: s.Answer == config.AnswerCNAME})
 	}
 	for i := range t.Databases {
 		t.Databases[i].LoadTime = 0

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -46,15 +48,8 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	if err != nil {
 		return nil, err
 	}
-	index := make([]int, len(all)) // of each steered name's policy in t.sources
-	for i, p := range all {
-		at := slices.IndexFunc(t.sources, func(q steer.Policy) bool { return samePolicy(p, q) })
-		if at < 0 {
-			at = len(t.sources)
-			t.sources = append(t.sources, p)
-		}
-		index[i] = at
-	}
+	var index []int
+	t.sources, index = distinct(all)
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
 		return nil, err
 	}
@@ -77,6 +72,30 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 		}
 	}
 	return t, nil
+}
+
+// distinct lists the policies that differ, each as the first steered name has it that
+// steers so, and where that of each name is among them.
+func distinct(all []steer.Policy) (sources []steer.Policy, index []int) {
+	index = make([]int, len(all))
+	alike := make(map[[sha256.Size]byte][]int) // those in sources that are written out alike
+	for i, p := range all {
+		p.Name = ""
+		text, err := json.Marshal(p)
+		if err != nil { // then all are compared
+			text = nil
+		}
+		sum := sha256.Sum256(text)
+		at := slices.IndexFunc(alike[sum], func(at int) bool { return samePolicy(all[i], sources[at]) })
+		if at < 0 {
+			alike[sum] = append(alike[sum], len(sources))
+			index[i] = len(sources)
+			sources = append(sources, all[i])
+			continue
+		}
+		index[i] = alike[sum][at]
+	}
+	return sources, index
 }
 
 // samePolicy tells whether two steered names can share one compiled policy.

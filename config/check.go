@@ -57,6 +57,9 @@ func (c *Config) checkPolicies(r *report) {
 func (c *Config) checkRooms(r *report) {
 	if r.at.has("dns") {
 		c.DNS.Validate(r.in("dns"))
+		if len(c.DNS.ProxyFrom) > 0 && (len(c.DNS.QUIC.Listen) > 0 || c.DNS.HTTPS.HTTP3) {
+			r.warn("dns.proxy_from", "does not hold for QUIC (dns.quic, dns.https.http3): the PROXY protocol says nothing of it, and a front end's QUIC connection counts as its own")
+		}
 	}
 	c.Etcd.Validate(r.in("etcd"))
 	c.Geo.Validate(r.in("geo"))

@@ -41,7 +41,7 @@ const (
 // listenDoQ binds the addresses of [dns.quic].
 func (s *Server) listenDoQ(ctx context.Context) error {
 	for _, addr := range s.cfg.QUIC.Listen {
-		l, err := s.listenQUIC(ctx, addr, quic4, handshakeQUIC, tlsConfig(s.certificate("quic"), "doq"))
+		l, err := s.listenQUIC(ctx, addr, quic4, handshakeQUIC, tlsConfig(s.certificate("quic"), "doq"), s.cfg.QUIC.Key)
 		if err != nil {
 			return err
 		}

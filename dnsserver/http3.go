@@ -17,7 +17,7 @@ const altSvcAge = 86400
 // listenHTTP3 binds an address over UDP at which HTTPS is bound over TCP, and has
 // the answers over TCP tell of it (RFC 9114, section 3.1.1).
 func (s *Server) listenHTTP3(ctx context.Context, at netip.AddrPort) error {
-	l, err := s.listenQUIC(ctx, at.String(), http3v4, handshakeHTTP3, tlsConfig(s.certificate("https"), http3.NextProtoH3))
+	l, err := s.listenQUIC(ctx, at.String(), http3v4, handshakeHTTP3, tlsConfig(s.certificate("https"), http3.NextProtoH3), s.cfg.HTTPS.Key)
 	if err != nil {
 		return err
 	}

@@ -2,11 +2,14 @@ package dnsserver
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,13 +41,28 @@ type quicListener struct {
 	table     int // of encryptedTables
 	tls       *tls.Config
 	config    *quic.Config
+	reset     *quic.StatelessResetKey
 	// converse answers what comes over a connection, until its end.
 	converse func(ctx context.Context, c *quicConn)
 	unasked  quic.ApplicationErrorCode // closes a connection that is not needed any more
 }
 
-// listenQUIC binds an address of one family. Of two transports the first is for IPv4.
-func (s *Server) listenQUIC(ctx context.Context, addr string, transport, table int, config *tls.Config) (*quicListener, error) {
+// resetKey is what the tokens of stateless resets at an address are made with (RFC
+// 9000, section 10.3.2): of the certificate's key, so that after a restart a client
+// learns at once that its connection is gone, from any node that has this key and
+// address. nil: the key cannot be read, and there are no resets.
+func resetKey(keyFile string, address netip.AddrPort) *quic.StatelessResetKey {
+	secret, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil
+	}
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte("gslb: QUIC stateless reset at " + address.String()))
+	return (*quic.StatelessResetKey)(h.Sum(nil))
+}
+
+// listenQUIC binds an address of one family. Its key file is for resetKey. Of two transports the first is for IPv4.
+func (s *Server) listenQUIC(ctx context.Context, addr string, transport, table int, config *tls.Config, keyFile string) (*quicListener, error) {
 	ap, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen %q: want an address and port such as 192.0.2.1:853 or [::]:853", addr)
@@ -68,6 +86,7 @@ func (s *Server) listenQUIC(ctx context.Context, addr string, transport, table i
 		s.log.Warn("a QUIC socket does not get what was asked for; it goes on without", "address", ap, "error", err)
 	}
 	l := &quicListener{s: s, conn: conn, bound: conn.LocalAddr().(*net.UDPAddr).AddrPort(), transport: transport, table: table, tls: config}
+	l.reset = resetKey(keyFile, l.bound)
 	l.config = &quic.Config{
 		HandshakeIdleTimeout:           min(handshakeTime, s.cfg.TCPIdle) / 2, // and twice that for all of it
 		MaxIdleTimeout:                 s.cfg.TCPIdle + idleGrace,
@@ -141,7 +160,7 @@ func (c *quicConn) end() { go c.conn.CloseWithError(c.l.unasked, "") }
 
 // serve takes connections until the listener fails or ctx ends.
 func (l *quicListener) serve(ctx context.Context) error {
-	tr := &quic.Transport{Conn: l.conn, ConnContext: l.arrived, VerifySourceAddress: l.doubts}
+	tr := &quic.Transport{Conn: l.conn, StatelessResetKey: l.reset, ConnContext: l.arrived, VerifySourceAddress: l.doubts}
 	defer tr.Close()
 	ln, err := tr.Listen(l.tls, l.config)
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // TestExternalDNS: external-dns as it is, with its source of made-up names and its TXT
@@ -45,5 +48,50 @@ func TestExternalDNS(t *testing.T) {
 	second := sync(13) // the names are others each time: ten go, ten come
 	if len(second) != len(first) {
 		t.Errorf("%d records, then %d:\n%s", len(first), len(second), strings.Join(second, "\n"))
+	}
+}
+
+// TestCertManager: cert-manager's own RFC 2136 provider proves a name to an ACME
+// server, and cleans up, with a key that may do no more. It comes with a client of
+// Kubernetes, 43 MB of modules and some minutes of CPU, so that CI does without; to
+// run this:
+//
+//	cd tools/certmanager && go build -o /usr/local/bin/gslb-certmanager .
+func TestCertManager(t *testing.T) {
+	program, err := exec.LookPath("gslb-certmanager")
+	if err != nil {
+		t.Skip("tools/certmanager is not built; CI does not build it: see this test's comment")
+	}
+	dir := t.TempDir()
+	writeZone(t, dir, 1, "")
+	m := startUpdated(t, dir, freeAddress(t))
+	solve := func(what, name, value string) result {
+		t.Helper()
+		return run(t, time.Minute, program, what, m.dns, strings.TrimSuffix(otherKey, "."), otherSec, "HMACSHA512", name, "example.", value)
+	}
+	proofs := func(want ...string) {
+		t.Helper()
+		r, err := exchange("udp", m.dns, new(dns.Msg).SetQuestion("_acme-challenge.www.example.", dns.TypeTXT))
+		var got []string
+		if err == nil {
+			for _, rr := range r.Answer {
+				got = append(got, rr.(*dns.TXT).Txt...)
+			}
+		}
+		if slices.Sort(got); err != nil || !slices.Equal(got, want) {
+			t.Errorf("TXT records %q, want %q (%v)", got, want, err)
+		}
+	}
+	for _, step := range []struct {
+		what, value string
+		want        []string
+	}{{"present", "one", []string{"one"}}, {"present", "one", []string{"one"}}, {"present", "two", []string{"one", "two"}}, {"cleanup", "one", []string{"two"}}, {"cleanup", "two", nil}, {"cleanup", "two", nil}} {
+		if r := solve(step.what, "_acme-challenge.www.example.", step.value); r.code != 0 {
+			t.Fatalf("%s %s: %s", step.what, step.value, r.err)
+		}
+		proofs(step.want...)
+	}
+	if r := solve("present", "_acme-challenge.a.b.example.", "one"); r.code == 0 || !strings.Contains(r.err, "REFUSED") {
+		t.Errorf("a name that the key may not change: %q", r.err)
 	}
 }

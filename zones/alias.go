@@ -73,8 +73,7 @@ func (c *compiler) signs(rrtype uint16) bool {
 func (c *compiler) alias(n node, g *group) {
 	file, line := c.from(g.records[0])
 	if len(g.records) > 1 {
-		file, line = c.from(g.records[1])
-		c.fail("%s: %s has %d ALIAS records: a name has at most one", at(file, line), dnsname.Format(c.z.arena.owner(n)), len(g.records))
+		c.failAt(g.records[1], "%s has %d ALIAS records: a name has at most one", dnsname.Format(c.z.arena.owner(n)), len(g.records))
 	}
 	c.z.aliases = append(c.z.aliases, alias{n, newRRset(TypeALIAS, g.ttl, c.data(g.records[0])), file, line})
 }
@@ -83,8 +82,7 @@ func (c *compiler) alias(n node, g *group) {
 func (c *compiler) checkAlias(n node) {
 	for _, g := range c.groups {
 		if g.rrtype == dns.TypeA || g.rrtype == dns.TypeAAAA {
-			file, line := c.from(g.records[0])
-			c.fail("%s: %s has %s records and an ALIAS, whose target its addresses come from: remove one", at(file, line), dnsname.Format(c.z.arena.owner(n)), dns.Type(g.rrtype))
+			c.failAt(g.records[0], "%s has %s records and an ALIAS, whose target its addresses come from: remove one", dnsname.Format(c.z.arena.owner(n)), dns.Type(g.rrtype))
 		}
 	}
 }

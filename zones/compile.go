@@ -33,6 +33,7 @@ type compiler struct {
 	// nsec are the nodes that own NSEC records; nsec3 those made for NSEC3 records,
 	// which are no names to be found (RFC 5155, section 7.2.8).
 	nsec, nsec3 []node
+	doubled     []twice
 }
 
 type waiting struct {
@@ -69,6 +70,7 @@ func (b *builder) finish() []error {
 	if c.finishTails(); len(c.z.arena) > maxArena {
 		return []error{errTooMuch}
 	}
+	c.missingDots()
 	c.z.settle()
 	slices.Sort(c.z.Warnings)
 	return nil
@@ -241,7 +243,7 @@ func (c *compiler) data(at uint32) []byte {
 // set writes an RRset of a node, and its signatures behind it.
 func (c *compiler) set(n node, g *group) {
 	if len(g.records) > 1<<16-1 {
-		c.fail("%s has %d %s records: at most 65535", dnsname.Format(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype))
+		c.failAt(g.records[0], "%s has %d %s records: at most 65535", dnsname.Format(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype))
 		return
 	}
 	var sigs []uint32
@@ -252,10 +254,11 @@ func (c *compiler) set(n node, g *group) {
 	}
 	size, signed := c.size(g.records), c.size(sigs)
 	if size > maxSet || signed > 1<<16-1 {
-		c.fail("%s has %d octets of %s records and %d of their signatures: at most %d and 65535", dnsname.Format(c.z.arena.owner(n)), size, dns.Type(g.rrtype), signed, maxSet)
+		c.failAt(g.records[0], "%s has %d octets of %s records and %d of their signatures: at most %d and 65535", dnsname.Format(c.z.arena.owner(n)), size, dns.Type(g.rrtype), signed, maxSet)
 		return
 	}
 	c.head(n, g.rrtype, len(g.records), size, len(sigs), signed)
+	c.lookTwice(n, g)
 	for _, at := range g.records {
 		c.z.arena = appendRecord(c.z.arena, g.rrtype, g.ttl, c.data(at))
 	}
@@ -302,29 +305,55 @@ func (c *compiler) fail(format string, args ...any) {
 	c.errs = append(c.errs, fmt.Errorf(format, args...))
 }
 
+// failAt is fail that says where the record at a place in text stands.
+func (c *compiler) failAt(record uint32, format string, args ...any) {
+	file, line := c.from(record)
+	c.errs = append(c.errs, placed{at(file, line), fmt.Errorf(format, args...)})
+}
+
+// placed is an error in a file, "" for that of the zone.
+type placed struct {
+	at string
+	error
+}
+
+// inFile says in which zone and where an error is.
+func inFile(z *Zone, err error) error {
+	at := z.File
+	if p, ok := err.(placed); ok && p.at != "" {
+		at, err = p.at, p.error
+	}
+	return fmt.Errorf("zone %s: %s: %w", z.Name, at, err)
+}
+
+// second is the second record of an RRset, which is one too many.
+func (g *group) second() uint32 { return g.records[min(1, len(g.records)-1)] }
+
 // check tells what is wrong with a node.
 func (c *compiler) check(n node, flags uint8) {
 	name := func() string { return dnsname.Format(c.z.arena.owner(n)) }
 	for _, g := range c.groups {
 		switch {
 		case g.rrtype == dns.TypeCNAME && len(g.records) > 1:
-			c.fail("%s has %d CNAME records: a name has at most one (RFC 2181, section 10.1)", name(), len(g.records))
+			c.failAt(g.second(), "%s has %d CNAME records: a name has at most one (RFC 2181, section 10.1)", name(), len(g.records))
 		case g.rrtype == dns.TypeDNAME && len(g.records) > 1:
-			c.fail("%s has %d DNAME records: a name has at most one (RFC 6672, section 2.4)", name(), len(g.records))
+			c.failAt(g.second(), "%s has %d DNAME records: a name has at most one (RFC 6672, section 2.4)", name(), len(g.records))
+		case g.rrtype == dns.TypeSOA && n == apex && len(g.records) > 1:
+			c.failAt(g.second(), "%d different SOA records at %s: a zone has exactly one", len(g.records), c.z.Name)
 		case g.rrtype == dns.TypeSOA && n != apex:
-			c.fail("%s has an SOA record below the apex %s", name(), c.z.Name)
+			c.failAt(g.records[0], "%s has an SOA record below the apex %s", name(), c.z.Name)
 		case g.rrtype == dns.TypeNS && dnsname.IsWild(c.z.arena.owner(n)):
-			c.fail("%s has NS records: a wildcard cannot be delegated (RFC 4592, section 4.2)", name())
+			c.failAt(g.records[0], "%s has NS records: a wildcard cannot be delegated (RFC 4592, section 4.2)", name())
 		}
 		if g.rrtype == TypeALIAS && !c.signs(g.rrtype) {
 			c.checkAlias(n)
 		}
 		if flags&hasCNAME != 0 && g.rrtype != dns.TypeCNAME && g.rrtype != dns.TypeRRSIG && g.rrtype != dns.TypeNSEC {
-			c.fail("%s has a CNAME and also %s: a CNAME stands alone (RFC 1034, section 3.6.2)", name(), dns.Type(g.rrtype))
+			c.failAt(g.records[0], "%s has a CNAME and also %s: a CNAME stands alone (RFC 1034, section 3.6.2)", name(), dns.Type(g.rrtype))
 		}
 	}
 	if flags&belowDNAME != 0 && len(c.groups) > 0 {
-		c.fail("%s", belowDNAMEError(name(), c.z.dnameAbove(c.z.arena.owner(n))))
+		c.failAt(c.groups[0].records[0], "%s", belowDNAMEError(name(), c.z.dnameAbove(c.z.arena.owner(n))))
 	}
 }
 
@@ -338,9 +367,6 @@ func (c *compiler) apex() {
 	if !ok {
 		c.errs = []error{fmt.Errorf("no SOA record at %s: a zone has exactly one, at its apex (RFC 1035, section 5.2)", c.z.Name)}
 		return
-	}
-	if soa.Count > 1 {
-		c.fail("%d different SOA records at %s: a zone has exactly one", soa.Count, c.z.Name)
 	}
 	if _, _, ok := c.z.arena.find(apex, dns.TypeNS); !ok {
 		c.fail("no NS record at %s: a zone names its servers at its apex", c.z.Name)

@@ -78,7 +78,7 @@ func (m *master) readZone(cfg Config, r io.Reader) (*Zone, error) {
 		b.release()
 	} else {
 		for _, e := range b.finish() {
-			errs = append(errs, fmt.Errorf("zone %s: %s: %w", z.Name, cfg.File, e))
+			errs = append(errs, inFile(z, e))
 		}
 		sortErrors(errs)
 		if len(errs) > maxFaults {

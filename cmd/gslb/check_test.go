@@ -81,7 +81,7 @@ func TestCheckTargets(t *testing.T) {
 		"www.sub.abc.com.":    "", // delegated
 		"x.wild.abc.com.":     "",
 		"www.elsewhere.org.":  "",
-		"missing.abc.com.":    "site kt: cname missing.abc.com.: the zone abc.com., file ",
+		"missing.abc.com.":    "gslb.toml:14: site[0]: site kt: cname missing.abc.com.: the zone abc.com., file ",
 		"txt.abc.com.":        "has neither A nor AAAA",
 		"alias.abc.com.":      "has neither A nor AAAA",
 		"a.b.missing.abc.com": "site kt",

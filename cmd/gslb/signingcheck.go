@@ -31,7 +31,7 @@ func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
 		for owner, set := range z.WalkOwn() {
 			if set.TTL() > most {
 				errs = append(errs, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
-					z.Name, z.File, dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
+					z.Name, z.Where(owner, set.Type), dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
 				break
 			}
 		}

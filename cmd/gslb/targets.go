@@ -19,13 +19,13 @@ import (
 // What is delegated or elsewhere is for others to say.
 func checkTargets(cfg *config.Config, db *zones.DB) error {
 	var errs []error
-	for _, s := range cfg.Sites {
+	for i, s := range cfg.Sites {
 		if s.CNAME == "" {
 			continue
 		}
 		if z := withoutAddress(db, s.CNAME); z != nil {
-			errs = append(errs, fmt.Errorf("site %s: cname %s: the zone %s, file %s, has neither A nor AAAA for it: add one, or correct the cname",
-				s.Name, s.CNAME, z.Name, z.File))
+			errs = append(errs, cfg.Fault("site", i, fmt.Sprintf("site %s: cname %s: the zone %s, file %s, has neither A nor AAAA for it: add one, or correct the cname",
+				s.Name, s.CNAME, z.Name, z.File)))
 		}
 	}
 	return errors.Join(errs...)

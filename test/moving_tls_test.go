@@ -10,8 +10,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestTransfersOverTLS: BIND takes a zone from gslb over TLS (RFC 9103), gslb takes
-// one from BIND, each sure of the other, and neither gives it over anything less.
+// TestTransfersOverTLS: BIND and NSD take a zone from gslb over TLS (RFC 9103), gslb
+// takes one from BIND and from gslb, each sure of the other, or not asking who it is,
+// and neither gives it over anything less. Knot DNS has no TLS before 3.4.
 func TestTransfersOverTLS(t *testing.T) {
 	dir := t.TempDir()
 	plain, over := freeAddress(t), freeAddress(t)
@@ -33,6 +34,10 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 `, certFile, keyFile, host, port, moveKey, bindPort))
 	hasSerial(t, bind.dns, "example.", 1)
 
+	nsd := startNSD(t, freeAddress(t), fmt.Sprintf("tls-auth:\n\tname: \"gslb\"\n\tauth-domain-name: \"ns.example\"\nzone:\n\tname: \"example\"\n\tzonefile: \"example.zone\"\n\trequest-xfr: %s@%s %s gslb\n", host, port, moveKey)+
+		fmt.Sprintf("server:\n\ttls-cert-bundle: %q\n", certFile))
+	hasSerial(t, nsd.dns, "example.", 1)
+
 	config := func(name string) string {
 		return fmt.Sprintf("[[zone]]\nname = \"example.\"\nprimaries = [{ address = %q, key = %q, tls = \"strict\", tls_name = %q, tls_ca = %q }]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n", bindOver, moveKey, name, certFile)
 	}
@@ -43,6 +48,11 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 		t.Fatal(err)
 	}
 	sameZone(t, "example. over TLS twice", want, axfr(t, third.dns, "example.", "", ""))
+	for _, from := range []string{over, bindOver} { // whoever it is
+		any := startMover(t, t.TempDir(), freeAddress(t), fmt.Sprintf("[[zone]]\nname = \"example.\"\nprimaries = [{ address = %q, key = %q, tls = \"opportunistic\" }]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n", from, moveKey))
+		hasSerial(t, any.dns, "example.", 1)
+		sameZone(t, "example. over TLS from "+from, want, axfr(t, any.dns, "example.", "", ""))
+	}
 	doubting := startMover(t, t.TempDir(), freeAddress(t), config("other.example"))
 	doubting.says("certificate is valid for ns.example")
 	if n, _ := serial(doubting.dns, "example."); n != 0 {

@@ -43,6 +43,12 @@ const roots4 = 1.189207115002721 // the fourth root of 2
 // What people read as the end of a connection, for each way that it may end.
 func TestEndings(t *testing.T) {
 	t.Parallel()
+	for _, engine := range Engines() {
+		t.Run(engine, func(t *testing.T) { testEndings(t, engine) })
+	}
+}
+
+func testEndings(t *testing.T, engine string) {
 	for _, tt := range []struct {
 		name   string
 		change func(*Config)
@@ -56,11 +62,25 @@ func TestEndings(t *testing.T) {
 		{"the client finishes, then the server resets", nil, func(p *pipe) { p.client.CloseWrite(); p.read(p.server); reset(p.server) }, endServerReset},
 		{"nobody says anything", func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, func(*pipe) {}, endIdle},
 		{"half-closed and forgotten", func(c *Config) { c.CloseTimeout = 100 * time.Millisecond }, func(p *pipe) { p.client.CloseWrite() }, endHalf},
+		{"the client says nothing", func(c *Config) { c.FirstByteTimeout = 100 * time.Millisecond }, func(*pipe) {}, endSilent},
+		{"bytes come too slowly", func(c *Config) { c.MinRate, c.MinRateTime = 1<<20, 100*time.Millisecond }, func(p *pipe) {
+			for { // until it is reset
+				if _, err := p.client.Write([]byte("x")); err != nil {
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}, endSlow},
 		{"cut", nil, func(p *pipe) { p.rig.Drain("www", p.rig.Status()[0].Servers[0].Address, 0) }, endCut},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := newPipe(t, tt.change)
+			p := newPipe(t, func(c *Config) {
+				c.Engine = engine
+				if tt.change != nil {
+					tt.change(c)
+				}
+			})
 			c := p.rig.only()
 			tt.do(p)
 			eventually(t, "the end", func() bool {

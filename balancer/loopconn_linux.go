@@ -59,6 +59,7 @@ type loopConn struct {
 	acked  uint64        // bytes that the ends had acknowledged at the last look, and one more; 0: not known
 	pause  time.Duration // in stateFlushing: between two looks
 	try    *attempt
+	strict *vigil // where a first byte or a least rate is asked for; else nil
 }
 
 // sock is the socket at one end.

@@ -116,7 +116,10 @@ func (l *loop) connected(c *loopConn) {
 	}
 	c.try = nil
 	c.state = stateRelaying
-	l.set(c, min(c.limit()/4, firstLook))
+	if limitsOf(c.cfg).strict() {
+		c.strict = new(vigil)
+	}
+	l.set(c, c.soon())
 	// What the client has sent is mostly there already: epoll is asked to tell of it
 	// only when it has been read.
 	c.socks[clientEnd].ready = true

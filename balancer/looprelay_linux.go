@@ -228,7 +228,10 @@ func (l *loop) finish(c *loopConn, from end) {
 			return
 		}
 		c.half, c.quiet, c.acked = true, 0, 0
-		l.set(c, min(c.limit()/4, firstLook))
+		if c.strict != nil {
+			c.strict.turned()
+		}
+		l.set(c, c.soon())
 	}
 }
 

@@ -149,8 +149,11 @@ func (l *loop) fire(c *loopConn) {
 // for as long as it takes to empty its socket's buffer, so what the ends acknowledge
 // counts, too.
 func (l *loop) look(c *loopConn) {
-	limit := c.limit()
+	limit, why := c.limit(), endOpen
 	switch {
+	case c.strict != nil:
+		acked := acknowledgedFD(c.socks[clientEnd].fd) + acknowledgedFD(c.socks[serverEnd].fd)
+		why = c.strict.look(c.connection, limitsOf(c.cfg), c.half, acked)
 	case c.busy:
 		c.busy, c.quiet, c.acked = false, 0, 0
 	case !c.kept && limit/4 > firstLook: // too early to count
@@ -161,11 +164,13 @@ func (l *loop) look(c *loopConn) {
 		}
 		c.acked = acked
 	}
-	if c.quiet >= 4 {
-		why := endIdle
-		if c.half {
-			why = endHalf
-		}
+	switch {
+	case c.quiet >= 4 && c.half:
+		why = endHalf
+	case c.quiet >= 4:
+		why = endIdle
+	}
+	if why != endOpen {
 		l.end(c, why)
 		return
 	}
@@ -175,7 +180,18 @@ func (l *loop) look(c *loopConn) {
 			setOption(c.socks[serverEnd].fd, o.level, o.name, int32(o.value))
 		}
 	}
+	if c.strict != nil {
+		limit = 4 * limitsOf(c.cfg).every(c.half)
+	}
 	l.set(c, limit/4)
+}
+
+// soon is when to look at c at first, or after it was half-closed.
+func (c *loopConn) soon() time.Duration {
+	if c.strict != nil {
+		return limitsOf(c.cfg).every(c.half)
+	}
+	return min(c.limit()/4, firstLook)
 }
 
 // limit is how long c may be idle.

@@ -14,6 +14,9 @@ func limitsOf(c *Config) limits {
 	return limits{idle: c.IdleTimeout, close: c.CloseTimeout, first: c.FirstByteTimeout, rate: int64(c.MinRate), rateTime: c.MinRateTime}
 }
 
+// strict tells whether they ask for more than not to be idle.
+func (l limits) strict() bool { return l.first > 0 || l.rate > 0 }
+
 // vigil ends connections that are idle, silent or too slow. Its engine looks
 // from time to time, so bytes cost nothing for it. It counts what passes between
 // looks as it was asked for: a process that was stopped finds nobody idle for that.

@@ -336,6 +336,8 @@ func (b *Balancer) manage(ctx context.Context) {
 			for _, s := range f.pool.tickAt(now) {
 				tries.Go(func() { f.pool.try(ctx, s) })
 			}
+			b.callHooks(ctx, f, now, tries.Go)
+			f.lookAtRefusals(now)
 		}
 		b.endRetired(now)
 		b.expire(now)

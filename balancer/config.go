@@ -125,6 +125,12 @@ type Config struct {
 	ConnectionLog     string  `toml:"connection_log"`
 	ConnectionLogSize int64   `toml:"connection_log_size"`
 
+	// Clone is asked for another server while less than LowWatermark (default 0.75) of
+	// the configured servers' capacity is healthy, Repair for the repair of one that is isolated.
+	LowWatermark float64    `toml:"low_watermark"`
+	Clone        HookConfig `toml:"clone"`
+	Repair       HookConfig `toml:"repair"`
+
 	// Allow and Deny are the clients that may connect; the longest network of
 	// both decides. Default: all, or with an Allow nobody else.
 	Allow []netip.Prefix `toml:"allow"`
@@ -212,6 +218,9 @@ func (c Config) WithDefaults() Config {
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
 	}
+	setDefault(&c.LowWatermark, 0.75)
+	c.Clone.withDefaults()
+	c.Repair.withDefaults()
 	setDefault(&c.PassiveFailures, 2)
 	setDefault(&c.PassiveResets, 5)
 	setDefault(&c.MaxEjected, 0.5)
@@ -266,6 +275,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	c.validateAdmission(bad)
 	c.validatePassive(bad)
 	c.validateLog(bad)
+	c.validateHooks(bad)
 	for _, t := range []struct {
 		key   string
 		value time.Duration

@@ -69,6 +69,11 @@ func TestValidate(t *testing.T) {
 		{"slow clients", func(c *Config) { c.FirstByteTimeout, c.MinRate, c.MinRateTime = 5, -1, 5 }, []string{"min_rate: -1", "first_byte_timeout: 5ns", "min_rate_time: 5ns"}},
 		{"log", func(c *Config) { c.LogConnections, c.ConnectionLogSize = 2, 10 }, []string{"log_connections: 2: must be a share", "connection_log_size: 10"}},
 		{"log of nothing", func(c *Config) { c.ConnectionLog = "log.jsonl" }, []string{"connection_log: needs log_connections", "connection_log: must be a whole path"}},
+		{"hooks", func(c *Config) {
+			c.Clone, c.Repair, c.LowWatermark = HookConfig{Exec: []string{"clone"}, Secret: "x"}, HookConfig{Hold: 5, Retries: 11}, 2
+		}, []string{"clone.exec: must be the absolute path", "clone.secret: signs", "repair: must have exec", "repair.hold: 5ns", "repair.retries: 11", "low_watermark: 2"}},
+		{"hook with both", func(c *Config) { c.Clone = HookConfig{Exec: []string{"/bin/true"}, URL: "ftp://x"} }, []string{"clone: has exec and url"}},
+		{"hook with a bad url", func(c *Config) { c.Clone = HookConfig{URL: "clones.example.net"} }, []string{"clone.url: must be a URL"}},
 		{"negative overload", func(c *Config) { c.OverloadAt = -1 }, []string{"overload_at: -1: must be a share"}},
 	} {
 		for _, defaults := range []bool{false, true} {

@@ -9,18 +9,20 @@ import (
 
 // What happened, in Event.What.
 const (
-	EventIsolated  = "isolated"   // a server gets no new connections, because of its health or load
-	EventRecovered = "recovered"  // an isolated server is back
-	EventSpareIn   = "spare in"   // a spare was put in service
-	EventSpareOut  = "spare out"  // a spare was taken out of service; its connections finish
-	EventDraining  = "draining"   // by order: no new connections for the server
-	EventDrained   = "drained"    // the last connection of a draining or removed server is gone
-	EventUndrained = "undrained"  // by order: the server takes connections again
-	EventCut       = "cut"        // connections that outlived the drain time-out, or their server's health, were reset
-	EventAdded     = "added"      // a new configuration has this server
-	EventRemoved   = "removed"    // a new configuration lacks this server; its connections drain
-	EventPanic     = "panic"      // no server is healthy: all are tried
-	EventPanicOver = "panic over" // a server is healthy again
+	EventIsolated   = "isolated"    // a server gets no new connections, because of its health or load
+	EventRecovered  = "recovered"   // an isolated server is back
+	EventSpareIn    = "spare in"    // a spare was put in service
+	EventSpareOut   = "spare out"   // a spare was taken out of service; its connections finish
+	EventDraining   = "draining"    // by order: no new connections for the server
+	EventDrained    = "drained"     // the last connection of a draining or removed server is gone
+	EventUndrained  = "undrained"   // by order: the server takes connections again
+	EventCut        = "cut"         // connections that outlived the drain time-out, or their server's health, were reset
+	EventAdded      = "added"       // a new configuration has this server
+	EventRemoved    = "removed"     // a new configuration lacks this server; its connections drain
+	EventPanic      = "panic"       // no server is healthy: all are tried
+	EventHook       = "hook"        // a hook was called
+	EventHookFailed = "hook failed" // and did not do it
+	EventPanicOver  = "panic over"  // a server is healthy again
 )
 
 // Event is one change in what servers a frontend uses.
@@ -56,7 +58,7 @@ func (j *journal) add(e Event) {
 	j.mu.Unlock()
 	level := slog.LevelInfo
 	switch e.What {
-	case EventIsolated, EventPanic, EventCut:
+	case EventIsolated, EventPanic, EventCut, EventHookFailed:
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("frontend", e.Frontend)}

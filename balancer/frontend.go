@@ -21,6 +21,7 @@ type frontend struct {
 
 	admission atomic.Pointer[admission] // nil: everybody is let in
 	refusals  refusals
+	refusing  refusing     // guarded by pool.mu
 	entries   chan<- entry // of the connection log
 	unlogged  atomic.Int64 // entries that found it full
 }

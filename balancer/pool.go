@@ -133,12 +133,13 @@ type pool struct {
 	panic    bool          // guarded by mu
 	follower func()        // guarded by mu; called at each change of the table; nil: none
 
-	past   [timesKept]Histogram // guarded by mu; of the servers that are gone
-	enough time.Time            // guarded by mu; since when a spare in service has not been needed; zero: it is
+	hooks  map[string]*hookState // guarded by mu; by kind and server
+	past   [timesKept]Histogram  // guarded by mu; of the servers that are gone
+	enough time.Time             // guarded by mu; since when a spare in service has not been needed; zero: it is
 }
 
 func newPool(frontend string, j *journal, now func() time.Time, random func() uint64) *pool {
-	p := &pool{frontend: frontend, journal: j, now: now, pickers: map[string]picker{}}
+	p := &pool{frontend: frontend, journal: j, now: now, pickers: map[string]picker{}, hooks: map[string]*hookState{}}
 	for name, make := range pickers {
 		p.pickers[name] = make(sources{random, now})
 	}

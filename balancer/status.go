@@ -66,6 +66,7 @@ type ServerStatus struct {
 	Drain         *Drain        `json:"drain,omitempty"`
 	Registered    bool          `json:"registered,omitempty"` // it is not of the configuration
 	Connect       Quantiles     `json:"connect"`              // of the time until it accepts, lately
+	Times         [3]Histogram  `json:"-"`                    // as FrontendStatus.Times
 	FirstByte     Quantiles     `json:"first_byte"`           // of the time from the client's first byte (or the accept) to its own
 	SlowStart     float64       `json:"slow_start"`           // progress, to 1: done or not in one
 	Total         int64         `json:"total"`                // connections made
@@ -132,7 +133,7 @@ func (p *pool) addStatus(f *FrontendStatus) {
 		}
 		f.Servers = append(f.Servers, ServerStatus{
 			Since: s.since, Why: p.detail(s), Load: s.load(), Share: s.wish.smooth, Rate: s.measured.rate, Drain: p.drainOf(s), Registered: s.Registered,
-			Connect: s.lately(timeConnect), FirstByte: s.lately(timeFirst),
+			Times: s.counted(), Connect: s.lately(timeConnect), FirstByte: s.lately(timeFirst),
 			Server: p.line(s), Weight: s.Weight, Capacity: s.Capacity, SlowStart: s.ramp(now, p.cfg.SlowStart),
 			Total: s.total.Load(), Failures: s.failures.Load(), Broken: s.broken.Load(), Isolations: s.isolated,
 			Most: s.most.Load(), Zone: s.Zone, Queued: s.queued.Load(), QueueTimeouts: s.queueTimeouts.Load(),

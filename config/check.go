@@ -215,6 +215,9 @@ func (c *Config) checkFrontends(r *report) {
 		if seen.add(path+".name", f.Name) && !nameForm.MatchString(f.Name) {
 			r.bad(path+".name", "%q: %s", f.Name, nameRule)
 		}
+		if f.Execs() && r.scope != alone && !c.Node.AllowExec && c.Node.HasRole(RoleBalancer) {
+			r.bad(path, "a hook with exec would run a program on this node: if that is to be, set allow_exec = true in [node]")
+		}
 		c.checkFrontendSite(r, i)
 		if r.scope == nodeOnly {
 			continue // its check and site are in the topology

@@ -56,6 +56,13 @@ type Backend interface {
 	Content(ctx context.Context, number int64) (Content, error)
 	// Events gives the time line, the newest first.
 	Events(ctx context.Context, f history.Filter) ([]history.Event, error)
+	// Frontends is what this node's balancer does, Connections what goes through it; false:
+	// it has none.
+	Frontends() (FrontendList, bool)
+	Connections(q ConnectionQuery) (ConnectionList, bool)
+	// OrderServer changes what this node's balancer does with a server. Its errors are
+	// those of balancer.Balancer's methods.
+	OrderServer(o ServerOrder) error
 	// Ready is nil once this node answers queries, and stays nil when the
 	// store is lost later: a node never leaves service because of that.
 	Ready() error

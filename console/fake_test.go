@@ -344,3 +344,11 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 func (f *fake) Allow(context.Context, history.Order) error { return nil }
 
 func (f *fake) Drop(context.Context, history.Order) error { return nil }
+
+func (f *fake) Frontends() (FrontendList, bool) { return FrontendList{}, len(f.status.Frontends) > 0 }
+
+func (f *fake) Connections(ConnectionQuery) (ConnectionList, bool) {
+	return ConnectionList{Matching: 1}, len(f.status.Frontends) > 0
+}
+
+func (f *fake) OrderServer(ServerOrder) error { return f.writeErr }

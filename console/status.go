@@ -162,6 +162,14 @@ type FrontendServer struct {
 	Picks       int64        `json:"picks"`                    // connections to it that were tried, since the start
 	Queued      int64        `json:"queued,omitempty"`         // clients that wait because it has as many connections as it may
 	TimedOut    int64        `json:"queue_timeouts,omitempty"` // of such, those who waited for too long
+	Since       time.Time    `json:"since,omitzero"`           // when it last came into or out of service
+	Weight      float64      `json:"weight"`                   // as its agent wants it
+	Load        float64      `json:"load,omitempty"`           // connections over Capacity
+	Rate        float64      `json:"rate"`                     // new connections a second
+	Failures    int64        `json:"failures"`                 // connects that failed, and connections reset before a first byte
+	FirstByte   float64      `json:"first_byte,omitempty"`     // median time to its first byte lately, in seconds
+	BytesUp     int64        `json:"bytes_up"`                 // from clients
+	BytesDown   int64        `json:"bytes_down"`               // to clients
 	Detail      string       `json:"detail,omitempty"`         // the last check's outcome, or why it is isolated
 }
 

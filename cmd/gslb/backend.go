@@ -246,7 +246,7 @@ func (n *node) frontends(st *console.Status) {
 	if n.balancer == nil {
 		return
 	}
-	st.Problems = append(st.Problems, n.balancer.Problems()...)
+	st.Problems = append(st.Problems, n.frontendProblems()...)
 	for _, f := range n.balancer.Status() {
 		out := console.Frontend{Name: f.Name, Site: f.Site, Listen: f.Listen, Pick: f.Pick,
 			Connections: f.Open, Accepted: uint64(f.Counters.Accepted), Failed: uint64(f.Counters.Refused)}
@@ -255,10 +255,12 @@ func (n *node) frontends(st *console.Status) {
 				Address: s.Address, State: s.State, Role: s.Role, InService: s.InService, Draining: s.Draining,
 				Isolated: !s.InService && !s.Draining && s.State == health.Down, Connections: s.Connections, Capacity: s.Capacity, Detail: s.Detail,
 				Picks: s.Total + s.Failures, Queued: s.Queued, TimedOut: s.QueueTimeouts,
+				Since: s.Since, Weight: s.Weight * s.Share, Load: s.Load, Rate: s.Rate, Failures: s.Failures + s.Broken,
+				FirstByte: s.FirstByte.Median, BytesUp: s.BytesUp, BytesDown: s.BytesDown,
 			})
 		}
 		if f.Panic {
-			st.Problems = append(st.Problems, fmt.Sprintf("frontend %s: no server is available, all are tried", f.Name))
+			st.Problems = append(st.Problems, fmt.Sprintf("frontend %s: %d servers are available, so all are tried", f.Name, f.Available))
 		}
 		st.Frontends = append(st.Frontends, out)
 	}

@@ -73,6 +73,8 @@ var (
 	descServerVain = prometheus.NewDesc("gslb_balancer_server_queue_timeouts_total", "Clients that waited for the server for too long.", []string{"frontend", "server"}, nil)
 	descServerTime = prometheus.NewDesc("gslb_balancer_server_connect_seconds", "Moving average of the time that connects to the server take: up at once, down slowly.", []string{"frontend", "server"}, nil)
 	descServerByte = prometheus.NewDesc("gslb_balancer_server_bytes_total", "Bytes carried, by direction as the client sees it.", []string{"frontend", "server", "direction"}, nil)
+	descServerBrok = prometheus.NewDesc("gslb_balancer_server_broken_total", "Connections that the server reset before it had said anything.", []string{"frontend", "server"}, nil)
+	descServerIso  = prometheus.NewDesc("gslb_balancer_server_isolations_total", "How often the server was isolated.", []string{"frontend", "server"}, nil)
 	descFrontOpen  = prometheus.NewDesc("gslb_balancer_connections", "Client connections open.", []string{"frontend"}, nil)
 	descFrontEvent = prometheus.NewDesc("gslb_balancer_events_total", "What happened to client connections.", []string{"frontend", "event"}, nil)
 )
@@ -80,9 +82,13 @@ var (
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descDrainSafe, descDrainOpen, descDrainNew, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
-		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent,
+		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent, descServerBrok, descServerIso,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
+	}
+	for i := range descFrontTimes {
+		ch <- descFrontTimes[i]
+		ch <- descServerTimes[i]
 	}
 	for _, d := range dnssecDescs {
 		ch <- d
@@ -191,15 +197,25 @@ func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
 			"accepted": f.Counters.Accepted, "refused": f.Counters.Refused, "retried": f.Counters.Retried,
 			"local-error": f.Counters.LocalErrors, "accept-error": f.Counters.AcceptErrors, "reset": f.Counters.Resets,
 			"timed-out": f.Counters.TimedOut, "cut": f.Counters.Cut,
+			"denied": f.Counters.Denied, "over-rate": f.Counters.OverRate, "over-count": f.Counters.OverCount,
+			"silent": f.Counters.Silent, "slow": f.Counters.Slow, "unlogged": f.Counters.Unlogged,
 			"queue-timeout": f.Counters.QueueTimeouts, "queue-full": f.Counters.QueueFull, "dropped": f.Counters.Dropped,
 		} {
 			count(descFrontEvent, v, f.Name, event)
 		}
+		for i, d := range descFrontTimes {
+			ch <- &nativeHistogram{d, f.Times[i], []string{f.Name}}
+		}
 		for _, s := range f.Servers {
+			for i, d := range descServerTimes {
+				ch <- &nativeHistogram{d, s.Times[i], []string{f.Name, s.Address}}
+			}
 			gauge(descServer, truth(s.InService), f.Name, s.Address, s.Role)
 			gauge(descServerConn, float64(s.Connections), f.Name, s.Address)
 			count(descServerTot, s.Total, f.Name, s.Address)
 			count(descServerFail, s.Failures, f.Name, s.Address)
+			count(descServerBrok, s.Broken, f.Name, s.Address)
+			count(descServerIso, s.Isolations, f.Name, s.Address)
 			gauge(descServerWait, float64(s.Queued), f.Name, s.Address)
 			count(descServerVain, s.QueueTimeouts, f.Name, s.Address)
 			gauge(descServerTime, s.Latency.Seconds(), f.Name, s.Address)

@@ -139,7 +139,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 	}
 	if cfg.Node.HasRole(config.RoleBalancer) {
-		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody, Inherited: sockets}); err != nil {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody, Inherited: sockets, File: filepath.Join(cfg.Node.DataDir, "servers.json")}); err != nil {
 			return nil, err
 		}
 		if err := n.balancer.Listen(); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -36,31 +37,67 @@ func newExec(c Config, _ Target, address string, m *means) (Prober, error) {
 	host, port := splitHost(address)
 	return &execProber{
 		argv: c.Argv, timeout: c.Timeout, degraded: c.ExitDegraded, unknown: c.ExitUnknown,
-		env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C", "GSLB_ADDRESS=" + host, "GSLB_PORT=" + port},
+		env: []string{"GSLB_ADDRESS=" + host, "GSLB_PORT=" + port},
 	}, nil
 }
 
 func (p *execProber) Probe(ctx context.Context) (Seen, error) {
-	limited, cancel := context.WithTimeout(ctx, p.timeout)
-	defer cancel()
-	cmd := exec.CommandContext(limited, p.argv[0], p.argv[1:]...)
 	var out firstOutput
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.env, "/", &out, &out
+	state, err := (&Program{Argv: p.argv, Env: p.env, Timeout: p.timeout}).run(ctx, &out)
+	if err != nil {
+		return Seen{}, err
+	}
+	return p.judge(filepath.Base(p.argv[0]), state.ExitCode(), state.String(), &out)
+}
+
+// Program is a program to be run once, without a shell, in a process group of its
+// own, in "/" and with nothing in its environment but PATH, LANG=C and Env.
+type Program struct {
+	Argv    []string // the first is an absolute path
+	Env     []string // KEY=value
+	Input   []byte   // on its standard input
+	Timeout time.Duration
+}
+
+// Run runs it and returns the first line that it wrote. The error tells what it did
+// instead of exiting with 0, and wraps ErrNotProbed if it could not be started.
+func (p *Program) Run(ctx context.Context) (line string, err error) {
+	var out firstOutput
+	state, err := p.run(ctx, &out)
+	switch {
+	case err != nil:
+		return out.line(), err
+	case !state.Success():
+		return out.line(), fmt.Errorf("%s: %s%s", filepath.Base(p.Argv[0]), state, out.behind())
+	}
+	return out.line(), nil
+}
+
+// run returns how it exited, unless it did not.
+func (p *Program) run(ctx context.Context, out *firstOutput) (*os.ProcessState, error) {
+	limited, cancel := context.WithTimeout(ctx, p.Timeout)
+	defer cancel()
+	cmd := exec.CommandContext(limited, p.Argv[0], p.Argv[1:]...)
+	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}, p.Env...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
+	if p.Input != nil {
+		cmd.Stdin = bytes.NewReader(p.Input)
+	}
 	cmd.WaitDelay = afterKill // a child that keeps the output open is not waited for
 	ownGroup(cmd)
 	err := cmd.Run()
-	name := filepath.Base(p.argv[0])
+	name := filepath.Base(p.Argv[0])
 	switch {
 	case ctx.Err() != nil:
-		return Seen{}, fmt.Errorf("ended early while running %s: %w", name, ctx.Err())
+		return nil, fmt.Errorf("ended early while running %s: %w", name, ctx.Err())
 	case limited.Err() != nil:
-		return Seen{}, fmt.Errorf("timeout after %v while running %s%s", round(p.timeout), name, out.behind())
+		return nil, fmt.Errorf("timeout after %v while running %s%s", round(p.Timeout), name, out.behind())
 	case cmd.ProcessState == nil: // it could not be started: nothing is known of the target
-		return Seen{}, fmt.Errorf("%w: %s: %w", ErrNotProbed, name, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotProbed, name, err)
 	case errors.Is(err, exec.ErrWaitDelay):
 		killGroup(cmd)
 	}
-	return p.judge(name, cmd.ProcessState.ExitCode(), cmd.ProcessState.String(), &out)
+	return cmd.ProcessState, nil
 }
 
 func (p *execProber) judge(name string, code int, state string, out *firstOutput) (Seen, error) {

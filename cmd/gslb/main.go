@@ -52,7 +52,7 @@ func root() *cli.Command {
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
 			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(),
-			serversCommand(), connectionsCommand(),
+			serversCommand(), connectionsCommand(), agentCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),
 			versionCommand(), demoServerCommand(),

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"gslb/health"
 )
@@ -67,6 +68,22 @@ func readLine(r io.Reader) (string, error) {
 	}
 }
 
+// reportOf is which reading the note of gslb's own agent tells of: words "seq=" and a
+// number, "t=" and a Unix time. Other notes tell of none.
+func reportOf(note string) (r Report) {
+	for _, word := range strings.Fields(note) {
+		if n, ok := strings.CutPrefix(word, "seq="); ok {
+			r.Seq, _ = strconv.ParseUint(n, 10, 64)
+		}
+		if n, ok := strings.CutPrefix(word, "t="); ok {
+			if t, err := strconv.ParseFloat(n, 64); err == nil && t > 0 && t < 1e11 {
+				r.At = time.UnixMilli(int64(t * 1000))
+			}
+		}
+	}
+	return r
+}
+
 // parseAgent reads an agent's line, which may be anything: words with blanks or
 // commas between them, and perhaps "#" and a text for people.
 //
@@ -118,6 +135,7 @@ func parseAgent(line string) (Seen, error) {
 	if wish != (Wish{Share: 1}) {
 		s.Wish = &wish
 	}
+	s.Report = reportOf(note)
 	s.Detail = "agent: " + printable(strings.TrimSpace(words))
 	if note = printable(strings.TrimSpace(note)); note != "" {
 		s.Detail += " (" + note + ")"

@@ -136,6 +136,7 @@ type unit struct {
 	seen       Seen      // by the last probe
 	generation string    // that was seen last
 	wish       *Wish     // likewise
+	report     Report    // the last of its agent that was news
 	wished     time.Time // when a probe succeeded last
 	lags       bool      // is among the lagging while its probe is under way
 	missed     int       // probes in a row that this machine could not make

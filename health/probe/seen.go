@@ -1,6 +1,10 @@
 package probe
 
-import "gslb/health"
+import (
+	"time"
+
+	"gslb/health"
+)
 
 // Seen is what a probe that reached its target learnt. The zero Seen is a plain success.
 type Seen struct {
@@ -15,8 +19,17 @@ type Seen struct {
 	Said health.State
 	// Wish is what an agent asks for, nil for nothing.
 	Wish *Wish
+	// Report is which reading of its figures an agent tells of; zero: it does not say.
+	Report Report
 	// Generation is the content generation that the target serves; "": not known.
 	Generation string
+}
+
+// Report is the number and the time of an agent's reading. One that is told again, or
+// that is older than the one before, is no news: who reads the figures has stopped.
+type Report struct {
+	Seq uint64
+	At  time.Time // by the agent's clock
 }
 
 // Wish is how much of the load a server asks for through its agent.

@@ -13,6 +13,19 @@ func (w *Wish) asks() Wish {
 // wishFor is how many intervals an agent's wish is believed while it is silent.
 const wishFor = 3
 
+// stale tells whether a report is no news. One that is older than the last counts again
+// when that is not believed any more: the agent's clock may have been set back.
+func (u *unit) stale(r Report) bool {
+	if r.Seq == 0 {
+		return false
+	}
+	old := r.Seq == u.report.Seq && r.At.Equal(u.report.At) || r.At.Before(u.report.At) && u.wish != nil
+	if !old {
+		u.report = r
+	}
+	return old
+}
+
 // wishes enters the wish of a probe that reached its target, or of none, and tells
 // of it if it is another one. r.mu is held.
 func (r *Runner) wishes(u *unit, w *Wish, failed bool, now time.Time) {

@@ -143,13 +143,13 @@ func serverDrainCommand() *cli.Command {
 			if !c.Bool("wait") {
 				return nil
 			}
-			return waitDrained(ctx, c, cl, o)
+			return waitServerDrained(ctx, c, cl, o)
 		},
 	}
 }
 
-// waitDrained shows how far a drain is, at each change, until its end.
-func waitDrained(ctx context.Context, c *cli.Command, cl *console.Client, o console.ServerOrder) error {
+// waitServerDrained shows how far a drain is, at each change, until its end.
+func waitServerDrained(ctx context.Context, c *cli.Command, cl *console.Client, o console.ServerOrder) error {
 	last := ""
 	for {
 		l, err := cl.Frontends(ctx)

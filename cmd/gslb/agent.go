@@ -136,9 +136,9 @@ func register(ctx context.Context, c *cli.Command, at string, log *slog.Logger) 
 		Weight: c.Float("weight"), Capacity: c.Float("capacity"), Zone: c.String("zone"), Who: operator(), Why: "gslb agent"}
 	said := ""
 	for {
-		text := "registered"
+		text, wait := "registered", registerEvery
 		if err := cl.OrderServer(ctx, o); err != nil && ctx.Err() == nil {
-			text = "cannot register: " + err.Error()
+			text, wait = "cannot register: "+err.Error(), time.Second
 		}
 		if text != said && ctx.Err() == nil {
 			log.Info(text, "balancer", at, "frontend", o.Frontend, "server", o.Address)
@@ -153,7 +153,7 @@ func register(ctx context.Context, c *cli.Command, at string, log *slog.Logger) 
 				log.Warn("could not be taken out; the balancer does so when it is not renewed", "balancer", at, "error", err)
 			}
 			return
-		case <-time.After(registerEvery):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -137,6 +137,7 @@ type unit struct {
 	generation string    // that was seen last
 	wish       *Wish     // likewise
 	report     Report    // the last of its agent that was news
+	said       Wish      // with it
 	wished     time.Time // when a probe succeeded last
 	lags       bool      // is among the lagging while its probe is under way
 	missed     int       // probes in a row that this machine could not make

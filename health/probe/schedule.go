@@ -238,7 +238,7 @@ func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
 			r.renewed(u)
 		}
 	}
-	r.wishes(u, seen.Wish, err != nil || u.stale(seen.Report), now)
+	r.wishes(u, seen.Wish, err != nil || u.stale(seen.Report, seen.Wish), now)
 	if changed {
 		r.turned(u)
 	}

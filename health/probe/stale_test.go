@@ -40,8 +40,12 @@ func TestStaleReport(t *testing.T) {
 		if u.wish = nil; !tt.expired {
 			u.wish = &Wish{Share: 1}
 		}
-		if got := u.stale(tt.report); got != tt.want {
+		if got := u.stale(tt.report, &Wish{Share: 1}); got != tt.want {
 			t.Errorf("row %d: stale %v, want %v", i+1, got, tt.want)
 		}
+	}
+	last, drain := Report{4, at(52)}, &Wish{Share: 1, Drain: true}
+	if u.stale(last, drain) || !u.stale(last, drain) {
+		t.Error("an operator's order between two readings is news, once")
 	}
 }

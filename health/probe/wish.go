@@ -13,15 +13,17 @@ func (w *Wish) asks() Wish {
 // wishFor is how many intervals an agent's wish is believed while it is silent.
 const wishFor = 3
 
-// stale tells whether a report is no news. One that is older than the last counts again
-// when that is not believed any more: the agent's clock may have been set back.
-func (u *unit) stale(r Report) bool {
+// stale tells whether an agent says what it said before, of the same reading of its
+// figures or of an older one. An older one counts again when what it said is not
+// believed any more: the agent's clock may have been set back.
+func (u *unit) stale(r Report, w *Wish) bool {
 	if r.Seq == 0 {
 		return false
 	}
-	old := r.Seq == u.report.Seq && r.At.Equal(u.report.At) || r.At.Before(u.report.At) && u.wish != nil
+	said := w.asks()
+	old := r == u.report && said == u.said || r.At.Before(u.report.At) && u.wish != nil
 	if !old {
-		u.report = r
+		u.report, u.said = r, said
 	}
 	return old
 }

@@ -373,9 +373,10 @@ func (b *Balancer) Flows(limit int) ([]kernel.Flow, error) {
 	return out, errors.Join(faults...)
 }
 
-// Problems are what keeps frontends from working as configured, one line each.
+// Problems are what keeps frontends from working as configured, and limits that
+// clients have met for long, one line each.
 func (b *Balancer) Problems() []string {
-	var out []string
+	out := b.refusalProblems()
 	for _, p := range b.planes {
 		if k, ok := p.(*inKernel); ok {
 			out = append(out, k.problems()...)

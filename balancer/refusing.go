@@ -53,8 +53,8 @@ func (f *frontend) lookAtRefusals(now time.Time) {
 	}
 }
 
-// Problems are what a person should look at: one line each.
-func (b *Balancer) Problems() (lines []string) {
+// refusalProblems are the limits that clients have met for long, one line each.
+func (b *Balancer) refusalProblems() (lines []string) {
 	for _, f := range b.frontends() {
 		f.pool.mu.Lock()
 		for i, since := range f.refusing.since {

@@ -442,5 +442,15 @@ func (b *Balancer) Sockets(to *handover.Sockets) error {
 	return errors.Join(errs...)
 }
 
+// Leave says that another process has taken over: what forwards in the kernel stays
+// there at the end of Run.
+func (b *Balancer) Leave() {
+	for _, p := range b.planes {
+		if k, ok := p.(*inKernel); ok {
+			k.leave()
+		}
+	}
+}
+
 // Events returns the last events of all frontends, oldest first, at most 256.
 func (b *Balancer) Events() []Event { return b.journal.events() }

@@ -114,6 +114,28 @@ func (f *frontend) arrived(client netip.Addr) {
 	}
 }
 
+// counted is for planes in the kernel, which see connections only when they count:
+// so many new ones have come, of clients that are not known.
+func (f *frontend) counted(n int64) {
+	c := f.census.Load()
+	if c == nil || n <= 0 {
+		return
+	}
+	now := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn(now)
+	c.count += n
+	c.current += n
+	c.last = now
+	a := c.arrived[netip.Prefix{}]
+	if a == nil {
+		a = new(Arrivals)
+		c.arrived[netip.Prefix{}] = a
+	}
+	a.New, a.Last = a.New+n, now
+}
+
 // Attend has the balancer note who comes to these sites from now on, until it is
 // called without them. What was noted of a site that is asked for again stays.
 func (b *Balancer) Attend(sites []string) {
@@ -161,7 +183,11 @@ func (b *Balancer) Visitors(site string) (Visitors, bool) {
 	}
 	v := c.tell(time.Now())
 	for _, f := range fronts {
-		f.pool.visits(&v)
+		if f.config().inKernel() {
+			f.pool.kernelVisits(&v)
+		} else {
+			f.pool.visits(&v)
+		}
 	}
 	return v, true
 }
@@ -190,6 +216,16 @@ func (p *pool) visits(v *Visitors) {
 			for _, conn := range s.carried.all() {
 				v.Open = append(v.Open, Visit{Client: conn.from.client.Addr(), Server: s.address, Since: at(conn.begun)})
 			}
+		}
+	}
+}
+
+// kernelVisits adds the open connections that the kernel has, as last counted. Whose
+// they are is not looked up: that is a walk through all that the kernel knows.
+func (p *pool) kernelVisits(v *Visitors) {
+	for _, s := range p.everyone() {
+		for range min(s.open.Load(), mostNetworks) {
+			v.Open = append(v.Open, Visit{Server: s.address, Since: v.Since})
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
@@ -72,5 +73,23 @@ func TestCensus(t *testing.T) {
 	v = c.tell(now.Add(24 * time.Hour))
 	if len(v.Arrived) != mostNetworks+1 || v.Arrived[netip.Prefix{}].New != 12 || len(v.Steps) != health.MostClientSteps {
 		t.Errorf("%d networks, %d beyond the bound, %d steps", len(v.Arrived), v.Arrived[netip.Prefix{}].New, len(v.Steps))
+	}
+}
+
+// What a plane in the kernel counts is noted without its networks, and its open
+// connections are listed.
+func TestCensusOfTheKernel(t *testing.T) {
+	cfg := Config{Name: "www", Site: "kt", Plane: PlaneNAT, Listen: []string{"192.0.2.1:80"}, Servers: []ServerConfig{{Address: "192.0.2.2:80"}}}
+	b, err := New([]Config{cfg}, nil, slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Attend([]string{"kt"})
+	f := b.fronts[0]
+	f.counted(3)
+	f.pool.everyone()[0].open.Add(2)
+	v, ok := b.Visitors("kt")
+	if !ok || v.New != 3 || v.Last.IsZero() || len(v.Open) != 2 || v.Open[0].Server != "192.0.2.2:80" || v.Arrived[netip.Prefix{}].New != 3 {
+		t.Errorf("%+v, %v", v, ok)
 	}
 }

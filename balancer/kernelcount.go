@@ -69,6 +69,7 @@ func (k *inKernel) take(f *frontend, found map[netip.AddrPort]kernel.Counters, a
 		s.bytesUp.Add(now.BytesUp - was.BytesUp)
 		s.bytesDown.Add(now.BytesDown - was.BytesDown)
 		f.counters.accepted.Add(now.Connections - was.Connections)
+		f.counted(now.Connections - was.Connections)
 		k.tallies[s] = now
 		s.asOf.Store(asOf.UnixNano())
 		open += now.Open

@@ -245,6 +245,13 @@ func (k *inKernel) serve(done <-chan struct{}) {
 	}
 }
 
+// leave has the next process find in the kernel what this one has put there.
+func (k *inKernel) leave() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.keep = true
+}
+
 // drain takes no more connections, and waits until there are none, or the drain
 // time-out is over.
 func (k *inKernel) drain() {

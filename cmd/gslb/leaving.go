@@ -227,7 +227,11 @@ func clientsOf(v balancer.Visitors, places *geo.DB, long time.Duration, nobody f
 		if age >= long {
 			c.Long++
 		}
-		c.Oldest = append(c.Oldest, health.Connection{Client: visit.Client.String(), Operator: k.operator, Country: k.country, Server: visit.Server, Since: visit.Since.UTC(), Age: age})
+		client := "unknown" // the kernel has it
+		if visit.Client.IsValid() {
+			client = visit.Client.String()
+		}
+		c.Oldest = append(c.Oldest, health.Connection{Client: client, Operator: k.operator, Country: k.country, Server: visit.Server, Since: visit.Since.UTC(), Age: age})
 	}
 	for k, g := range groups {
 		sizes := networks[k]

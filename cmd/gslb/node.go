@@ -318,6 +318,9 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 			return next, nil
 		}
 		child.Release()
+		if n.balancer != nil {
+			n.balancer.Leave()
+		}
 		n.tellManager(fmt.Sprintf("MAINPID=%d", child.PID()))
 		n.log.Info("the new process serves; this one lets its connections finish", "pid", child.PID())
 		return nil, nil

@@ -21,7 +21,7 @@ func TestConfigOfKernelPlanes(t *testing.T) {
 		{"nat", func(*Config) {}, ""},
 		{"dsr", dsr, ""},
 		{"udp", func(c *Config) { c.Protocol = UDP }, ""},
-		{"udp by proxy", func(c *Config) { c.Plane, c.Protocol = PlaneProxy, UDP }, "protocol: "},
+		{"udp by proxy", func(c *Config) { c.Plane, c.Protocol = PlaneProxy, UDP }, ""},
 		{"both families", func(c *Config) {
 			c.Listen = append(c.Listen, "[2001:db8::10]:80")
 			c.Servers = append(c.Servers, ServerConfig{Address: "[2001:db8::1]:80"})

@@ -256,11 +256,11 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 		if testing.Short() {
 			t.Skip("takes seconds")
 		}
-		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 300 * time.Millisecond })
+		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 1500 * time.Millisecond })
 		p.client.SetReadBuffer(4 << 10)
 		go io.Copy(p.server, zeros{}) // fills every buffer on the way, then moves now and then
 		buf := make([]byte, 16<<10)
-		for end := time.Now().Add(1200 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+		for end := time.Now().Add(3500 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
 			if _, err := io.ReadFull(p.client, buf); err != nil {
 				t.Fatalf("slow reader was cut off: %v", err)
 			}

@@ -215,8 +215,12 @@ func activeChecks(cfgs []Config, checks map[string]probe.Config) []probe.Check {
 		if !ok {
 			continue
 		}
+		cfg = cfg.WithDefaults()
+		if cfg.Type != "agent" { // which has a port of its own
+			cfg.Preamble = proxyLocal(c.SendProxy)
+		}
 		for _, s := range slices.Concat(c.Servers, c.Spares) {
-			out = append(out, probe.Check{Target: probe.Target{Name: c.Name, Address: s.Address}, Config: cfg.WithDefaults()})
+			out = append(out, probe.Check{Target: probe.Target{Name: c.Name, Address: s.Address}, Config: cfg})
 		}
 	}
 	return out

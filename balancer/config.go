@@ -108,6 +108,10 @@ type Config struct {
 	// health to be believed: below it all are used. Default 0: only when none is.
 	PanicBelow float64 `toml:"panic_below"`
 
+	// SendProxy has each connection to a server begin with a header of the PROXY
+	// protocol, ProxyV1 or ProxyV2, that tells it of the client; empty: none.
+	SendProxy string `toml:"send_proxy"`
+
 	// FirstByteTimeout is how long a client may say nothing at first, where clients speak first;
 	// 0: as long as IdleTimeout. DeferAccept has the kernel hand over a connection
 	// only with the client's first byte (Linux), likewise.
@@ -263,6 +267,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	}
 	c.validateListen(bad)
 	c.validatePlane(bad)
+	c.validateSendProxy(bad)
 	if _, known := pickers[c.Pick]; c.Pick != "" && !known {
 		bad("pick", fmt.Sprintf("%q: must be one of %s", c.Pick, strings.Join(Picks(), ", ")))
 	}

@@ -110,8 +110,14 @@ func (l *loop) connected(c *loopConn) {
 		return
 	}
 	c.front.pool.connected(s, time.Duration(l.now-c.dialed))
+	if c.cfg.SendProxy != "" && !c.from.local.IsValid() { // it costs a call, and nobody else has asked for it
+		c.from.local = localAddress(c.socks[clientEnd].fd)
+	}
 	if !c.serve(s, l.now) {
 		l.end(c, endCut)
+		return
+	}
+	if c.cfg.SendProxy != "" && !l.introduce(c) {
 		return
 	}
 	c.try = nil
@@ -128,6 +134,19 @@ func (l *loop) connected(c *loopConn) {
 	if c.turn == turn && c.state == stateRelaying && l.watch(c, clientEnd, false) && c.socks[serverEnd].ready {
 		l.pump(c, serverEnd)
 	}
+}
+
+// introduce sends the header that tells the server of its client. The socket is
+// new: there is room for it. It reports false if the connection has ended.
+func (l *loop) introduce(c *loopConn) bool {
+	var room [proxyMost]byte
+	header := appendProxy(room[:0], c.cfg.SendProxy, c.from)
+	n, errno := transmit(c.socks[serverEnd].fd, header)
+	if errno == 0 && n == len(header) {
+		return true
+	}
+	l.end(c, endServerReset)
+	return false
 }
 
 // connectFailed goes on after a connect that has failed.

@@ -184,6 +184,14 @@ func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat)
 		r.abort()
 		return
 	}
+	if cfg.SendProxy != "" {
+		var room [proxyMost]byte
+		if _, err := conn.Write(appendProxy(room[:0], cfg.SendProxy, from)); err != nil {
+			r.blameReset(false)
+			r.abort()
+			return
+		}
+	}
 	r.run()
 }
 

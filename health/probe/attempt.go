@@ -19,10 +19,12 @@ type place struct {
 	address string       // host:port, or a host for what knows no ports
 	source  []netip.Addr // of this machine; none: as the system chooses
 	timeout time.Duration
+	// preamble is sent first over TCP.
+	preamble string
 }
 
 func placeOf(c Config, address string) place {
-	return place{address: address, source: c.Source, timeout: c.Timeout}
+	return place{address: address, source: c.Source, timeout: c.Timeout, preamble: c.Preamble}
 }
 
 // from is the address to probe a host from, if one is configured for its
@@ -109,6 +111,11 @@ func (a *attempt) connect(network string) error {
 		return a.fault(err)
 	}
 	a.take(conn)
+	if network == "tcp" && a.place.preamble != "" {
+		if _, err := io.WriteString(conn, a.place.preamble); err != nil {
+			return a.fault(err)
+		}
+	}
 	return nil
 }
 

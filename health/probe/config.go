@@ -22,6 +22,10 @@ type Config struct {
 	Slow     time.Duration `toml:"slow"`     // a success that took longer is a degraded one; 0: none is
 	Source   []netip.Addr  `toml:"source"`   // to probe from, at most one of each family; none: as the system chooses
 
+	// Preamble is sent first over a TCP connection, before TLS: a header of the PROXY protocol to
+	// servers that wait for one. It is not in the configuration; the balancer sets it.
+	Preamble string `toml:"-"`
+
 	// Generation is where a success tells the content generation that is served.
 	Generation GenerationSource `toml:"generation"`
 

@@ -52,17 +52,21 @@ func TestReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented, header := map[string][]string{}, ""
+	documented, headers := map[string][]string{}, []string(nil)
 	for line := range strings.Lines(string(data)) {
 		if strings.HasPrefix(line, "#") {
-			header = ""
-			if first := strings.IndexByte(line, '`'); first >= 0 {
-				header = line[first+1 : strings.LastIndexByte(line, '`')]
+			headers = nil // of "`[a.b]` and `[a.c]`" both
+			for i, part := range strings.Split(line, "`") {
+				if i%2 == 1 {
+					headers = append(headers, part)
+				}
 			}
 		}
-		if rest, ok := strings.CutPrefix(line, "| `"); ok && header != "" {
+		if rest, ok := strings.CutPrefix(line, "| `"); ok {
 			key, _, _ := strings.Cut(rest, "`")
-			documented[header] = append(documented[header], key)
+			for _, header := range headers {
+				documented[header] = append(documented[header], key)
+			}
 		}
 	}
 	for header, keys := range tables() {

@@ -117,7 +117,7 @@ func TestCountsByManyAtOnce(t *testing.T) {
 func TestRates(t *testing.T) {
 	for _, rate := range []uint64{1, 7, 1000, 300_000} {
 		r := NewRates(rate, 1000, 1<<10)
-		now := uint32(math.MaxUint32 - 999) // comes round with the first second
+		now := uint32(math.MaxUint32 - 999)                                   // comes round with the first second
 		for round, seconds := range []uint32{1, 1, 3600, 86400, 49 * 86400} { // that pass before
 			now += seconds * 1000
 			var taken atomic.Int64

@@ -349,6 +349,28 @@ func (c *Config) virtual() []netip.AddrPort {
 	return out
 }
 
+// connections is part of witness. How old a connection is the kernel does not say.
+func (k *inKernel) connections(f *frontend, visit func(Connection)) {
+	all, err := k.flows(MostConnectionsListed)
+	if err != nil {
+		k.log.Warn("balancer: the kernel's connections cannot be listed", "plane", k.name(), "error", err)
+	}
+	for _, flow := range all {
+		if flow.Service != f.name {
+			continue
+		}
+		c := Connection{Frontend: f.name, Server: endText(flow.Server), Client: endText(flow.Client), At: endText(flow.Virtual), Protocol: TCP,
+			State: flow.State, Up: flow.BytesUp, Down: flow.BytesDown}
+		if flow.Protocol == kernel.UDP {
+			c.Protocol = UDP
+		}
+		if flow.Source != flow.Client {
+			c.Source = endText(flow.Source)
+		}
+		visit(c)
+	}
+}
+
 // flows returns up to limit of the connections that the kernel has for the plane's frontends.
 func (k *inKernel) flows(limit int) ([]kernel.Flow, error) {
 	k.mu.Lock()

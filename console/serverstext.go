@@ -116,9 +116,9 @@ func WriteConnections(w io.Writer, l ConnectionList, by string) error {
 			t.add(g.Of, or(g.Place, "-"), strconv.Itoa(g.Open), bytesText(g.Up), bytesText(g.Down))
 		}
 	} else {
-		t = newTable(fmt.Sprintf("%d OF %d CONNECTIONS", len(l.Connections), l.Matching), "CLIENT", "WHERE", "FRONTEND", "SERVER", "AGE", "IDLE", "IN", "OUT", "STATE")
+		t = newTable(fmt.Sprintf("%d OF %d CONNECTIONS", len(l.Connections), l.Matching), "PROTO", "CLIENT", "WHERE", "AT", "FRONTEND", "SERVER", "AGE", "IDLE", "IN", "OUT", "STATE")
 		for _, c := range l.Connections {
-			t.add(c.Client, or(c.Place, "-"), c.Frontend, c.Server, age(time.Duration(c.Age*1e9)), age(time.Duration(c.Idle*1e9)), bytesText(c.Up), bytesText(c.Down), or(c.State, "-"))
+			t.add(c.Protocol, c.Client, or(c.Place, "-"), or(c.At, "-"), c.Frontend, c.Server, age(time.Duration(c.Age*1e9)), age(time.Duration(c.Idle*1e9)), bytesText(c.Up), bytesText(c.Down), or(c.State, "-"))
 		}
 	}
 	if len(t.rows) < 2 {

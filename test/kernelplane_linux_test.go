@@ -2,6 +2,7 @@ package test
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -180,6 +181,33 @@ func (s *kernelSite) tables() string {
 	return must(s.t, l4bed.Exec(s.Balancer, "nft", "list", "ruleset")...)
 }
 
+// lists waits until `gslb connections` has these connections, each with the address
+// that it came to and its server.
+func (s *kernelSite) lists(held []net.Conn) {
+	s.t.Helper()
+	until(s.t, 30*time.Second, func() error {
+		text := must(s.t, l4bed.Exec(s.Balancer, binary(s.t), "connections", "--api", "127.0.0.1:8053", "--limit", "100000", "--json")...)
+		var list struct {
+			Connections []struct{ Protocol, Client, At, Server string }
+		}
+		if err := json.Unmarshal([]byte(text), &list); err != nil {
+			s.t.Fatalf("%v: %.500s", err, text)
+		}
+		found := map[string]bool{}
+		for _, c := range list.Connections {
+			if c.Protocol == "tcp" && c.At == net.JoinHostPort(l4bed.VIP4, "80") && strings.HasSuffix(c.Server, ":80") {
+				found[c.Client] = true
+			}
+		}
+		for _, conn := range held {
+			if !found[conn.LocalAddr().String()] {
+				return fmt.Errorf("%v is not among the %d connections:\n%.2000s", conn.LocalAddr(), len(list.Connections), text)
+			}
+		}
+		return nil
+	})
+}
+
 // TestKernelPlanes: a server is killed and its spare goes in, the balancer is killed and
 // started again under open connections, and leaves nothing at its end: with each plane in
 // the kernel, over both families.
@@ -223,6 +251,7 @@ func TestKernelPlanes(t *testing.T) {
 					}
 				}
 			}
+			s.lists(held)
 			s.gslb.Kill()
 			alive("the balancer is dead")
 			if _, err := s.retried(l4bed.VIP6); err != nil {

@@ -34,6 +34,9 @@ func needLong(t testing.TB) {
 	if testing.Short() {
 		t.Skip("takes several seconds: not with -short")
 	}
+	if step := os.Getenv("GSLB_LATER"); step != "" { // set by .ci/run
+		t.Skipf("takes several seconds: runs in the step %s", step)
+	}
 }
 
 // namespace makes a network namespace with nothing but a loopback interface,

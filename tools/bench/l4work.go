@@ -80,17 +80,23 @@ type connected struct {
 }
 
 // connload runs the generator against target, with its servers.
-func connload(ctx context.Context, o *options, w *l4Workload, tools, target string, servers []string) (r connected, err error) {
-	length := o.duration()
-	args := []string{"-mode", w.mode, "-conns", strconv.Itoa(w.conns), "-duration", length.String(), "-warm", min(warmUp, length).String(),
-		"-target", target, "-serve", strings.Join(servers, ",")}
+func connload(ctx context.Context, o *options, w *l4Workload, tools, target string, servers []string) (connected, error) {
+	return connloadBy(ctx, o.LoadCPU, []string{filepath.Join(tools, "connload")}, o.duration(), w, target, servers)
+}
+
+// connloadBy does so by the words that start it, on a core.
+func connloadBy(ctx context.Context, cpu int, words []string, length time.Duration, w *l4Workload, target string, servers []string) (r connected, err error) {
+	args := append(words[1:len(words):len(words)], "-mode", w.mode, "-conns", strconv.Itoa(w.conns), "-duration", length.String(), "-warm", min(warmUp, length).String(), "-target", target)
+	if len(servers) > 0 {
+		args = append(args, "-serve", strings.Join(servers, ","))
+	}
 	if w.rate > 0 {
 		args = append(args, "-rate", strconv.FormatFloat(w.rate, 'f', 0, 64))
 	}
-	cmd := exec.Command(filepath.Join(tools, "connload"), args...)
+	cmd := exec.Command(words[0], args...)
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := startOn(o.LoadCPU, cmd); err != nil {
+	if err := startOn(cpu, cmd); err != nil {
 		return r, fmt.Errorf("starting connload: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })

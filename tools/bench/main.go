@@ -6,6 +6,7 @@
 //	go run ./tools/bench disturb    reloads and health changes under load
 //	go run ./tools/bench zones      a zone of a million names
 //	go run ./tools/bench balancer   the L4 tier beside HAProxy and nginx
+//	go run ./tools/bench planes     the L4 tier's planes in network namespaces
 //	go run ./tools/bench failover   from the deciding probe to changed answers
 //	go run ./tools/bench fleet      a thousand sites, fifty DNS nodes, three members of etcd
 //
@@ -67,6 +68,7 @@ func init() { // refers to what refers to it
 		{"zones", "a zone of many names, or many zones", "4 minutes", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
 		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair; needs root", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
 		{"balancer", "the L4 tier beside HAProxy and nginx", "5 minutes", l4PeerNames(), l4WorkloadNames(), 1, 2, 3, 5000, compareBalancers},
+		{"planes", "the L4 tier's planes, those in the kernel too, in network namespaces; needs root", "2 minutes", []string{"gslb", "haproxy"}, []string{"short"}, 1, 2, 5, 5000, comparePlanes},
 		{"failover", "from the probe that decides to changed answers on ten DNS nodes", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 30, 5000, failover},
 		{"fleet", "what a thousand sites and fifty DNS nodes ask of etcd", "4 minutes", []string{"gslb"}, []string{"static"}, 1, 1, 1, 5000, simulateFleet},
 	}

@@ -82,7 +82,7 @@ func parseOptions(args []string, out io.Writer) (options, error) {
 	}
 	var err1, err2, err3 error
 	knownServers, knownWorkloads := peerNames(), workloadNames()
-	if o.Command == "balancer" {
+	if o.Command == "balancer" || o.Command == "planes" {
 		knownServers, knownWorkloads = c.servers, c.workloads
 	}
 	o.Servers, err1 = subset("-servers", *servers, knownServers)

@@ -315,3 +315,21 @@ func TestBalancers(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// The planes are measured in namespaces that are gone afterwards.
+func TestPlanes(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces need root")
+	}
+	if _, ok := findBinary("ip"); !ok {
+		t.Skip("ip is not installed")
+	}
+	o := testOptions(t, "planes")
+	o.Seconds = 0.1
+	page := smoke(t, o)
+	for _, want := range []string{"## The planes of the L4 tier, on the wire", "| no balancer | ", "| gslb, proxy | ", "- A client, a router"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in\n%s", want, page)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -209,6 +210,9 @@ func comparePlanes(ctx context.Context, o *options, dir string, progress io.Writ
 	if os.Geteuid() != 0 {
 		return "", nil, errors.New("network namespaces need root")
 	}
+	// What is started ends with the thread that started it, and l4bed.Within ends threads.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	began, machine := time.Now(), thisMachine()
 	all := planes()
 	defer func() {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/oschwald/maxminddb-golang/v2"
+
+	"gslb/test/bed"
 )
 
 // The test's binary is the echo as well: contestants starts os.Executable.
@@ -318,6 +320,9 @@ func TestBalancers(t *testing.T) {
 
 // The planes are measured in namespaces that are gone afterwards.
 func TestPlanes(t *testing.T) {
+	if bed.RaceDetector {
+		t.Skip("as without the race detector, but slower")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
 	}

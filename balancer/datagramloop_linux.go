@@ -50,11 +50,7 @@ func (d *datagramLoops) listen(address string, threads int, sockets []*os.File) 
 	r := &loopReceiver{engine: d}
 	open := func(i int) (int, error) {
 		if sockets != nil {
-			fd, err := handover.Descriptor(sockets[i])
-			if err != nil {
-				return -1, err
-			}
-			return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+			return handover.Duplicate(sockets[i])
 		}
 		if i > 0 { // the port may have been the system's choice
 			address = r.at.String()
@@ -106,11 +102,11 @@ func datagramSocket(address string, again bool) (int, error) {
 		if unix.SetsockoptInt(int(from), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, datagramRoom) != nil {
 			unix.SetsockoptInt(int(from), unix.SOL_SOCKET, unix.SO_RCVBUF, datagramRoom) // less is no fault
 		}
-		fd, fault = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 0)
+		fd, fault = duplicate(int(from))
 	}); err != nil {
 		return -1, err
 	}
-	return fd, os.NewSyscallError("fcntl", fault)
+	return fd, fault
 }
 
 // datagramRoom is the receive buffer of a listening socket: a burst of thousands.
@@ -121,9 +117,9 @@ func (r *loopReceiver) addr() net.Addr { return r.at }
 func (r *loopReceiver) sockets() ([]*os.File, error) {
 	var all []*os.File
 	for _, l := range r.loops {
-		fd, err := unix.FcntlInt(uintptr(l.fd), unix.F_DUPFD_CLOEXEC, 0)
+		fd, err := duplicate(l.fd)
 		if err != nil {
-			return all, os.NewSyscallError("fcntl", err)
+			return all, err
 		}
 		all = append(all, os.NewFile(uintptr(fd), "udp"))
 	}
@@ -364,16 +360,22 @@ func (l *datagramLoop) end(s *loopSession) {
 func (l *datagramLoop) fromClients() {
 	for range 16 { // then sessions and orders have their turn; the set is edge-triggered, so what is left is asked for again
 		n, _ := l.in.take(l.fd, datagramBatch)
+		var key sessionKey // of slot i
+		if n > 0 {
+			key = l.keyOf(0)
+		}
 		for i := 0; i < n; {
-			s := l.find(i)
+			s, next := l.find(key, i), key
 			run := i + 1
-			for run < n && s != nil && l.keyOf(run) == s.key {
-				run++
+			for ; run < n; run++ {
+				if next = l.keyOf(run); s == nil || next != key {
+					break
+				}
 			}
 			if s != nil {
 				l.toServer(s, i, run)
 			}
-			i = run
+			i, key = run, next
 		}
 		if n < datagramBatch {
 			return
@@ -391,10 +393,9 @@ func (l *datagramLoop) keyOf(slot int) sessionKey {
 	return key
 }
 
-// find returns the session of the datagram in a slot, a new one if there is none;
+// find returns the session of the datagram in a slot, whose key it is, a new one if there is none;
 // nil if it is to be dropped.
-func (l *datagramLoop) find(slot int) *loopSession {
-	key := l.keyOf(slot)
+func (l *datagramLoop) find(key sessionKey, slot int) *loopSession {
 	if !key.client.IsValid() || key.client.Port() == 0 {
 		return nil // nowhere to answer to
 	}

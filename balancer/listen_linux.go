@@ -21,10 +21,7 @@ type listenerSockets interface {
 type copiedSockets []*os.File
 
 func (c copiedSockets) socket(i int) (int, error) {
-	fd, err := handover.Descriptor(c[i%len(c)])
-	if err == nil {
-		fd, err = duplicate(fd)
-	}
+	fd, err := handover.Duplicate(c[i%len(c)])
 	if err == nil {
 		err = tune(fd)
 		unix.SetNonblock(fd, true)

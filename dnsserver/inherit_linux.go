@@ -38,12 +38,9 @@ func (l *tcpLoop) files(to *handover.Sockets) error {
 
 // inheritListener makes a listening socket of another process ours; f stays open.
 func inheritListener(f *os.File) (int, error) {
-	fd, err := handover.Descriptor(f)
+	fd, err := handover.Duplicate(f)
 	if err != nil {
 		return -1, err
-	}
-	if fd, err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0); err != nil {
-		return -1, os.NewSyscallError("fcntl", err)
 	}
 	if err := unix.SetNonblock(fd, true); err != nil { // another engine may have made it
 		unix.Close(fd)

@@ -23,6 +23,8 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Sockets are open sockets by what they are for. The zero Sockets has none. It
@@ -74,15 +76,24 @@ func (s *Sockets) Close() {
 	}
 }
 
-// Descriptor is f's, which stays f's. Unlike [os.File.Fd] it leaves alone whether calls
-// block, which is the socket's, not the descriptor's: whoever else has it would be made to block.
-func Descriptor(f *os.File) (fd int, err error) {
+// Duplicate returns another descriptor for what f is open for; it is the caller's, and f
+// stays open. Unlike [os.File.Fd] it leaves alone whether calls block, which is the
+// socket's, not the descriptor's: whoever else has it would be made to block.
+func Duplicate(f *os.File) (fd int, err error) {
+	e := onDescriptor(f, func(n uintptr) { fd, err = unix.FcntlInt(n, unix.F_DUPFD_CLOEXEC, 0) })
+	if e != nil {
+		return -1, e
+	}
+	return fd, os.NewSyscallError("fcntl", err)
+}
+
+// onDescriptor calls do with f's descriptor, likewise.
+func onDescriptor(f *os.File, do func(fd uintptr)) error {
 	raw, err := f.SyscallConn()
 	if err != nil {
-		return -1, err
+		return err
 	}
-	err = raw.Control(func(n uintptr) { fd = int(n) })
-	return fd, err
+	return raw.Control(do)
 }
 
 // The messages.
@@ -113,7 +124,7 @@ func send(c *net.UnixConn, m message, files []*os.File) error {
 	if len(files) > 0 {
 		fds := make([]int, len(files))
 		for i, f := range files {
-			if fds[i], err = Descriptor(f); err != nil {
+			if err := onDescriptor(f, func(n uintptr) { fds[i] = int(n) }); err != nil {
 				return err
 			}
 		}

@@ -107,7 +107,7 @@ func (c *connection) moved(up bool, n int, now instant) {
 		return
 	}
 	if c.down.Add(int64(n)) == int64(n) {
-		took := max(1, now-c.asked.Load())
+		took := max(instant(time.Microsecond), now-c.asked.Load()) // both in one wake of a loop: less than a log tells
 		c.first.Store(took)
 		c.to.answered(time.Duration(took))
 	}

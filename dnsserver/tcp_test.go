@@ -217,12 +217,15 @@ func TestTCPEvictsTheIdle(t *testing.T) { eachEngine(t, testTCPEvictsTheIdle) }
 
 func testTCPEvictsTheIdle(t *testing.T, engine string) {
 	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPMax: 2, TCPMaxClient: 100, TCPIdle: time.Minute})
+	// A loop's wait from when they are asked, a goroutine's from when it is back from answering.
+	bothWait := func() { waitFor(t, func() bool { return s.cfg.epolls() || s.streams.waiting() == 2 }) }
 	idle, asked := dial(t, s), dial(t, s)
 	askOn(t, idle)
+	bothWait()
 	for range 3 {
 		askOn(t, asked)
 	}
-	waitFor(t, func() bool { return s.cfg.epolls() || s.streams.waiting() == 2 }) // a loop's wait from when they are asked
+	bothWait()
 	third := dial(t, s)
 	askOn(t, third)
 	closes(t, "the connection that was idle for longest", idle)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"gslb/forecast"
 	"gslb/health"
 	"gslb/history"
 	"gslb/steer"
@@ -54,6 +55,14 @@ type Backend interface {
 	Revisions(ctx context.Context, limit int) ([]history.Revision, error)
 	// Content reads a revision with its files.
 	Content(ctx context.Context, number int64) (Content, error)
+	// Differences tells, a line each, what is different in revision to against revision
+	// from; 0 is nothing. Errors are as those of Content.
+	Differences(ctx context.Context, from, to int64) ([]string, error)
+	// Simulate tells where everyone would go, and SimulateEach does for each single site
+	// that is down besides. The first of them after a change counts all users, which may take
+	// seconds. Their errors wrap ErrNotFound for an unknown site, ErrInvalid where nothing is steered.
+	Simulate(ctx context.Context, q SimulateQuery) (*forecast.Comparison, error)
+	SimulateEach(ctx context.Context, q SimulateQuery) ([]OneDown, error)
 	// Events gives the time line, the newest first.
 	Events(ctx context.Context, f history.Filter) ([]history.Event, error)
 	// Frontends is what this node's balancer does, Connections what goes through it; false:

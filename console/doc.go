@@ -16,12 +16,16 @@
 //	POST   /api/v1/release           health.Release
 //	DELETE /api/v1/release/{name}
 //	POST   /api/v1/breaker/allow     {"who": …, "why": …}
+//	POST   /api/v1/breaker/drop      likewise
 //	POST   /api/v1/override          health.Override, or with "for": "30m" instead of until
 //	DELETE /api/v1/override/{site}   take it back
 //	POST   /api/v1/push              an application's word on itself, for checks of type push
 //	GET    /api/v1/topology          Topology
 //	POST   /api/v1/topology          TopologyOrder; the answer is TopologyResult
 //	GET    /api/v1/topology/revisions[/{number}]   []history.Revision; one with its files, Content
+//	GET    /api/v1/topology/diff     Differences of two revisions; ?from=3&to=4
+//	GET    /api/v1/simulate          forecast.Comparison; ?down=kt&drain=cn&up=us&total=5000&most=20
+//	GET    /api/v1/simulate/each     []OneDown: each single site down, besides what simulate takes
 //	GET    /api/v1/events            []history.Event; ?since=2h&site=kt&kind=health&limit=100
 //	GET    /metrics                  Prometheus
 //	GET    /livez, /readyz           200, or 503 and why

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gslb/forecast"
 	"gslb/health"
 	"gslb/history"
 	"gslb/steer"
@@ -325,6 +326,67 @@ func (f *fake) Content(_ context.Context, n int64) (Content, error) {
 		return Content{}, history.ErrNotFound
 	}
 	return Content{Revision: f.status.Topology.Head.Stable}, nil
+}
+
+func (f *fake) Differences(_ context.Context, from, to int64) ([]string, error) {
+	if newest := f.status.Topology.Head.Newest; max(from, to) > newest {
+		return nil, history.ErrNotFound
+	}
+	return []string{fmt.Sprintf("~ revision %d: not %d", to, from)}, f.writeErr
+}
+
+func (f *fake) Simulate(_ context.Context, q SimulateQuery) (*forecast.Comparison, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.simulate(q)
+}
+
+func (f *fake) SimulateEach(_ context.Context, q SimulateQuery) (all []OneDown, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, x := range f.status.Sites {
+		c, err := f.simulate(SimulateQuery{Down: []string{x.Site}, Total: q.Total})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, OneDown{x.Site, c})
+	}
+	return all, nil
+}
+
+// simulate gives everybody's users to the site after the first that is down.
+func (f *fake) simulate(q SimulateQuery) (*forecast.Comparison, error) {
+	share := 1 / float64(len(f.status.Sites))
+	c := &forecast.Comparison{Counted: "IPv4 addresses", Users: 1e9, Total: 20000, Moved: share, Overloaded: []string{}, Carries: 31000, First: "tokyo"}
+	to := ""
+	for i, x := range f.status.Sites {
+		s := forecast.SiteChange{Site: x.Site, Before: x.State.String(), After: x.State.String(), Capacity: x.Capacity, ShareBefore: share, LoadBefore: share * c.Total}
+		s.ShareAfter, s.LoadAfter = s.ShareBefore, s.LoadBefore
+		if slices.Contains(q.Down, x.Site) {
+			s.After, s.ShareAfter, s.LoadAfter = "down", 0, 0
+			to = f.status.Sites[(i+1)%len(f.status.Sites)].Site
+		}
+		c.Sites = append(c.Sites, s)
+	}
+	for _, name := range slices.Concat(q.Down, q.Drain) {
+		if !slices.ContainsFunc(c.Sites, func(s forecast.SiteChange) bool { return s.Site == name }) {
+			return nil, fmt.Errorf("%w: site %q", ErrNotFound, name)
+		}
+	}
+	for i := range c.Sites {
+		if s := &c.Sites[i]; s.Site == to {
+			s.ShareAfter, s.LoadAfter = 2*share, 2*share*c.Total
+			if s.Over = s.Capacity > 0 && s.LoadAfter > s.Capacity; s.Over {
+				c.Overloaded = append(c.Overloaded, to)
+			}
+		}
+	}
+	from := strings.Join(q.Down, ", ")
+	c.Names = []forecast.NameChange{{Names: []string{"www.abc.com.", "api.abc.com."}, Moved: share,
+		Before: []forecast.SiteShare{}, After: []forecast.SiteShare{}, Rows: []forecast.Row{},
+		Moves: []forecast.Move{{Group: forecast.Group{Country: "KR", Operator: "KT"}, From: from, To: to, Share: share * 0.75}, {Group: forecast.Group{Country: "JP"}, From: from, To: to, Share: share * 0.2}},
+		Rest:  forecast.Rest{Count: 12, Share: share * 0.05}}}
+	return c, nil
 }
 
 func (f *fake) Events(_ context.Context, filter history.Filter) ([]history.Event, error) {

@@ -40,7 +40,7 @@ func (s *Server) postOverride(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	if err := s.backend.SetOverride(ctx, o); err != nil {
-		return storeError("set", o.Site, err)
+		return storeError(err)
 	}
 	s.metrics.overrides.WithLabelValues(string(o.Kind)).Inc()
 	s.log.Info("override set", "site", o.Site, "kind", o.Kind, "who", o.Who, "why", o.Why, "until", o.Until, "remote", r.RemoteAddr)
@@ -62,7 +62,7 @@ func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	done, err := s.backend.ClearOverride(ctx, site, by)
 	if err != nil {
-		return storeError("cleared", site, err)
+		return storeError(err)
 	}
 	if done {
 		s.metrics.overrides.WithLabelValues("clear").Inc()
@@ -78,11 +78,11 @@ type cleared struct {
 }
 
 // storeError says that an order was not carried out, and why.
-func storeError(done, site string, err error) error {
+func storeError(err error) error {
 	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrInvalid) {
 		return err
 	}
-	return refuse(http.StatusServiceUnavailable, "override of site %.100q not %s: %v", site, done, err)
+	return refuse(http.StatusServiceUnavailable, "%v", err) // which says what was not done
 }
 
 // readOverride parses and checks the request's body.

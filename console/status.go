@@ -3,6 +3,7 @@ package console
 import (
 	"time"
 
+	"gslb/forecast"
 	"gslb/health"
 )
 
@@ -11,6 +12,29 @@ type HeldChange struct {
 	What  string    `json:"what"` // "databases" or "topology"
 	Why   string    `json:"why"`
 	Since time.Time `json:"since"`
+	// Moved is the share of all users, 0 to 1, who would change their site, and Moves the
+	// sites whose share would change most, at most MostMoves of them.
+	Moved float64               `json:"moved"`
+	Moves []forecast.SiteChange `json:"moves,omitempty"`
+}
+
+// MostMoves bounds HeldChange.Moves.
+const MostMoves = 20
+
+// HeldSites are sites that the breaker holds in service though they were judged down.
+type HeldSites struct {
+	Sites []string  `json:"sites"` // sorted
+	Why   string    `json:"why"`   // what makes it too large
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"` // when it is let through, unless somebody does so before
+}
+
+// Audience are users for whom a site can be down alone, by the word of the vantage points among them.
+type Audience struct {
+	Name     string   `json:"name"`
+	Who      string   `json:"who"`      // in words
+	Min      int      `json:"min"`      // vantage points that must agree
+	Vantages []string `json:"vantages"` // live nodes that stand for it, sorted
 }
 
 // Status is everything a person wants to know of a node and the fleet as the
@@ -37,12 +61,15 @@ type Status struct {
 
 	Steered []Steered `json:"steered"`
 	Held    []string  `json:"held,omitempty"` // sites that the breaker holds in service
+	// HeldSites says why, nil: none is.
+	HeldSites *HeldSites `json:"held_sites,omitempty"`
 	// HeldChanges are what else the breaker holds: new databases, a new topology.
 	HeldChanges []HeldChange     `json:"held_changes,omitempty"`
 	Releases    []health.Release `json:"releases,omitempty"` // of content generations, by name
 	Sites       []Site           `json:"sites"`              // in the order of the configuration
 	Nodes       []FleetNode      `json:"nodes"`
-	Frontends   []Frontend       `json:"frontends"` // of this node's own balancer
+	Audiences   []Audience       `json:"audiences,omitempty"` // in the order of the configuration
+	Frontends   []Frontend       `json:"frontends"`           // of this node's own balancer
 	Etcd        Etcd             `json:"etcd"`
 	Geo         []Database       `json:"geo"`
 	Tables      []Table          `json:"tables"` // that tell the steered names' clients apart

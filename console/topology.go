@@ -166,6 +166,38 @@ func (s *Server) getRevision(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// Differences is the answer of /api/v1/topology/diff.
+type Differences struct {
+	From  int64    `json:"from"` // revisions; 0: nothing
+	To    int64    `json:"to"`
+	Lines []string `json:"lines"` // one each, as gslb diff prints them
+}
+
+// GET /api/v1/topology/diff?from=3&to=4. A topology may hold secrets.
+func (s *Server) getDifferences(w http.ResponseWriter, r *http.Request) error {
+	if e := s.guard.trusted(r, "read a topology"); e != nil {
+		return e
+	}
+	d := Differences{}
+	for k, to := range map[string]*int64{"from": &d.From, "to": &d.To} {
+		text := r.URL.Query().Get(k)
+		n, ok := history.Number(text)
+		if !ok && text != "0" {
+			return fmt.Errorf("%w: %s %.40q: must be the number of a revision", ErrInvalid, k, text)
+		}
+		*to = n
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 4*storeTimeout)
+	defer cancel()
+	lines, err := s.backend.Differences(ctx, d.From, d.To)
+	if err != nil {
+		return historyError(err)
+	}
+	d.Lines = list(lines)
+	writeJSON(w, http.StatusOK, d)
+	return nil
+}
+
 // GET /api/v1/events?since=2026-01-02T15:04:05Z&site=kt&kind=health&limit=100; since may
 // be a duration, "2h", too.
 func (s *Server) getEvents(w http.ResponseWriter, r *http.Request) error {

@@ -44,7 +44,7 @@ func (c *Comparison) writeSites(b *bytes.Buffer) {
 		if s.Capacity > 0 {
 			capacity = amount(s.Capacity)
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s", s.Site, change(s.Before, s.After), change(percent(s.ShareBefore), percent(s.ShareAfter)), capacity)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s", s.Site, change(s.Before, s.After), change(Percent(s.ShareBefore), Percent(s.ShareAfter)), capacity)
 		if c.Total > 0 {
 			fmt.Fprintf(tw, "\t%s\t%s", change(amount(s.LoadBefore), amount(s.LoadAfter)), s.used())
 		}
@@ -58,14 +58,14 @@ func (s *SiteChange) used() string {
 	if s.Capacity == 0 {
 		return ""
 	}
-	text := percent(s.LoadAfter / s.Capacity)
+	text := Percent(s.LoadAfter / s.Capacity)
 	if s.Over {
 		text += "  OVERLOADED"
 	}
 	if s.Shed > 0 {
-		text += fmt.Sprintf("  sheds %s", percent(s.Shed))
+		text += fmt.Sprintf("  sheds %s", Percent(s.Shed))
 		if s.LoadFirst > s.Capacity && !s.Over {
-			text += fmt.Sprintf(", %s until it does", percent(s.LoadFirst/s.Capacity))
+			text += fmt.Sprintf(", %s until it does", Percent(s.LoadFirst/s.Capacity))
 		}
 	}
 	return text
@@ -99,17 +99,17 @@ func (n *NameChange) write(b *bytes.Buffer, by By, where bool) {
 	case n.Moved == 0:
 		b.WriteString("nobody moves\n")
 	default:
-		fmt.Fprintf(b, "%s of its users move\n", percent(n.Moved))
+		fmt.Fprintf(b, "%s of its users move\n", Percent(n.Moved))
 	}
 	if n.FailOpen > 0 {
-		fmt.Fprintf(b, "  ! %s are sent as though all sites were up (fail open): none of theirs is\n", percent(n.FailOpen))
+		fmt.Fprintf(b, "  ! %s are sent as though all sites were up (fail open): none of theirs is\n", Percent(n.FailOpen))
 	}
 	if n.LastResort > 0 {
-		fmt.Fprintf(b, "  ! %s are sent to the last resort\n", percent(n.LastResort))
+		fmt.Fprintf(b, "  ! %s are sent to the last resort\n", Percent(n.LastResort))
 	}
 	tw := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
 	for _, m := range n.Moves {
-		fmt.Fprintf(tw, "  %s\t%s\t%s -> %s\n", m.label(by), percent(m.Share), m.From, m.To)
+		fmt.Fprintf(tw, "  %s\t%s\t%s -> %s\n", m.label(by), Percent(m.Share), m.From, m.To)
 	}
 	tw.Flush()
 	n.Rest.write(b, "moves")
@@ -118,7 +118,7 @@ func (n *NameChange) write(b *bytes.Buffer, by By, where bool) {
 	}
 	fmt.Fprintf(b, "  where they are then:\n")
 	for _, r := range n.Rows {
-		fmt.Fprintf(tw, "  %s\t%s\t%s\n", r.label(by), percent(r.Share), siteList(r.Sites))
+		fmt.Fprintf(tw, "  %s\t%s\t%s\n", r.label(by), Percent(r.Share), siteList(r.Sites))
 	}
 	tw.Flush()
 	unit := "groups"
@@ -141,7 +141,7 @@ func (n *NameChange) title() string {
 
 func (r Rest) write(b *bytes.Buffer, what string) {
 	if r.Count > 0 {
-		fmt.Fprintf(b, "  and %d more %s: %s\n", r.Count, what, percent(r.Share))
+		fmt.Fprintf(b, "  and %d more %s: %s\n", r.Count, what, Percent(r.Share))
 	}
 }
 
@@ -166,10 +166,10 @@ func siteList(all []SiteShare) string {
 			rest += s.Share
 			continue
 		}
-		parts = append(parts, s.Site+" "+percent(s.Share))
+		parts = append(parts, s.Site+" "+Percent(s.Share))
 	}
 	if rest > 0 {
-		parts = append(parts, fmt.Sprintf("%d more %s", len(all)-most, percent(rest)))
+		parts = append(parts, fmt.Sprintf("%d more %s", len(all)-most, Percent(rest)))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -181,8 +181,9 @@ func change(before, after string) string {
 	return before + " -> " + after
 }
 
-// percent is a share for people; a little is not nothing.
-func percent(share float64) string {
+// Percent is a share, 0 to 1, as people read it everywhere that forecasts are shown: with
+// one decimal where that is not 0. A little is not nothing.
+func Percent(share float64) string {
 	switch {
 	case share > 0 && share < 0.0005:
 		return "< 0.1 %"

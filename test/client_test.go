@@ -134,7 +134,9 @@ type status struct {
 		Draining bool             `json:"draining"`
 		Why      string           `json:"why"`
 		Override *json.RawMessage `json:"override"`
-		Votes    []struct {
+		// DownFor is why it is down, by the audience for which it is down alone.
+		DownFor map[string]string `json:"down_for"`
+		Votes   []struct {
 			Vantage string `json:"vantage"`
 		} `json:"votes"`
 	} `json:"sites"`

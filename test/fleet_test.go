@@ -12,21 +12,28 @@ import (
 
 // TestFleet: several nodes share one etcd. An order given to one is obeyed by
 // all; one vantage point that is wrong is outvoted; the votes of a vantage
-// point that is gone do not count.
+// point that is gone do not count; a fault that only the vantage point in one
+// operator's network, or in one country, sees moves the users there alone.
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites()
+	tp.shared = "[[audience]]\nname = \"uplus\"\nisp = [\"LG U+\"]\nmin = 1\n\n[[audience]]\nname = \"china\"\ncountry = [\"CN\"]\nmin = 1\n\n"
 	ns1 := tp.startDNSNode()
 	ns1.waitUp("kt", "lgu", "cn", "us")
-	// These look for kt where nothing is.
-	blind := func(configuration string) string {
-		kt := siteNamed(t, "kt").address
-		return strings.ReplaceAll(configuration, fmt.Sprintf("check_address = [\"%s:%d\"]", kt, tp.port), fmt.Sprintf("check_address = [\"%s:%d\"]", "127.0.11.99", tp.port))
+	// lost looks for a site where nothing is, as one does whose network has no way there.
+	lost := func(configuration, site string) string {
+		address := siteNamed(t, site).address
+		return strings.ReplaceAll(configuration, fmt.Sprintf("check_address = [\"%s:%d\"]", address, tp.port), fmt.Sprintf("check_address = [\"%s9:%d\"]", strings.TrimSuffix(address, "0"), tp.port))
 	}
-	same := func(configuration string) string { return configuration }
-	ns2, ns3 := tp.startMore("ns2", same), tp.startMore("ns3", blind)
+	blind := func(configuration string) string { return lost(configuration, "kt") }
+	ns2 := tp.startMore("ns2", func(configuration string) string {
+		return lost(blind(configuration), "cn") + "[checker.place]\ncountry = \"CN\"\n"
+	})
+	ns3 := tp.startMore("ns3", func(configuration string) string {
+		return lost(configuration, "lgu") + "[checker.place]\nisp = \"LG U+\"\n"
+	})
 	nodes := []*node{ns1, ns2, ns3}
 	votes := func(count int, state string) func(status) error {
 		return func(s status) error {
@@ -46,10 +53,42 @@ func TestFleet(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what one network alone sees down is down for its users", func(t *testing.T) {
+		down := func(site, audience, words string) func(status) error {
+			return func(s status) error {
+				for _, x := range s.Sites {
+					if why := x.DownFor[audience]; x.Site == site && (x.State != "up" || len(x.DownFor) != 1 || !strings.Contains(why, words)) {
+						return fmt.Errorf("%s is %s and down for %q, want up, and down for %s as %s", site, x.State, x.DownFor, audience, words)
+					}
+				}
+				return nil
+			}
+		}
+		for _, n := range nodes {
+			n.waitStatus(20*time.Second, down("lgu", "uplus", "its 1 vantage point says down (ns3: "))
+			n.waitStatus(20*time.Second, down("cn", "china", "its 1 vantage point says down (ns2: "))
+			n.sentTo(10*time.Second, clientLGU, "kt") // its other tier
+			n.sentTo(10*time.Second, clientCN, "lgu") // the nearest to Shanghai but cn: for China it is up
+			for client, site := range map[string]string{clientKT: "kt", clientUS: "us"} {
+				if got := n.www(client); got != site {
+					t.Errorf("%s: %s is sent to %s, want %s as ever", n.name, client, got, site)
+				}
+			}
+		}
+		if out := ns1.explain("203.0.113.9"); !strings.Contains(out, "down for the audience uplus alone") {
+			t.Errorf("explain does not tell why:\n%s", out)
+		}
+		until(t, 20*time.Second, func() error {
+			if out := must(t, binary(t), "events", "--site", "lgu", "--api", ns2.api); !strings.Contains(out, "down for the audience uplus alone") {
+				return fmt.Errorf("the time line does not tell of it:\n%s", out)
+			}
+			return nil
+		})
+	})
 	t.Run("an order to one is obeyed by all", func(t *testing.T) {
 		ns2.override("drain", "kt", "--why", "new rack")
 		for _, n := range nodes {
-			n.sentTo(2*time.Second, clientKT, "lgu")
+			n.sentTo(2*time.Second, clientKT, "lgu") // down for others alone
 		}
 		ns3.override("undrain", "kt")
 		for _, n := range nodes {
@@ -67,6 +106,21 @@ func TestFleet(t *testing.T) {
 		for _, n := range nodes {
 			n.waitStatus(40*time.Second, votes(3, "up"))
 			n.sentTo(2*time.Second, clientKT, "kt")
+		}
+	})
+	t.Run("a network that has its way again has its users back", func(t *testing.T) {
+		replace(t, ns3.config, []byte(strings.ReplaceAll(readFile(t, ns3.config), "127.0.12.19:", "127.0.12.10:")))
+		ns3.reload()
+		for _, n := range nodes {
+			n.sentTo(20*time.Second, clientLGU, "lgu")
+			n.waitStatus(20*time.Second, func(s status) error {
+				for _, x := range s.Sites {
+					if x.Site == "lgu" && len(x.DownFor) > 0 {
+						return fmt.Errorf("lgu is still down for %q", x.DownFor)
+					}
+				}
+				return nil
+			})
 		}
 	})
 }

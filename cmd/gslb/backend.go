@@ -212,6 +212,7 @@ func (n *node) Status() console.Status {
 	}
 	st.Topology = n.Topology()
 	st.Nodes, st.Topology.Nodes = st.Topology.Nodes, nil
+	st.Audiences = n.audiences(cfg)
 	es := n.store.Status()
 	st.Etcd = console.Etcd{Embedded: es.Embedded, Connected: es.Connected, Since: es.Since, Endpoints: es.Endpoints, Revision: es.Revision, Error: es.LastError, Ended: es.Ended}
 	var ws geo.WatchStatus

@@ -84,6 +84,7 @@ func (n *node) held(st *console.Status) {
 		return
 	}
 	st.Held = h.Sites
+	st.HeldSites = &console.HeldSites{Sites: h.Sites, Why: h.Why, Since: h.Since, Until: h.Until}
 	st.Problems = append(st.Problems, fmt.Sprintf("HELD by the breaker since %s: %s. It is let through at %s; gslb breaker allow does so now, gslb force SITE up keeps a site in service",
 		moment(h.Since), h.Why, moment(h.Until)))
 }

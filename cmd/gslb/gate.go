@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -32,52 +34,64 @@ type heldChange struct {
 	again  func()  // puts a topology in force after all
 }
 
-// tooLarge tells why a change is too large to be put in force at once; "": it is not.
+// tooLarge tells why a change is too large to be put in force at once, and what it moves;
+// a Why of "": it is not.
 // It compares with what is served, over the whole address space, names weighed by
 // how often they were asked for, sites in the states that they have.
-func (n *node) tooLarge(served *topology, after *config.Config, places *geo.DB) string {
+func (n *node) tooLarge(served *topology, after *config.Config, places *geo.DB) (h console.HeldChange) {
 	limit := served.cfg.Breaker.MaxSpaceLost
 	if limit <= 0 || len(served.cfg.Steers) == 0 || len(after.Steers) == 0 {
-		return ""
+		return h
 	}
-	why, err := moves(served.cfg, after, served.places, places, n.fleet.States(), answered(n.Status(), steeredNames([]*config.Config{served.cfg, after})), limit)
+	why, then, err := moves(served.cfg, after, served.places, places, n.fleet.States(), answered(n.Status(), steeredNames([]*config.Config{served.cfg, after})), limit)
 	if err != nil { // such as no address of which anything is known
 		n.log.Warn("breaker: what a change would move is not known: it is not held", "error", err)
 	}
-	return why
+	if why != "" {
+		h.Why, h.Moved, h.Moves = why, then.Moved, mostMoved(then.Sites)
+	}
+	return h
+}
+
+// mostMoved are the sites whose share of the users changes most.
+func mostMoved(sites []forecast.SiteChange) []forecast.SiteChange {
+	change := func(s forecast.SiteChange) float64 { return math.Abs(s.ShareAfter - s.ShareBefore) }
+	moved := slices.DeleteFunc(slices.Clone(sites), func(s forecast.SiteChange) bool { return change(s) < 1e-9 })
+	slices.SortStableFunc(moved, func(a, b forecast.SiteChange) int { return cmp.Compare(change(b), change(a)) })
+	return moved[:min(len(moved), console.MostMoves)]
 }
 
 // moves compares two topologies with their databases, and says what is too much of it.
-func moves(before, after *config.Config, was, is *geo.DB, states *health.States, names map[string]float64, limit float64) (string, error) {
+func moves(before, after *config.Config, was, is *geo.DB, states *health.States, names map[string]float64, limit float64) (why string, then *forecast.Comparison, err error) {
 	from, err := forecastTopology(before, was)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	to, err := forecastTopology(after, is)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	users, err := forecast.Survey(from, to, &forecast.Weights{})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	o := forecast.Options{Names: names, Most: -1}
 	now, err := users.Compare(forecast.Side{States: states}, forecast.Side{States: states}, o)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	then, err := users.Compare(forecast.Side{States: states}, forecast.Side{After: true, States: states}, o)
+	then, err = users.Compare(forecast.Side{States: states}, forecast.Side{After: true, States: states}, o)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return tooMuch(now, then, limit), nil
+	return tooMuch(now, then, limit), then, nil
 }
 
 // tooMuch reads what a change moves.
 func tooMuch(now, then *forecast.Comparison, limit float64) string {
 	var faults []string
 	if then.Moved > limit {
-		faults = append(faults, fmt.Sprintf("%s of the users would move to another site at once, more than %s (max_space_lost)%s", percentOf(then.Moved), percentOf(limit), largest(then.Sites)))
+		faults = append(faults, fmt.Sprintf("%s of the users would move to another site at once, more than %s (max_space_lost)%s", forecast.Percent(then.Moved), forecast.Percent(limit), largest(then.Sites)))
 	}
 	empty := map[string]float64{}
 	for _, name := range now.Names {
@@ -88,7 +102,7 @@ func tooMuch(now, then *forecast.Comparison, limit float64) string {
 	for _, name := range then.Names {
 		for _, one := range name.Names {
 			if was, known := empty[one]; known && name.FailOpen > was+limit {
-				faults = append(faults, fmt.Sprintf("for %s of the users of %s no site would be left", percentOf(name.FailOpen-was), one))
+				faults = append(faults, fmt.Sprintf("for %s of the users of %s no site would be left", forecast.Percent(name.FailOpen-was), one))
 			}
 		}
 	}
@@ -101,25 +115,13 @@ func largest(sites []forecast.SiteChange) string {
 		return ""
 	}
 	gain := func(s forecast.SiteChange) float64 { return s.ShareAfter - s.ShareBefore }
-	less := slices.MinFunc(sites, func(a, b forecast.SiteChange) int { return compareFloats(gain(a), gain(b)) })
-	more := slices.MaxFunc(sites, func(a, b forecast.SiteChange) int { return compareFloats(gain(a), gain(b)) })
+	less := slices.MinFunc(sites, func(a, b forecast.SiteChange) int { return cmp.Compare(gain(a), gain(b)) })
+	more := slices.MaxFunc(sites, func(a, b forecast.SiteChange) int { return cmp.Compare(gain(a), gain(b)) })
 	if gain(less) >= 0 || gain(more) <= 0 {
 		return ""
 	}
-	return fmt.Sprintf(": site %s would go from %s to %s of them, %s from %s to %s", less.Site, percentOf(less.ShareBefore), percentOf(less.ShareAfter), more.Site, percentOf(more.ShareBefore), percentOf(more.ShareAfter))
+	return fmt.Sprintf(": site %s would go from %s to %s of them, %s from %s to %s", less.Site, forecast.Percent(less.ShareBefore), forecast.Percent(less.ShareAfter), more.Site, forecast.Percent(more.ShareBefore), forecast.Percent(more.ShareAfter))
 }
-
-func compareFloats(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-func percentOf(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }
 
 // hold notes a change that is held, and tells everybody.
 func (n *node) hold(what string, h *heldChange) {

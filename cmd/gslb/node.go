@@ -79,6 +79,7 @@ type node struct {
 	faults map[string]string // what is wrong now, by what it is about
 	// What the breaker holds back besides sites, by what it is.
 	heldChanges map[string]*heldChange
+	surveys     *surveyor // of the users, for what-ifs
 	ready       atomic.Bool
 	isReady     chan struct{} // closed when it is
 
@@ -91,7 +92,7 @@ type node struct {
 // node from running is known before it begins.
 // Sockets of a process that this one takes over from are used where they fit.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger, sockets *handover.Sockets) (_ *node, err error) {
-	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{})}
+	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{}), surveys: newSurveyor()}
 	defer func() {
 		if err != nil {
 			n.close()

@@ -178,7 +178,7 @@ func (n *node) judge(b history.Bundle, o console.TopologyOrder, res *console.Top
 			return
 		}
 		res.Warnings = append(res.Warnings, placeWarnings(cfg, x.places)...)
-		res.TooLarge = n.tooLarge(served, cfg, x.places)
+		res.TooLarge = n.tooLarge(served, cfg, x.places).Why
 		if res.TooLarge != "" {
 			res.Warnings = append(res.Warnings, "the breaker holds it: "+res.TooLarge)
 		}
@@ -235,6 +235,24 @@ func (n *node) Content(ctx context.Context, number int64) (console.Content, erro
 	}
 	packed, err := b.Pack()
 	return console.Content{Revision: r, Packed: packed}, err
+}
+
+// Differences is part of console.Backend.
+func (n *node) Differences(ctx context.Context, from, to int64) ([]string, error) {
+	var sides [2]history.Bundle
+	for i, number := range []int64{from, to} {
+		if number == 0 {
+			continue
+		}
+		r, err := n.book.Revision(ctx, number)
+		if err != nil {
+			return nil, err
+		}
+		if sides[i], err = n.book.Content(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	return differences(sides[0], sides[1])
 }
 
 // Events is part of console.Backend.

@@ -48,8 +48,8 @@ func (n *node) replaced(places *geo.DB) {
 	n.mu.Unlock()
 	if mark := markOf(places); mark == n.dropped {
 		return
-	} else if why := n.tooLargeSlowly(served, served.cfg, places); why != "" {
-		n.hold(heldDatabases, &heldChange{HeldChange: console.HeldChange{Why: why}, places: places, mark: mark})
+	} else if change := n.tooLargeSlowly(served, served.cfg, places); change.Why != "" {
+		n.hold(heldDatabases, &heldChange{HeldChange: change, places: places, mark: mark})
 		return
 	}
 	n.unhold(heldDatabases)
@@ -57,9 +57,9 @@ func (n *node) replaced(places *geo.DB) {
 }
 
 // tooLargeSlowly is tooLarge beside the serving path.
-func (n *node) tooLargeSlowly(served *topology, after *config.Config, places *geo.DB) (why string) {
-	parallel.Background(func() { why = n.tooLarge(served, after, places) })
-	return why
+func (n *node) tooLargeSlowly(served *topology, after *config.Config, places *geo.DB) (h console.HeldChange) {
+	parallel.Background(func() { h = n.tooLarge(served, after, places) })
+	return h
 }
 
 // use puts databases in force: all clients are classified anew.
@@ -261,11 +261,11 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 	n.mu.Lock()
 	served := n.topo
 	n.mu.Unlock()
-	why := n.tooLarge(served, cfg, places)
-	if why == "" {
+	change := n.tooLarge(served, cfg, places)
+	if change.Why == "" {
 		return nil
 	}
-	n.hold(heldTopology, &heldChange{HeldChange: console.HeldChange{Why: why}, mark: topology + why, again: func() {
+	n.hold(heldTopology, &heldChange{HeldChange: change, mark: topology + change.Why, again: func() {
 		if n.follow != nil {
 			n.follow.pass()
 			return
@@ -279,7 +279,7 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 		}
 		n.fault("reload", "")
 	}})
-	return fmt.Errorf("%w: %s", errHeld, why)
+	return fmt.Errorf("%w: %s", errHeld, change.Why)
 }
 
 // read reads the configuration. last is the one in force.

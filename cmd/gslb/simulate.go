@@ -85,7 +85,7 @@ func simulate(ctx context.Context, c *cli.Command) error {
 		return err
 	}
 	if c.Bool("n-1") {
-		return f.eachDown(c, cfg, users, changed, what)
+		return f.eachDown(ctx, c, cfg, users, changed, what)
 	}
 	compared, err := users.Compare(forecast.Side{States: f.states}, forecast.Side{States: changed}, f.options)
 	if err != nil {
@@ -226,11 +226,9 @@ func (f *forecaster) whatIf(c *cli.Command, cfg *config.Config) (*health.States,
 		name string
 		set  func(*health.Status)
 	}{
-		{"down", func(st *health.Status) { st.State, st.Why = health.Down, "taken for down" }},
-		{"up", func(st *health.Status) {
-			*st = health.Status{Site: st.Site, State: health.Up, Capacity: st.Capacity, Reports: st.Reports, Load: st.Load}
-		}},
-		{"drain", func(st *health.Status) { st.Draining = true }},
+		{"down", supposeDown},
+		{"up", supposeUp},
+		{"drain", supposeDraining},
 	} {
 		sites := c.StringSlice(flag.name)
 		for _, site := range sites {

@@ -73,7 +73,7 @@ func TestSimulate(t *testing.T) {
 		{"-drain kt -weights PEOPLE -total 900 -by country", []string{"draining", "KR  60 %  kt -> lgu", "0 -> 540", "No site is overloaded"}, false},
 		{"-down kt -weights PEOPLE -total 1100", []string{"660", "110 %  OVERLOADED", "! site lgu: an expected load of 660 passes its capacity of 600"}, true},
 		{"-down kt,lgu -weights PEOPLE", []string{"60 % are sent as though all sites were up"}, false},
-		{"-n-1 -weights PEOPLE -total 1100", []string{"each single site down\n", "kt    60.0 %      lgu +60.0 %  lgu 110 %"}, true},
+		{"-n-1 -weights PEOPLE -total 1100", []string{"each single site down\n", "kt    60 %        lgu +60 %  lgu 110 %"}, true},
 		{"-n-1 -down us -weights PEOPLE", []string{"each single site down, besides: down us\n", "? is not known: say with -total"}, false},
 	} {
 		out, _, err := runGSLB(append([]string{"simulate", "-config", path}, strings.Fields(strings.ReplaceAll(test.args, "PEOPLE", people))...)...)

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"gslb/config"
+	"gslb/console"
 	"gslb/geo"
 	"gslb/health/probe"
+	"gslb/steer"
 )
 
 // probe has the runner make the checks of the sites that this node is a vantage
@@ -91,6 +94,36 @@ func (n *node) unwatched(cfg *config.Config) (lines []string) {
 		}
 	}
 	return lines
+}
+
+// audiences are those of the configuration, with the live checkers that stand for each.
+func (n *node) audiences(cfg *config.Config) (all []console.Audience) {
+	of := steer.AudienceOf(cfg.SteerAudiences())
+	least := cfg.AudienceMin()
+	for _, a := range cfg.Audiences {
+		out := console.Audience{Name: a.Name, Who: audienceWords(&a), Min: least[a.Name], Vantages: []string{}}
+		for _, f := range n.fleet.Nodes() {
+			if f.Place != nil && slices.Contains(f.Roles, config.RoleChecker) && of(*f.Place) == a.Name && !slices.Contains(out.Vantages, f.Name) {
+				out.Vantages = append(out.Vantages, f.Name)
+			}
+		}
+		all = append(all, out)
+	}
+	return all
+}
+
+// audienceWords is who is in an audience: of each list anyone, and all lists.
+func audienceWords(a *config.Audience) string {
+	var asn, parts []string
+	for _, number := range a.ASN {
+		asn = append(asn, fmt.Sprintf("AS%d", number))
+	}
+	for _, list := range [][]string{a.ISP, asn, a.Subdivision, a.Country, a.Continent} {
+		if len(list) > 0 {
+			parts = append(parts, strings.Join(list, " or "))
+		}
+	}
+	return strings.Join(parts, ", in ")
 }
 
 // placeWords is a place for people, the widest part last.

@@ -73,6 +73,7 @@ type refusals struct {
 	count  atomic.Int64 // its network has too many connections
 	silent atomic.Int64 // it said nothing within the first-byte time-out
 	slow   atomic.Int64 // it was slower than the least rate
+	header atomic.Int64 // it is a front end, and sent no good PROXY header
 }
 
 // admit decides about a client that has just connected. A false is counted, and

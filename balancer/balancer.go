@@ -11,7 +11,7 @@
 //
 //   - An isolated or draining server gets no new connection once the call that
 //     isolated it has returned; its established ones are left alone.
-//   - No byte of a client is read before a server has accepted its connection,
+//   - No byte of a client is passed on before a server has accepted its connection,
 //     so a failed connect is tried again elsewhere and the client never knows.
 //   - A new configuration does not touch connections of servers that it keeps.
 //   - With a server left that accepts, no client is refused.
@@ -36,6 +36,7 @@ import (
 	"gslb/handover"
 	"gslb/health"
 	"gslb/health/probe"
+	"gslb/proxyproto"
 )
 
 // Options are what a Balancer gets from outside. The zero value is fine.
@@ -217,7 +218,7 @@ func activeChecks(cfgs []Config, checks map[string]probe.Config) []probe.Check {
 		}
 		cfg = cfg.WithDefaults()
 		if cfg.Type != "agent" { // which has a port of its own
-			cfg.Preamble = proxyLocal(c.SendProxy)
+			cfg.Preamble = proxyproto.Local(c.SendProxy)
 		}
 		for _, s := range slices.Concat(c.Servers, c.Spares) {
 			out = append(out, probe.Check{Target: probe.Target{Name: c.Name, Address: s.Address}, Config: cfg})

@@ -112,6 +112,13 @@ type Config struct {
 	// protocol, ProxyV1 or ProxyV2, that tells it of the client; empty: none.
 	SendProxy string `toml:"send_proxy"`
 
+	// ProxyFrom are front ends: their connections begin with a header of the PROXY
+	// protocol, of either version, and count as those of the client that it names.
+	ProxyFrom []netip.Prefix `toml:"proxy_from"`
+	// PreambleTimeout is how long a client has for what must be known of it before a
+	// server is picked; default 3s.
+	PreambleTimeout time.Duration `toml:"preamble_timeout"`
+
 	// FirstByteTimeout is how long a client may say nothing at first, where clients speak first;
 	// 0: as long as IdleTimeout. DeferAccept has the kernel hand over a connection
 	// only with the client's first byte (Linux), likewise.
@@ -185,7 +192,7 @@ const minTimeout = 10 * time.Millisecond
 func (c Config) WithDefaults() Config {
 	c.Listen = slices.Clone(c.Listen)
 	c.Allow, c.Deny, c.NetworkExempt = slices.Clone(c.Allow), slices.Clone(c.Deny), slices.Clone(c.NetworkExempt)
-	c.Interfaces = slices.Clone(c.Interfaces)
+	c.Interfaces, c.ProxyFrom = slices.Clone(c.Interfaces), slices.Clone(c.ProxyFrom)
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Protocol, TCP)
@@ -218,6 +225,7 @@ func (c Config) WithDefaults() Config {
 		setDefault(&c.ConnectTimeout, 2*time.Second)
 		setDefault(&c.Queue, 1000)
 		setDefault(&c.QueueTimeout, 5*time.Second)
+		setDefault(&c.PreambleTimeout, preambleTime)
 	}
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)
@@ -268,6 +276,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	c.validateListen(bad)
 	c.validatePlane(bad)
 	c.validateSendProxy(bad)
+	c.validatePreamble(bad)
 	if _, known := pickers[c.Pick]; c.Pick != "" && !known {
 		bad("pick", fmt.Sprintf("%q: must be one of %s", c.Pick, strings.Join(Picks(), ", ")))
 	}
@@ -288,6 +297,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		{"connect_timeout", c.ConnectTimeout}, {"idle_timeout", c.IdleTimeout}, {"close_timeout", c.CloseTimeout},
 		{"drain_timeout", c.DrainTimeout}, {"slow_start", c.SlowStart}, {"spare_hold", c.SpareHold}, {"queue_timeout", c.QueueTimeout},
 		{"eject_time", c.EjectTime}, {"eject_time_most", c.EjectTimeMost}, {"first_byte_timeout", c.FirstByteTimeout}, {"min_rate_time", c.MinRateTime},
+		{"preamble_timeout", c.PreambleTimeout},
 	} {
 		if t.value != 0 && t.value < minTimeout {
 			bad(t.key, fmt.Sprintf("%v: must be at least %v", t.value, minTimeout))

@@ -68,20 +68,29 @@ const (
 	endCut                       // by a drain, a removal or an isolation
 	endRefused                   // no server took it
 	endUnreachable               // nobody was there at the server's port (UDP)
+	endNoHeader                  // a front end sent no good PROXY header
+	endDenied                    // the client that a front end named was not admitted
 )
 
 var endings = [...]string{
 	endOpen: "open", endClient: "client", endServer: "server", endClientReset: "client reset", endServerReset: "server reset",
 	endIdle: "idle timeout", endHalf: "close timeout", endSilent: "no first byte", endSlow: "too slow", endCut: "cut", endRefused: "refused", endUnreachable: "unreachable",
+	endNoHeader: "no PROXY header", endDenied: "denied",
 }
 
 func (e ending) String() string { return endings[e] }
 
 // open begins the connection of a client that was admitted to s.
 func (c *connection) open(f *frontend, from flow, s seat, e ender, now instant) {
+	c.openUnknown(f, from, s, e, now)
+	f.arrived(from.client.Addr())
+}
+
+// openUnknown is open for a connection of a front end, of whose client more is to be
+// heard (preamble).
+func (c *connection) openUnknown(f *frontend, from flow, s seat, e ender, now instant) {
 	c.front, c.from, c.seat, c.ender, c.begun, c.index = f, from, s, e, now, -1
 	c.latest.Store(now)
-	f.arrived(from.client.Addr())
 }
 
 // serve gives the connection to the server that has accepted it. It reports false
@@ -173,6 +182,8 @@ func (c *connection) conclude(now instant) {
 		c.front.refusals.silent.Add(1)
 	case endSlow:
 		c.front.refusals.slow.Add(1)
+	case endNoHeader:
+		c.front.refusals.header.Add(1)
 	}
 	c.front.log(c, how, now)
 	s := c.to

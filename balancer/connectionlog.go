@@ -37,7 +37,7 @@ type LoggedConnection struct {
 	Up       int64   `json:"bytes_up"`
 	Down     int64   `json:"bytes_down"`
 	// End is how it ended: client or server (who finished first), client reset, server reset, idle
-	// timeout, close timeout, no first byte, too slow, cut, refused.
+	// timeout, close timeout, no first byte, too slow, cut, refused, no PROXY header, denied.
 	End string `json:"end"`
 }
 

@@ -138,29 +138,6 @@ func (p *pool) all() []*server {
 	return slices.Concat(p.servers, p.leaving)
 }
 
-// EachClient visits the client of each open connection of a site's frontends, for
-// who wants to know where a site's users are.
-func (b *Balancer) EachClient(site string, visit func(netip.Addr)) {
-	for _, f := range b.allFrontends() {
-		cfg := f.config()
-		if cfg.Site != site {
-			continue
-		}
-		for _, s := range f.pool.all() {
-			for _, c := range s.carried.all() {
-				visit(c.from.client.Addr())
-			}
-		}
-		if w, ok := b.planes.of(cfg).(witness); ok {
-			w.connections(f, func(c Connection) {
-				if a, err := netip.ParseAddrPort(c.Client); err == nil {
-					visit(a.Addr())
-				}
-			})
-		}
-	}
-}
-
 // ConnectionGroup is the connections of one network, server or frontend.
 type ConnectionGroup struct {
 	Of    string `json:"of"`

@@ -19,6 +19,7 @@ type frontend struct {
 	cfg      atomic.Pointer[Config] // with defaults
 	census   atomic.Pointer[census] // nil unless somebody asks who comes
 
+	entrance  atomic.Pointer[entrance]  // nil: nothing is to be known of clients first
 	admission atomic.Pointer[admission] // nil: everybody is let in
 	refusals  refusals
 	refusing  refusing     // guarded by pool.mu
@@ -32,6 +33,7 @@ func (f *frontend) config() *Config { return f.cfg.Load() }
 func (f *frontend) follow(cfg Config, rule *probe.Config) {
 	f.cfg.Store(&cfg)
 	f.admission.Store(admissionOf(&cfg, f.admission.Load()))
+	f.entrance.Store(entranceOf(&cfg))
 	f.gate.bound(cfg.MaxConnections)
 	f.pool.configure(cfg, rule)
 }

@@ -148,7 +148,7 @@ func (l *loop) begin(f *frontend, fd int32, client netip.AddrPort) {
 	if cfg.HashBy == HashConnection {
 		from.local = localAddress(fd)
 	}
-	seat, admitted := f.admit(from)
+	pre, seat, admitted := f.meet(from)
 	if !admitted {
 		f.gate.leave()
 		resetFD(fd)
@@ -156,9 +156,17 @@ func (l *loop) begin(f *frontend, fd int32, client netip.AddrPort) {
 	}
 	c := l.table.take(l)
 	c.connection = new(connection)
-	c.open(f, from, seat, c, l.now)
 	c.socks = [2]sock{{fd: fd}, {fd: -1}}
-	c.cfg, c.state = cfg, statePausing
+	c.cfg, c.sought = cfg, l.now
+	if pre != nil {
+		c.openUnknown(f, from, seat, c, l.now)
+		c.pre, c.state = pre, statePreamble
+		l.set(c, cfg.PreambleTimeout)
+		l.greet(c, false)
+		return
+	}
+	c.open(f, from, seat, c, l.now)
+	c.state = statePausing
 	l.seek(c)
 }
 

@@ -14,6 +14,7 @@ const (
 	stateFree       state = iota // there is no connection
 	stateConnecting              // to a server
 	stateResolving               // likewise, by a goroutine, as its address is a name
+	statePreamble                // until enough is known of the client
 	statePausing                 // until servers are tried again
 	stateQueued                  // until a server has room
 	stateRelaying
@@ -53,8 +54,10 @@ type loopConn struct {
 	ways  [2]way
 
 	cfg    *Config
-	server *server // that it has a place at
+	server *server   // that it has a place at
+	pre    *preamble // in statePreamble
 	dialed int64
+	sought int64         // when a server was first looked for
 	since  int64         // in stateFlushing: its beginning
 	acked  uint64        // bytes that the ends had acknowledged at the last look, and one more; 0: not known
 	pause  time.Duration // in stateFlushing: between two looks

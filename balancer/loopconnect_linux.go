@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"gslb/proxyproto"
 )
 
 // attempt is what a connection remembers that got no server at once.
@@ -28,7 +30,7 @@ var errConnectTimeout = os.ErrDeadlineExceeded
 // attempt returns c's, which it may not have yet.
 func (c *loopConn) attempt() *attempt {
 	if c.try == nil {
-		c.try = &attempt{pause: pauseFirst, giveUp: c.begun + int64(connectsTime*c.cfg.ConnectTimeout), patience: c.cfg.QueueTimeout}
+		c.try = &attempt{pause: pauseFirst, giveUp: c.sought + int64(connectsTime*c.cfg.ConnectTimeout), patience: c.cfg.QueueTimeout}
 	}
 	return c.try
 }
@@ -120,6 +122,9 @@ func (l *loop) connected(c *loopConn) {
 	if c.cfg.SendProxy != "" && !l.introduce(c) {
 		return
 	}
+	if h := c.ways[clientEnd].held; h != nil { // read before, when there was no server
+		l.count(c, clientEnd, h.end-h.at)
+	}
 	c.try = nil
 	c.state = stateRelaying
 	if limitsOf(c.cfg).strict() {
@@ -139,8 +144,8 @@ func (l *loop) connected(c *loopConn) {
 // introduce sends the header that tells the server of its client. The socket is
 // new: there is room for it. It reports false if the connection has ended.
 func (l *loop) introduce(c *loopConn) bool {
-	var room [proxyMost]byte
-	header := appendProxy(room[:0], c.cfg.SendProxy, c.from)
+	var room [proxyproto.MostSent]byte
+	header := proxyproto.Append(room[:0], c.cfg.SendProxy, c.from.client, c.from.local)
 	n, errno := transmit(c.socks[serverEnd].fd, header)
 	if errno == 0 && n == len(header) {
 		return true

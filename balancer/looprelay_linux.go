@@ -37,6 +37,10 @@ func (l *loop) tell(c *loopConn, at end, events uint32) {
 		l.note(s, events)
 		l.connected(c)
 		return
+	case statePreamble:
+		l.note(s, events)
+		l.greet(c, false)
+		return
 	case stateQueued:
 		if at == clientEnd && events&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
 			l.end(c, endClientReset)

@@ -132,6 +132,8 @@ func (l *loop) fire(c *loopConn) {
 	switch c.state {
 	case stateConnecting:
 		l.connectFailed(c, errConnectTimeout)
+	case statePreamble:
+		l.greet(c, true)
 	case statePausing:
 		l.seek(c)
 	case stateQueued:

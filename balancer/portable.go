@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"gslb/proxyproto"
 )
 
 // portable is the engine that works everywhere: the standard library's sockets,
@@ -112,7 +114,7 @@ func (a *portableAcceptor) accept(l net.Listener) {
 			f.counters.accepted.Add(1)
 			client := conn.(*net.TCPConn)
 			from := flowOf(client)
-			seat, admitted := f.admit(from)
+			pre, seat, admitted := f.meet(from)
 			if !admitted {
 				reset(client)
 				continue
@@ -124,7 +126,7 @@ func (a *portableAcceptor) accept(l net.Listener) {
 			}
 			a.engine.wg.Go(func() {
 				defer f.gate.leave()
-				a.engine.serve(f, client, from, seat)
+				a.engine.serve(f, client, from, seat, pre)
 			})
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -166,12 +168,24 @@ func sleep(d time.Duration, done <-chan struct{}) bool {
 }
 
 // serve carries one connection from its admission to its end.
-func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat) {
-	cfg := f.config()
-	r := &relay{client: client, buffers: &p.buffers, limits: limitsOf(cfg)}
-	r.open(f, from, seat, r, instantNow())
+func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat, pre *preamble) {
+	r := &relay{client: client, buffers: &p.buffers}
+	if pre == nil {
+		r.open(f, from, seat, r, instantNow())
+	} else {
+		r.openUnknown(f, from, seat, r, instantNow())
+	}
 	defer func() { r.end(instantNow()) }()
-	s, conn := p.connect(f, cfg, from)
+	defer r.forget()
+	if pre != nil && !r.greet(pre, f.config().PreambleTimeout) {
+		r.conclude(instantNow())
+		reset(client)
+		return
+	}
+	f = r.front
+	cfg := f.config()
+	r.limits = limitsOf(cfg)
+	s, conn := p.connect(f, cfg, r.from)
 	if s == nil {
 		r.blame(endRefused)
 		r.conclude(instantNow())
@@ -185,8 +199,8 @@ func (p *portable) serve(f *frontend, client *net.TCPConn, from flow, seat seat)
 		return
 	}
 	if cfg.SendProxy != "" {
-		var room [proxyMost]byte
-		if _, err := conn.Write(appendProxy(room[:0], cfg.SendProxy, from)); err != nil {
+		var room [proxyproto.MostSent]byte
+		if _, err := conn.Write(proxyproto.Append(room[:0], cfg.SendProxy, r.from.client, r.from.local)); err != nil {
 			r.blameReset(false)
 			r.abort()
 			return

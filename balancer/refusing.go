@@ -10,9 +10,9 @@ import (
 // Guarded by the frontend's pool.mu.
 type refusing struct {
 	at    time.Time // of the last look
-	seen  [5]int64  // counts at the last look
-	since [5]time.Time
-	last  [5]time.Time // when the count last rose
+	seen  [6]int64  // counts at the last look
+	since [6]time.Time
+	last  [6]time.Time // when the count last rose
 }
 
 const (
@@ -21,11 +21,12 @@ const (
 	refusingLong  = time.Minute       // after which it is a problem
 )
 
-var refusingFor = [5]string{
+var refusingFor = [6]string{
 	"clients whose network makes too many connections (network_rate) are refused",
 	"clients whose network has too many connections (network_connections) are refused",
 	"clients that say nothing (first_byte_timeout) are reset",
 	"connections that are too slow (min_rate) are reset",
+	"front ends (proxy_from) that send no good PROXY header are reset",
 	"connections that are to be logged are not, as the log is not written in time,",
 }
 
@@ -39,7 +40,7 @@ func (f *frontend) lookAtRefusals(now time.Time) {
 	}
 	first := r.at.IsZero()
 	r.at = now
-	for i, n := range [5]int64{f.refusals.rate.Load(), f.refusals.count.Load(), f.refusals.silent.Load(), f.refusals.slow.Load(), f.unlogged.Load()} {
+	for i, n := range [6]int64{f.refusals.rate.Load(), f.refusals.count.Load(), f.refusals.silent.Load(), f.refusals.slow.Load(), f.refusals.header.Load(), f.unlogged.Load()} {
 		switch {
 		case n > r.seen[i] && !first:
 			if r.since[i].IsZero() {

@@ -32,6 +32,7 @@ type relay struct {
 	client, server *net.TCPConn
 	limits         limits
 	buffers        *sync.Pool // of *[bufferSize]byte
+	early          early
 
 	half   atomic.Bool // one direction has ended with FIN
 	broken atomic.Bool // an end is dead, but the other may still have bytes from it to get
@@ -141,6 +142,11 @@ func (d *direction) copy() error {
 	raw, err := d.src.SyscallConn()
 	if err != nil {
 		return err
+	}
+	if d.up {
+		if err := d.relay.passEarly(d); err != nil {
+			return asDst(err)
+		}
 	}
 	fill := d.fill // once: each use of the method as a value allocates
 	for full := 0; ; {

@@ -12,40 +12,16 @@ import (
 	"time"
 
 	"gslb/health/probe"
+	"gslb/proxyproto"
 )
-
-func TestProxyHeader(t *testing.T) {
-	four := flow{client: netip.MustParseAddrPort("192.0.2.1:51000"), local: netip.MustParseAddrPort("198.51.100.7:443")}
-	six := flow{client: netip.MustParseAddrPort("[2001:db8::1]:51000"), local: netip.MustParseAddrPort("[2001:db8::2]:443")}
-	for _, test := range []struct {
-		version string
-		from    flow
-		want    string
-	}{
-		{ProxyV1, four, "PROXY TCP4 192.0.2.1 198.51.100.7 51000 443\r\n"},
-		{ProxyV1, six, "PROXY TCP6 2001:db8::1 2001:db8::2 51000 443\r\n"},
-		{ProxyV1, flow{client: four.client, local: six.local}, "PROXY UNKNOWN\r\n"},
-		{ProxyV2, four, proxySignature + "\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x07\xc7\x38\x01\xbb"},
-		{ProxyV2, six, proxySignature + "\x21\x21\x00\x24\x20\x01\x0d\xb8" + strings.Repeat("\x00", 11) + "\x01\x20\x01\x0d\xb8" + strings.Repeat("\x00", 11) + "\x02\xc7\x38\x01\xbb"},
-		{ProxyV2, flow{}, proxySignature + "\x20\x00\x00\x00"},
-	} {
-		if got := string(appendProxy(nil, test.version, test.from)); got != test.want || len(got) > proxyMost {
-			t.Errorf("%s %v: %q, want %q", test.version, test.from, got, test.want)
-		}
-	}
-	longest := netip.MustParseAddrPort("[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff%eth0]:65535")
-	if got := appendProxy(nil, ProxyV1, flow{longest, longest}); len(got) > 107 { // section 2.1
-		t.Errorf("%d octets: %s", len(got), got)
-	}
-}
 
 // readProxy takes a header off a connection, and gives what it says.
 func readProxy(in *bufio.Reader) (string, error) {
-	start, err := in.Peek(len(proxySignature))
+	start, err := in.Peek(len(proxyproto.Signature))
 	if err != nil {
 		return "", err
 	}
-	if !bytes.Equal(start, []byte(proxySignature)) {
+	if !bytes.Equal(start, []byte(proxyproto.Signature)) {
 		return in.ReadString('\n')
 	}
 	head := make([]byte, 16)

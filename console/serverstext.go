@@ -41,8 +41,8 @@ func frontendTable(f balancer.FrontendStatus, now time.Time) *table {
 	if n := c.Denied + c.OverRate + c.OverCount; n > 0 {
 		title += fmt.Sprintf("; reset at once: %d denied, %d over network_rate, %d over network_connections", c.Denied, c.OverRate, c.OverCount)
 	}
-	if n := c.Silent + c.Slow; n > 0 {
-		title += fmt.Sprintf("; reset later: %d said nothing, %d too slow", c.Silent, c.Slow)
+	if n := c.Silent + c.Slow + c.NoHeader; n > 0 {
+		title += fmt.Sprintf("; reset later: %d said nothing, %d too slow, %d of front ends without a PROXY header", c.Silent, c.Slow, c.NoHeader)
 	}
 	t := newTable(clean(title), "SERVER", "STATE", "FOR", "OPEN", "LOAD", "WEIGHT", "NEW/S", "FIRST BYTE", "P99", "FAILED", "IN", "OUT", "WHY")
 	for _, s := range f.Servers {

@@ -2,57 +2,28 @@ package dnsserver
 
 import (
 	"crypto/tls"
-	"encoding/binary"
-	"errors"
 	"io"
 	"net"
 	"net/netip"
+
+	"gslb/proxyproto"
 )
 
-// The header of the PROXY protocol, version 2, as HAProxy's proxy-protocol.txt has
-// it in section 2.2: signature, version and command, family and protocol, length
-// of what follows, addresses, and behind them TLVs, which are skipped.
-const (
-	proxySignature = "\r\n\r\n\x00\r\nQUIT\n"
-	proxyHead      = len(proxySignature) + 4 // octets before the addresses
-	// mostProxy bounds the whole header over a stream. dnsdist adds a few TLVs at most.
-	mostProxy = 4096
-)
+// mostProxy bounds the whole header over a stream. dnsdist adds a few TLVs at most.
+const mostProxy = 4096
 
-var errProxy = errors.New("no good PROXY header")
-
-// proxyLength is how many octets the header has that begins with b, of which at
-// least proxyHead are there; 0 when it is none.
-func proxyLength(b []byte) int {
-	if len(b) < proxyHead || string(b[:len(proxySignature)]) != proxySignature || b[12]>>4 != 2 {
-		return 0
-	}
-	return proxyHead + int(binary.BigEndian.Uint16(b[14:]))
-}
-
-// parseProxy reads the header that b begins with: of the client that it names, or
-// of src when the front end speaks for itself (LOCAL, or an unspecified family),
-// and what follows. ok is false when there is no good header.
+// parseProxy reads the header (version 2) that b begins with: of the client that it
+// names, or of src when the front end speaks for itself, and what follows. ok is
+// false when there is no good header.
 func parseProxy(b []byte, src netip.AddrPort) (client netip.AddrPort, rest []byte, ok bool) {
-	n := proxyLength(b)
-	if n == 0 || n > len(b) {
+	h, n, err := proxyproto.ParseV2(b)
+	if err != nil {
 		return src, nil, false
 	}
-	addresses, rest := b[proxyHead:n], b[n:]
-	command, family := b[12]&0xf, b[13]>>4
-	switch {
-	case command > 1 || b[13]&0xf > 2:
-		return src, nil, false
-	case command == 0 || family == 0:
-		return src, rest, true
-	case family == 1 && len(addresses) >= 12:
-		a := netip.AddrFrom4([4]byte(addresses))
-		return netip.AddrPortFrom(a, binary.BigEndian.Uint16(addresses[8:])), rest, true
-	case family == 2 && len(addresses) >= 36:
-		a := netip.AddrFrom16([16]byte(addresses)).Unmap()
-		return netip.AddrPortFrom(a, binary.BigEndian.Uint16(addresses[32:])), rest, true
+	if h.Client.IsValid() {
+		src = h.Client
 	}
-	return src, nil, false
+	return src, b[n:], true
 }
 
 // fronted tells whether an address is that of a front end, which must say who
@@ -93,21 +64,21 @@ func (s *Server) mostOf(a netip.Addr) int {
 // readProxy reads the header of a connection, behind what was read of it already,
 // and not an octet more.
 func readProxy(r io.Reader, begun []byte, src netip.AddrPort) (netip.AddrPort, error) {
-	b := make([]byte, proxyHead, 128)
+	b := make([]byte, proxyproto.Head, 128)
 	if _, err := io.ReadFull(r, b[copy(b, begun):]); err != nil {
 		return src, err
 	}
-	n := proxyLength(b)
+	n := proxyproto.Length(b)
 	if n == 0 || n > mostProxy {
-		return src, errProxy
+		return src, proxyproto.ErrHeader
 	}
-	b = append(b, make([]byte, n-proxyHead)...)
-	if _, err := io.ReadFull(r, b[proxyHead:]); err != nil {
+	b = append(b, make([]byte, n-proxyproto.Head)...)
+	if _, err := io.ReadFull(r, b[proxyproto.Head:]); err != nil {
 		return src, err
 	}
 	client, _, ok := parseProxy(b, src)
 	if !ok {
-		return src, errProxy
+		return src, proxyproto.ErrHeader
 	}
 	return client, nil
 }
@@ -140,7 +111,7 @@ func (st *stream) introduce() error {
 		if _, err := io.ReadFull(below.Conn, first); err != nil {
 			return err
 		}
-		if known = first[0] == proxySignature[0]; known {
+		if known = first[0] == proxyproto.Signature[0]; known {
 			client, err := readProxy(below.Conn, first, st.src)
 			if err != nil {
 				return st.unknown(err)

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/proxyproto"
 )
 
 // proxied is a header of version 2 with a client, and TLVs behind it.
@@ -23,7 +25,7 @@ func proxied(command, protocol byte, client netip.AddrPort, tlvs ...byte) []byte
 	addresses = append(addresses, make([]byte, len(addresses))...)
 	addresses = binary.BigEndian.AppendUint16(addresses, client.Port())
 	addresses = append(append(addresses, 0, 53), tlvs...)
-	b := append([]byte(proxySignature), 0x20|command, family<<4|protocol)
+	b := append([]byte(proxyproto.Signature), 0x20|command, family<<4|protocol)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(addresses)))
 	return append(b, addresses...)
 }
@@ -43,7 +45,7 @@ func TestParseProxy(t *testing.T) {
 		"IPv4-mapped":        {proxied(1, 1, mapped), four},
 		"TLVs":               {proxied(1, 2, four, 0xe0, 0, 1, 7), four},
 		"LOCAL":              {proxied(0, 2, four), src},
-		"LOCAL, no address":  {[]byte(proxySignature + "\x20\x00\x00\x00"), src},
+		"LOCAL, no address":  {[]byte(proxyproto.Signature + "\x20\x00\x00\x00"), src},
 		"unspecified family": {change(good, 13, 0x00), src},
 		"version 1":          {change(good, 12, 0x11), netip.AddrPort{}},
 		"unknown command":    {change(good, 12, 0x22), netip.AddrPort{}},
@@ -74,11 +76,11 @@ func FuzzProxy(f *testing.F) {
 	src := netip.MustParseAddrPort("127.0.0.1:4000")
 	f.Fuzz(func(t *testing.T, b []byte) {
 		client, rest, ok := parseProxy(b, src)
-		if ok && (!client.IsValid() || len(rest) > len(b)-proxyHead || !bytes.HasSuffix(b, rest)) {
+		if ok && (!client.IsValid() || len(rest) > len(b)-proxyproto.Head || !bytes.HasSuffix(b, rest)) {
 			t.Errorf("%x: %v, rest %x", b, client, rest)
 		}
 		got, err := readProxy(bytes.NewReader(b), nil, src)
-		if n := proxyLength(b); n <= mostProxy && (err == nil) != ok || err == nil && got != client {
+		if n := proxyproto.Length(b); n <= mostProxy && (err == nil) != ok || err == nil && got != client {
 			t.Errorf("%x: %v over a stream, %v; %v else, %v", b, got, err, client, ok)
 		}
 	})

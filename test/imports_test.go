@@ -15,11 +15,11 @@ import (
 //
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history forecast      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits      transfer -> zones dnsname durable parallel
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits proxyproto      transfer -> zones dnsname durable parallel
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
 //	2  balancer/nft balancer/bpf -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   handover   balancer/kernel   waits
+//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"stamp":        {},
@@ -31,6 +31,7 @@ var rooms = map[string][]string{
 	"quota":        {},
 	"waits":        {},
 	"networks":     {},
+	"proxyproto":   {},
 	"handover":     {},
 	"history":      {"store", "durable"},
 	"geo":          {"stamp", "parallel"},
@@ -40,8 +41,8 @@ var rooms = map[string][]string{
 	"agent":        {"health/probe", "durable"},
 	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
-	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "handover", "balancer/kernel", "balancer/nft", "balancer/bpf", "waits"},
-	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks", "handover", "waits"},
+	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "handover", "proxyproto", "balancer/kernel", "balancer/nft", "balancer/bpf", "waits"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks", "handover", "waits", "proxyproto"},
 	"transfer":     {"zones", "dnsname", "durable", "parallel"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"replay":       {"steer", "geo", "health"},

@@ -1,0 +1,117 @@
+package balancer
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"gslb/networks"
+	"gslb/proxyproto"
+)
+
+// A preamble is what an engine reads of a client before a server is picked for it: the
+// header of the PROXY protocol that a front end sends. What is read that is not the
+// header's goes to the server with all else.
+//
+// The engine reads, gives look all that has come, and does what that says, within
+// Config.PreambleTimeout. Everything else about it is here.
+type preamble struct {
+	header bool // a PROXY header is still to come
+}
+
+// preambleStep is what an engine does next with a connection whose preamble was looked at.
+type preambleStep uint8
+
+const (
+	stepRead   preambleStep = iota // read more, or call again with over
+	stepServer                     // find it a server
+	stepReset                      // reset it: it is blamed already
+)
+
+// headerMost bounds a PROXY header. Front ends with certificates of their clients send some hundred octets.
+const headerMost = 4096
+
+// entrance is what a frontend wants to know of clients first. It never changes.
+type entrance struct {
+	fronts *networks.Ranges[bool] // front ends, which send a PROXY header; nil: there are none
+}
+
+// entranceOf returns that of cfg; nil if servers are picked at once.
+func entranceOf(cfg *Config) *entrance {
+	if len(cfg.ProxyFrom) == 0 {
+		return nil
+	}
+	return &entrance{networks.New(cfg.ProxyFrom, func(ip netip.Addr) bool { return networks.Holds(cfg.ProxyFrom, ip) })}
+}
+
+// preamble tells what is to be read of a client that has just connected; nil: nothing.
+func (f *frontend) preamble(client netip.AddrPort) *preamble {
+	e := f.entrance.Load()
+	if e == nil {
+		return nil
+	}
+	if e.fronts.At(client.Addr()) {
+		return &preamble{header: true}
+	}
+	return nil
+}
+
+// meet admits a client that has just connected, unless it is a front end, which is
+// nobody's client: then look does it for whom that names. A false is as admit's.
+func (f *frontend) meet(from flow) (*preamble, seat, bool) {
+	p := f.preamble(from.client)
+	if p != nil && p.header {
+		return p, seat{}, true
+	}
+	seat, admitted := f.admit(from)
+	return p, seat, admitted
+}
+
+// look judges what a client has said so far. over: no more of it will come in time. skip
+// is how many octets of b are not the server's.
+func (p *preamble) look(c *connection, b []byte, over bool) (skip int, next preambleStep) {
+	if p.header {
+		h, n, err := proxyproto.Parse(b, headerMost)
+		switch {
+		case err == proxyproto.ErrShort && !over:
+			return 0, stepRead
+		case err != nil:
+			c.blame(endNoHeader)
+			return 0, stepReset
+		}
+		p.header, skip = false, n
+		if !c.introduce(h) {
+			c.blame(endDenied)
+			return skip, stepReset
+		}
+	}
+	return skip, stepServer
+}
+
+// introduce makes the connection that of the client which a front end names, and
+// reports whether it is admitted. A front end that speaks for itself is.
+func (c *connection) introduce(h proxyproto.Header) bool {
+	if !h.Client.IsValid() {
+		return true
+	}
+	c.from = flow{h.Client, h.Local}
+	seat, admitted := c.front.admit(c.from)
+	c.seat = seat
+	if admitted {
+		c.front.arrived(h.Client.Addr())
+	}
+	return admitted
+}
+
+func (c Config) validatePreamble(bad func(key, msg string)) {
+	only := func(set bool, key string) {
+		if set && (c.inKernel() || c.Protocol == UDP) {
+			bad(key, fmt.Sprintf("is for plane %q and protocol %q alone", PlaneProxy, TCP))
+		}
+	}
+	only(len(c.ProxyFrom) > 0, "proxy_from")
+	only(c.PreambleTimeout != 0, "preamble_timeout")
+}
+
+// preambleTime is Config.PreambleTimeout's default.
+const preambleTime = 3 * time.Second

@@ -52,10 +52,58 @@ func (c *Config) checkSteers(r *report) {
 		case low%time.Second != 0:
 			r.bad(path+".trouble_ttl", "%s: must be whole seconds", showDuration(low))
 		}
+		c.checkAnswers(r, path, s)
 		oneOf(r, path+".release", s.Release, "", releaseHold)
 		c.checkRules(r, path, s)
 		c.checkTargets(r, path+".last_resort", s, s.LastResort)
 	}
+}
+
+// checkAnswers looks at whether the sites of a name can be answered together.
+func (c *Config) checkAnswers(r *report, path string, s Steer) {
+	key := path + ".answers"
+	switch {
+	case s.Answers < 1 || s.Answers > steer.MaxAnswers:
+		r.bad(key, "%d: must be 1 to %d, the sites that one answer gives at most", s.Answers, steer.MaxAnswers)
+		return
+	case s.Answers == 1:
+		return
+	case s.Answer == AnswerCNAME:
+		r.bad(key, "%d: a name has one CNAME and no more (RFC 1034, section 3.6.2): use answer = %q, or leave answers out", s.Answers, AnswerAddress)
+		return
+	}
+	of := map[netip.Addr]string{}
+	for _, site := range c.reached(s) {
+		for _, a := range c.Sites[site].Addresses {
+			if other, ok := of[a]; ok && other != c.Sites[site].Name {
+				r.bad(key, "%d: sites %s and %s have the same address %s, and an answer cannot hold it twice: give each its own, or leave answers out", s.Answers, other, c.Sites[site].Name, a)
+				return
+			}
+			of[a] = c.Sites[site].Name
+		}
+	}
+}
+
+// reached lists the sites that a steered name can choose, as far as its targets can be read.
+func (c *Config) reached(s Steer) (all []int) {
+	sites, groups := c.SteerSites(), c.members()
+	texts, everyone := slices.Clone(s.LastResort), false
+	for _, rule := range s.Rules {
+		texts = append(texts, rule.To...)
+		everyone = everyone || rule.matchesEveryone()
+	}
+	if !everyone {
+		texts = append(texts, implicitTarget)
+	}
+	for _, text := range texts {
+		if t, err := steer.ParseTarget(text, sites, groups); err == nil {
+			for _, m := range t.Members {
+				all = append(all, m.Site)
+			}
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // checkOwner looks at where the steered name stands; apexes are those of all zones.

@@ -16,6 +16,9 @@ type Steer struct {
 	TTL time.Duration `toml:"ttl"`
 	// TroubleTTL is the TTL while one of its sites is not plainly in service; 0: TTL.
 	TroubleTTL time.Duration `toml:"trouble_ttl"`
+	// Answers is how many sites an answer gives at most, 1 to 16; default 1. For
+	// answer = "address".
+	Answers int `toml:"answers"`
 	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
 	// addresses (RFC 9460); for answer = "address".
 	Hints bool        `toml:"hints"`
@@ -52,6 +55,9 @@ func (s Steer) withDefaults() Steer {
 	if s.TTL == 0 {
 		s.TTL = 30 * time.Second
 	}
+	if s.Answers == 0 {
+		s.Answers = 1
+	}
 	return s
 }
 
@@ -78,7 +84,7 @@ func (c *Config) Policies() ([]steer.Policy, error) {
 	sites, groups, audiences := c.SteerSites(), c.members(), c.SteerAudiences()
 	policies := make([]steer.Policy, len(c.Steers))
 	for i, s := range c.Steers {
-		p := steer.Policy{Name: s.Name, Audiences: audiences, TTL: s.TTL, Rules: make([]steer.Rule, len(s.Rules))}
+		p := steer.Policy{Name: s.Name, Audiences: audiences, TTL: s.TTL, Answers: several(s.Answers), Rules: make([]steer.Rule, len(s.Rules))}
 		for j, rule := range s.Rules {
 			tiers, err := parseTargets(rule.To, sites, groups)
 			if err != nil {
@@ -96,6 +102,15 @@ func (c *Config) Policies() ([]steer.Policy, error) {
 		policies[i] = p
 	}
 	return policies, nil
+}
+
+// several is the number of answers as a policy has it, where one goes without saying: so
+// policies of revisions before there were more are still the same.
+func several(answers int) int {
+	if answers == 1 {
+		return 0
+	}
+	return answers
 }
 
 func parseTargets(texts []string, sites []steer.Site, groups map[string][]steer.Member) ([]steer.Target, error) {

@@ -119,6 +119,11 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		g = w.try(g, &who)
 	}
 	w.choose(g, &who, tr)
+	if w.choice.Set != 0 {
+		if set := g.several[r.Steered.Index][w.choice.Set].of(q.Type); set.Count > 0 {
+			return w.give(out, set, ede)
+		}
+	}
 	if p := g.prepared(r.Steered, q.EDNS.DO).get(q.Type, w.choice.Site); p != nil && w.fits(len(out), &p.wire) {
 		return w.copy(out, &p.wire, p.outcome, true, ede)
 	}
@@ -127,6 +132,15 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 	}
 	g.DB.Tailor(r, q.Type, int(w.choice.Site))
 	if r.Wire.Body != nil && w.fits(len(out), &r.Wire) {
+		return w.copy(out, &r.Wire, r.Outcome, true, ede)
+	}
+	return w.encode(out, ede)
+}
+
+// give answers with the addresses of several sites.
+func (w *responder) give(out []byte, set zones.RRset, ede extendedError) []byte {
+	r := &w.res
+	if r.Give(set); w.fits(len(out), &r.Wire) {
 		return w.copy(out, &r.Wire, r.Outcome, true, ede)
 	}
 	return w.encode(out, ede)
@@ -186,7 +200,13 @@ func (w *responder) choose(g *Generation, who *client, tr *steer.Trace) {
 	}
 	w.scope = scope
 	w.tally.choice(w.choice)
-	g.picked.add(w.shard, s.Choices, int(w.choice.Site))
+	if w.choice.Set == 0 {
+		g.picked.add(w.shard, s.Choices, int(w.choice.Site))
+		return
+	}
+	for _, site := range g.live[s.Policy].Sites(w.choice) {
+		g.picked.add(w.shard, s.Choices, int(site))
+	}
 }
 
 // client is whose place decides.

@@ -522,6 +522,13 @@ func TestAnswerAllocatesNothing(t *testing.T) {
 			t.Errorf("%x: %v allocations", msg, n)
 		}
 	}
+	s, w, _ = severalServer(t, 0, false)
+	for _, name := range []string{"many.abc.com.", "x.cdn.abc.com.", "turn.abc.com.", "sticky.abc.com.", "flat.abc.com."} {
+		msg := query(t, name, dns.TypeA, subnet("10.1.2.0/24"))
+		if n := testing.AllocsPerRun(200, func() { s.answer(w, msg, source, false, out) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
 }
 
 // A query that hits a bug is answered SERVFAIL and counted, over each transport, and

@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -34,6 +35,7 @@ type Generation struct {
 	// with a lower TTL, by index; nil: none.
 	shown, shownSigned []siteAnswers
 	troubled           []*zones.Steered
+	several            [][]several // what several sites are answered with together; nil: no name has that
 	places             *geo.DB    // for explaining only; may be nil
 	access             *Access    // nil: all clients alike
 	declared           *geo.Table // 1 for networks that configuration names
@@ -145,14 +147,15 @@ func (g *Generation) WithDB(db *zones.DB) *Generation {
 }
 
 // Default is the site that a steered name chooses for a client of whom nothing is
-// known, with all sites as they are now.
-func (g *Generation) Default(s *zones.Steered) (site int) {
+// known, with all sites as they are now, or those that it is answered with together, by their numbers.
+func (g *Generation) Default(s *zones.Steered) []int32 {
 	if s.Index < 0 { // an alias that is not steered
-		return 0
+		return []int32{0}
 	}
 	nobody := netip.IPv4Unspecified() // in no database
 	cohort, _ := g.policies[s.Policy].Table.Lookup(nobody)
-	return int(g.live[s.Policy].Choose(cohort, steer.Ask{Client: nobody}, nil).Site)
+	live := g.live[s.Policy]
+	return slices.Sorted(slices.Values(live.Sites(live.Choose(cohort, steer.Ask{Client: nobody}, nil))))
 }
 
 // turns are the positions of round-robin picks, for A and for other types of

@@ -77,6 +77,44 @@ func (g *Generation) show() {
 		}
 		g.troubled[i], g.shown[i], g.shownSigned[i] = g.low[i].name, g.low[i].answers, g.low[i].signed
 	}
+	g.join()
+}
+
+// several are the addresses of sites that are answered together.
+type several struct{ a, aaaa zones.RRset }
+
+// of gives those of a type; without records where it is another one.
+func (s *several) of(qtype uint16) zones.RRset {
+	switch qtype {
+	case dns.TypeA:
+		return s.a
+	case dns.TypeAAAA:
+		return s.aaaa
+	}
+	return zones.RRset{}
+}
+
+// join makes the RRsets of several sites that the names give in the states as they are: by name,
+// then by steer.Choice.Set.
+func (g *Generation) join() {
+	g.several = nil
+	all := g.DB.Tailored()
+	for i, s := range all {
+		sets := g.live[s.Policy].Sets()
+		if len(sets) == 0 {
+			continue
+		}
+		if g.several == nil {
+			g.several = make([][]several, len(all))
+		}
+		if g.troubled != nil && g.troubled[i] != nil {
+			s = g.troubled[i]
+		}
+		g.several[i] = make([]several, len(sets))
+		for n, sites := range sets {
+			g.several[i][n] = several{s.Join(dns.TypeA, sites), s.Join(dns.TypeAAAA, sites)}
+		}
+	}
 }
 
 // inTrouble tells whether a site that the name can choose is not plainly in service.

@@ -131,9 +131,15 @@ func TestExpectationIsWhatIsDecided(t *testing.T) {
 	states.Sites["us"] = health.Status{Site: "us", State: health.Up, Capacity: 500, Load: 250, Reports: []health.Report{{Node: "n"}}}
 	for _, to := range [][]string{
 		{"nearest:all"}, {"weighted:kt=3,lgu=1,cn=4"}, {"load:all"}, {"hash:kt=3,lgu=1,us=1"}, {"round-robin:all"}, {"kt", "us"},
+		{"nearest:all", "2"}, {"weighted:kt=3,lgu=1,us=2", "2"},
 	} {
-		t.Run(to[0], func(t *testing.T) {
+		t.Run(strings.Join(to, " "), func(t *testing.T) {
+			answers := 1
+			if last := to[len(to)-1]; last == "2" { // sites in an answer
+				answers, to = 2, to[:len(to)-1]
+			}
 			p := policy(t, "www.", append([]string{"*"}, to...))
+			p.Answers = answers
 			c, err := steer.Compile(&p, sites())
 			if err != nil {
 				t.Fatal(err)
@@ -151,7 +157,10 @@ func TestExpectationIsWhatIsDecided(t *testing.T) {
 					if strings.HasPrefix(to[0], "round-robin") {
 						ask.Turn = &turn
 					}
-					drawn[live.Choose(cohort, ask, nil).Site]++
+					given := live.Sites(live.Choose(cohort, ask, nil))
+					for _, site := range given {
+						drawn[site] += 1 / float64(len(given))
+					}
 				}
 			}
 			sum := 0.0

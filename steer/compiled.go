@@ -15,6 +15,7 @@ import (
 type Compiled struct {
 	name    string
 	release string // Policy.Release
+	answers int    // Policy.Answers
 	seed    uint64 // of the draws, so that two names split their clients independently
 	sites   []Site
 	keys    []uint64 // by site: what rendezvous hashing knows it by; from its name, so that the order of sites does not matter
@@ -83,6 +84,7 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 	c := &Compiled{
 		name:       p.Name,
 		release:    p.Release,
+		answers:    p.Answers,
 		seed:       hashString(strings.ToLower(p.Name)),
 		sites:      slices.Clone(sites),
 		lastResort: cloneTargets(p.LastResort),

@@ -2,9 +2,12 @@ package steer
 
 // Portion is a part of a cohort's users and how it comes to its site.
 type Portion struct {
-	Site       int32   // index in the sites given to Compile
-	Share      float64 // of the cohort's users
-	Tier       int8    // as Choice has it
+	Site  int32   // index in the sites given to Compile
+	Share float64 // of the cohort's users
+	// Set is the sites of the answer, this one among them, each of which has the same share of
+	// its users; nil: it is alone. It must not be changed.
+	Set        []int32
+	Tier       int8 // as Choice has it
 	FailOpen   bool
 	LastResort bool
 }
@@ -17,7 +20,16 @@ func (l *Live) Expected(cohort uint32, add func(Portion)) {
 	if int64(cohort) >= int64(l.cohorts) {
 		cohort = 0
 	}
-	l.expected(cohort, func(st *stage, site int32, share float64) {
-		add(Portion{Site: site, Share: share, Tier: st.tier, FailOpen: st.failOpen, LastResort: st.last})
+	l.expected(cohort, func(st *stage, e entry, share float64) {
+		p := Portion{Site: e.site, Share: share, Tier: st.tier, FailOpen: st.failOpen, LastResort: st.last}
+		if e.set == 0 {
+			add(p)
+			return
+		}
+		p.Set = l.sets.lists[e.set]
+		p.Share /= float64(len(p.Set))
+		for _, p.Site = range p.Set {
+			add(p)
+		}
 	})
 }

@@ -11,6 +11,7 @@ type filter struct {
 	sites    []standing   // the one that counts: see view
 	audience int          // whose that is; 0: everybody's
 	keys     []uint64
+	answers  int // Policy.Answers
 	split
 	made map[madeKey]made // nil: nothing is shared
 
@@ -21,6 +22,7 @@ type filter struct {
 	kept    []float64 // share of all users that comes to them and stays; see settle
 	gone    []float64 // share that comes to them and goes on
 	moved   []float64 // share that comes to them from others
+	order   []int     // of members; see byShed
 }
 
 // class is a condition on a member's site.
@@ -211,8 +213,10 @@ func (f *filter) overflow(tiers []Tier, first int, l *level, stages *chain) {
 		}
 		f.entitle(&tiers[i], i, l, nil)
 		st := f.byCapacity(&tiers[i])
-		st.mark(i, l, i > first)
 		st.over = true
+		f.sheds = append(f.sheds[:0], make([]float64, len(f.members))...)
+		st = f.severally(&tiers[i], st, 1)
+		st.mark(i, l, i > first)
 		left -= capacity[i]
 		spill := 0.0
 		if i < last {
@@ -251,6 +255,7 @@ func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill flo
 	}
 	if f.entitle(t, at, l, tr) {
 		st, spill = f.stage(t, l.sheds)
+		st = f.severally(t, st, 1-spill)
 		ok = true
 	}
 	if shared {

@@ -24,6 +24,9 @@ type Ask struct {
 // Choice is the decision for one query.
 type Choice struct {
 	Site int32 // index in the sites given to Compile
+	// Set is the index in Live.Sets of all the sites of the answer, of which Site is the
+	// first; 0: it is alone.
+	Set uint32
 	// Bits is how much of the client's address the pick itself consulted: 24 or
 	// 56 where it hashed the client's network for a sticky choice, or would have
 	// for others of the cohort, else 0. The draws of Weighted, Load and shedding do
@@ -49,7 +52,7 @@ type Live struct {
 // of cohort 0. States may be nil: nothing is known, so all are in service.
 func (c *Compiled) Live(states *health.States) *Live {
 	l := &Live{c: c, states: states, views: c.views(states), cohorts: len(c.plans)}
-	f := filter{views: l.views, keys: c.keys, made: make(map[madeKey]made)}
+	f := filter{views: l.views, keys: c.keys, answers: c.answers, made: make(map[madeKey]made)}
 	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
 	for i, p := range c.plans {
 		f.plan(p, uint32(i), nil)

@@ -41,7 +41,10 @@ type Policy struct {
 	Audiences []Audience `json:",omitempty"`
 	// Release is the steered name whose released content generation the sites must
 	// serve to be given to new users (health.States.Released); "": they need not.
-	Release string        `json:",omitempty"`
+	Release string `json:",omitempty"`
+	// Answers is how many sites an answer gives at most, all of one tier and each to be
+	// given by itself; 0 and 1: one. Its users are taken to be spread evenly over them.
+	Answers int           `json:",omitempty"`
 	TTL     time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
 }
 

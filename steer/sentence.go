@@ -8,23 +8,30 @@ import (
 
 // sentence is the choice and why: how the member was picked in its tier, why
 // that tier, and whether shedding had a part in it.
-func (t *Trace) sentence(c Choice, m *MemberTrace) string {
+func (t *Trace) sentence(c Choice, all []*MemberTrace) string {
 	tier := t.find(int(c.Tier), c.LastResort)
-	parts := []string{fmt.Sprintf("%s: %s", m.Site, t.how(tier, m, c))}
+	names := all[0].Site
+	for _, m := range all[1:] {
+		names += ", " + m.Site
+	}
+	parts := []string{fmt.Sprintf("%s: %s", names, t.how(tier, all, c))}
 	if why := t.whyTier(tier, c); why != "" {
 		parts = append(parts, why)
 	}
 	if t.alone {
 		parts = append(parts, fmt.Sprintf("no site is in service for the audience %s, so those count that are down for it alone", t.Audience))
 	}
-	if c.Shed {
+	if c.Shed && len(all) > 1 {
+		parts = append(parts, "others are left out because they shed load")
+	} else if c.Shed {
 		parts = append(parts, "moved here because others shed load")
 	}
 	return strings.Join(parts, "; ")
 }
 
-// how says how the member was picked in its tier.
-func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
+// how says how the members were picked in their tier.
+func (t *Trace) how(tier *TierTrace, all []*MemberTrace, c Choice) string {
+	m := all[0]
 	where := fmt.Sprintf("tier %d (%s)", tier.Tier, tier.Label)
 	if tier.LastResort {
 		where = fmt.Sprintf("the last resort (%s)", tier.Label)
@@ -42,6 +49,10 @@ func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
 		return "the only member of " + where
 	case able == 1:
 		return "the only one " + what
+	case len(all) == able:
+		return fmt.Sprintf("all %d %s", able, what)
+	case len(all) > 1:
+		return severally(tier, all, among)
 	case tier.Spread:
 		return fmt.Sprintf("by hash %s, for there is no location to measure from", among)
 	case tier.Pick == Hash:
@@ -58,6 +69,23 @@ func (t *Trace) how(tier *TierTrace, m *MemberTrace, c Choice) string {
 		return fmt.Sprintf("next in order, at %s, %s", kilometres(*m.Distance), among)
 	}
 	return fmt.Sprintf("nearest, at %s, %s", kilometres(*m.Distance), among)
+}
+
+// severally says how several members were picked together.
+func severally(tier *TierTrace, all []*MemberTrace, among string) string {
+	switch {
+	case tier.Spread:
+		return fmt.Sprintf("the first by hash, for there is no location to measure from, and who follow on the ring, %s", among)
+	case tier.Pick == Hash:
+		return fmt.Sprintf("the first by hash and who follow on the ring, %s", among)
+	case tier.Pick == RoundRobin:
+		return fmt.Sprintf("the turn of %d, %s", len(all), among)
+	case tier.Pick == Weighted:
+		return fmt.Sprintf("%d drawn together by weight %s", len(all), among)
+	case tier.Pick == Load:
+		return fmt.Sprintf("%d drawn together by spare capacity %s", len(all), among)
+	}
+	return fmt.Sprintf("the %d first in order of distance %s", len(all), among)
 }
 
 // noun says what the members are that the level takes, of a tier of which it

@@ -8,6 +8,7 @@ type split struct {
 	stages  []stage
 	entries []entry
 	nodes   []node
+	sets    sets
 }
 
 // kind is how a stage picks.
@@ -33,7 +34,9 @@ type stage struct {
 	shed     bool // who gets here was shed by an earlier stage
 	over     bool // of the users that no tier takes
 	sticky   bool // of a plan's first stage: it, or one that users spill into, hashes
+	ring     bool // its nodes have entries of sites that go together
 	site     int32
+	set      uint32 // as in Choice
 	from, n  uint32 // entries or nodes
 	spill    uint32 // share of users that goes on to next, of 2^32
 	next     uint32
@@ -44,7 +47,8 @@ type stage struct {
 type entry struct {
 	end  uint32
 	site int32
-	shed bool // its users were shed by another
+	set  uint32 // as in Choice
+	shed bool   // its users were shed by another
 }
 
 // node is a member in rendezvous hashing.
@@ -52,6 +56,7 @@ type node struct {
 	key           uint64
 	before, after float64 // 1/weight without and with shedding; +Inf: gets nobody
 	site          int32
+	from, n       uint32 // entries, where the stage has a ring
 }
 
 // open begins a stage of entries; entry adds one, whose part ends at the share
@@ -85,15 +90,15 @@ func (st *stage) mark(tier int, l *level, shed bool) {
 	st.tier, st.failOpen, st.last, st.shed = int8(tier), l.failOpen, l.lastResort, shed
 }
 
-func (st *stage) choice(site int32, shed bool, width uint8) Choice {
-	return Choice{Site: site, Bits: width, Tier: st.tier, FailOpen: st.failOpen, LastResort: st.last, Shed: shed || st.shed}
+func (st *stage) choice(e entry, width uint8) Choice {
+	return Choice{Site: e.site, Set: e.set, Bits: width, Tier: st.tier, FailOpen: st.failOpen, LastResort: st.last, Shed: e.shed || st.shed}
 }
 
 // choose walks the stages that begin at the index.
 func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 	st := &s.stages[at]
 	if st.kind == fixed && st.spill == 0 { // by far the most plans
-		return st.choice(st.site, false, 0)
+		return st.choice(entry{site: st.site, set: st.set}, 0)
 	}
 	key, width := network(ask.Client)
 	sticky := mix(key + phi)
@@ -122,63 +127,80 @@ func (s *split) choose(at uint32, ask *Ask, seed uint64, tr *Trace) Choice {
 			tr.drew(st, x, ask)
 		}
 		if uint32(x>>32) >= st.spill {
-			site, shed := s.site(st, x, sticky)
-			return st.choice(site, shed, consulted)
+			return st.choice(s.pick(st, x, sticky), consulted)
 		}
 		st = &s.stages[st.next]
 	}
 }
 
-// site picks in one stage, and tells whether the site is another than it would
+// pick picks in one stage, and tells whether the site is another than it would
 // be without shedding.
-func (s *split) site(st *stage, x, sticky uint64) (int32, bool) {
+func (s *split) pick(st *stage, x, sticky uint64) entry {
 	switch st.kind {
 	case inTurn:
-		return s.entries[st.from+uint32(x)%st.n].site, false
+		return s.entries[st.from+uint32(x)%st.n]
 	case turned:
-		return s.find(st, uint32(x)*(phi>>32))
+		return s.find(st.from, st.n, uint32(x)*(phi>>32))
 	case drawn:
-		return s.find(st, uint32(x))
-	case hashed:
-		return highest(s.members(st), sticky), false
-	case hashedByWeight:
-		return cheapest(s.members(st), sticky, false), false
-	case hashedShedding:
-		site := cheapest(s.members(st), sticky, false)
-		return site, site != cheapest(s.members(st), sticky, true)
+		return s.find(st.from, st.n, uint32(x))
+	case hashed, hashedByWeight, hashedShedding:
+		n, shed := s.hash(st, sticky)
+		if st.ring {
+			e := s.find(n.from, n.n, uint32(x))
+			e.shed = e.shed || shed
+			return e
+		}
+		return entry{site: n.site, shed: shed}
 	}
-	return st.site, false
+	return entry{site: st.site, set: st.set}
+}
+
+// hash picks in a stage that hashes.
+func (s *split) hash(st *stage, sticky uint64) (n *node, shed bool) {
+	nodes := s.members(st)
+	switch st.kind {
+	case hashed:
+		return highest(nodes, sticky), false
+	case hashedShedding:
+		n = cheapest(nodes, sticky, false)
+		return n, n.site != cheapest(nodes, sticky, true).site
+	}
+	return cheapest(nodes, sticky, false), false
 }
 
 func (s *split) members(st *stage) []node { return s.nodes[st.from : st.from+st.n] }
 
-// find returns the entry whose range x is in.
-func (s *split) find(st *stage, x uint32) (int32, bool) {
-	e := s.entries[st.from : st.from+st.n]
-	i := 0
-	for i < len(e)-1 && x >= e[i].end {
-		i++
+// find returns the one of n entries whose range x is in.
+func (s *split) find(from, n, x uint32) entry {
+	e := s.entries[from : from+n]
+	low, high := 0, len(e)-1
+	for low < high {
+		if mid := (low + high) / 2; x >= e[mid].end {
+			low = mid + 1
+		} else {
+			high = mid
+		}
 	}
-	return e[i].site, e[i].shed
+	return e[low]
 }
 
 // highest is rendezvous hashing (Thaler and Ravishankar 1998) with equal
 // weights: each client network ranks all sites, and gets the first of those there are.
-func highest(nodes []node, sticky uint64) int32 {
-	site, best := nodes[0].site, mix(sticky^nodes[0].key)
+func highest(nodes []node, sticky uint64) *node {
+	found, best := &nodes[0], mix(sticky^nodes[0].key)
 	for i := range nodes[1:] {
 		n := &nodes[1+i]
 		if h := mix(sticky ^ n.key); h > best {
-			site, best = n.site, h
+			found, best = n, h
 		}
 	}
-	return site
+	return found
 }
 
 // cheapest is rendezvous hashing by weight. It agrees with highest where the
 // weights are equal. before counts the weights without shedding.
-func cheapest(nodes []node, sticky uint64, before bool) int32 {
-	site, least, highest := nodes[0].site, math.Inf(1), uint64(0)
+func cheapest(nodes []node, sticky uint64, before bool) *node {
+	found, least, highest := &nodes[0], math.Inf(1), uint64(0)
 	for i := range nodes {
 		n := &nodes[i]
 		inverse := n.after
@@ -187,10 +209,10 @@ func cheapest(nodes []node, sticky uint64, before bool) int32 {
 		}
 		h := mix(sticky ^ n.key)
 		if score := float64(cost(h)) * inverse; score < least || score == least && h > highest {
-			site, least, highest = n.site, score, h
+			found, least, highest = n, score, h
 		}
 	}
-	return site
+	return found
 }
 
 func (a *Ask) turn() uint32 {
@@ -200,14 +222,14 @@ func (a *Ask) turn() uint32 {
 	return a.Turn.Add(1) - 1
 }
 
-// expected adds to each member of the plan the share of users it is given in the
+// expected adds the share of users that each answer of the plan is given to in the
 // long run, as the stages that begin at the index have it.
-func (s *split) expected(at uint32, add func(st *stage, site int32, share float64)) {
+func (s *split) expected(at uint32, add func(st *stage, e entry, share float64)) {
 	comes := 1.0
 	for {
 		st := &s.stages[at]
 		spill := float64(st.spill) / (1 << 32)
-		s.portions(st, func(site int32, portion float64) { add(st, site, comes*(1-spill)*portion) })
+		s.answers(st, func(e entry, portion float64) { add(st, e, comes*(1-spill)*portion) })
 		if st.spill == 0 {
 			return
 		}
@@ -216,11 +238,16 @@ func (s *split) expected(at uint32, add func(st *stage, site int32, share float6
 	}
 }
 
-// portions are the shares within one stage.
+// portions are the shares of the sites within one stage that gives them one by one.
 func (s *split) portions(st *stage, add func(site int32, portion float64)) {
+	s.answers(st, func(e entry, portion float64) { add(e.site, portion) })
+}
+
+// answers are the shares of the answers within one stage.
+func (s *split) answers(st *stage, add func(e entry, portion float64)) {
 	switch st.kind {
 	case fixed:
-		add(st.site, 1)
+		add(entry{site: st.site, set: st.set}, 1)
 	case hashed, hashedByWeight, hashedShedding:
 		total := 0.0
 		nodes := s.members(st)
@@ -228,18 +255,27 @@ func (s *split) portions(st *stage, add func(site int32, portion float64)) {
 			total += 1 / n.after
 		}
 		for _, n := range nodes {
-			add(n.site, 1/n.after/total)
+			if of := 1 / n.after / total; !st.ring {
+				add(entry{site: n.site}, of)
+			} else {
+				s.widths(n.from, n.n, of, add)
+			}
 		}
 	default:
-		below := 0.0
-		entries := s.entries[st.from : st.from+st.n]
-		for i, e := range entries {
-			end := float64(e.end) / (1 << 32)
-			if i == len(entries)-1 {
-				end = 1
-			}
-			add(e.site, end-below)
-			below = end
+		s.widths(st.from, st.n, 1, add)
+	}
+}
+
+// widths are the parts of the range of draws that entries have, of a share.
+func (s *split) widths(from, n uint32, of float64, add func(e entry, portion float64)) {
+	below := 0.0
+	entries := s.entries[from : from+n]
+	for i, e := range entries {
+		end := float64(e.end) / (1 << 32)
+		if i == len(entries)-1 {
+			end = 1
 		}
+		add(e, of*(end-below))
+		below = end
 	}
 }

@@ -78,12 +78,22 @@ type MemberTrace struct {
 
 // ChoiceTrace is the Choice with its name.
 type ChoiceTrace struct {
-	Site       string `json:"site"`
-	Tier       int    `json:"tier"` // from 1
-	Bits       uint8  `json:"bits"`
-	FailOpen   bool   `json:"fail_open"`
-	LastResort bool   `json:"last_resort"`
-	Shed       bool   `json:"shed"`
+	Site string `json:"site"`
+	// Sites are all that the answer gives, Site first; empty: it is alone.
+	Sites      []string `json:"sites,omitempty"`
+	Tier       int      `json:"tier"` // from 1
+	Bits       uint8    `json:"bits"`
+	FailOpen   bool     `json:"fail_open"`
+	LastResort bool     `json:"last_resort"`
+	Shed       bool     `json:"shed"`
+}
+
+// All are the sites of the answer, Site first.
+func (c *ChoiceTrace) All() []string {
+	if len(c.Sites) == 0 {
+		return []string{c.Site}
+	}
+	return c.Sites
 }
 
 // rule adds a rule that is being tried, and returns where to say why.
@@ -196,19 +206,38 @@ func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
 	p := l.c.plans[cohort]
 	l.prepare(p, t)
 	t.Client = ask.Client
-	f := filter{views: l.views, keys: l.c.keys}
+	f := filter{views: l.views, keys: l.c.keys, answers: l.c.answers}
 	f.stages = make([]stage, 1)
 	f.plan(p, 0, t)
 	choice := f.choose(0, &ask, l.c.seed, t)
-	f.expected(0, func(st *stage, site int32, share float64) {
-		t.member(int(st.tier), st.last, l.c.sites[site].Name).Share += share
+	// The sets of this one plan, by their numbers among all.
+	if choice.Set != 0 {
+		choice.Set = l.sets.numbers[l.sets.key(f.sets.lists[choice.Set])]
+	}
+	f.expected(0, func(st *stage, e entry, share float64) {
+		sites := []int32{e.site}
+		if e.set != 0 {
+			sites = f.sets.lists[e.set]
+		}
+		for _, site := range sites {
+			t.member(int(st.tier), st.last, l.c.sites[site].Name).Share += share / float64(len(sites))
+		}
 	})
-	chosen := t.member(int(choice.Tier), choice.LastResort, l.Site(choice.Site).Name)
-	chosen.Chosen = true
+	var all []*MemberTrace
+	for _, site := range l.Sites(choice) {
+		all = append(all, t.member(int(choice.Tier), choice.LastResort, l.Site(site).Name))
+		all[len(all)-1].Chosen = true
+	}
+	chosen := all[0]
 	t.verdicts()
 	t.Choice = &ChoiceTrace{Site: chosen.Site, Tier: int(choice.Tier) + 1, Bits: choice.Bits,
 		FailOpen: choice.FailOpen, LastResort: choice.LastResort, Shed: choice.Shed}
-	t.Sentence = t.sentence(choice, chosen)
+	if len(all) > 1 {
+		for _, m := range all {
+			t.Choice.Sites = append(t.Choice.Sites, m.Site)
+		}
+	}
+	t.Sentence = t.sentence(choice, all)
 	return choice
 }
 

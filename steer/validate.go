@@ -29,6 +29,9 @@ func validate(p *Policy, sites []Site) error {
 		v.tiers(fmt.Sprintf("rule %d, tier", i+1), r.Tiers)
 	}
 	v.tiers("last resort", p.LastResort)
+	if p.Answers < 0 || p.Answers > MaxAnswers {
+		v.bad("answers %d: must be 1 to %d", p.Answers, MaxAnswers)
+	}
 	return errors.Join(v.errs...)
 }
 

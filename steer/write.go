@@ -167,7 +167,7 @@ func (t *Trace) writeChoice(b *bytes.Buffer) {
 	for _, d := range t.Draws {
 		fmt.Fprintf(b, "by      %s\n", d)
 	}
-	fmt.Fprintf(b, "choice  %s\n", t.Choice.Site)
+	fmt.Fprintf(b, "choice  %s\n", strings.Join(t.Choice.All(), ", "))
 	fmt.Fprintf(b, "why     %s\n", t.Sentence)
 }
 

@@ -14,6 +14,7 @@ import (
 func TestAnswers(t *testing.T) {
 	t.Parallel()
 	tp := newTopology(t)
+	tp.shared = severalSites
 	tp.startPlainSites()
 	n := tp.startDNSNode()
 	// Each record of want is in presentation form, without TTL and class.
@@ -35,6 +36,8 @@ func TestAnswers(t *testing.T) {
 		{"img.abc.com.", "A", clientKT, "NOERROR", []string{"img.abc.com. A 127.0.11.10"}, 24},
 		{"img.abc.com.", "AAAA", clientUS, "NOERROR", []string{"img.abc.com. AAAA 2001:db8:31::10"}, 24},
 		{"img.abc.com.", "TXT", clientUS, "NOERROR", nil, 0},
+		{"set.abc.com.", "A", clientKT, "NOERROR", []string{"set.abc.com. A 127.0.11.10", "set.abc.com. A 127.0.12.10", "set.abc.com. A 127.0.21.10"}, 24},
+		{"set.abc.com.", "A", clientUS, "NOERROR", []string{"set.abc.com. A 127.0.31.10", "set.abc.com. A 127.0.11.10", "set.abc.com. A 127.0.12.10"}, 24},
 
 		{"abc.com.", "SOA", clientKT, "NOERROR", []string{"abc.com. SOA ns1.abc.com. hostmaster.abc.com. 2026010101 3600 600 86400 60"}, 0},
 		{"abc.com.", "MX", clientKT, "NOERROR", []string{"abc.com. MX 10 mail.abc.com."}, 0},

@@ -30,6 +30,7 @@ func (tp *topology) signed(policy, more string) func(string) string {
 // startSigned starts the first DNS node with the zone signed.
 func (tp *topology) startSigned(policy, more string) *node {
 	tp.t.Helper()
+	tp.shared += severalSites
 	path := tp.writeDNSNode()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -148,7 +149,7 @@ func (n *node) everyAnswer(keys []*dns.DNSKEY) error {
 		{"x.y.wild.abc.com.", dns.TypeTXT}, {"x.wild.abc.com.", dns.TypeA}, {"none.abc.com.", dns.TypeA}, {"empty.nonterminal.abc.com.", dns.TypeA},
 		{"mail.abc.com.", dns.TypeTXT}, {"x.sub.abc.com.", dns.TypeA}, {"sub.abc.com.", dns.TypeDS}, {"big.abc.com.", dns.TypeTXT}, {"unknown.abc.com.", 65400},
 		{"www.abc.com.", dns.TypeA}, {"www.abc.com.", dns.TypeAAAA}, {"www.abc.com.", dns.TypeCNAME}, {"www.abc.com.", dns.TypeTXT},
-		{"img.abc.com.", dns.TypeA}, {"img.abc.com.", dns.TypeAAAA}, {"img.abc.com.", dns.TypeTXT},
+		{"img.abc.com.", dns.TypeA}, {"img.abc.com.", dns.TypeAAAA}, {"img.abc.com.", dns.TypeTXT}, {"set.abc.com.", dns.TypeA}, {"set.abc.com.", dns.TypeAAAA},
 	} {
 		for _, client := range []string{clientKT, clientLGU, clientCN, clientUS, clientUnknown} {
 			m, err := n.signedAnswer("udp", q.name, q.qtype, client)
@@ -231,6 +232,8 @@ func TestSignedZone(t *testing.T) {
 			"www.abc.com AAAA":            "fully validated",
 			"img.abc.com A":               "fully validated",
 			"img.abc.com AAAA":            "fully validated",
+			"set.abc.com A":               "fully validated",
+			"set.abc.com AAAA":            "fully validated",
 			"x.y.wild.abc.com TXT":        "fully validated",
 			"host20.abc.com A":            "fully validated",
 			"img.abc.com TXT":             "negative response, fully validated",

@@ -169,6 +169,17 @@ ttl = "5s"
 	return b.String() + tp.shared
 }
 
+// severalSites is a name whose answers have the three nearest sites.
+const severalSites = `[[steer]]
+name = "set.abc.com."
+answer = "address"
+answers = 3
+ttl = "5s"
+  [[steer.rule]]
+  to = ["nearest:all"]
+
+`
+
 // node is a running gslb.
 type node struct {
 	*process

@@ -19,7 +19,7 @@ func (s still) DB() *zones.DB { return s.db }
 func (s still) Put(_ []*zones.Zone, _ []string, durable func() error) error {
 	return durable()
 }
-func (s still) Default(*zones.Steered) int { return -1 }
+func (s still) Default(*zones.Steered) []int32 { return nil }
 
 func testManager(t testing.TB, z *zones.Zone) (*Manager, *zone) {
 	t.Helper()

@@ -23,8 +23,8 @@ type Host interface {
 	// as it was. durable may be nil.
 	Put(put []*zones.Zone, drop []string, durable func() error) error
 	// Default is the site that a steered name chooses for a client of whom nothing
-	// is known; negative: none.
-	Default(s *zones.Steered) int
+	// is known, or those that it is answered with together; empty: none.
+	Default(s *zones.Steered) []int32
 }
 
 // ZoneConfig is a zone with how it moves.

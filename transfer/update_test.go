@@ -28,7 +28,7 @@ func (l *living) Put(put []*zones.Zone, drop []string, durable func() error) err
 	}
 	return err
 }
-func (l *living) Default(*zones.Steered) int { return -1 }
+func (l *living) Default(*zones.Steered) []int32 { return nil }
 
 // updatedZone is a zone of so many names that takes updates.
 func updatedZone(t testing.TB, names int) *zone {

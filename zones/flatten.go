@@ -123,6 +123,7 @@ func (db *DB) resolve(s *Steered) error {
 func (db *DB) follows(s, target *Steered) error {
 	s.fixed, s.Policy, s.Choices, s.Period = false, target.Policy, target.Choices, target.Period
 	s.TroubleTTL = target.TroubleTTL
+	s.answers, s.groups = target.answers, target.groups
 	s.TTL = min(s.TTL, target.TTL)
 	s.sites = make([]siteSets, len(target.sites))
 	var errs []error

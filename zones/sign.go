@@ -28,6 +28,7 @@ type signing struct {
 // signedSteered are the answers of a steered name, by its owner, with their signatures.
 type signedSteered struct {
 	sites  []siteSets
+	joined severalSets
 	denied []denied
 }
 
@@ -65,6 +66,7 @@ type zoneSigner struct {
 	came    []dnssec.Signed // and what has come
 	name    Name
 	steered map[string]signedSteered
+	joints  map[*Steered][]joint
 	hashes  map[string]string // steered names by the owners of their NSEC3 records
 }
 
@@ -83,7 +85,16 @@ func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now
 		return z, nil
 	}
 	begin := time.Now()
+	joints := make(map[*Steered][]joint)
+	for _, st := range steered {
+		all, err := st.joints()
+		if err != nil {
+			return nil, fmt.Errorf("zone %s: %w", z.Name, err)
+		}
+		joints[st] = all
+	}
 	w := newZoneSigner(z, steered, serial.next(z, now, serial.last, serial.known))
+	w.joints = joints
 	settings := *s
 	settings.Apex = z.apex
 	if settings.Cache == nil && z.signing != nil {
@@ -115,7 +126,7 @@ func inputsOf(s *dnssec.Signing, serial Serial, steered []*Steered) (sum [sha256
 	}
 	fmt.Fprintf(h, "%d %d %d %v %v %d %d %x %v %s\n", s.Keys.Leaving, s.TTL, s.Class, s.CDS, s.Times, s.Denial, s.NSEC3.Iterations, s.NSEC3.Salt, s.NSEC3.OptOut, serial)
 	for _, st := range steered {
-		fmt.Fprintf(h, "%x %d\n", st.owner, len(st.sites))
+		fmt.Fprintf(h, "%x %d %d %d\n", st.owner, len(st.sites), st.answers, st.groups)
 		for i := range st.sites {
 			for _, set := range st.sites[i].all() {
 				fmt.Fprintf(h, "%d %x\n", i, set.Wire)
@@ -250,6 +261,9 @@ const (
 	idNext
 )
 
+// idJoint is added to the number of an RRset of several sites.
+const idJoint = 1 << 32
+
 // walk is a dnssec.Walk.
 func (w *zoneSigner) walk(visit func(*dnssec.Name) error) error {
 	var n dnssec.Name
@@ -267,6 +281,9 @@ func (w *zoneSigner) walk(visit func(*dnssec.Name) error) error {
 						n.Sets = append(n.Sets, toSign(set, uint64(site*idNext+kind+1), n.Sets))
 					}
 				}
+			}
+			for at, j := range w.joints[s.steered] {
+				n.Sets = append(n.Sets, toSign(s.steered.unsigned(j), uint64(idJoint+at), n.Sets))
 			}
 			n.Deny, n.Exists = s.steered.denies(), true
 		}

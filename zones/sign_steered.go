@@ -78,6 +78,8 @@ func (w *zoneSigner) answers(s *Steered) {
 	for i := range w.came {
 		c := &w.came[i]
 		switch {
+		case c.ID >= idJoint:
+			w.join(&out, int(c.ID-idJoint), c)
 		case c.ID != 0:
 			site, kind := int(c.ID-1)/idNext, int(c.ID-1)%idNext
 			set := out.sites[site].kind(kind)
@@ -87,6 +89,15 @@ func (w *zoneSigner) answers(s *Steered) {
 		}
 	}
 	w.steered[key] = out
+}
+
+// join takes the signatures of what several sites are answered with together.
+func (w *zoneSigner) join(out *signedSteered, at int, c *dnssec.Signed) {
+	j := w.joints[w.sources[w.at].steered][at]
+	if out.joined[j.kind] == nil {
+		out.joined[j.kind] = make(map[string]RRset)
+	}
+	out.joined[j.kind][setKey(j.sites)] = RRset{Type: c.Type}.with(c.TTL, c.RRSIG)
 }
 
 // with gives the RRset with signatures behind it.
@@ -123,7 +134,7 @@ func (w *zoneSigner) nsec3Variant(v *dnssec.Signed) error {
 
 // take makes the steered name one of a signed zone.
 func (s *Steered) take(z *Zone, with signedSteered) {
-	s.zone, s.sites, s.denied = z, with.sites, with.denied
+	s.zone, s.sites, s.joined, s.denied = z, with.sites, with.joined, with.denied
 }
 
 // noData is the answer of a site that has no records of a type.

@@ -46,6 +46,10 @@ type SteeredConfig struct {
 	TroubleTTL time.Duration
 	Policy     int   // index of the policy that chooses, in the caller's list
 	Sites      []int // the sites that the policy can choose
+	// Answers is how many sites an answer of form Address gives at most, all of one
+	// of the Groups; 0 and 1: one.
+	Answers int
+	Groups  [][]int
 	// Hints makes HTTPS and SVCB records at the name hold the chosen site's
 	// addresses as hints (RFC 9460, section 7.3).
 	Hints bool
@@ -71,6 +75,11 @@ type Steered struct {
 	zone  *Zone
 	sites []siteSets // by site index; zero for sites it never chooses
 	hints [len(serviceTypes)]bool
+
+	// Where several sites are answered together:
+	answers int
+	groups  [][]int
+	joined  severalSets // signed ahead
 
 	// Of an alias:
 	record *alias
@@ -123,7 +132,10 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
 	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, TroubleTTL: uint32(cfg.TroubleTTL / time.Second), Policy: cfg.Policy, Choices: len(db.steered), Period: ttl,
-		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites))}
+		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites)), answers: cfg.Answers, groups: cfg.Groups}
+	if s.Form == CNAME && s.answers > 1 {
+		return fmt.Errorf("steered name %s gives up to %d answers: a name has one CNAME only (RFC 1034, section 3.6.2)", s.Name, s.answers)
+	}
 	if err := db.checkPlace(s, &name, cfg.Hints); err != nil {
 		return err
 	}

@@ -219,14 +219,18 @@ func missingFrom(list []RR, other, set RRset, owner []byte) []RR {
 	return list
 }
 
-// Sets gives the records of a steered name for a site, as they are sent: a CNAME,
-// or the addresses, each with its RRSIG records if the zone is signed. There are none for a site that the name never chooses.
-func (s *Steered) Sets(site int) iter.Seq2[[]byte, RRset] {
+// Sets gives the records of a steered name for a site, or for those that are answered together, as they
+// are sent: a CNAME, or the addresses, each with its RRSIG records if the zone is signed. There are none for
+// a site that the name never chooses.
+func (s *Steered) Sets(chosen []int32) iter.Seq2[[]byte, RRset] {
 	return func(yield func([]byte, RRset) bool) {
-		if uint(site) >= uint(len(s.sites)) {
+		if len(chosen) == 0 || uint(chosen[0]) >= uint(len(s.sites)) {
 			return
 		}
-		sets := &s.sites[site]
+		sets := s.sites[chosen[0]]
+		if len(chosen) > 1 {
+			sets.a, sets.aaaa = s.Join(dns.TypeA, chosen), s.Join(dns.TypeAAAA, chosen)
+		}
 		for _, set := range []RRset{sets.cname, sets.a, sets.aaaa} {
 			if set.Count > 0 && !yield(s.owner, set) {
 				return

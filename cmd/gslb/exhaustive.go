@@ -75,7 +75,7 @@ func (x *exhaustive) look() {
 					return
 				}
 				for _, question := range slices.Sorted(maps.Keys(lacks)) {
-					if lacks[question][p.Site] {
+					if lacks[question][p.Site] && !slices.ContainsFunc(p.Set, func(s int32) bool { return !lacks[question][s] }) {
 						x.empty(question, int(p.Site), down)
 					}
 				}

@@ -48,7 +48,7 @@ func expectedStates(sites []string, e config.Expect) *health.States {
 
 // got is an answer as expectations see it.
 type got struct {
-	site      string
+	sites     []string // of the answer, the preferred one first
 	cname     string
 	addresses []netip.Addr
 	why       string
@@ -66,14 +66,13 @@ func (t *topology) fails(g *dnsserver.Generation, e config.Expect) string {
 	if err != nil {
 		return err.Error()
 	}
-	wants := slices.Clone(e.Sites)
-	if e.Site != "" {
-		wants = append(wants, e.Site)
-	}
 	var wrong string
-	switch {
-	case wants != nil && !slices.Contains(wants, have.site):
-		wrong = fmt.Sprintf("site %s, expected %s", cmp.Or(have.site, "none"), strings.Join(wants, " or "))
+	none := len(have.sites) == 0
+	switch site := cmp.Or(strings.Join(have.sites, ", "), "none"); {
+	case e.Site != "" && (none || have.sites[0] != e.Site):
+		wrong = fmt.Sprintf("site %s, expected %s", site, e.Site)
+	case e.Sites != nil && (none || slices.ContainsFunc(have.sites, func(s string) bool { return !slices.Contains(e.Sites, s) })):
+		wrong = fmt.Sprintf("site %s, expected %s", site, strings.Join(e.Sites, " or "))
 	case e.CNAME != "" && !strings.EqualFold(e.CNAME, have.cname):
 		wrong = fmt.Sprintf("cname %s, expected %s", cmp.Or(have.cname, "none"), e.CNAME)
 	case e.Addresses != nil && !sameAddresses(e.Addresses, have.addresses):
@@ -111,7 +110,7 @@ func (t *topology) asked(g *dnsserver.Generation, e config.Expect) (got, error) 
 		}
 	}
 	if x.Trace != nil && x.Trace.Choice != nil {
-		have.site, have.why = x.Trace.Choice.Site, " ("+x.Trace.Sentence+")"
+		have.sites, have.why = x.Trace.Choice.All(), " ("+x.Trace.Sentence+")"
 	}
 	return have, nil
 }
@@ -139,16 +138,18 @@ func (t *topology) placed(states *health.States, e config.Expect) (got, error) {
 	tr := new(steer.Trace)
 	cohort := c.Classify(e.Place.Place(), netip.Prefix{}, tr)
 	ttl := max(uint32(policies[i].TTL/time.Second), 1)
-	choice := c.Live(states).Choose(cohort, steer.Ask{Period: periodOf(e) / ttl}, tr)
-	site := t.cfg.Sites[choice.Site]
-	have := got{site: site.Name, why: " (" + tr.Sentence + ")"}
+	live := c.Live(states)
+	choice := live.Choose(cohort, steer.Ask{Period: periodOf(e) / ttl}, tr)
+	have := got{sites: tr.Choice.All(), why: " (" + tr.Sentence + ")"}
 	if t.cfg.Steers[i].Answer == config.AnswerCNAME {
-		have.cname = site.CNAME
+		have.cname = t.cfg.Sites[choice.Site].CNAME
 		return have, nil
 	}
-	for _, a := range site.Addresses {
-		if a.Is4() == !strings.EqualFold(e.Type, "AAAA") {
-			have.addresses = append(have.addresses, a)
+	for _, site := range live.Sites(choice) {
+		for _, a := range t.cfg.Sites[site].Addresses {
+			if a.Is4() == !strings.EqualFold(e.Type, "AAAA") {
+				have.addresses = append(have.addresses, a)
+			}
 		}
 	}
 	return have, nil

@@ -85,6 +85,30 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// With several sites in an answer, site is the first, sites hold all, and one without
+// the records asked for leaves no answer empty.
+func TestExpectSeveral(t *testing.T) {
+	const name = "[[steer]]\nname = \"set.abc.com.\"\nanswer = \"address\"\nanswers = 2\n  [[steer.rule]]\n  to = [\"nearest:kt,lgu\"]\n"
+	const kt, korea = `client = "203.0.113.7"`, `place = { country = "KR" }`
+	for _, test := range []struct{ client, expect, want string }{
+		{kt, "site = \"kt\"\nsites = [\"lgu\", \"kt\"]\naddresses = [\"192.0.2.10\", \"192.0.2.11\", \"192.0.2.20\"]", ""},
+		{kt, "down = [\"kt\"]\nsites = [\"lgu\"]", ""},
+		{kt, "type = \"AAAA\"\naddresses = [\"2001:db8::10\"]", ""},
+		{korea, "addresses = [\"192.0.2.10\", \"192.0.2.11\", \"192.0.2.20\"]", ""},
+		{korea, "down = [\"lgu\"]\nsite = \"kt\"\nsites = [\"kt\"]", ""},
+		{kt, "sites = [\"kt\"]", "gives site kt, lgu, expected kt (kt, lgu: all 2 in service in tier 1"},
+		{kt, "addresses = [\"192.0.2.10\", \"192.0.2.11\"]", "gives addresses 192.0.2.10, 192.0.2.11, 192.0.2.20, expected 192.0.2.10, 192.0.2.11"},
+	} {
+		_, warnings, err := runGSLB("check", expecting(t, name+"[[expect]]\nname = \"set.abc.com\"\n"+test.client+"\n"+test.expect+"\n"))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s, %s: %v, want %q", test.client, test.expect, err, test.want)
+		}
+		if strings.Contains(warnings, "set.abc.com. AAAA: with all sites up") {
+			t.Errorf("a site without IPv6 beside one with it is no empty answer:\n%s", warnings)
+		}
+	}
+}
+
 // What a state of the sites would do to users is told with the line; what is even is not.
 func TestExhaustive(t *testing.T) {
 	_, warnings, err := runGSLB("check", expecting(t, ""))

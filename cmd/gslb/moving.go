@@ -48,7 +48,7 @@ func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error
 }
 
 // Default is part of transfer.Host.
-func (n *node) Default(s *zones.Steered) int { return n.dns.Generation().Default(s) }
+func (n *node) Default(s *zones.Steered) []int32 { return n.dns.Generation().Default(s) }
 
 // beside gives the zones that are not read from master files.
 type beside func(read func(apex []byte) *zones.Zone) ([]*zones.Zone, error)

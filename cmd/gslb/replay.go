@@ -153,13 +153,15 @@ func decidePast(out io.Writer, r *replay.Record, n *replay.Name, places *geo.DB,
 	tr := new(steer.Trace)
 	cohort := c.Classify(place, within, tr)
 	ttl := max(uint32(n.Policy.TTL/time.Second), 1)
-	choice := c.Live(r.States).Choose(cohort, steer.Ask{Client: inner, Period: uint32(at.Unix()) / ttl}, tr)
-	site := r.Topology.Sites[choice.Site]
+	live := c.Live(r.States)
+	choice := live.Choose(cohort, steer.Ask{Client: inner, Period: uint32(at.Unix()) / ttl}, tr)
 	if n.CNAME {
-		fmt.Fprintf(out, "  CNAME  %s\n", site.CNAME)
+		fmt.Fprintf(out, "  CNAME  %s\n", r.Topology.Sites[choice.Site].CNAME)
 	} else {
-		for _, a := range site.Addresses {
-			fmt.Fprintf(out, "  address  %s\n", a)
+		for _, site := range live.Sites(choice) {
+			for _, a := range r.Topology.Sites[site].Addresses {
+				fmt.Fprintf(out, "  address  %s\n", a)
+			}
 		}
 	}
 	fmt.Fprintln(out)

@@ -100,7 +100,7 @@ func distinct(all []steer.Policy) (sources []steer.Policy, index []int) {
 
 // samePolicy tells whether two steered names can share one compiled policy.
 func samePolicy(p, q steer.Policy) bool {
-	return p.TTL == q.TTL && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort) && reflect.DeepEqual(p.Audiences, q.Audiences)
+	return p.TTL == q.TTL && p.Answers == q.Answers && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort) && reflect.DeepEqual(p.Audiences, q.Audiences)
 }
 
 // classify compiles policies and builds the tables of all of them in one walk.
@@ -173,7 +173,8 @@ func steeredConfigs(cfg *config.Config, policies []steer.Policy, index []int) []
 		if s.Answer == zones.Address.String() {
 			form = zones.Address
 		}
-		out = append(out, zones.SteeredConfig{Name: s.Name, Form: form, TTL: s.TTL, TroubleTTL: s.TroubleTTL, Hints: s.Hints, Policy: index[i], Sites: reachable(policies[i], len(cfg.Sites))})
+		out = append(out, zones.SteeredConfig{Name: s.Name, Form: form, TTL: s.TTL, TroubleTTL: s.TroubleTTL, Hints: s.Hints, Policy: index[i], Sites: reachable(policies[i], len(cfg.Sites)),
+			Answers: s.Answers, Groups: together(policies[i], len(cfg.Sites))})
 	}
 	return out
 }
@@ -202,6 +203,40 @@ func reachable(p steer.Policy, sites int) []int {
 		}
 	}
 	return out
+}
+
+// together lists the sites of each tier of a policy that answers with several of them, each list once.
+func together(p steer.Policy, sites int) (all [][]int) {
+	if p.Answers < 2 {
+		return nil
+	}
+	add := func(group []int) {
+		slices.Sort(group)
+		if !slices.ContainsFunc(all, func(g []int) bool { return slices.Equal(g, group) }) {
+			all = append(all, group)
+		}
+	}
+	everyone := false
+	tiers := slices.Clone(p.LastResort)
+	for _, r := range p.Rules {
+		tiers = append(tiers, r.Tiers...)
+		everyone = everyone || reflect.DeepEqual(r.Match, steer.Match{})
+	}
+	for _, t := range tiers {
+		var group []int
+		for _, m := range t.Members {
+			group = append(group, m.Site)
+		}
+		add(group)
+	}
+	if !everyone {
+		var group []int
+		for i := range sites {
+			group = append(group, i)
+		}
+		add(group)
+	}
+	return all
 }
 
 // declared lists the networks that the configuration names.

@@ -126,7 +126,7 @@ function answer(d) {
   const c = d.trace && d.trace.choice;
   const flags = c ? [c.fail_open && "failed open: no site was available", c.last_resort && "last resort", c.shed && "moved on by a full site"].filter(Boolean) : [];
   return step(d.trace ? 4 : 1, `What is answered to ${d.type}?`,
-    c ? el("p.big", c.site) : null,
+    c ? el("p.big", (c.sites || [c.site]).join(", ")) : null,
     ...(d.answer.length ? d.answer.map((rr) => el("p.rr", rr.replace(/\t/g, " "))) : [el("p.quiet", "No data of this type.")]),
     facts([["Holds for", d.scope ? el("span.mono", d.scope) : "every client"], ["Note", flags.join(", ")]]));
 }

@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"net/netip"
 	"os"
@@ -342,33 +341,4 @@ func TestSecretsRoll(t *testing.T) {
 	if s.SetSecrets(nil); !s.random.Load() || s.secrets.Load() == fleet {
 		t.Error("secrets that were taken back are in use")
 	}
-}
-
-func FuzzCookie(f *testing.F) {
-	s := secrets(f, "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100")
-	a := netip.MustParseAddr("2001:db8::1")
-	const now = 1559731985
-	f.Add(unhex(f, "2464c4abcf10c957010000005cf79f111f8130c3eee29480"))
-	f.Add(s.appendCookie([]byte("client01"), []byte("client01"), a, now))
-	f.Add([]byte("client01"))
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		var e EDNS
-		e.parseCookie(data)
-		formed := len(data) == 8 || len(data) >= 16 && len(data) <= 40
-		if (e.asks&badCookie == 0) != formed {
-			t.Fatalf("%d octets: well formed is %v", len(data), !formed)
-		}
-		good, _ := s.good(data, a, now)
-		if !good {
-			return
-		}
-		// Whatever is good is what one of the secrets makes for that time.
-		made := (&Secrets{keys: s.keys[:1]}).appendCookie(append([]byte(nil), data[:8]...), data, a, binary.BigEndian.Uint32(data[12:]))
-		old := (&Secrets{keys: s.keys[1:]}).appendCookie(append([]byte(nil), data[:8]...), data, a, binary.BigEndian.Uint32(data[12:]))
-		reserved := data[9] != 0 || data[10] != 0 || data[11] != 0
-		if string(made) != string(data) && string(old) != string(data) && !reserved {
-			t.Fatalf("%x is good", data)
-		}
-	})
 }

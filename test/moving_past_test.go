@@ -111,6 +111,9 @@ ttl = "30s"
 	// A serial number that goes back is told of, also over a restart.
 	m.Kill()
 	both(20, "")
+	if r := run(t, time.Minute, binary(t), "check", "-config", m.config); r.code != 0 || !strings.Contains(r.err, "example.zone:2: its serial number goes back from 35 to 20: secondary servers would keep") {
+		t.Errorf("check: exit code %d, and it does not tell that a serial number goes back:\n%s", r.code, r.err)
+	}
 	m = startMover(t, dir, address, readMore(t, m.config))
 	m.says("zone example.: its serial number went back from 35 to 20: secondary servers keep the version that they have until it is newer than 35")
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,8 +13,10 @@ import (
 
 // TestTransfersOverTLS: BIND and NSD take a zone from gslb over TLS (RFC 9103), gslb
 // takes one from BIND and from gslb, each sure of the other, or not asking who it is,
-// and neither gives it over anything less. Knot DNS has no TLS before 3.4.
+// and neither gives it over anything less. Knot DNS has no TLS before 3.4, but its
+// kdig transfers over TLS.
 func TestTransfersOverTLS(t *testing.T) {
+	needTool(t, "kdig")
 	dir := t.TempDir()
 	plain, over := freeAddress(t), freeAddress(t)
 	bindPlain, bindOver := freeAddress(t), freeAddress(t)
@@ -37,6 +40,16 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 	nsd := startNSD(t, freeAddress(t), fmt.Sprintf("tls-auth:\n\tname: \"gslb\"\n\tauth-domain-name: \"ns.example\"\nzone:\n\tname: \"example\"\n\tzonefile: \"example.zone\"\n\trequest-xfr: %s@%s %s gslb\n", host, port, moveKey)+
 		fmt.Sprintf("server:\n\ttls-cert-bundle: %q\n", certFile))
 	hasSerial(t, nsd.dns, "example.", 1)
+
+	kdig := func(name string) result {
+		return run(t, time.Minute, "kdig", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
+	}
+	if r := kdig("ns.example"); r.code != 0 || !strings.Contains(r.out, "TLS session (TLS1.3)") || !strings.Contains(r.out, "14 records") {
+		t.Errorf("kdig: exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+	if r := kdig("other.example"); strings.Contains(r.out, "records") || !strings.Contains(r.out+r.err, "certificate") {
+		t.Errorf("kdig takes a server that is not who it should be:\n%s%s", r.out, r.err)
+	}
 
 	config := func(name string) string {
 		return fmt.Sprintf("[[zone]]\nname = \"example.\"\nprimaries = [{ address = %q, key = %q, tls = \"strict\", tls_name = %q, tls_ca = %q }]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n", bindOver, moveKey, name, certFile)

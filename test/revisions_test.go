@@ -125,6 +125,14 @@ func TestRevisions(t *testing.T) {
 		ns1.refused(ns1.apply("--why", "a test"), "lguu")
 		topologyIs(first)
 	})
+	t.Run("a serial number that goes back is told of", func(t *testing.T) {
+		replace(t, tp.zone, []byte(strings.Replace(string(zone), "2026010101", "2025123199", 1)))
+		r := ns1.apply("--dry-run")
+		if want := "warning: zone abc.com.: abc.com.zone:"; r.code != 0 || !strings.Contains(r.err, want) || !strings.Contains(r.err, "its serial number goes back from 2026010101 to 2025123199") {
+			t.Errorf("exit code %d, want 0 and %q:\n%s", r.code, want, r.err)
+		}
+		records("")
+	})
 	t.Run("one for another base is refused", func(t *testing.T) {
 		records("added IN A 192.0.2.99\n")
 		ns2.applied("--base", "1")

@@ -73,6 +73,27 @@ func openEntries(path, magic string, take func(payload []byte) error) (e *entrie
 	return e, lost, info.ModTime(), nil
 }
 
+// lookAtEntries is openEntries for who changes nothing: the file may be another
+// process's. there is false where there is none.
+func lookAtEntries(path, magic string, take func(payload []byte) error) (there bool, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err == nil {
+		_, _, _, err = readEntries(bufio.NewReaderSize(f, 1<<16), info.Size(), magic, take)
+	}
+	if err != nil {
+		return false, fmt.Errorf("journal %s: %w", path, err)
+	}
+	return true, nil
+}
+
 // readEntries reads entries as far as they are whole. good is where that ends, base
 // where the last snapshot does, and lost tells what at the end could not be read.
 func readEntries(r io.Reader, size int64, magic string, take func(payload []byte) error) (good, base int64, lost string, err error) {

@@ -134,6 +134,7 @@ func (z *zone) following(v *version, now *zones.Zone) *version {
 		return v.next(now)
 	}
 	known, journaled := z.known(now)
+	before := v
 	if v == nil && !journaled && z.sends() {
 		var last uint32
 		var ok bool
@@ -150,14 +151,20 @@ func (z *zone) following(v *version, now *zones.Zone) *version {
 	} else {
 		v = v.follow(now, known)
 	}
-	z.judge(now.Serial)
+	z.judge(now.Serial, before != nil && before.zone.Loaded() && before.zone.Serial == now.Serial && before.chain != v.chain && z.sends() && !isSignedHere(now))
 	return v
 }
 
-// judge tells when a serial number goes back, which no secondary follows (RFC 1034,
-// section 4.3.5; RFC 1982).
-func (z *zone) judge(serial uint32) {
+// judge tells when a serial number goes back, or stays though records have changed,
+// which no secondary follows (RFC 1034, section 4.3.5; RFC 1982).
+func (z *zone) judge(serial uint32, changed bool) {
 	said := ""
+	if changed && serial == z.highest {
+		said = fmt.Sprintf("zone %s: its records have changed, but its serial number is %d as before: secondary servers keep the version that they have until it is newer", z.name, serial)
+		z.m.log.Warn(said)
+		z.backward.Store(&said)
+		return
+	}
 	if z.highest == 0 || serial == z.highest || newer(serial, z.highest) {
 		z.highest = serial
 	} else {

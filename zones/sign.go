@@ -111,7 +111,7 @@ func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now
 	for _, st := range steered {
 		st.take(n, w.steered[string(st.owner)])
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.ownSerial(), keys: z.ownKeys(), steered: w.steered}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered}
 	return n, nil
 }
 
@@ -137,14 +137,15 @@ func inputsOf(s *dnssec.Signing, serial Serial, steered []*Steered) (sum [sha256
 	return sum
 }
 
-// ownSerial and ownKeys are of the zone as it came.
-func (z *Zone) ownSerial() uint32 {
+// OwnSerial is the serial number of the zone as it came, before it was signed here.
+func (z *Zone) OwnSerial() uint32 {
 	if z.signing != nil {
 		return z.signing.serial
 	}
 	return z.Serial
 }
 
+// ownKeys are likewise the DNSKEY records of the zone as it came.
 func (z *Zone) ownKeys() (list []RRset) {
 	if z.signing != nil {
 		return z.signing.keys

@@ -84,7 +84,8 @@ func check(c *cli.Command, path, topology string) error {
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
-	x, err := examine(cfg, path != "", nil, nil)
+	node := path != ""
+	x, err := examine(cfg, node, nil, nil)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, summary(err))
 	}
@@ -112,6 +113,9 @@ func check(c *cli.Command, path, topology string) error {
 	}
 	warned = append(warned, t.db.Warnings()...)
 	warned = append(warned, presignedWarnings(t.db, time.Now())...)
+	if node {
+		warned = append(warned, sentSerialWarnings(cfg, t)...)
+	}
 	empty, notes := t.checkStates()
 	for _, w := range empty {
 		warned = append(warned, w.Error())

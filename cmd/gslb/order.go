@@ -178,6 +178,9 @@ func (n *node) judge(b history.Bundle, o console.TopologyOrder, res *console.Top
 			return
 		}
 		res.Warnings = append(res.Warnings, placeWarnings(cfg, x.places)...)
+		for _, w := range n.serialWarnings(x.topology) {
+			res.Warnings = append(res.Warnings, plain(w))
+		}
 		res.TooLarge = n.tooLarge(served, cfg, x.places).Why
 		if res.TooLarge != "" {
 			res.Warnings = append(res.Warnings, "the breaker holds it: "+res.TooLarge)

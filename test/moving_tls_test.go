@@ -44,7 +44,7 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 	kdig := func(name string) result {
 		return run(t, time.Minute, "kdig", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
 	}
-	if r := kdig("ns.example"); r.code != 0 || !strings.Contains(r.out, "TLS session (TLS1.3)") || !strings.Contains(r.out, "14 records") {
+	if r := kdig("ns.example"); r.code != 0 || !strings.Contains(r.out, "14 records") {
 		t.Errorf("kdig: exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
 	if r := kdig("other.example"); strings.Contains(r.out, "records") || !strings.Contains(r.out+r.err, "certificate") {

@@ -60,9 +60,9 @@ func testEndings(t *testing.T, engine string) {
 		{"the client resets", nil, func(p *pipe) { reset(p.client) }, endClientReset},
 		{"the server resets", nil, func(p *pipe) { reset(p.server) }, endServerReset},
 		{"the client finishes, then the server resets", nil, func(p *pipe) { p.client.CloseWrite(); p.read(p.server); reset(p.server) }, endServerReset},
-		{"nobody says anything", func(c *Config) { c.IdleTimeout = 100 * time.Millisecond }, func(*pipe) {}, endIdle},
+		{"nobody says anything", func(c *Config) { c.IdleTimeout = time.Second }, func(*pipe) {}, endIdle},
 		{"half-closed and forgotten", func(c *Config) { c.CloseTimeout = 100 * time.Millisecond }, func(p *pipe) { p.client.CloseWrite() }, endHalf},
-		{"the client says nothing", func(c *Config) { c.FirstByteTimeout = 100 * time.Millisecond }, func(*pipe) {}, endSilent},
+		{"the client says nothing", func(c *Config) { c.FirstByteTimeout = time.Second }, func(*pipe) {}, endSilent},
 		{"bytes come too slowly", func(c *Config) { c.MinRate, c.MinRateTime = 1<<20, 100*time.Millisecond }, func(p *pipe) {
 			for { // until it is reset
 				if _, err := p.client.Write([]byte("x")); err != nil {
@@ -127,9 +127,14 @@ func TestResetsIsolate(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if c := r.mustConnect(); c.from != "good" {
-			t.Fatalf("a connection went to %q after the isolation", c.from)
+		c, err := r.connect()
+		if err != nil && r.happened(EventRecovered, bad.address) {
+			break // this took so long that it was tried again, and accepted
 		}
+		if err != nil || c.from != "good" {
+			t.Fatalf("a connection after the isolation did not go to the good server: %v", err)
+		}
+		defer c.Close()
 	}
 	if s := r.server(bad.address); s.Broken < 5 {
 		t.Errorf("%d resets before a first byte counted, want %d or more", s.Broken, 5)
@@ -217,9 +222,7 @@ func TestAdmission(t *testing.T) {
 	if served < 4 || served == 50 {
 		t.Errorf("%d of 50 connections of a network that may make 2 a second, and 4 at first, were served", served)
 	}
-	if got := r.Status()[0].Counters.OverRate; got != int64(50-served) {
-		t.Errorf("%d over the rate counted, %d were refused", got, 50-served)
-	}
+	eventually(t, "those over the rate counted", func() bool { return r.Status()[0].Counters.OverRate == int64(50-served) })
 	if err := held[1].echo("still here"); err != nil {
 		t.Errorf("a connection from before the change: %v", err)
 	}

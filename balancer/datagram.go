@@ -114,7 +114,7 @@ func (t *table) has(s *server) bool {
 // heard takes in an answer of n octets. It tells whether it was the last.
 func (n *session) heard(size int, now instant) (last bool) {
 	if n.down.Load() == 0 {
-		took := time.Duration(now - n.connection.asked.Load())
+		took := max(time.Microsecond, time.Duration(now-n.connection.asked.Load())) // 0 is a latency that nobody knows
 		n.to.peak.observe(took, stamp(n.front.pool.now()))
 		if n.to.streak.Load() != 0 {
 			n.to.streak.Store(0)

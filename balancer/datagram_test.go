@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // echoServer is a UDP server on loopback that answers each datagram with its
@@ -183,13 +185,15 @@ func TestSessionsEnd(t *testing.T) {
 		r := newRig(t, cfg, nil)
 		c := r.udpClient()
 		c.ask("a")
-		eventually(t, "the session's end", func() bool { st := r.Status()[0]; return st.Open == 0 && st.Counters.TimedOut == 1 })
+		// One more if the first answer came so late that the client asked again.
+		eventually(t, "the session's end", func() bool { st := r.Status()[0]; return st.Open == 0 && st.Counters.TimedOut >= 1 })
+		before := s.sessions()
 		if got := r.Status()[0].Servers[0].Connections; got != 0 {
 			t.Errorf("%d at the server", got)
 		}
 		c.ask("b")
-		if got := s.sessions(); got != 2 {
-			t.Errorf("%d sockets, want a new one", got)
+		if got := s.sessions(); got <= before {
+			t.Errorf("%d sockets, and %d before: want a new one", got, before)
 		}
 	})
 }
@@ -264,7 +268,7 @@ func TestSessionBounds(t *testing.T) {
 func TestSessionsSurviveReload(t *testing.T) {
 	one, two := newEchoServer(t, "one"), newEchoServer(t, "two")
 	cfg := datagramConfig(Engines()[0], one)
-	cfg.Listen = []string{freeDatagramAddress(t)}
+	cfg.Listen = []string{bed.FreeAddress(t)}
 	r := newRig(t, cfg, nil)
 	c := r.udpClient()
 	c.ask("a")
@@ -301,16 +305,6 @@ func TestSessionsSurviveReload(t *testing.T) {
 		t.Error("an address that is taken was listened at")
 	}
 	c.ask("d")
-}
-
-func freeDatagramAddress(t *testing.T) string {
-	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	return c.LocalAddr().String()
 }
 
 // On a listener for all addresses, answers leave from the one that was asked: a

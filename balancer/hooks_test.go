@@ -80,15 +80,11 @@ func TestHooksOnTheWire(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	out := filepath.Join(t.TempDir(), "asked")
-	program := filepath.Join(t.TempDir(), "repair")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\ncat > "+out+"\necho repairing $GSLB_SERVER\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 	cfg := config(a, b)
 	cfg.Check, cfg.LowWatermark = "web", 0.8
 	cfg.Clone = HookConfig{URL: server.URL, Secret: "s3cret", Hold: 50 * time.Millisecond}
-	cfg.Repair = HookConfig{Exec: []string{program}, Hold: 50 * time.Millisecond}
+	cfg.Repair = HookConfig{Exec: []string{"/bin/sh", "-c", "cat > " + out + "; echo repairing $GSLB_SERVER"}, Hold: 50 * time.Millisecond}
 	r := newRigWith(t, Options{AllowExec: true}, cfg, tcpCheck)
 	eventually(t, "both up", func() bool { return r.Status()[0].Available == 2 && r.server(a.address).State == health.Up })
 	a.kill()
@@ -131,10 +127,6 @@ func TestHooksOnTheWire(t *testing.T) {
 // What a hook that cannot be called is said to be.
 func TestHooksThatFail(t *testing.T) {
 	t.Parallel()
-	slow := filepath.Join(t.TempDir(), "slow")
-	if err := os.WriteFile(slow, []byte("#!/bin/sh\nsleep 60\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name string
 		hook HookConfig
@@ -144,7 +136,7 @@ func TestHooksThatFail(t *testing.T) {
 		{"not allowed", HookConfig{Exec: []string{"/bin/true"}}, false, "allow_exec = true"},
 		{"not there", HookConfig{Exec: []string{"/nonexistent/program"}}, true, "no such file"},
 		{"exits with 1", HookConfig{Exec: []string{"/bin/false"}}, true, "exit status 1"},
-		{"takes too long", HookConfig{Exec: []string{slow}, Timeout: 100 * time.Millisecond}, true, "timeout"},
+		{"takes too long", HookConfig{Exec: []string{"/bin/sleep", "60"}, Timeout: 100 * time.Millisecond}, true, "timeout"},
 		{"nobody listens", HookConfig{URL: "http://127.0.0.1:1/"}, true, "refused"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 func TestShutdownLetsConnectionsFinish(t *testing.T) {
@@ -64,7 +66,7 @@ func TestApply(t *testing.T) {
 	eachEngine(t, func(t *testing.T, config configOf) {
 		a, b, c := newBackend(t, "a", nil), newBackend(t, "b", nil), newBackend(t, "c", nil)
 		cfg := config(a, b)
-		cfg.DrainTimeout = 300 * time.Millisecond
+		cfg.DrainTimeout = time.Minute
 		r := newRig(t, cfg, nil)
 		held := map[string]*client{}
 		for len(held) < 2 {
@@ -89,6 +91,10 @@ func TestApply(t *testing.T) {
 			if err := cl.echo("still here"); err != nil {
 				t.Errorf("connection to %s: %v", name, err)
 			}
+		}
+		next.DrainTimeout = 100 * time.Millisecond // from now on, for one that drains too
+		if err := r.Apply([]Config{next}, nil); err != nil {
+			t.Fatal(err)
 		}
 		eventually(t, "the removed server drained", func() bool { return r.happened(EventDrained, b.address) })
 		if err := held["b"].echo("x"); err == nil {
@@ -125,11 +131,12 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 }
 
 func TestListenerMovesBetweenFrontends(t *testing.T) {
+	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
 		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 		cfg := config(a)
-		cfg.Listen = []string{freeAddress(t)}
-		cfg.DrainTimeout = 300 * time.Millisecond
+		cfg.Listen = []string{bed.FreeAddress(t)}
+		cfg.DrainTimeout = 3 * time.Second // longer than a busy machine stands still
 		r := newRig(t, cfg, nil)
 		s := r.stream(2)
 		held := r.mustConnect()

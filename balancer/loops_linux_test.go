@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // A listener goes from engine to engine by a new configuration, and its open
@@ -13,7 +15,7 @@ import (
 func TestListenerMovesBetweenEngines(t *testing.T) {
 	a := newBackend(t, "a", nil)
 	cfg := config(a)
-	cfg.Listen = []string{freeAddress(t)}
+	cfg.Listen = []string{bed.FreeAddress(t)}
 	r := newRig(t, cfg, nil)
 	s := r.stream(2)
 	var held []*client

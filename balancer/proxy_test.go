@@ -6,10 +6,13 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // deadAddress is a loopback address where nobody listens, and nobody will during
@@ -35,17 +38,6 @@ func boundTo(t *testing.T, fd int) string {
 		t.Fatal(err)
 	}
 	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
-}
-
-// freeAddress is a loopback address that can be listened at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestConnectIsTriedElsewhere(t *testing.T) {
@@ -84,9 +76,10 @@ func TestUnansweredConnectIsTriedElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		full := boundTo(t, fd)
-		for filled := false; !filled; {
+		for failed := 0; failed < 5; { // one alone may be of a machine that stood still
 			c, err := net.DialTimeout("tcp", full, 100*time.Millisecond)
-			if filled = err != nil; !filled {
+			if failed++; err == nil {
+				failed = 0
 				defer c.Close()
 			}
 		}
@@ -140,9 +133,7 @@ func TestNoServerAtAllResets(t *testing.T) {
 		if _, err := r.connect(); !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("error %v, want a reset", err)
 		}
-		if got := r.Status()[0].Counters.Refused; got != 1 {
-			t.Errorf("%d refused, want 1", got)
-		}
+		eventually(t, "one refused", func() bool { return r.Status()[0].Counters.Refused == 1 })
 	})
 }
 
@@ -280,7 +271,7 @@ func TestListenOnBothFamilies(t *testing.T) {
 			l.Close()
 		}
 		a := newBackend(t, "a", nil)
-		_, port, _ := net.SplitHostPort(freeAddress(t))
+		port := strconv.Itoa(bed.FreePort(t, "0.0.0.0", "::"))
 		for name, listens := range map[string][]string{
 			"side by side": {"0.0.0.0:" + port, "[::]:" + port},
 			"no host":      {":" + port},

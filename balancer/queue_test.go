@@ -169,11 +169,12 @@ func TestBoundOfAServer(t *testing.T) {
 		if c, err := r.connect(); err == nil {
 			t.Errorf("a second connection was given to %s", c.from)
 		}
-		if f := r.Status()[0]; f.Counters.QueueTimeouts != 1 || f.Counters.Refused != 1 || f.Servers[0].QueueTimeouts != 1 || f.Servers[0].Connections != 1 ||
-			!strings.Contains(f.Servers[0].Detail, "0 clients wait for it, 1 have waited in vain") {
-			t.Errorf("counted %+v", f)
-		}
-		cfg.QueueTimeout = 10 * time.Second
+		eventually(t, "it counted", func() bool {
+			f := r.Status()[0]
+			return f.Counters.QueueTimeouts == 1 && f.Counters.Refused == 1 && f.Servers[0].QueueTimeouts == 1 && f.Servers[0].Connections == 1 &&
+				strings.Contains(f.Servers[0].Detail, "0 clients wait for it, 1 have waited in vain")
+		})
+		cfg.QueueTimeout = time.Minute
 		if err := r.Apply([]Config{cfg}, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -257,8 +257,8 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 			t.Skip("takes seconds")
 		}
 		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 1500 * time.Millisecond })
-		p.client.SetReadBuffer(4 << 10)
-		go io.Copy(p.server, zeros{}) // fills every buffer on the way, then moves now and then
+		p.client.SetReadBuffer(64 << 10) // of more than one segment: else bytes come by the sender's persist timer, ever later
+		go io.Copy(p.server, zeros{})    // fills every buffer on the way, then moves now and then
 		buf := make([]byte, 16<<10)
 		for end := time.Now().Add(3500 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
 			if _, err := io.ReadFull(p.client, buf); err != nil {

@@ -60,7 +60,7 @@ func (r *rig) stream(clients int) *stream {
 
 // tcpCheck is an active check quick enough for tests.
 var tcpCheck = map[string]probe.Config{"web": {
-	Type: "tcp", Port: 1, Interval: 50 * time.Millisecond, Timeout: 50 * time.Millisecond, Rise: 2, Fall: 2,
+	Type: "tcp", Port: 1, Interval: 100 * time.Millisecond, Timeout: 100 * time.Millisecond, Rise: 2, Fall: 4, // four probes that are late are few, even on a busy machine
 }}
 
 func TestSpareComesInAndGoesOut(t *testing.T) {
@@ -136,14 +136,13 @@ func TestDrainOnTheWire(t *testing.T) {
 	eachEngine(t, func(t *testing.T, config configOf) {
 		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 		cfg := config(a, b)
-		cfg.DrainTimeout = 500 * time.Millisecond
 		r := newRig(t, cfg, nil)
 		held := map[string]*client{}
 		for len(held) < 2 {
 			c := r.mustConnect()
 			held[c.from] = c
 		}
-		if err := r.Drain("www", a.address, 0); err != nil {
+		if err := r.Drain("www", a.address, time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		for range 20 {
@@ -153,6 +152,9 @@ func TestDrainOnTheWire(t *testing.T) {
 		}
 		if err := held["a"].echo("working"); err != nil {
 			t.Errorf("established connection of a draining server: %v", err)
+		}
+		if err := r.Drain("www", a.address, 100*time.Millisecond); err != nil { // ordered again
+			t.Fatal(err)
 		}
 		eventually(t, "the end of the drain", func() bool { return r.happened(EventDrained, a.address) })
 		if !r.happened(EventCut, a.address) {

@@ -3,6 +3,7 @@ package dnsserver
 import (
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,9 +157,14 @@ func subnet(prefix string) func(*dns.Msg) {
 
 var source = netip.MustParseAddrPort("127.0.0.1:5000")
 
+// outs are buffers for the largest answer: tests that ask much would spend their time on making them.
+var outs = sync.Pool{New: func() any { b := make([]byte, 0, maxMessage+maxRecordHead); return &b }}
+
 func answer(t testing.TB, s *Server, w *responder, msg []byte, tcp bool) *dns.Msg {
 	t.Helper()
-	out := s.answer(w, msg, source, tcp, make([]byte, 0, maxMessage+maxRecordHead))
+	room := outs.Get().(*[]byte)
+	defer outs.Put(room)
+	out := s.answer(w, msg, source, tcp, *room)
 	if len(out) == 0 {
 		return nil
 	}

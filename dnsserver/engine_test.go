@@ -50,7 +50,7 @@ func converse(t *testing.T, s *Server, stream []byte, sizes []byte) (got []byte,
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	var sending sync.WaitGroup
 	sending.Go(func() {
 		for i := 0; len(stream) > 0; i++ {
@@ -214,10 +214,14 @@ func testTCPClientThatReadsLate(t *testing.T, engine string) {
 
 // A client that asks and does not read is closed when the idle time is over, and
 // holds little until then.
-func TestTCPClientThatDoesNotRead(t *testing.T) { eachEngine(t, testTCPClientThatDoesNotRead) }
+func TestTCPClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, testTCPClientThatDoesNotRead)
+}
 
 func testTCPClientThatDoesNotRead(t *testing.T, engine string) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPIdle: time.Second})
+	t.Parallel()
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPIdle: standstill})
 	var sending sync.WaitGroup
 	for range 5 {
 		conn := dial(t, s)
@@ -232,9 +236,9 @@ func testTCPClientThatDoesNotRead(t *testing.T, engine string) {
 		})
 	}
 	waitFor(t, func() bool { return s.Stats().TCPOpen == 5 })
-	for deadline := time.Now().Add(30 * time.Second); s.Stats().TCPOpen > 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); s.Stats().TCPOpen > 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("still open after 30s")
+			t.Fatalf("still open after %v", patience)
 		}
 	}
 	sending.Wait()
@@ -262,7 +266,7 @@ func testTCPManyIdle(t *testing.T, engine string) {
 					return
 				}
 				co := &dns.Conn{Conn: c}
-				co.SetDeadline(time.Now().Add(10 * time.Second))
+				co.SetDeadline(time.Now().Add(patience))
 				co.WriteMsg(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA))
 				if m, err := co.ReadMsg(); err != nil || len(m.Answer) != 1 {
 					t.Errorf("%v %v", m, err)
@@ -302,7 +306,7 @@ func testTCPServingAllocatesNothing(t *testing.T, engine string) {
 	msg := framed(query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24")))
 	buf := make([]byte, 1500)
 	exchange := func(n int) {
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		for range n {
 			if _, err := conn.Write(msg); err != nil {
 				t.Fatal(err)

@@ -25,7 +25,9 @@ func prefixes(s ...string) (all []netip.Prefix) {
 // from answers a query as though it came from an address, in one line.
 func from(t testing.TB, s *Server, w *responder, client string, tcp bool, msg []byte) string {
 	t.Helper()
-	out := s.answer(w, msg, netip.AddrPortFrom(netip.MustParseAddr(client), 5300), tcp, make([]byte, 0, maxMessage+maxRecordHead))
+	room := outs.Get().(*[]byte)
+	defer outs.Put(room)
+	out := s.answer(w, msg, netip.AddrPortFrom(netip.MustParseAddr(client), 5300), tcp, *room)
 	if len(out) == 0 {
 		return "none"
 	}

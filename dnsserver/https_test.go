@@ -45,7 +45,7 @@ func startHTTPS(t *testing.T, change func(*Config)) *Server {
 
 func testHTTPS(t *testing.T, version int, transport http.RoundTripper) {
 	s := startHTTPS(t, nil)
-	client := &http.Client{Timeout: 10 * time.Second, Transport: transport}
+	client := &http.Client{Timeout: patience, Transport: transport}
 	defer client.CloseIdleConnections()
 	url := "https://" + s.HTTPSAddrs()[0].String() + "/dns-query"
 	wire := func(name string, qtype uint16) string {
@@ -117,7 +117,7 @@ func onOne(t *testing.T, c net.Conn) *http.Client {
 		return tc, tc.Handshake()
 	}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Timeout: 10 * time.Second, Transport: tr}
+	return &http.Client{Timeout: patience, Transport: tr}
 }
 
 func postDNS(client *http.Client, s *Server, msg []byte) (*dns.Msg, error) {
@@ -173,7 +173,8 @@ func TestHTTPSEvictsTheIdle(t *testing.T) {
 
 // A client that says nothing behind its handshake is given up.
 func TestHTTPSSilence(t *testing.T) {
-	s := startHTTPS(t, func(c *Config) { c.TCPIdle = time.Second })
+	t.Parallel()
+	s := startHTTPS(t, func(c *Config) { c.TCPIdle = standstill })
 	c, err := tls.Dial("tcp", s.HTTPSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	if err != nil {
 		t.Fatal(err)

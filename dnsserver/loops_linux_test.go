@@ -36,6 +36,7 @@ func TestLoopsEvictTheLongestIdle(t *testing.T) {
 
 // A connection over which nothing comes is heard of late, and closed in the end.
 func TestLoopsCloseTheSilent(t *testing.T) {
+	t.Parallel()
 	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engineEpoll, TCPIdle: time.Second})
 	closes(t, "a silent connection", dial(t, s))
 	waitFor(t, func() bool { return s.Stats().TCPOpen == 0 })

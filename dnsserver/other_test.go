@@ -58,7 +58,7 @@ func TestOther(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(10 * time.Second))
+				conn.SetDeadline(time.Now().Add(patience))
 				co := &dns.Conn{Conn: conn, UDPSize: 4096}
 				for _, c := range []struct {
 					name     string

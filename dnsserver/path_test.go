@@ -30,7 +30,7 @@ func testServingAllocatesNothing(t *testing.T, batch int) {
 	msg := query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24"))
 	buf := make([]byte, 1500)
 	exchange := func(n int) {
-		conn.SetDeadline(time.Now().Add(20 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		for range n {
 			if _, err := conn.Write(msg); err != nil {
 				t.Fatal(err)

@@ -147,7 +147,20 @@ func (c *quicConn) leave() {
 // expire ends the connection when it has been without a query for long. Packets
 // that ask nothing keep a connection for QUIC, not for this server.
 func (c *quicConn) expire() {
-	if at := c.idle.Load(); at > 0 && time.Since(time.Unix(0, at)) >= c.l.s.cfg.TCPIdle && c.idle.CompareAndSwap(at, evicted) {
+	at := c.idle.Load()
+	if at <= 0 { // leave sets the timer
+		return
+	}
+	// The clock may have been set back, and the timer be older than at.
+	if left := c.l.s.cfg.TCPIdle - time.Since(time.Unix(0, at)); left > 0 {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.idle.Load() == at {
+			c.timer.Reset(min(left, c.l.s.cfg.TCPIdle))
+		}
+		return
+	}
+	if c.idle.CompareAndSwap(at, evicted) {
 		c.conn.CloseWithError(c.l.unasked, "")
 	}
 }
@@ -189,9 +202,11 @@ func (l *quicListener) converses(ctx context.Context, c *quicConn, conn *quic.Co
 	c.conn = conn
 	state := conn.ConnectionState().TLS
 	c.state = &state
-	c.timer = time.AfterFunc(l.s.cfg.TCPIdle, c.expire)
-	defer c.timer.Stop()
+	c.mu.Lock()
 	c.waits()
+	c.timer = time.AfterFunc(l.s.cfg.TCPIdle, c.expire)
+	c.mu.Unlock()
+	defer c.timer.Stop()
 	if !l.s.streams.add(&c.link) {
 		return
 	}

@@ -39,7 +39,7 @@ func TestStatelessReset(t *testing.T) {
 	token := hmac.New(sha256.New, key[:])
 	token.Write(packet[1:5])
 	answer := make([]byte, 1500)
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := c.Write(packet); err != nil {
 		t.Fatal(err)
 	}

@@ -154,11 +154,13 @@ func (s *Server) listen(ctx context.Context, addr string) error {
 	defer closeFiles(streams)
 	datagrams := s.inherited.Take(inheritUDP + addr)
 	defer closeFiles(datagrams)
+	if len(streams)+len(datagrams) == 0 {
+		ap = portForBoth(ap)
+	}
 	bound, err := s.listenTCP(ctx, addr, ap, "tcp"+family, workers, cpus, spread, streams)
 	if err != nil {
 		return bindError(err, "tcp", addr)
 	}
-	// Where the port was left to the system, UDP takes the one that TCP got.
 	s.bound = append(s.bound, bound)
 	for i := range workers {
 		l := &udpListener{configured: addr, addr: bound, six: family == "6", wildcard: bound.Addr().IsUnspecified(), cpu: -1}

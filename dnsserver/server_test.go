@@ -14,6 +14,14 @@ import (
 	"github.com/miekg/dns"
 )
 
+const (
+	// patience is how long what must happen may take, on however busy a machine.
+	patience = 30 * time.Second
+	// standstill is longer than such a machine lets a test stand still: an idle time-out
+	// of that does not end what the test is about to go on with.
+	standstill = 3 * time.Second
+)
+
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
 // start serves on loopback until the test ends.
@@ -74,7 +82,7 @@ func testTransports(t *testing.T, batch int, engine string) {
 		for _, network := range []string{"udp", "tcp"} {
 			m := new(dns.Msg)
 			m.SetQuestion("www.abc.com.", dns.TypeA)
-			r, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(m, addr)
+			r, _, err := (&dns.Client{Net: network, Timeout: patience}).Exchange(m, addr)
 			if err != nil {
 				t.Fatalf("%s %s: %v", network, addr, err)
 			}
@@ -103,7 +111,7 @@ func testWildcard(t *testing.T, batch int) {
 	for _, ip := range []string{"127.0.0.1", "127.0.0.7", "127.9.9.9"} {
 		m := new(dns.Msg)
 		m.SetQuestion("static.abc.com.", dns.TypeA)
-		if _, _, err := (&dns.Client{Timeout: 2 * time.Second}).Exchange(m, netip.AddrPortFrom(netip.MustParseAddr(ip), port).String()); err != nil {
+		if _, _, err := (&dns.Client{Timeout: patience}).Exchange(m, netip.AddrPortFrom(netip.MustParseAddr(ip), port).String()); err != nil {
 			t.Errorf("%s: %v", ip, err)
 		}
 	}
@@ -119,7 +127,7 @@ func testPipelining(t *testing.T, engine string) {
 	}
 	defer c.Close()
 	co := &dns.Conn{Conn: c}
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	const n = 100
 	for i := range n {
 		m := new(dns.Msg)
@@ -137,10 +145,14 @@ func testPipelining(t *testing.T, engine string) {
 	}
 }
 
-func TestTCPLimits(t *testing.T) { eachEngine(t, testTCPLimits) }
+func TestTCPLimits(t *testing.T) {
+	t.Parallel()
+	eachEngine(t, testTCPLimits)
+}
 
 func testTCPLimits(t *testing.T, engine string) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: time.Second, TCPMaxClient: 3, TCPEngine: engine})
+	t.Parallel()
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPIdle: standstill, TCPMaxClient: 3, TCPEngine: engine})
 	var open []net.Conn
 	for range 3 {
 		open = append(open, dialAndBegin(t, s))
@@ -158,9 +170,9 @@ func testTCPLimits(t *testing.T, engine string) {
 
 func waitFor(t *testing.T, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not happen within 5s")
+			t.Fatalf("it did not happen within %v", patience)
 		}
 	}
 }
@@ -183,6 +195,24 @@ func TestListenErrors(t *testing.T) {
 	}
 }
 
+// A port that is left to the system is free for TCP and UDP, however many of UDP's are taken.
+func TestPortForBoth(t *testing.T) {
+	for i := range 50 {
+		at := portForBoth(netip.MustParseAddrPort([]string{"127.0.0.1:0", "[::]:0", "0.0.0.0:0"}[i%3]))
+		if at.Port() == 0 {
+			t.Fatal("no port")
+		}
+		taken, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer taken.Close() // the next one is another
+	}
+	if at := netip.MustParseAddrPort("192.0.2.1:53"); portForBoth(at) != at {
+		t.Error("a port that is given is not kept")
+	}
+}
+
 // Many clients at once, all of whom get their own answer, in both modes.
 func TestManyAtOnce(t *testing.T) {
 	for name, batch := range modes {
@@ -197,7 +227,7 @@ func TestManyAtOnce(t *testing.T) {
 						return
 					}
 					defer conn.Close()
-					conn.SetDeadline(time.Now().Add(10 * time.Second))
+					conn.SetDeadline(time.Now().Add(patience))
 					const n = 50
 					for i := range n {
 						m := new(dns.Msg)

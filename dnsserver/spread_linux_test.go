@@ -5,7 +5,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
@@ -70,7 +69,7 @@ func TestSpreadByCPU(t *testing.T) {
 
 // askFrom sends one query from a port of its own.
 func askFrom(t *testing.T, network, at string) {
-	c := dns.Client{Net: network, Timeout: 5 * time.Second}
+	c := dns.Client{Net: network, Timeout: patience}
 	if _, _, err := c.Exchange(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA), at); err != nil {
 		t.Errorf("%s: %v", network, err)
 	}

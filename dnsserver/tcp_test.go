@@ -28,7 +28,7 @@ func engines() []string {
 // closes tells that the server ends a connection without having sent anything.
 func closes(t *testing.T, what string, c net.Conn) {
 	t.Helper()
-	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	c.SetReadDeadline(time.Now().Add(patience))
 	n, err := c.Read(make([]byte, 1))
 	if timeout, ok := err.(net.Error); n != 0 || err == nil || ok && timeout.Timeout() {
 		t.Errorf("%s was not closed: read %d octets, %v", what, n, err)
@@ -65,7 +65,7 @@ func framed(msg []byte) []byte {
 func askOn(t *testing.T, c net.Conn) {
 	t.Helper()
 	co := &dns.Conn{Conn: c}
-	co.SetDeadline(time.Now().Add(10 * time.Second))
+	co.SetDeadline(time.Now().Add(patience))
 	if err := co.WriteMsg(new(dns.Msg).SetQuestion("static.abc.com.", dns.TypeA)); err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestTCPPieces(t *testing.T) { eachEngine(t, testTCPPieces) }
 func testTCPPieces(t *testing.T, engine string) {
 	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine})
 	c := dial(t, s)
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	msg := query(t, "static.abc.com.", dns.TypeA)
 	both := append(framed(msg), framed(msg)...)
 	for _, part := range [][]byte{both[:1], both[1:30], both[30:]} {
@@ -146,7 +146,7 @@ func testTCPPieces(t *testing.T, engine string) {
 func TestTCPAnswersAtOnce(t *testing.T) { eachEngine(t, testTCPAnswersAtOnce) }
 
 func testTCPAnswersAtOnce(t *testing.T, engine string) {
-	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPIdle: 2 * time.Second})
+	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, TCPIdle: 2 * patience})
 	one := framed(query(t, "static.abc.com.", dns.TypeA))
 	response := bytes.Clone(one)
 	response[4] |= 0x80
@@ -167,7 +167,7 @@ func testTCPAnswersAtOnce(t *testing.T, engine string) {
 		if c.end {
 			conn.(*net.TCPConn).CloseWrite()
 		}
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(patience))
 		m, err := (&dns.Conn{Conn: conn}).ReadMsg()
 		if err != nil || len(m.Answer) != 1 {
 			t.Errorf("%s: %v %v", c.what, m, err)
@@ -194,8 +194,8 @@ func testTCPEnds(t *testing.T, engine string) {
 	waitFor(t, func() bool { return s.Stats().Queries["tcp4"] > 100 })
 	select {
 	case <-end():
-	case <-time.After(10 * time.Second):
-		t.Fatal("still serving 10s after its end")
+	case <-time.After(patience):
+		t.Fatalf("still serving %v after its end", patience)
 	}
 }
 

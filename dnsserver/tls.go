@@ -80,6 +80,9 @@ func (s *Server) listenStream(ctx context.Context, kind, addr string) (ln net.Li
 	}
 	inherited := s.inherited.Take(kind + addr)
 	defer closeFiles(inherited)
+	if len(inherited) == 0 && kind == inheritHTTPS && s.cfg.HTTPS.HTTP3 {
+		ap = portForBoth(ap)
+	}
 	if ln, err = listenOrInherit(ctx, network, ap.String(), inherited); err != nil {
 		return nil, six, bindError(err, "tcp", addr)
 	}

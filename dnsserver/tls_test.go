@@ -64,12 +64,12 @@ func dialTLS(s *Server, cfg *tls.Config) (*tls.Conn, error) {
 		cfg = &tls.Config{NextProtos: []string{"dot"}}
 	}
 	cfg.InsecureSkipVerify = true
-	return tls.DialWithDialer(&net.Dialer{Timeout: 10 * time.Second}, "tcp", s.TLSAddrs()[0].String(), cfg)
+	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", s.TLSAddrs()[0].String(), cfg)
 }
 
 func askOver(t *testing.T, c net.Conn, q *dns.Msg) *dns.Msg {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	conn := &dns.Conn{Conn: c}
 	if err := conn.WriteMsg(q); err != nil {
 		t.Fatal(err)
@@ -126,7 +126,7 @@ func TestTLS(t *testing.T) {
 }
 
 func eventually(f func() bool) bool {
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if f() {
 			return true
 		}
@@ -153,7 +153,8 @@ func TestTLSResumption(t *testing.T) {
 // A client that does not get on with its handshake is given up, and its connection
 // counts among all, plain ones too.
 func TestTLSHandshakeIsBounded(t *testing.T) {
-	s := startTLS(t, func(c *Config) { c.TCPIdle, c.TCPMaxClient = time.Second, 2 })
+	t.Parallel()
+	s := startTLS(t, func(c *Config) { c.TCPIdle, c.TCPMaxClient = standstill, 2 })
 	addr := s.TLSAddrs()[0].String()
 	var all []net.Conn
 	for range 2 {
@@ -168,12 +169,12 @@ func TestTLSHandshakeIsBounded(t *testing.T) {
 		t.Fatalf("%d connections are open", s.Stats().TCPOpen)
 	}
 	third := dialAndBegin(t, s) // plain TCP of the same client
-	third.SetReadDeadline(time.Now().Add(10 * time.Second))
+	third.SetReadDeadline(time.Now().Add(patience))
 	if _, err := third.Read(make([]byte, 1)); err == nil {
 		t.Error("a third connection of one client is served")
 	}
 	for _, c := range all {
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Error("a client that does nothing is not given up")
 		}

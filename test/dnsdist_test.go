@@ -43,7 +43,7 @@ func startDnsdist(t testing.TB, n *node, tls, plain, encrypted, strange string) 
 // from asks from an address, several times over one connection or socket.
 func from(address, network, server string, questions ...*dns.Msg) (all []*dns.Msg, err error) {
 	local, _ := net.ResolveTCPAddr("tcp", address+":0")
-	d := &net.Dialer{Timeout: 5 * time.Second, LocalAddr: local}
+	d := &net.Dialer{Timeout: patience, LocalAddr: local}
 	if network == "udp" {
 		d.LocalAddr = &net.UDPAddr{IP: local.IP}
 	}
@@ -52,7 +52,7 @@ func from(address, network, server string, questions ...*dns.Msg) (all []*dns.Ms
 		return nil, err
 	}
 	defer conn.Close()
-	c := &dns.Client{Net: network, Timeout: 5 * time.Second, UDPSize: 1232}
+	c := &dns.Client{Net: network, Timeout: patience, UDPSize: 1232}
 	for _, q := range questions {
 		m, _, err := c.ExchangeWithConn(q.Copy(), &dns.Conn{Conn: conn, UDPSize: 1232})
 		if err != nil {

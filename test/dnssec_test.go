@@ -57,7 +57,7 @@ func (n *node) anchor(zone string) []string {
 func (n *node) delv(anchor string, args ...string) string {
 	n.t.Helper()
 	host, port, _ := net.SplitHostPort(n.dns)
-	r := run(n.t, 30*time.Second, append([]string{"delv", "@" + host, "-p", port, "-a", anchor, "+root=abc.com"}, args...)...)
+	r := run(n.t, patience, append([]string{"delv", "@" + host, "-p", port, "-a", anchor, "+root=abc.com"}, args...)...)
 	for line := range strings.Lines(r.out + r.err) {
 		if strings.Contains(line, "validated") || strings.Contains(line, "resolution failed") || strings.Contains(line, "unsigned") {
 			return strings.Trim(line, "; \n")
@@ -257,14 +257,14 @@ func TestSignedZone(t *testing.T) {
 		for _, site := range sites {
 			n.override("force", site.name, "down", "--why", "test")
 			if site.name == "kt" {
-				n.sentTo(10*time.Second, clientKT, "lgu")
+				n.sentTo(patience, clientKT, "lgu")
 			}
 			if err := n.everyAnswer(keys); err != nil {
 				t.Errorf("%s down: %v", site.name, err)
 			}
 			n.override("undrain", site.name)
 		}
-		n.sentTo(10*time.Second, clientKT, "kt")
+		n.sentTo(patience, clientKT, "kt")
 	})
 	t.Run("another node", func(t *testing.T) {
 		two := tp.startMore("ns2", func(text string) string {
@@ -323,7 +323,7 @@ func TestSignedZone(t *testing.T) {
 		named := func(s status) bool {
 			return slices.ContainsFunc(s.Problems, func(p string) bool { return strings.Contains(p, files[0]) })
 		}
-		n.waitStatus(10*time.Second, func(s status) error {
+		n.waitStatus(patience, func(s status) error {
 			if !named(s) {
 				return fmt.Errorf("status does not name the key file: %q", s.Problems)
 			}
@@ -333,7 +333,7 @@ func TestSignedZone(t *testing.T) {
 			t.Error(err)
 		}
 		putKey(good)
-		n.waitStatus(10*time.Second, func(s status) error {
+		n.waitStatus(patience, func(s status) error {
 			if named(s) {
 				return fmt.Errorf("the key is good again, and still named: %q", s.Problems)
 			}
@@ -406,7 +406,7 @@ func TestZoneThatComesSigned(t *testing.T) {
 	if m, err := n.signedAnswer("udp", "none.abc.com.", dns.TypeA, ""); err != nil || signaturesCount(m, keys) != nil {
 		t.Errorf("%v, %v", m, err)
 	}
-	n.waitStatus(10*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		for _, p := range s.Problems {
 			if strings.Contains(p, "it comes signed, and its first signature expires at") {
 				return nil
@@ -429,7 +429,7 @@ func TestZoneThatComesSigned(t *testing.T) {
 	must(t, "dnssec-signzone", "-P", "-q", "-d", dir, "-z", "-S", "-K", dir, "-o", "abc.com", "-s", "now-172800", "-e", "now-86400", "-f", zone+".signed", zone)
 	n.reload()
 	const expired = "abc.com. SOA: its signature of algorithm 13 (ECDSAP256SHA256) expired at "
-	n.waitStatus(10*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		if p := strings.Join(s.Problems, "\n"); !strings.Contains(p, expired) || !strings.Contains(p, "more faults of its signatures") {
 			return fmt.Errorf("nothing is said of the signatures that have expired: %q", s.Problems)
 		}
@@ -438,7 +438,7 @@ func TestZoneThatComesSigned(t *testing.T) {
 	if m, err := n.signedAnswer("udp", "ns1.abc.com.", dns.TypeA, ""); err != nil || len(m.Answer) != 2 {
 		t.Errorf("%v, %v", m, err)
 	}
-	if r := run(t, 20*time.Second, binary(t), "check", "-config", n.config); r.code != 0 || !strings.Contains(r.err, "warning: zone abc.com.: "+zone+".signed: "+expired) {
+	if r := run(t, patience, binary(t), "check", "-config", n.config); r.code != 0 || !strings.Contains(r.err, "warning: zone abc.com.: "+zone+".signed: "+expired) {
 		t.Errorf("gslb check: %d\n%s", r.code, r.err)
 	}
 }

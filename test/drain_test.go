@@ -99,7 +99,7 @@ func (u *user) count() (kt int, last time.Time, other int) {
 // waitKT waits until the user has been at kt.
 func (u *user) waitKT() {
 	u.n.t.Helper()
-	until(u.n.t, 20*time.Second, func() error {
+	until(u.n.t, patience, func() error {
 		if kt, _, _ := u.count(); kt == 0 {
 			return fmt.Errorf("%v has not been at kt", u.from)
 		}
@@ -166,13 +166,13 @@ place = { country = "JP", isp = "KT" }
 
 	wait := start(t, "drain", nil, binary(t), "drain", "kt", "--api", n.api, "--wait", "--json", "--why", "new rack")
 	wait.says(`"overstay":true`) // no cache that heeds TTLs has it, and still somebody comes
-	until(t, 20*time.Second, func() error {
+	until(t, patience, func() error {
 		if _, _, other := heeds.count(); other == 0 {
 			return fmt.Errorf("who heeds TTLs has been at no other site")
 		}
 		return nil
 	})
-	if r := run(t, 20*time.Second, binary(t), "drain", "kt", "--api", n.api, "--wait", "--timeout", "1s"); r.code != 3 || !strings.Contains(r.err, "not empty") {
+	if r := run(t, patience, binary(t), "drain", "kt", "--api", n.api, "--wait", "--timeout", "1s"); r.code != 3 || !strings.Contains(r.err, "not empty") {
 		t.Errorf("in vain: exit code %d and %q, want 3", r.code, r.err)
 	}
 	out := must(t, binary(t), "status", "--api", n.api)
@@ -187,7 +187,7 @@ place = { country = "JP", isp = "KT" }
 	overstays.end()
 	select {
 	case <-wait.done:
-	case <-time.After(60 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("drain -wait does not end:\n%s", wait.log.String())
 	}
 	ended := time.Now()
@@ -216,7 +216,7 @@ place = { country = "JP", isp = "KT" }
 		n.override("undrain", "kt")
 		select {
 		case <-wait.done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			t.Fatal("drain -wait goes on when the drain was taken back")
 		}
 		if code := wait.cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(wait.log.String(), "does not drain any more") {
@@ -224,7 +224,7 @@ place = { country = "JP", isp = "KT" }
 		}
 	})
 	t.Run("without a balancer", func(t *testing.T) {
-		r := run(t, 60*time.Second, binary(t), "drain", "lgu", "--api", n.api, "--wait", "--timeout", "50s", "--why", "power")
+		r := run(t, patience, binary(t), "drain", "lgu", "--api", n.api, "--wait", "--timeout", "50s", "--why", "power")
 		if r.code != 0 || !strings.Contains(r.out, "this is a prediction") {
 			t.Errorf("exit code %d: %s%s", r.code, r.out, r.err)
 		}

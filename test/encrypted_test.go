@@ -49,7 +49,7 @@ func newPair(t testing.TB, name string, life time.Duration) (cert, key []byte) {
 
 // shownName is the name in the certificate that a server shows.
 func shownName(address string) (string, error) {
-	c, err := tls.DialWithDialer(&net.Dialer{Timeout: 5 * time.Second}, "tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}})
+	c, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}})
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +59,7 @@ func shownName(address string) (string, error) {
 
 func shows(t testing.TB, address, name string) {
 	t.Helper()
-	until(t, 20*time.Second, func() error {
+	until(t, patience, func() error {
 		got, err := shownName(address)
 		if err == nil && got != name {
 			err = fmt.Errorf("%s shows the certificate of %s, want %s", address, got, name)
@@ -146,8 +146,8 @@ func TestFrontEnd(t *testing.T) {
 		}
 	}
 	// Whoever is no front end is not believed, and needs no header.
-	local := net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)}}
-	c := &dns.Client{Dialer: &local, Timeout: 5 * time.Second}
+	local := net.Dialer{Timeout: patience, LocalAddr: &net.UDPAddr{IP: net.IPv4(127, 0, 0, 9)}}
+	c := &dns.Client{Dialer: &local, Timeout: patience}
 	if m, _, err := c.Exchange(question("host1.abc.com", dns.TypeA, ""), n.dns); err != nil || len(m.Answer) != 1 {
 		t.Errorf("from elsewhere: %v, %v", m, err)
 	}
@@ -168,7 +168,7 @@ func askBehind(from, network, plain, encrypted string, header []byte) (string, e
 	if network == "tls" {
 		over, address = "tcp", encrypted
 	}
-	d := net.Dialer{Timeout: 5 * time.Second}
+	d := net.Dialer{Timeout: patience}
 	if from != "" {
 		ap := netip.AddrPortFrom(netip.MustParseAddr(from), 0)
 		if d.LocalAddr = net.UDPAddrFromAddrPort(ap); over == "tcp" {
@@ -180,7 +180,7 @@ func askBehind(from, network, plain, encrypted string, header []byte) (string, e
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(3 * time.Second))
+	c.SetDeadline(time.Now().Add(10 * time.Second))
 	wire, err := question("www.abc.com", dns.TypeA, "").Pack()
 	if err != nil {
 		return "", err
@@ -238,7 +238,7 @@ func TestDNSOverHTTPS(t *testing.T) {
 	}
 	tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "ns.example"}}
 	defer tr.Close()
-	resp, err := (&http.Client{Transport: tr, Timeout: 10 * time.Second}).Get(url)
+	resp, err := (&http.Client{Transport: tr, Timeout: patience}).Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestDNSOverHTTPS(t *testing.T) {
 // TestDNSOverQUIC: kdig asks and takes a zone over QUIC.
 func TestDNSOverQUIC(t *testing.T) {
 	needTool(t, "kdig")
-	if out := run(t, 10*time.Second, "kdig", "+help").out; !strings.Contains(out, "+[no]quic") {
+	if out := run(t, patience, "kdig", "+help").out; !strings.Contains(out, "+[no]quic") {
 		t.Skip("this kdig is built without QUIC")
 	}
 	n, _, address, certFile := startWebNode(t)

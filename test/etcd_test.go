@@ -3,6 +3,7 @@ package test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -20,11 +21,11 @@ func TestEtcdLostAndBack(t *testing.T) {
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu", "cn")
 	n.override("drain", "cn", "--why", "before the loss")
-	n.sentTo(5*time.Second, clientCN, "lgu") // the nearest to Shanghai that is left
+	n.sentTo(patience, clientCN, "lgu") // the nearest to Shanghai that is left
 	users := n.queries(10*time.Millisecond, clientKT)
 
 	etcd.Kill()
-	n.waitStatus(30*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		if s.Etcd.Connected || !s.Stale {
 			return fmt.Errorf("connected %v, stale %v", s.Etcd.Connected, s.Stale)
 		}
@@ -36,20 +37,20 @@ func TestEtcdLostAndBack(t *testing.T) {
 	if _, err := get("http://" + n.api + "/readyz"); err != nil {
 		t.Errorf("a node must not leave service because etcd is lost: %v", err)
 	}
-	if r := run(t, 30*time.Second, binary(t), "drain", "kt", "--api", n.api, "--why", "cannot work"); r.code != 1 {
+	if r := run(t, patience, binary(t), "drain", "kt", "--api", n.api, "--why", "cannot work"); r.code != 1 {
 		t.Errorf("drain without etcd: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
 	}
 	time.Sleep(time.Second) // some more without it
 
 	tp.startEtcd()
-	n.waitStatus(30*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		if !s.Etcd.Connected || s.Stale {
 			return fmt.Errorf("connected %v, stale %v", s.Etcd.Connected, s.Stale)
 		}
 		return nil
 	})
 	n.override("undrain", "cn")
-	n.sentTo(10*time.Second, clientCN, "cn")
+	n.sentTo(patience, clientCN, "cn")
 	for _, e := range users.end() {
 		if e.err != nil || e.got != "kt" {
 			t.Errorf("an answer on the way: %v %v", e.got, e.err)
@@ -69,8 +70,8 @@ func TestRestartWithoutEtcd(t *testing.T) {
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu")
 	n.override("drain", "kt", "--why", "maintenance")
-	n.sentTo(5*time.Second, clientKT, "lgu")
-	time.Sleep(1500 * time.Millisecond) // the copy on disk is written at most once a second
+	n.sentTo(patience, clientKT, "lgu")
+	tp.keeps("ns1-data/last-known-good/fleet.json", "fleet/overrides/kt")
 
 	etcd.Kill()
 	n.Kill()
@@ -85,14 +86,27 @@ func TestRestartWithoutEtcd(t *testing.T) {
 	}
 
 	tp.startEtcd()
-	n.waitStatus(30*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		if s.Stale {
 			return errors.New("still stale")
 		}
 		return nil
 	})
 	n.override("undrain", "kt")
-	n.sentTo(10*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
+}
+
+// keeps waits until a node's file has a text: what is to be there after a crash is
+// written at most once a second, less often where that takes long.
+func (tp *topology) keeps(file, text string) {
+	tp.t.Helper()
+	until(tp.t, patience, func() error {
+		data, err := os.ReadFile(tp.path(file))
+		if err == nil && !strings.Contains(string(data), text) {
+			err = fmt.Errorf("%s has no %q", file, text)
+		}
+		return err
+	})
 }
 
 // TestOwnProbesWithoutEtcd: when etcd stays away, health ages and the node's
@@ -105,10 +119,10 @@ func TestOwnProbesWithoutEtcd(t *testing.T) {
 	kt := tp.startPlainSites("kt", "lgu")["kt"]
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu")
-	n.sentTo(5*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
 	etcd.Kill()
 	kt.Kill()
-	n.sentTo(90*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 }
 
 // TestCrashWithEmbeddedEtcd: what was ordered survives a crash of the node.
@@ -120,10 +134,10 @@ func TestCrashWithEmbeddedEtcd(t *testing.T) {
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu")
 	n.override("drain", "kt", "--why", "maintenance")
-	n.sentTo(5*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 	n.Kill()
 	n = tp.startDNSNode()
-	n.sentTo(20*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 	if out := must(t, binary(t), "status", "--api", n.api); !strings.Contains(out, "maintenance") {
 		t.Errorf("status does not show the override:\n%s", out)
 	}

@@ -25,14 +25,14 @@ func TestServerKilled(t *testing.T) {
 	killed := time.Now()
 	kt.waitService("kt-server2", "kt-spare")
 	isolated := time.Now()
-	kt.waitStatus(5*time.Second, func(st status) error {
+	kt.waitStatus(patience, func(st status) error {
 		if s := st.Frontends[0].Servers[0]; !s.Isolated {
 			return fmt.Errorf("status does not show %s as isolated: %+v", s.Address, s)
 		}
 		return nil
 	})
 	// And after: the spare is given its share slowly.
-	until(t, 20*time.Second, func() error {
+	until(t, patience, func() error {
 		for _, e := range users.far() {
 			if e.err == nil && e.got == "kt-spare" && e.at.After(isolated) {
 				return nil
@@ -86,7 +86,7 @@ func (s *siteNode) waitService(names ...string) {
 		s.server(s.tp.port, 2): s.site.name + "-server2",
 		s.server(s.tp.port, 3): s.site.name + "-spare",
 	}
-	s.waitStatus(30*time.Second, func(st status) error {
+	s.waitStatus(patience, func(st status) error {
 		if len(st.Frontends) != 1 {
 			return fmt.Errorf("%d frontends", len(st.Frontends))
 		}
@@ -112,7 +112,7 @@ func TestSiteKilled(t *testing.T) {
 	kt := tp.startSite("kt")
 	n.waitUp("kt", "lgu", "cn")
 	kt.waitService("kt-server1", "kt-server2")
-	n.sentTo(5*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
 
 	const every = 5 * time.Millisecond
 	users := n.queries(every, clientKT)
@@ -120,7 +120,7 @@ func TestSiteKilled(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	killed := time.Now()
 	kt.KillAll()
-	n.sentTo(30*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 	time.Sleep(500 * time.Millisecond)
 
 	checkFailover(t, users.end(), killed, every, tp.detection(), "kt", "lgu")
@@ -133,13 +133,13 @@ func TestSiteKilled(t *testing.T) {
 	// The next one dies as well: the rule's tiers are at an end, and answers are
 	// given as though all were up rather than none.
 	others["lgu"].Kill()
-	n.waitStates(30*time.Second, map[string]string{"lgu": "down"})
+	n.waitStates(patience, map[string]string{"lgu": "down"})
 	if got := n.www(clientKT); got != "kt" && got != "lgu" {
 		t.Errorf("with all members down: sent to %s, want a member all the same", got)
 	}
 
 	tp.startSite("kt")
-	n.sentTo(60*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
 }
 
 // checkFailover judges a stream of queries around the death of a site.
@@ -187,9 +187,9 @@ func TestSiteWithoutServers(t *testing.T) {
 	kt := tp.startSite("kt")
 	n.waitUp("kt", "lgu")
 	kt.waitService("kt-server1", "kt-server2")
-	n.sentTo(5*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
 	for _, p := range append(kt.servers, kt.spare) {
 		p.Kill()
 	}
-	n.sentTo(30*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 }

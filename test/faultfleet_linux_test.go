@@ -64,11 +64,8 @@ const (
 	faultAPI     = "127.0.0.1:8053"
 	faultDNS     = "127.0.0.1:53"
 	askEvery     = 20 * time.Millisecond
-	// patience is when a test that waits gives up: nothing that is measured, and
-	// as long as a machine that does much else may take.
-	patience = 90 * time.Second
-	flapHalf = 5 * time.Second
-	noAnswer = "timeout after" // how a probe's detail says that its time was over
+	flapHalf     = 5 * time.Second
+	noAnswer     = "timeout after" // how a probe's detail says that its time was over
 )
 
 // siteHost is where a site stands in the hub.

@@ -47,7 +47,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Run("one of three is outvoted", func(t *testing.T) {
 		for _, n := range nodes {
-			n.waitStatus(20*time.Second, votes(3, "up"))
+			n.waitStatus(patience, votes(3, "up"))
 			if got := n.www(clientKT); got != "kt" {
 				t.Errorf("%s sends to %s, want kt", n.name, got)
 			}
@@ -65,10 +65,10 @@ func TestFleet(t *testing.T) {
 			}
 		}
 		for _, n := range nodes {
-			n.waitStatus(20*time.Second, down("lgu", "uplus", "its 1 vantage point says down (ns3: "))
-			n.waitStatus(20*time.Second, down("cn", "china", "its 1 vantage point says down (ns2: "))
-			n.sentTo(10*time.Second, clientLGU, "kt") // its other tier
-			n.sentTo(10*time.Second, clientCN, "lgu") // the nearest to Shanghai but cn: for China it is up
+			n.waitStatus(patience, down("lgu", "uplus", "its 1 vantage point says down (ns3: "))
+			n.waitStatus(patience, down("cn", "china", "its 1 vantage point says down (ns2: "))
+			n.sentTo(patience, clientLGU, "kt") // its other tier
+			n.sentTo(patience, clientCN, "lgu") // the nearest to Shanghai but cn: for China it is up
 			for client, site := range map[string]string{clientKT: "kt", clientUS: "us"} {
 				if got := n.www(client); got != site {
 					t.Errorf("%s: %s is sent to %s, want %s as ever", n.name, client, got, site)
@@ -78,7 +78,7 @@ func TestFleet(t *testing.T) {
 		if out := ns1.explain("203.0.113.9"); !strings.Contains(out, "down for the audience uplus alone") {
 			t.Errorf("explain does not tell why:\n%s", out)
 		}
-		until(t, 20*time.Second, func() error {
+		until(t, patience, func() error {
 			if out := must(t, binary(t), "events", "--site", "lgu", "--api", ns2.api); !strings.Contains(out, "down for the audience uplus alone") {
 				return fmt.Errorf("the time line does not tell of it:\n%s", out)
 			}
@@ -88,32 +88,32 @@ func TestFleet(t *testing.T) {
 	t.Run("an order to one is obeyed by all", func(t *testing.T) {
 		ns2.override("drain", "kt", "--why", "new rack")
 		for _, n := range nodes {
-			n.sentTo(2*time.Second, clientKT, "lgu") // down for others alone
+			n.sentTo(patience, clientKT, "lgu") // down for others alone
 		}
 		ns3.override("undrain", "kt")
 		for _, n := range nodes {
-			n.sentTo(2*time.Second, clientKT, "kt")
+			n.sentTo(patience, clientKT, "kt")
 		}
 	})
 	t.Run("three of five are the quorum, until one is gone", func(t *testing.T) {
 		ns4, ns5 := tp.startMore("ns4", blind), tp.startMore("ns5", blind)
 		for _, n := range append(nodes, ns4, ns5) {
-			n.waitStatus(20*time.Second, votes(5, "down"))
-			n.sentTo(2*time.Second, clientKT, "lgu")
+			n.waitStatus(patience, votes(5, "down"))
+			n.sentTo(patience, clientKT, "lgu")
 		}
 		ns5.Kill() // its lease runs out
 		ns4.Stop() // it takes its votes along
 		for _, n := range nodes {
-			n.waitStatus(40*time.Second, votes(3, "up"))
-			n.sentTo(2*time.Second, clientKT, "kt")
+			n.waitStatus(patience, votes(3, "up"))
+			n.sentTo(patience, clientKT, "kt")
 		}
 	})
 	t.Run("a network that has its way again has its users back", func(t *testing.T) {
 		replace(t, ns3.config, []byte(strings.ReplaceAll(readFile(t, ns3.config), "127.0.12.19:", "127.0.12.10:")))
 		ns3.reload()
 		for _, n := range nodes {
-			n.sentTo(20*time.Second, clientLGU, "lgu")
-			n.waitStatus(20*time.Second, func(s status) error {
+			n.sentTo(patience, clientLGU, "lgu")
+			n.waitStatus(patience, func(s status) error {
 				for _, x := range s.Sites {
 					if x.Site == "lgu" && len(x.DownFor) > 0 {
 						return fmt.Errorf("lgu is still down for %q", x.DownFor)
@@ -174,7 +174,7 @@ func TestFullSiteSheds(t *testing.T) {
 		}
 		open = append(open, c)
 	}
-	until(t, 60*time.Second, func() error {
+	until(t, patience, func() error {
 		if got := share(); got < 0.05 {
 			return fmt.Errorf("a full site sheds %.2f of its users", got)
 		}

@@ -92,7 +92,7 @@ func (s *kernelSite) startServer(i int) *process {
 func (s *kernelSite) start() {
 	s.t.Helper()
 	s.gslb = start(s.t, "lb1", nil, l4bed.Exec(s.Balancer, binary(s.t), "serve", "-config", s.config)...)
-	until(s.t, 60*time.Second, func() error {
+	until(s.t, patience, func() error {
 		if s.gslb.ended() {
 			s.t.Fatalf("lb1 ended: %v", s.gslb.cmd.ProcessState)
 		}
@@ -154,7 +154,7 @@ func (s *kernelSite) retried(vip string) (string, error) {
 // see asks until all of these servers have answered and no other does.
 func (s *kernelSite) see(vip string, want ...string) {
 	s.t.Helper()
-	until(s.t, 60*time.Second, func() error {
+	until(s.t, patience, func() error {
 		seen := map[string]bool{}
 		for range 12 {
 			server, err := s.retried(vip)
@@ -185,7 +185,7 @@ func (s *kernelSite) tables() string {
 // that it came to and its server.
 func (s *kernelSite) lists(held []net.Conn) {
 	s.t.Helper()
-	until(s.t, 30*time.Second, func() error {
+	until(s.t, patience, func() error {
 		text := must(s.t, l4bed.Exec(s.Balancer, binary(s.t), "connections", "--api", "127.0.0.1:8053", "--limit", "100000", "--json")...)
 		var list struct {
 			Connections []struct{ Protocol, Client, At, Server string }
@@ -262,7 +262,7 @@ func TestKernelPlanes(t *testing.T) {
 			s.see(l4bed.VIP4, "1", "2")
 			alive("the balancer has found out again which server is dead")
 			s.servers[0] = s.startServer(0)
-			until(t, 60*time.Second, func() error {
+			until(t, patience, func() error {
 				if server, err := s.retried(l4bed.VIP4); err != nil || server != "0" {
 					return fmt.Errorf("server %q, %v", server, err)
 				}
@@ -273,7 +273,7 @@ func TestKernelPlanes(t *testing.T) {
 				conn.Close()
 			}
 			s.gslb.Signal(syscall.SIGTERM)
-			until(t, 30*time.Second, func() error {
+			until(t, patience, func() error {
 				if !s.gslb.ended() {
 					return errors.New("the balancer goes on")
 				}

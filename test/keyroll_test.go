@@ -93,7 +93,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	// ask asks unbound from an address and gives the flags and the answer.
 	ask := func(from string, args ...string) (flags, answer string) {
 		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
-		out := run(t, 30*time.Second, append(argv, args...)...).out
+		out := run(t, patience, append(argv, args...)...).out
 		_, rest, _ := strings.Cut(out, ";; flags: ")
 		flags, _, _ = strings.Cut(rest, ";")
 		_, status, _ := strings.Cut(out, "status: ")
@@ -106,7 +106,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 		}
 		return nil
 	}
-	until(t, 30*time.Second, func() error {
+	until(t, patience, func() error {
 		if flags, _ := ask("8.8.8.8", "mail.abc.com"); !strings.HasPrefix(flags, "NOERROR") {
 			return fmt.Errorf("mail.abc.com through unbound: %s", flags)
 		}
@@ -145,9 +145,9 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	}
 	putDS := func() {
 		t.Helper()
-		says(40*time.Second, "its DS is to be put into the parent now")
+		says(patience, "its DS is to be put into the parent now")
 		changeDS("abc DS " + strings.Join(n.anchor("abc.com"), " ") + "\n")
-		until(t, 40*time.Second, func() error {
+		until(t, patience, func() error {
 			if text := n.keys("list", "abc.com"); strings.Contains(text, "its DS is to be put") || !strings.Contains(text, "its DS is at the parent") {
 				return fmt.Errorf("the DS at the parent was not seen:\n%s", text)
 			}
@@ -164,7 +164,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 		return all
 	}
 	putDS()
-	until(t, 20*time.Second, func() error { return secure("8.8.8.8", "mail.abc.com") })
+	until(t, patience, func() error { return secure("8.8.8.8", "mail.abc.com") })
 	if text := must(t, append(append([]string{}, ns...), binary(t), "status", "--api", n.api)...); !strings.Contains(text, "(validated)") {
 		t.Errorf("the look at the parent was not validated:\n%s", text)
 	}
@@ -180,7 +180,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	})
 	rolled := func(role string, before []string) {
 		t.Helper()
-		until(t, 60*time.Second, func() error {
+		until(t, patience, func() error {
 			if now := tags(role); len(now) != 1 || now[0] == before[0] {
 				return fmt.Errorf("%s: %v before, %v now:\n%s", role, before, now, n.keys("list", "abc.com"))
 			}
@@ -235,9 +235,9 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	})
 	replaceText(t, n.config, "[dnssec.quick]\n", "[dnssec.quick]\ninsecure = true\n")
 	n.reload()
-	says(20*time.Second, "step 1 of 3")
+	says(patience, "step 1 of 3")
 	for rrtype, want := range map[string]string{"CDS": "0 0 0 00", "CDNSKEY": "0 3 0 AA=="} {
-		until(t, 10*time.Second, func() error {
+		until(t, patience, func() error {
 			if got := strings.TrimSpace(must(t, append(append([]string{}, ns...), "dig", "@127.0.10.3", "+short", "abc.com", rrtype)...)); got != want {
 				return fmt.Errorf("%s is %q, want %q", rrtype, got, want)
 			}
@@ -245,9 +245,9 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 		})
 	}
 	changeDS("")
-	says(40*time.Second, "step 2 of 3")
-	says(40*time.Second, "step 3 of 3")
-	until(t, 20*time.Second, func() error {
+	says(patience, "step 2 of 3")
+	says(patience, "step 3 of 3")
+	until(t, patience, func() error {
 		flags, out := ask("8.8.8.8", "mail.abc.com")
 		if !strings.HasPrefix(flags, "NOERROR") || strings.Contains(flags, " ad ") || strings.Contains(out, "RRSIG") {
 			return fmt.Errorf("not unsigned: %s %s", flags, out)
@@ -270,13 +270,13 @@ func (tp *topology) rollAlgorithm(n *node, ns []string, putDS func()) {
 	t := tp.t
 	t.Helper()
 	inside := func(args ...string) result {
-		return run(t, 30*time.Second, append(append([]string{}, ns...), args...)...)
+		return run(t, patience, append(append([]string{}, ns...), args...)...)
 	}
 	ds := n.anchor("abc.com")
 	// look looks at the zone in a step, or in one after it where this test is slow.
 	look := func(step string) {
 		t.Helper()
-		until(t, 40*time.Second, func() error {
+		until(t, patience, func() error {
 			text := n.keys("list", "abc.com")
 			_, now, on := strings.Cut(text, "roll from ECDSAP256SHA256 (KSK and ZSK) to ED25519 (KSK and ZSK), ")
 			if on && now < step || !on && step < "step 4" {
@@ -305,7 +305,7 @@ func (tp *topology) rollAlgorithm(n *node, ns []string, putDS func()) {
 	ds = n.anchor("abc.com")
 	look("step 4 of 5")
 	look("step 5 of 5")
-	until(t, 40*time.Second, func() error {
+	until(t, patience, func() error {
 		if text := n.keys("list", "abc.com"); strings.Contains(text, "roll from") {
 			return fmt.Errorf("the roll has no end:\n%s", text)
 		}

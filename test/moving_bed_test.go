@@ -197,7 +197,7 @@ func serial(address, zone string) (uint32, error) {
 // hasSerial waits until a server has a version of a zone.
 func hasSerial(t testing.TB, address, zone string, want uint32) {
 	t.Helper()
-	until(t, 30*time.Second, func() error {
+	until(t, patience, func() error {
 		got, err := serial(address, zone)
 		if err == nil && got != want {
 			err = fmt.Errorf("%s has serial %d of %s, want %d", address, got, zone, want)

@@ -144,7 +144,7 @@ func TestExpiry(t *testing.T) {
 	if err := ask(dns.RcodeSuccess)(); err != nil {
 		t.Errorf("before it expires: %v", err)
 	}
-	until(t, 20*time.Second, ask(dns.RcodeServerFailure))
+	until(t, patience, ask(dns.RcodeServerFailure))
 	startMover(t, from, at, primaryConfig)
-	until(t, 20*time.Second, ask(dns.RcodeSuccess))
+	until(t, patience, ask(dns.RcodeSuccess))
 }

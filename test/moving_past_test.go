@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestDifferencesAfterRestart: what BIND, Knot DNS and NSD have of zones from files,
@@ -89,7 +88,7 @@ ttl = "30s"
 		same(10 + 20*i)
 		both(15+20*i, fmt.Sprintf("here%d IN A 192.0.2.1\n", i)) // and while it is there
 		m.Signal(syscall.SIGHUP)
-		until(t, 20*time.Second, func() error {
+		until(t, patience, func() error {
 			for _, z := range names {
 				if n, err := serial(address, z+"."); err != nil || n < 15+20*i {
 					return fmt.Errorf("%s has serial %d, %v", z, n, err)

@@ -26,7 +26,7 @@ func nsupdate(t testing.TB, address, key, script string) result {
 	if key != "" {
 		argv = append(argv, "-y", key)
 	}
-	return run(t, 20*time.Second, append(argv, file)...)
+	return run(t, patience, append(argv, file)...)
 }
 
 const (

@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // override runs one of the commands that order something.
@@ -58,7 +57,7 @@ func TestOperator(t *testing.T) {
 		if !strings.Contains(out, "kt") || !strings.Contains(out, "new rack") {
 			t.Errorf("drain says %q", out)
 		}
-		n.sentTo(2*time.Second, clientKT, "lgu")
+		n.sentTo(patience, clientKT, "lgu")
 		if out := n.explain(clientKT); !strings.Contains(out, "drain") {
 			t.Errorf("explain does not tell of the drain:\n%s", out)
 		}
@@ -66,16 +65,16 @@ func TestOperator(t *testing.T) {
 			t.Errorf("status does not tell of the drain:\n%s", out)
 		}
 		n.override("undrain", "kt")
-		n.sentTo(2*time.Second, clientKT, "kt")
+		n.sentTo(patience, clientKT, "kt")
 	})
 	t.Run("force down for a while", func(t *testing.T) {
 		n.override("force", "--for", "3s", "--why", "fibre cut", "kt", "down")
-		n.sentTo(2*time.Second, clientKT, "lgu")
-		n.sentTo(10*time.Second, clientKT, "kt") // by itself
+		n.sentTo(patience, clientKT, "lgu")
+		n.sentTo(patience, clientKT, "kt") // by itself
 	})
 	t.Run("force up beats health", func(t *testing.T) {
 		n.override("force", "--why", "the probe is wrong", "us", "up")
-		n.waitStatus(5*time.Second, func(s status) error {
+		n.waitStatus(patience, func(s status) error {
 			for _, site := range s.Sites {
 				if site.Site == "us" && site.Override == nil {
 					return fmt.Errorf("no override on us yet")
@@ -105,14 +104,14 @@ func TestOperator(t *testing.T) {
 			if !strings.HasPrefix(test.args, "serv") {
 				argv = append(argv[:2:2], append([]string{"--api", n.api}, argv[2:]...)...)
 			}
-			if r := run(t, 20*time.Second, argv...); r.code != test.code || !strings.Contains(r.err, test.want) {
+			if r := run(t, patience, argv...); r.code != test.code || !strings.Contains(r.err, test.want) {
 				t.Errorf("%s: exit code %d and %q, want %d and %q", test.args, r.code, r.err, test.code, test.want)
 			}
 		}
 	})
 	t.Run("no node there", func(t *testing.T) {
 		address := freeAddress(t)
-		if r := run(t, 20*time.Second, binary(t), "status", "--api", address); r.code != 1 || !strings.Contains(r.err, address) {
+		if r := run(t, patience, binary(t), "status", "--api", address); r.code != 1 || !strings.Contains(r.err, address) {
 			t.Errorf("exit code %d: %s", r.code, r.err)
 		}
 	})
@@ -127,7 +126,7 @@ func TestCheckCommand(t *testing.T) {
 	}
 	text := tp.configuration() + "\n[[steer]]\nname = \"www.other.example.\"\nanswer = \"cnmae\"\n  [[steer.rule]]\n  to = [\"nowhere\"]\n"
 	bad := write(t, tp.dir, "bad.toml", text)
-	r := run(t, 20*time.Second, binary(t), "check", "-config", bad)
+	r := run(t, patience, binary(t), "check", "-config", bad)
 	if r.code != 1 {
 		t.Errorf("exit code %d, want 1\n%s%s", r.code, r.out, r.err)
 	}
@@ -137,12 +136,12 @@ func TestCheckCommand(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, r.err)
 		}
 	}
-	if r := run(t, 20*time.Second, binary(t), "serve", "-config", bad); r.code != 1 || !strings.Contains(r.err, "cnmae") {
+	if r := run(t, patience, binary(t), "serve", "-config", bad); r.code != 1 || !strings.Contains(r.err, "cnmae") {
 		t.Errorf("serve with a bad configuration: exit code %d\n%s", r.code, r.err)
 	}
 
 	zone := write(t, tp.dir, "abc.com.zone", "@ IN SOA ns1 host 1 1 1 1 1\n@ IN NS ns1\nns1 IN A not-an-address\n")
-	if r := run(t, 20*time.Second, binary(t), "check", "-config", good); r.code != 1 || !strings.Contains(r.err, filepath.Base(zone)+":3") && !strings.Contains(r.err, "line: 3") {
+	if r := run(t, patience, binary(t), "check", "-config", good); r.code != 1 || !strings.Contains(r.err, filepath.Base(zone)+":3") && !strings.Contains(r.err, "line: 3") {
 		t.Errorf("check with a bad zone: exit code %d\n%s", r.code, r.err)
 	}
 }

@@ -18,7 +18,7 @@ func TestProblems(t *testing.T) {
 	tp.startPlainSites("kt", "lgu", "cn")
 	n := tp.startDNSNode()
 	n.waitUp("kt", "lgu", "cn")
-	n.waitStates(20*time.Second, map[string]string{"us": "down"})
+	n.waitStates(patience, map[string]string{"us": "down"})
 	n.problem("site us is down")
 
 	text, err := os.ReadFile(n.config)
@@ -56,7 +56,7 @@ func TestProblems(t *testing.T) {
 
 	replace(t, n.config, text)
 	n.reload()
-	n.waitStatus(10*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		if len(s.Problems) != 1 {
 			return fmt.Errorf("problems %q, want that of the site only", s.Problems)
 		}
@@ -67,7 +67,7 @@ func TestProblems(t *testing.T) {
 // problem waits until the node tells of it.
 func (n *node) problem(part string) {
 	n.t.Helper()
-	n.waitStatus(10*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		for _, p := range s.Problems {
 			if strings.Contains(p, part) {
 				return nil

@@ -17,8 +17,13 @@ import (
 	"gslb/test/bed"
 )
 
-// stopTime bounds how long a process may take to end after SIGTERM.
-const stopTime = 15 * time.Second
+const (
+	// patience is when a test that waits gives up: nothing that is measured, and
+	// as long as a machine that does much else may take.
+	patience = 90 * time.Second
+	// stopTime bounds how long a process may take to end after SIGTERM.
+	stopTime = time.Minute
+)
 
 // process is a started program. It is ended with the test, whatever happens;
 // its output is shown when the test failed.
@@ -110,7 +115,7 @@ func (p *process) ended() bool {
 // says waits until the process's output holds the text.
 func (p *process) says(text string) {
 	p.t.Helper()
-	until(p.t, 20*time.Second, func() error {
+	until(p.t, patience, func() error {
 		if strings.Contains(p.log.String(), text) {
 			return nil
 		}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -132,7 +131,7 @@ func TestProtection(t *testing.T) {
 // saysAfter waits until the log says a text behind a place.
 func (n *node) saysAfter(from int, text string) {
 	n.t.Helper()
-	until(n.t, 10*time.Second, func() error {
+	until(n.t, patience, func() error {
 		if !strings.Contains(n.log.String()[from:], text) {
 			return fmt.Errorf("the log does not say %q", text)
 		}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -49,14 +48,14 @@ func TestRelease(t *testing.T) {
 		t.Helper()
 		return must(t, append([]string{binary(t), "release"}, args...)...)
 	}
-	until(t, 10*time.Second, func() error {
+	until(t, patience, func() error {
 		if out := release("--api", n.api); strings.Count(out, "v1") < 4 {
 			return fmt.Errorf("not every site serves v1:\n%s", out)
 		}
 		return nil
 	})
 	release("set", "v1", "--api", n.api, "--for", "www.abc.com", "--why", "the first")
-	n.sentTo(2*time.Second, clientKT, "kt")
+	n.sentTo(patience, clientKT, "kt")
 	ttl := func(want uint32) { // while a site of the name is held it is lower
 		t.Helper()
 		m := n.ask("www.abc.com.", dns.TypeA, clientKT)
@@ -66,7 +65,7 @@ func TestRelease(t *testing.T) {
 	}
 	ttl(5)
 	serves["kt"].Store("v2") // gets the next one early: its users go on seeing v1
-	n.sentTo(10*time.Second, clientKT, "lgu")
+	n.sentTo(patience, clientKT, "lgu")
 	ttl(2)
 	if out := n.explain(clientKT); !strings.Contains(out, "held, for it serves v2 and v1 is released") {
 		t.Errorf("explain:\n%s", out)
@@ -75,19 +74,19 @@ func TestRelease(t *testing.T) {
 	if !strings.Contains(out, "www.abc.com.: v2 is released") {
 		t.Errorf("set says %q", out)
 	}
-	n.sentTo(2*time.Second, clientKT, "kt")
-	n.sentTo(2*time.Second, clientCN, "kt") // cn lacks it
+	n.sentTo(patience, clientKT, "kt")
+	n.sentTo(patience, clientCN, "kt") // cn lacks it
 	serves["cn"].Store("v2")
-	n.sentTo(10*time.Second, clientCN, "cn")
+	n.sentTo(patience, clientCN, "cn")
 	if out := release("--api", n.api); !strings.Contains(out, "spring sale") || !strings.Contains(out, "lgu, us") {
 		t.Errorf("gslb release:\n%s", out)
 	}
 	release("clear", "--api", n.api, "--for", "www.abc.com.", "--why", "over")
-	n.sentTo(2*time.Second, clientLGU, "lgu")
+	n.sentTo(patience, clientLGU, "lgu")
 	if out := must(t, binary(t), "events", "--api", n.api); !strings.Contains(out, "v2 is released for www.abc.com.") {
 		t.Errorf("events:\n%s", out)
 	}
-	if res := run(t, 10*time.Second, binary(t), "release", "set", "v2", "--api", n.api, "--for", "img.abc.com", "--why", "x"); res.code == 0 || !strings.Contains(res.err, "www.abc.com.") {
+	if res := run(t, patience, binary(t), "release", "set", "v2", "--api", n.api, "--for", "img.abc.com", "--why", "x"); res.code == 0 || !strings.Contains(res.err, "www.abc.com.") {
 		t.Errorf("a name that does not hold: %+v", res)
 	}
 }

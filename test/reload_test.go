@@ -21,7 +21,7 @@ func (n *node) reload() { n.Signal(syscall.SIGHUP) }
 // answers waits until the node answers with exactly these records.
 func (n *node) answers(name string, qtype uint16, want ...string) {
 	n.t.Helper()
-	until(n.t, 10*time.Second, func() error {
+	until(n.t, patience, func() error {
 		m, err := exchange("udp", n.dns, question(name, qtype, ""))
 		if err != nil {
 			return err
@@ -65,7 +65,7 @@ func TestReload(t *testing.T) {
 		said := len(n.log.String())
 		replace(t, tp.zone, append(bytes.Clone(zone), "broken IN A not-an-address\n"...))
 		n.reload()
-		until(t, 10*time.Second, func() error {
+		until(t, patience, func() error {
 			if !strings.Contains(n.log.String()[said:], "abc.com.zone") {
 				return fmt.Errorf("the log does not name the file")
 			}
@@ -78,16 +78,16 @@ func TestReload(t *testing.T) {
 		changed := strings.ReplaceAll(string(config), `to = ["kt", "lgu"]`, `to = ["lgu", "kt"]`)
 		replace(t, n.config, []byte(changed))
 		n.reload()
-		n.sentTo(10*time.Second, clientKT, "lgu")
+		n.sentTo(patience, clientKT, "lgu")
 		replace(t, n.config, config)
 		n.reload()
-		n.sentTo(10*time.Second, clientKT, "kt")
+		n.sentTo(patience, clientKT, "kt")
 	})
 	t.Run("bad configuration keeps the old one", func(t *testing.T) {
 		said := len(n.log.String())
 		replace(t, n.config, []byte(strings.ReplaceAll(string(config), `to = ["kt", "lgu"]`, `to = ["nowhere"]`)))
 		n.reload()
-		until(t, 10*time.Second, func() error {
+		until(t, patience, func() error {
 			if !strings.Contains(n.log.String()[said:], "nowhere") {
 				return fmt.Errorf("the log does not tell the fault")
 			}
@@ -149,7 +149,7 @@ func TestDatabaseReplaced(t *testing.T) {
 
 	said := len(n.log.String())
 	replace(t, database, []byte("this is no database"))
-	n.waitStatus(10*time.Second, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		for _, p := range s.Problems {
 			if strings.Contains(p, "city.mmdb") {
 				return nil
@@ -165,7 +165,7 @@ func TestDatabaseReplaced(t *testing.T) {
 	}
 
 	replace(t, database, cityDatabase(t, map[string]string{"100.0.0.0/16": "US", "100.0.5.0/24": "KR"}))
-	n.sentTo(10*time.Second, "100.0.9.9/24", "us")
+	n.sentTo(patience, "100.0.9.9/24", "us")
 	for _, e := range users.end() {
 		if e.err != nil || e.got != "kt" {
 			t.Errorf("a query during the replacement: %v %v", e.got, e.err)

@@ -22,7 +22,7 @@ func (tp *topology) startFollower(name, more string) *node {
 	text += fmt.Sprintf("[dns]\nlisten = [%q]\n%s", addr, more)
 	config := write(tp.t, tp.dir, name+".toml", text)
 	n := &node{process: start(tp.t, name, nil, binary(tp.t), "serve", "-config", config), dns: addr, api: api, config: config, tp: tp}
-	until(tp.t, 20*time.Second, func() error { _, err := get("http://" + api + "/livez"); return err })
+	until(tp.t, patience, func() error { _, err := get("http://" + api + "/livez"); return err })
 	return n
 }
 
@@ -213,7 +213,7 @@ func TestRevisions(t *testing.T) {
 	t.Run("a step back is not followed", func(t *testing.T) {
 		tp.putHead(before)
 		for _, n := range []*node{ns1, ns2} {
-			until(t, 20*time.Second, func() error {
+			until(t, patience, func() error {
 				if s := n.served(); s.Serving != 7 || !strings.Contains(s.Problem, "stepped back") {
 					return fmt.Errorf("%s: %+v", n.name, s)
 				}
@@ -264,12 +264,12 @@ func (tp *topology) putHead(value string) {
 
 func (tp *topology) etcdClient(f func(context.Context, *clientv3.Client) error) {
 	tp.t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + tp.etcd}, DialTimeout: 5 * time.Second})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{"http://" + tp.etcd}, DialTimeout: patience})
 	if err != nil {
 		tp.t.Fatal(err)
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(tp.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(tp.t.Context(), patience)
 	defer cancel()
 	if err := f(ctx, c); err != nil {
 		tp.t.Fatal(err)

@@ -79,7 +79,7 @@ func (l *lineage) signal(s syscall.Signal) {
 func (l *lineage) wait(pid int) int {
 	l.t.Helper()
 	code := -1
-	until(l.t, 60*time.Second, func() error {
+	until(l.t, patience, func() error {
 		var status syscall.WaitStatus
 		got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
 		if got == pid {
@@ -93,13 +93,13 @@ func (l *lineage) wait(pid int) int {
 
 func (l *lineage) ready() {
 	l.t.Helper()
-	until(l.t, 60*time.Second, func() error { _, err := get("http://" + l.api + "/readyz"); return err })
+	until(l.t, patience, func() error { _, err := get("http://" + l.api + "/readyz"); return err })
 }
 
 // says waits until the log says it once more than n times.
 func (l *lineage) says(what string, n int) {
 	l.t.Helper()
-	until(l.t, 90*time.Second, func() error {
+	until(l.t, patience, func() error {
 		if got := strings.Count(l.said(), what); got <= n {
 			return fmt.Errorf("%q was said %d times", what, got)
 		}
@@ -155,7 +155,7 @@ func lines(t *testing.T) string {
 
 // exchangeLine sends a line over a connection and reads it back.
 func exchangeLine(c net.Conn, line string) error {
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	if _, err := fmt.Fprintln(c, line); err != nil {
 		return err
 	}
@@ -303,7 +303,7 @@ drain_timeout = "10ms"
 		t.Fatal(err)
 	}
 	defer c.Close()
-	until(t, 20*time.Second, func() error {
+	until(t, patience, func() error {
 		c.Write([]byte("datagram"))
 		c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		_, err := c.Read(make([]byte, 100))
@@ -359,7 +359,7 @@ drain_timeout = "10ms"
 		before := strings.Count(l.said(), "a new process was to take over and did not")
 		replaced := len(successorPID.FindAllString(l.said(), -1))
 		l.signal(syscall.SIGUSR2)
-		until(t, 90*time.Second, func() error {
+		until(t, patience, func() error {
 			text := l.said()
 			won = strings.Count(text, "a new process was to take over and did not") > before
 			if won || len(successorPID.FindAllString(text, -1)) > replaced {

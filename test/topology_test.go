@@ -2,14 +2,14 @@ package test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // topology is the worked example on loopback: operators KT and LG U+ in one
@@ -128,8 +128,9 @@ func newTopology(t testing.TB) *topology {
 	tp := &topology{
 		t: t, dir: t.TempDir(),
 		dns: freeAddress(t), api: freeAddress(t), etcd: freeAddress(t), peer: freeAddress(t),
-		port:     freeSitePort(t),
-		interval: 200 * time.Millisecond, timeout: 200 * time.Millisecond, rise: 2, fall: 3, capacity: 1000,
+		port: freeSitePort(t),
+		// What is dead refuses at once: it is found as fast as ever, and four probes that are late are few on a busy machine.
+		interval: 300 * time.Millisecond, timeout: 300 * time.Millisecond, rise: 2, fall: 4, capacity: 1000,
 	}
 	tp.zone = write(t, tp.dir, "abc.com.zone", fmt.Sprintf(abcZone, strings.Repeat("x", 200)))
 	write(t, tp.dir, "abc.com.hosts", abcHosts)
@@ -246,7 +247,7 @@ func (tp *topology) startNode(name, config, dns, api string) *node {
 // waitReady waits until /readyz says so.
 func (n *node) waitReady() {
 	n.t.Helper()
-	until(n.t, 30*time.Second, func() error {
+	until(n.t, patience, func() error {
 		if n.ended() {
 			n.t.Fatalf("%s ended: %v", n.name, n.cmd.ProcessState)
 		}
@@ -344,20 +345,10 @@ func (tp *topology) detection() time.Duration {
 
 func (tp *topology) path(name string) string { return filepath.Join(tp.dir, name) }
 
-// Ports are taken from below the range that systems use for port 0 and for
-// outgoing connections, so that nobody gets one between the moment it is found
-// free and the moment a process listens on it; and each only once in a run.
-const (
-	firstPort = 12000
-	lastPort  = 31000
-)
-
-var given sync.Map // port -> true
-
 // freeAddress gives 127.0.0.1 with a port that nobody has, for UDP and TCP.
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	return fmt.Sprintf("127.0.0.1:%d", freePort(t, "127.0.0.1"))
+	return bed.FreeAddress(t)
 }
 
 // freeSitePort gives a port that is free on the addresses of all sites.
@@ -369,34 +360,5 @@ func freeSitePort(t testing.TB) int {
 			hosts = append(hosts, s.host(number))
 		}
 	}
-	return freePort(t, hosts...)
-}
-
-func freePort(t testing.TB, hosts ...string) int {
-	t.Helper()
-	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		if _, twice := given.LoadOrStore(port, true); !twice && isFree(port, hosts) {
-			return port
-		}
-	}
-	t.Fatalf("no port is free on %v", hosts)
-	return 0
-}
-
-func isFree(port int, hosts []string) bool {
-	for _, host := range hosts {
-		address := net.JoinHostPort(host, strconv.Itoa(port))
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			return false
-		}
-		l.Close()
-		p, err := net.ListenPacket("udp", address)
-		if err != nil {
-			return false
-		}
-		p.Close()
-	}
-	return true
+	return bed.FreePort(t, hosts...)
 }

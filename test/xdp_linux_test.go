@@ -67,7 +67,7 @@ func within(t testing.TB, words []string, f func() error) error {
 func (tp *topology) startXDPNode() *node {
 	tp.t.Helper()
 	n := tp.beginXDPNode()
-	until(tp.t, 30*time.Second, func() error {
+	until(tp.t, patience, func() error {
 		log := n.log.String()
 		switch {
 		case strings.Contains(log, "AF_XDP takes queries"):
@@ -118,12 +118,12 @@ func TestXDP(t *testing.T) {
 	// raw asks without reading the answer.
 	raw := func(words []string, network, server string, q []byte) (answer []byte, err error) {
 		err = within(t, words, func() error {
-			c, err := dns.DialTimeout(network, server, 2*time.Second)
+			c, err := dns.DialTimeout(network, server, 10*time.Second)
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+			_ = c.SetDeadline(time.Now().Add(10 * time.Second))
 			if _, err := c.Write(q); err != nil {
 				return err
 			}
@@ -150,7 +150,7 @@ func TestXDP(t *testing.T) {
 		return got
 	}
 	// Until all sites are known answers may change between one way and the other.
-	until(t, 30*time.Second, func() error {
+	until(t, patience, func() error {
 		for _, site := range []string{"kt", "lgu", "cn", "us"} {
 			if !strings.Contains(n.log.String(), "site="+site+" state=up") {
 				return fmt.Errorf("%s is not up yet", site)
@@ -269,14 +269,14 @@ func TestXDP(t *testing.T) {
 			return must(t, append(append([]string{}, w.node...), binary(t), "status", "-api", n.api)...)
 		}
 		must(t, "ip", "-n", w.node[3], "link", "set", "eth0", "down")
-		until(t, 10*time.Second, func() error {
+		until(t, patience, func() error {
 			if text := status(); !strings.Contains(text, "AF_XDP on eth0: the interface is down") {
 				return fmt.Errorf("status does not tell of it:\n%s", text)
 			}
 			return nil
 		})
 		must(t, "ip", "-n", w.node[3], "link", "set", "eth0", "up")
-		until(t, 10*time.Second, func() error {
+		until(t, patience, func() error {
 			if text := status(); strings.Contains(text, "AF_XDP on eth0") {
 				return fmt.Errorf("status still tells of it:\n%s", text)
 			}
@@ -288,7 +288,7 @@ func TestXDP(t *testing.T) {
 			t.Fatalf("no XDP program is there to begin with:\n%s", out)
 		}
 		n.Kill()
-		until(t, 5*time.Second, func() error {
+		until(t, patience, func() error {
 			if out, err := exec.Command("ip", "-n", w.node[3], "link", "show", "eth0").CombinedOutput(); err != nil || strings.Contains(string(out), "xdp") {
 				return fmt.Errorf("%s%v", out, err)
 			}
@@ -306,7 +306,7 @@ func TestXDPWithoutRights(t *testing.T) {
 	tp.prefix = append(append([]string{}, w.node...), "setpriv", "--bounding-set", "-all,+net_bind_service")
 	n := tp.beginXDPNode()
 	const want = "it needs CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW"
-	until(t, 30*time.Second, func() error {
+	until(t, patience, func() error {
 		argv := append(append([]string{}, w.node...), binary(t), "status", "-api", n.api)
 		text := run(t, time.Minute, argv...).out // it is not there at first
 		if !strings.Contains(text, "AF_XDP on eth0: ") || !strings.Contains(text, want) || !strings.Contains(text, "the ordinary sockets take all queries") {

@@ -16,6 +16,7 @@ import (
 
 	"gslb/health"
 	"gslb/store"
+	"gslb/test/bed"
 )
 
 // TestMain checks that after all tests no goroutine is left.
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 
 // settles waits until at most limit goroutines, and a few of the runtime's own, are left.
 func settles(limit int) bool {
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if runtime.NumGoroutine() <= limit+2 {
 			return true
 		}
@@ -43,11 +44,11 @@ func settles(limit int) bool {
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// openEtcd runs an embedded etcd; listen may be empty for any port.
+// openEtcd runs an embedded etcd; listen may be empty for any port, which nobody takes while it is away.
 func openEtcd(t *testing.T, dir, listen string) *store.Store {
 	t.Helper()
 	if listen == "" {
-		listen = "127.0.0.1:0"
+		listen = bed.FreeAddress(t)
 	}
 	return openStore(t, store.Config{Listen: listen}, dir)
 }
@@ -111,7 +112,7 @@ func startNodeIn(t *testing.T, dir, name, etcd string, edit func(*Config)) *node
 // await waits for a change that fits.
 func (n *node) await(t *testing.T, what string, fits func(*health.States) bool) *health.States {
 	t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		select {
 		case s := <-n.states:
@@ -127,7 +128,7 @@ func (n *node) await(t *testing.T, what string, fits func(*health.States) bool) 
 // poll waits until a condition holds.
 func poll(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

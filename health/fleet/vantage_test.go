@@ -98,7 +98,7 @@ func TestHandOver(t *testing.T) {
 	far := startNode(t, "far", address(etcd), at(50))
 	probes := func(what string, wantNear, wantFar bool) {
 		t.Helper()
-		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
 			if near.Probes("kt") == wantNear && far.Probes("kt") == wantFar {
 				return
 			}

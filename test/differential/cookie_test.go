@@ -70,7 +70,7 @@ func (p *peer) askWithCookie(t *testing.T, cookie string) *dns.Msg {
 		t.Fatal(err)
 	}
 	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: data})
-	client := dns.Client{Timeout: 3 * time.Second}
+	client := dns.Client{Timeout: 20 * time.Second}
 	answer, _, err := client.Exchange(m, p.address)
 	if err != nil {
 		t.Fatalf("%s: %v", p.name, err)
@@ -92,7 +92,7 @@ func cookieIn(m *dns.Msg) string {
 // waitSecond waits until a server makes another cookie than all of these.
 func waitSecond(t *testing.T, p *peer, old map[*peer]string) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		made, same := cookieIn(p.askWithCookie(t, cookieClient)), false
 		for _, c := range old {
 			same = same || c == made
@@ -111,7 +111,6 @@ func cookiePeers(t *testing.T) []*peer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := map[int]bool{}
 	var peers []*peer
 	for _, p := range []*peer{
 		{name: "gslb", command: gslb, files: cookieGSLB},
@@ -134,7 +133,7 @@ func cookiePeers(t *testing.T) []*peer {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(dir, "zone"), "$ORIGIN "+cookieZone+"\n$TTL 60\n@ SOA ns1 hostmaster 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.2\n")
-		port := freePort(t, given)
+		port := bed.FreePort(t, "127.0.0.1")
 		p.address = fmt.Sprintf("127.0.0.1:%d", port)
 		files, args := p.files(dir, port, nil)
 		for name, text := range files {
@@ -153,7 +152,7 @@ func cookiePeers(t *testing.T) []*peer {
 func (p *peer) waitAnswers(t *testing.T) {
 	t.Helper()
 	client := dns.Client{Net: "tcp", Timeout: time.Second}
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		m, _, err := client.Exchange(new(dns.Msg).SetQuestion(cookieName, dns.TypeA), p.address)
 		if err == nil && len(m.Answer) == 1 {
 			return

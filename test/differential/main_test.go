@@ -3,7 +3,6 @@ package differential
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"sync"
@@ -60,8 +59,8 @@ func start(t testing.TB, dir string, argv ...string) (ended chan struct{}) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(10 * time.Second):
-			t.Errorf("%s did not end within 10 s of SIGTERM", argv[0])
+		case <-time.After(time.Minute):
+			t.Errorf("%s did not end within a minute of SIGTERM", argv[0])
 			_ = cmd.Process.Kill()
 			<-ended
 		}
@@ -73,27 +72,4 @@ func start(t testing.TB, dir string, argv ...string) (ended chan struct{}) {
 		}
 	})
 	return ended
-}
-
-// freePort gives a port of 127.0.0.1 that is free for UDP and TCP, and none
-// that was given before.
-func freePort(t testing.TB, given map[int]bool) int {
-	t.Helper()
-	for range 1000 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := l.Addr().(*net.TCPAddr).Port
-		p, err := net.ListenPacket("udp", l.Addr().String())
-		l.Close()
-		if err != nil || given[port] {
-			continue
-		}
-		p.Close()
-		given[port] = true
-		return port
-	}
-	t.Fatal("no port is free for UDP and TCP on 127.0.0.1")
-	return 0
 }

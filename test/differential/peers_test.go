@@ -180,13 +180,12 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 		t.Fatal(err)
 	}
 	peers[0].command = gslb
-	given := map[int]bool{}
 	for _, p := range peers {
 		dir := filepath.Join(t.TempDir(), p.name)
 		if err := os.MkdirAll(filepath.Join(dir, "storage"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		port := freePort(t, given)
+		port := bed.FreePort(t, "127.0.0.1")
 		p.address = fmt.Sprintf("127.0.0.1:%d", port)
 		files, args := p.files(dir, port, zones)
 		for name, text := range files {
@@ -207,7 +206,7 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 func (p *peer) waitServes(t testing.TB, zones []*zone) {
 	t.Helper()
 	client := dns.Client{Timeout: time.Second}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for _, z := range zones {
 		for {
 			m, _, err := client.Exchange(new(dns.Msg).SetQuestion(z.origin, dns.TypeSOA), p.address)

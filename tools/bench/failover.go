@@ -134,7 +134,7 @@ func (f *failoverFleet) stop() {
 }
 
 func (f *failoverFleet) start(ctx context.Context) error {
-	etcd, err := freeLow()
+	etcd, err := freeAddress()
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func (f *failoverFleet) start(ctx context.Context) error {
 		}
 	}
 	for i := range failoverNodes {
-		address, err := freeLow()
+		address, err := freeAddress()
 		if err != nil {
 			return err
 		}
@@ -302,25 +302,10 @@ func listens(ctx context.Context, address string) error {
 	}
 }
 
-// freeLow finds a port on loopback that is free for TCP and UDP, from below those
-// that connections get, of which many are made before somebody listens.
-func freeLow() (string, error) {
-	var last error
-	for range 100 {
-		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.N(19000))
-		l, err1 := net.Listen("tcp", address)
-		c, err2 := net.ListenPacket("udp", address)
-		if err1 == nil {
-			l.Close()
-		}
-		if err2 == nil {
-			c.Close()
-		}
-		if last = errors.Join(err1, err2); last == nil {
-			return address, nil
-		}
-	}
-	return "", last
+// freeAddress is 127.0.0.1 with a freePort.
+func freeAddress() (string, error) {
+	port, err := freePort()
+	return fmt.Sprintf("127.0.0.1:%d", port), err
 }
 
 // quantile is the value below which a share of all lies; all are sorted.

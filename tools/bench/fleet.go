@@ -115,7 +115,7 @@ func (s *simulated) stop() {
 func (s *simulated) startMembers(ctx context.Context) error {
 	var names, entries []string
 	for i := range fleetMembers {
-		peer, err := freeLow()
+		peer, err := freeAddress()
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -163,22 +164,25 @@ func (s *server) settle(ctx context.Context) error {
 	return err
 }
 
-// freePort finds a port that is free for both UDP and TCP now.
-func freePort() (int, error) {
-	for range 20 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			return 0, err
+// freePort finds a port of loopback that is free for both UDP and TCP, from below
+// those that connections get, of which many are made before somebody listens.
+func freePort() (port int, err error) {
+	for range 100 {
+		port = 12000 + rand.N(19000)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		l, err1 := net.Listen("tcp", address)
+		c, err2 := net.ListenPacket("udp", address)
+		if err1 == nil {
+			l.Close()
 		}
-		port := l.Addr().(*net.TCPAddr).Port
-		u, err := net.ListenPacket("udp4", l.Addr().String())
-		_ = l.Close()
-		if err == nil {
-			_ = u.Close()
+		if err2 == nil {
+			c.Close()
+		}
+		if err = errors.Join(err1, err2); err == nil {
 			return port, nil
 		}
 	}
-	return 0, errors.New("no port of 127.0.0.1 is free for both UDP and TCP")
+	return 0, err
 }
 
 // loadgen is the generator's binary among the tools.

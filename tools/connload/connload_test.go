@@ -4,31 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
-	"net"
 	"runtime"
 	"strings"
 	"testing"
-)
 
-// freeAddress finds one that is free for TCP and UDP now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		address := l.Addr().String()
-		u, err := net.ListenPacket("udp4", address)
-		l.Close()
-		if err == nil {
-			u.Close()
-			return address
-		}
-	}
-	t.Fatal("no port is free")
-	return ""
-}
+	"gslb/test/bed"
+)
 
 // Each mode gets through, straight from the clients to the first of two servers.
 func TestModes(t *testing.T) {
@@ -36,7 +17,7 @@ func TestModes(t *testing.T) {
 		t.Skip("Linux only")
 	}
 	for _, mode := range []string{modeShort, modeKept, modeDown, modeUp, modeUDP} {
-		one, two := freeAddress(t), freeAddress(t)
+		one, two := bed.FreeAddress(t), bed.FreeAddress(t)
 		var r report
 		var out, errs bytes.Buffer
 		args := []string{"-mode", mode, "-serve", one + "," + two, "-target", one, "-conns", "4", "-duration", "50ms", "-warm", "10ms"}
@@ -61,7 +42,7 @@ func TestRate(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("Linux only")
 	}
-	at := freeAddress(t)
+	at := bed.FreeAddress(t)
 	var out, errs bytes.Buffer
 	if code := run([]string{"-mode", modeKept, "-serve", at, "-target", at, "-conns", "4", "-rate", "200", "-duration", "500ms"}, strings.NewReader(""), &out, &errs); code != 0 {
 		t.Fatalf("exit code %d: %s", code, errs.String())
@@ -76,7 +57,7 @@ func TestIdle(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("Linux only")
 	}
-	at := freeAddress(t)
+	at := bed.FreeAddress(t)
 	reader, writer := io.Pipe()
 	lines, out := io.Pipe()
 	var errs bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestDifferencesAfterRestart: what BIND, Knot DNS and NSD have of zones from files,

@@ -40,6 +40,10 @@ type Backend interface {
 	Allow(ctx context.Context, by history.Order) error
 	// Drop has the nodes forget the changes that they hold back. Errors are as those of Allow.
 	Drop(ctx context.Context, by history.Order) error
+	// Reload reads the configuration and the zones again, or the files of these zones
+	// alone. Its errors wrap ErrNotFound for a zone that has none, ErrInvalid for what is
+	// no name, ErrUnavailable when ctx ends first; every other error is what is wrong in the files.
+	Reload(ctx context.Context, zones []string) (Reloaded, error)
 	// Push takes what an application reports of itself, at this node alone. Its
 	// errors wrap ErrNotFound for a check or a target that this node does not have.
 	Push(p Push) error

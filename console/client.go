@@ -174,14 +174,19 @@ func (c *Client) Topology(ctx context.Context) (Topology, error) {
 // OrderTopology changes what the fleet serves. It may take minutes where a
 // topology has much to compile.
 func (c *Client) OrderTopology(ctx context.Context, o TopologyOrder) (TopologyResult, error) {
+	var r TopologyResult
+	err := c.patiently(orderTimeout, func(p *Client) error { return p.do(ctx, http.MethodPost, "/api/v1/topology", o, &r) })
+	return r, err
+}
+
+// patiently calls f with a client that waits for so long for an answer.
+func (c *Client) patiently(wait time.Duration, f func(*Client) error) error {
 	patient := *c
 	transport := c.http.Transport.(*http.Transport).Clone()
-	transport.ResponseHeaderTimeout = orderTimeout
-	patient.http = &http.Client{Transport: transport, Timeout: orderTimeout, CheckRedirect: c.http.CheckRedirect}
+	transport.ResponseHeaderTimeout = wait
+	patient.http = &http.Client{Transport: transport, Timeout: wait, CheckRedirect: c.http.CheckRedirect}
 	defer patient.Close()
-	var r TopologyResult
-	err := patient.do(ctx, http.MethodPost, "/api/v1/topology", o, &r)
-	return r, err
+	return f(&patient)
 }
 
 // Revisions gives the newest revisions, the newest first; limit 0: all.

@@ -20,6 +20,7 @@
 //	POST   /api/v1/override          health.Override, or with "for": "30m" instead of until
 //	DELETE /api/v1/override/{site}   take it back
 //	POST   /api/v1/push              an application's word on itself, for checks of type push
+//	POST   /api/v1/reload            {"zones": [...]}; the answer is Reloaded
 //	GET    /api/v1/topology          Topology
 //	POST   /api/v1/topology          TopologyOrder; the answer is TopologyResult
 //	GET    /api/v1/topology/revisions[/{number}]   []history.Revision; one with its files, Content

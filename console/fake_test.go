@@ -405,6 +405,13 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 
 func (f *fake) Allow(context.Context, history.Order) error { return nil }
 
+func (f *fake) Reload(_ context.Context, zones []string) (Reloaded, error) {
+	if len(zones) > 0 && zones[0] == "broken." {
+		return Reloaded{}, errors.New("broken.zone:3:1: no such type")
+	}
+	return Reloaded{Took: time.Second, Zones: 3, Changed: len(zones)}, nil
+}
+
 func (f *fake) Drop(context.Context, history.Order) error { return nil }
 
 func (f *fake) Frontends() (FrontendList, bool) { return FrontendList{}, len(f.status.Frontends) > 0 }

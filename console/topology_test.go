@@ -60,3 +60,17 @@ func TestSince(t *testing.T) {
 		}
 	}
 }
+
+func TestReloadEndpoint(t *testing.T) {
+	srv := start(t, Config{Listen: "127.0.0.1:0", Token: token}, &fake{status: demoStatus()})
+	url := srv.URL + "/api/v1/reload"
+	wantError(t, ask(t, "POST", url, `{}`, asJSON), 401, "token")
+	authorized := "Authorization: Bearer " + token
+	wantError(t, ask(t, "POST", url, `{"zone":"abc.com."}`, asJSON, authorized), 400, "zone")
+	wantError(t, ask(t, "POST", url, `{"zones":["broken."]}`, asJSON, authorized), 422, "still served: broken.zone:3:1")
+	c := NewClient(srv.URL, token)
+	defer c.Close()
+	if r, err := c.Reload(context.Background(), []string{"abc.com."}); err != nil || r.Changed != 1 || r.Zones != 3 || r.Took != time.Second {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -74,6 +74,38 @@ func TestReload(t *testing.T) {
 		n.answers("added.abc.com.", dns.TypeA, "added.abc.com. A 192.0.2.99")
 		replace(t, tp.zone, zone)
 	})
+	t.Run("by command", func(t *testing.T) {
+		replace(t, tp.zone, append(bytes.Clone(zone), "ordered IN A 192.0.2.44\n"...))
+		if out := must(t, binary(t), "reload", "--api", n.api); !strings.Contains(out, "abc.com. changed, serial still ") || !strings.Contains(out, ": 1 of 1 zones have changed") {
+			t.Errorf("a reload says %q", out)
+		}
+		n.answers("ordered.abc.com.", dns.TypeA, "ordered.abc.com. A 192.0.2.44") // at once
+		// Of one zone alone: the configuration, which is broken meanwhile, is not read.
+		replace(t, n.config, []byte("nonsense"))
+		replace(t, tp.zone, zone)
+		if out := must(t, binary(t), "reload", "--api", n.api, "ABC.com"); !strings.Contains(out, "abc.com. changed") {
+			t.Errorf("a reload of the zone says %q", out)
+		}
+		n.answers("ordered.abc.com.", dns.TypeA)
+		for _, bad := range []struct {
+			arguments []string
+			says      string
+		}{
+			{nil, n.config}, {[]string{"other.com"}, "zone other.com. is not read from a file here"}, {[]string{"a..b"}, "a..b"},
+		} {
+			r := run(t, 20*time.Second, append([]string{binary(t), "reload", "--api", n.api}, bad.arguments...)...)
+			if r.code != 1 || !strings.Contains(r.err, bad.says) {
+				t.Errorf("gslb reload %q exits with %d and says %q, want 1 and %q", bad.arguments, r.code, r.err, bad.says)
+			}
+		}
+		replace(t, n.config, config)
+		replace(t, tp.zone, append(bytes.Clone(zone), "broken IN A not-an-address\n"...))
+		if r := run(t, 20*time.Second, binary(t), "reload", "--api", n.api, "abc.com."); r.code != 1 || !strings.Contains(r.err, "abc.com.zone:") || !strings.Contains(r.err, "still served") {
+			t.Errorf("a reload of a broken zone exits with %d and says %q", r.code, r.err)
+		}
+		replace(t, tp.zone, zone)
+		must(t, binary(t), "reload", "--api", n.api)
+	})
 	t.Run("configuration", func(t *testing.T) {
 		changed := strings.ReplaceAll(string(config), `to = ["kt", "lgu"]`, `to = ["lgu", "kt"]`)
 		replace(t, n.config, []byte(changed))

@@ -30,6 +30,9 @@ type Input struct {
 	// Numbers are the serial numbers that zones were served with last, by Zone.Name,
 	// where there is no earlier DB that knows of it (see DB.Numbers).
 	Numbers map[string]uint32
+	// Look says of which zones that were read before the files are looked at, and read
+	// again if they have changed; nil: of all.
+	Look func(Config) bool
 	// Now tells the time of signing, also for what is made of the DB later; nil is
 	// time.Now.
 	Now func() time.Time
@@ -44,7 +47,7 @@ func (in Input) Load(prev *DB) (*DB, error) {
 	if prev == nil {
 		prev = new(DB)
 	}
-	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
+	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones, in.Look), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
 	if db.numbers == nil {
 		db.numbers = in.Numbers
 	}
@@ -91,10 +94,10 @@ func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Z
 }
 
 // unchanged gives the zones of cfgs that need not be read again, nil for others.
-func (db *DB) unchanged(cfgs []Config) []*Zone {
+func (db *DB) unchanged(cfgs []Config, look func(Config) bool) []*Zone {
 	same := make([]*Zone, len(cfgs))
 	parallel.Each(len(cfgs), func(i int) {
-		if z := db.zoneOf(cfgs, i); z != nil && z.unchanged() {
+		if z := db.zoneOf(cfgs, i); z != nil && (look != nil && !look(cfgs[i]) || z.unchanged()) {
 			same[i] = z
 		}
 	})

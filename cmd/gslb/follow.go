@@ -177,7 +177,7 @@ func (n *node) followHead(ctx context.Context) (again time.Duration) {
 		// A rollback is for when things are bad already, and what is forced was seen.
 		force := f.passed == want.Sum || want.Forced || want.From != 0 || f.serving.Number == 0
 		f.mu.Unlock()
-		err = guarded(ctx, func(context.Context) error { return n.reload(file, force) })
+		err = guarded(ctx, func(context.Context) error { return n.reload(reloading{topology: file, force: force}) })
 	}
 	if errors.Is(err, errHeld) {
 		f.mu.Lock()

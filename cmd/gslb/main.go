@@ -51,7 +51,7 @@ func root() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
-			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(),
+			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(), reloadCommand(),
 			serversCommand(), connectionsCommand(), agentCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),

@@ -70,7 +70,8 @@ type node struct {
 
 	nobody  atomic.Pointer[nobody] // whose connections are not users'
 	views   chan view              // that are to be recorded
-	replays string                 // the folder for it
+	asked   chan reloadOrder
+	replays string // the folder for it
 
 	mu     sync.Mutex // guards all below, and making generations
 	topo   *topology
@@ -92,7 +93,7 @@ type node struct {
 // node from running is known before it begins.
 // Sockets of a process that this one takes over from are used where they fit.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger, sockets *handover.Sockets) (_ *node, err error) {
-	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{}), surveys: newSurveyor()}
+	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), asked: make(chan reloadOrder), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{}), surveys: newSurveyor()}
 	defer func() {
 		if err != nil {
 			n.close()

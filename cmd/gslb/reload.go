@@ -132,46 +132,36 @@ func (n *node) reloads(ctx context.Context) {
 			stopWatching = n.watchPlaces(ctx)
 		case <-hup:
 			stopWatching()
-			if n.dns != nil {
-				n.dns.ReadCertificates() // whatever becomes of the rest
-			}
-			var err error
-			parallel.Background(func() {
-				err = guarded(ctx, func(context.Context) error { return n.reload(n.topologyFile(), false) })
-			})
+			_, _ = n.reloadNow(ctx, reloading{}) // it has told
 			stopWatching = n.watchPlaces(ctx)
-			if err != nil {
-				n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
-				n.log.Error("reload failed; what was served before is still served", "error", err)
-				continue
-			}
-			n.fault("reload", "")
-			if n.follow != nil {
-				n.follow.wake() // what kept a revision from being served may have come
-			}
+		case o := <-n.asked:
+			stopWatching()
+			r, err := n.reloadNow(ctx, o.reloading)
+			o.done <- reloaded{r, err}
+			stopWatching = n.watchPlaces(ctx)
 		}
 	}
 }
 
 // reload puts the configuration file and the zones as they are now in force,
-// all of it or nothing. topology is the file of one that stands apart, or "". What
-// is bound at the start stays: addresses, etcd, name and roles. What would move too much at
-// once is held, with errHeld, unless it is forced.
-func (n *node) reload(topology string, force bool) error {
+// all of it or nothing. What is bound at the start stays: addresses, etcd, name and roles. What
+// would move too much at once is held, with errHeld, unless it is forced.
+func (n *node) reload(o reloading) error {
 	begin, before := time.Now(), allocated()
 	n.mu.Lock()
-	read, last := n.places, n.topo.cfg
+	places, last := n.places, n.topo.cfg
 	n.mu.Unlock()
-	cfg, err := n.read(topology, last)
+	cfg, look, err := n.read(o, last)
 	if err != nil {
 		return err
 	}
-	places, err := read.Reopen(cfg.Geo)
-	if err != nil {
-		return err
+	if look == nil {
+		if places, err = places.Reopen(cfg.Geo); err != nil {
+			return err
+		}
 	}
-	if !force {
-		if err := n.gate(topology, cfg, places); err != nil {
+	if !o.force && look == nil {
+		if err := n.gate(o.topology, cfg, places); err != nil {
 			return err
 		}
 	}
@@ -193,10 +183,12 @@ func (n *node) reload(topology string, force bool) error {
 	if err != nil {
 		return err
 	}
-	topo, err := compile(cfg, places, served, others, signing)
+	topo, err := compileSome(cfg, places, served, others, signing, look)
 	if err != nil {
-		if _, at := load(n.path, topology); at != nil { // a zone's file is gone: this has the line
-			return at
+		if look == nil {
+			if _, at := load(n.path, o.topology); at != nil { // a zone's file is gone: this has the line
+				return at
+			}
 		}
 		return err
 	}
@@ -204,6 +196,63 @@ func (n *node) reload(topology string, force bool) error {
 		return err
 	}
 	n.fault("expect", "")
+	if look == nil {
+		if err := n.applyRest(cfg); err != nil {
+			return err
+		}
+	}
+	var next *dnsserver.Generation
+	if n.dns != nil && look == nil {
+		next = topo.generation(nil)
+	}
+	n.keepSerials(topo.db)
+	n.mu.Lock() // for what does not rest in the background: health changes wait for it
+	random := n.topo.secrets == nil
+	n.topo, n.places = topo, places
+	if n.dns != nil {
+		if !random || topo.secrets != nil { // random ones go on being good
+			n.dns.SetSecrets(topo.secrets)
+		}
+		if next == nil { // policies, and what is prepared of them, are as they were
+			next = n.dns.Generation().WithDB(topo.db)
+		}
+		n.dns.Swap(next.WithStates(n.fleet.States()))
+		n.seen(n.fleet.States())
+	}
+	n.mu.Unlock()
+	if look == nil {
+		n.unhold(heldTopology)
+		n.unhold(heldDatabases) // they were read with the rest
+	}
+	n.commitSigning(signing, topo)
+	if n.moves != nil {
+		n.moves.Commit(moving)
+	}
+	n.sayReloaded(served, topo, look != nil)
+	giveBack(before)
+	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
+	return nil
+}
+
+// sayReloaded logs what a reload has to be warned of. Where only some zones were read that is what they brought.
+func (n *node) sayReloaded(served, topo *topology, some bool) {
+	if some {
+		for _, w := range topo.db.NewWarnings(served.db) {
+			n.log.Warn(w)
+		}
+		return
+	}
+	for _, w := range topo.cfg.Warnings {
+		n.log.Warn("configuration: " + w.Error())
+	}
+	for _, w := range topo.db.Warnings() {
+		n.log.Warn(w)
+	}
+	n.sayPlaces(topo.places, topo)
+}
+
+// applyRest puts in force what a configuration says beside zones and steering.
+func (n *node) applyRest(cfg *config.Config) error {
 	checks, err := siteChecks(cfg)
 	if err != nil {
 		return err
@@ -222,37 +271,6 @@ func (n *node) reload(topology string, force bool) error {
 	if err := n.probe(); err != nil { // of sites that have other vantage points now
 		n.log.Error("checks", "error", err)
 	}
-	var next *dnsserver.Generation
-	if n.dns != nil {
-		next = topo.generation(nil)
-	}
-	n.keepSerials(topo.db)
-	n.mu.Lock() // for what does not rest in the background: health changes wait for it
-	random := n.topo.secrets == nil
-	n.topo, n.places = topo, places
-	if n.dns != nil {
-		if !random || topo.secrets != nil { // random ones go on being good
-			n.dns.SetSecrets(topo.secrets)
-		}
-		n.dns.Swap(next.WithStates(n.fleet.States()))
-		n.seen(n.fleet.States())
-	}
-	n.mu.Unlock()
-	n.unhold(heldTopology)
-	n.unhold(heldDatabases) // they were read with the rest
-	n.commitSigning(signing, topo)
-	if n.moves != nil {
-		n.moves.Commit(moving)
-	}
-	for _, w := range cfg.Warnings {
-		n.log.Warn("configuration: " + w.Error())
-	}
-	for _, w := range topo.db.Warnings() {
-		n.log.Warn(w)
-	}
-	n.sayPlaces(places, topo)
-	giveBack(before)
-	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 
@@ -271,7 +289,7 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 			return
 		}
 		var err error
-		parallel.Background(func() { err = n.reload(topology, true) })
+		parallel.Background(func() { err = n.reload(reloading{topology: topology, force: true}) })
 		if err != nil {
 			n.log.Error("reload failed; what was served before is still served", "error", err)
 			n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
@@ -280,14 +298,6 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 		n.fault("reload", "")
 	}})
 	return fmt.Errorf("%w: %s", errHeld, change.Why)
-}
-
-// read reads the configuration. last is the one in force.
-func (n *node) read(topology string, last *config.Config) (*config.Config, error) {
-	if topology == "" {
-		return config.Reload(n.path, last)
-	}
-	return config.LoadBoth(n.path, topology)
 }
 
 // keepBound records which changes a reload cannot put in force, for the log and

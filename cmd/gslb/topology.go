@@ -37,6 +37,11 @@ type topology struct {
 // the zones that do not come from files; signing says how zones are signed, nil:
 // none is.
 func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, signing *signings) (*topology, error) {
+	return compileSome(cfg, places, prev, others, signing, nil)
+}
+
+// compileSome is compile that looks only at the files of some zones, see zones.Input.Look.
+func compileSome(cfg *config.Config, places *geo.DB, prev *topology, others beside, signing *signings, look func(zones.Config) bool) (*topology, error) {
 	t := &topology{cfg: cfg, places: places, signed: signedZones(cfg)}
 	if prev == nil {
 		prev = new(topology)
@@ -53,7 +58,7 @@ func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, 
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
 		return nil, err
 	}
-	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg)}
+	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg), Look: look}
 	if signing != nil {
 		in.Signing, in.Now, in.Numbers = signing.zones, signing.now, signing.numbers
 	}

@@ -53,7 +53,7 @@ func TestExternalDNS(t *testing.T) {
 
 // TestCertManager: cert-manager's own RFC 2136 provider proves a name to an ACME
 // server, and cleans up, with a key that may do no more. It comes with a client of
-// Kubernetes, 43 MB of modules and some minutes of CPU, so that CI does without; to
+// Kubernetes, 43 MB of modules and two minutes of CPU, so that CI does without; to
 // run this:
 //
 //	cd tools/certmanager && go build -o /usr/local/bin/gslb-certmanager .

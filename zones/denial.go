@@ -64,8 +64,13 @@ func (r *Result) denyName(z *Zone, name *Name, k int) {
 // there is no name that is one label longer (RFC 5155, section 7.2.1). Where
 // opt-out leaves the former out, the next one above takes its place; how many
 // labels that is without comes back.
-func (r *Result) enclose(z *Zone, name *Name, k int) int {
-	for ; ; k++ {
+func (r *Result) enclose(z *Zone, name *Name, k int) int { return r.encloseBeside(z, name, k, false) }
+
+// encloseBeside is enclose; closed tells that denyCloser has proven already that
+// there is no name that is one label longer.
+func (r *Result) encloseBeside(z *Zone, name *Name, k int, closed bool) int {
+	for first := k; ; k++ {
+		closed = closed && k == first
 		if name.labels-k <= int(z.labels) {
 			r.prove(z, z.atApex.match, dns.TypeNSEC3)
 			break
@@ -75,8 +80,10 @@ func (r *Result) enclose(z *Zone, name *Name, k int) int {
 			break
 		}
 	}
-	n, _ := z.hashed(name, k-1, false)
-	r.prove(z, n, dns.TypeNSEC3)
+	if !closed {
+		n, _ := z.hashed(name, k-1, false)
+		r.prove(z, n, dns.TypeNSEC3)
+	}
 	return k
 }
 
@@ -103,17 +110,19 @@ func (r *Result) denyType(z *Zone, name *Name, k int, n node) {
 
 // denyWild proves that a wildcard has no records of a type, and that a name
 // that it stands for does not exist: RFC 4035, section 3.1.3.4; RFC 5155,
-// section 7.2.5.
-func (r *Result) denyWild(z *Zone, name *Name, k int, n node) {
+// section 7.2.5. closed tells that denyCloser has proven the latter already.
+func (r *Result) denyWild(z *Zone, name *Name, k int, n node, closed bool) {
 	var room [maxKey]byte
 	switch z.denial {
 	case withNSEC:
 		if n == 0 || !r.prove(z, n, dns.TypeNSEC) {
 			r.prove(z, z.cover(append(name.appendKey(room[:0], k, int(z.labels)), '*', 0)), dns.TypeNSEC)
 		}
-		r.prove(z, z.cover(name.appendKey(room[:0], 0, int(z.labels))), dns.TypeNSEC)
+		if !closed {
+			r.prove(z, z.cover(name.appendKey(room[:0], 0, int(z.labels))), dns.TypeNSEC)
+		}
 	case withNSEC3:
-		k = r.enclose(z, name, k)
+		k = r.encloseBeside(z, name, k, closed)
 		n, _ := z.hashed(name, k, true)
 		r.prove(z, n, dns.TypeNSEC3)
 	}
@@ -122,7 +131,7 @@ func (r *Result) denyWild(z *Zone, name *Name, k int, n node) {
 // denyTypeOr is denyType of a name, or denyWild where a wildcard stands for it.
 func (r *Result) denyTypeOr(z *Zone, name *Name, n node, wild int) {
 	if wild >= 0 {
-		r.denyWild(z, name, wild, n)
+		r.denyWild(z, name, wild, n, false)
 	} else {
 		r.denyType(z, name, 0, n)
 	}

@@ -139,17 +139,26 @@ func (s *Steered) take(z *Zone, with signedSteered) {
 
 // noData is the answer of a site that has no records of a type.
 func (s *Steered) noData(r *Result, qtype uint16) {
-	r.Authority = r.authority[:0] // which denies a name that a wildcard stands for: deny does so again
+	var closer Record // that the name is not there, where a wildcard stands for it
+	closed := len(r.Authority) > 0 && r.Authority[0].Set.Type != dns.TypeSOA
+	if closed {
+		closer = r.Authority[0]
+	}
+	r.Authority = r.authority[:0]
 	r.negative(s.zone, NoData)
 	if r.Signed && s.zone.signing != nil {
-		s.deny(r, qtype)
+		if closed {
+			r.Authority = append(r.Authority, closer)
+		}
+		s.deny(r, qtype, closed)
 	}
 }
 
 // deny proves that the steered name has no records of a type at a site. Where
 // others have them it is a variant of the name's record that says so, and takes
-// the place of that record: there must not be two of one owner.
-func (s *Steered) deny(r *Result, qtype uint16) {
+// the place of that record: there must not be two of one owner. closed tells that
+// denyCloser has done its part already.
+func (s *Steered) deny(r *Result, qtype uint16, closed bool) {
 	if s.Form == CNAME {
 		qtype = dns.TypeCNAME
 	}
@@ -157,7 +166,7 @@ func (s *Steered) deny(r *Result, qtype uint16) {
 	n.Set(s.owner)
 	at := s.zone.find(&n, 0)
 	if dnsname.IsWild(s.owner) && r.name.labels >= n.labels && !dnsname.IsWild(r.name.Wire()) {
-		r.denyWild(s.zone, r.name, r.name.labels-n.labels+1, at)
+		r.denyWild(s.zone, r.name, r.name.labels-n.labels+1, at, closed)
 	} else {
 		r.denyType(s.zone, &n, 0, at)
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // patience bounds each wait for the browser, for machines that are busy.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // A browser is one headless Chromium with one page, spoken to in the DevTools
 // protocol over pipes, so that it needs no port.

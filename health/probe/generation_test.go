@@ -86,7 +86,7 @@ func TestGenerationTransition(t *testing.T) {
 	if err := r.Set([]Check{{plain, web}, {all, Config{Type: "all", Of: []string{"web"}, Parts: []Config{web}}}}); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	heard := map[string]string{}
 	if err := r.Run(ctx, func(tr Transition) {

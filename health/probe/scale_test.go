@@ -35,7 +35,7 @@ func TestTenThousand(t *testing.T) {
 			c.Type, c.Path = "http", fmt.Sprintf("/%d", i)
 		} else {
 			c.Fall = 1 + i%100
-			c.Slow = time.Second + time.Duration(i)*time.Microsecond // each is a check of its own
+			c.Slow = 50*time.Second + time.Duration(i)*time.Microsecond // each is a check of its own
 		}
 		checks = append(checks, Check{Target{fmt.Sprintf("t%d", i), address}, c})
 	}

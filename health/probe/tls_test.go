@@ -115,7 +115,7 @@ func TestHTTPS(t *testing.T) {
 			"tls handshake with ADDR: certificate signed by unknown authority"},
 		{"not verified", serveTLS(t, ca.issue(t, past, "b.www.abc.com"), nil), Config{Host: "a.www.abc.com", SkipVerify: true}, ""},
 		{"not TLS", plain.Listener.Addr().String(), Config{SkipVerify: true}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
-		{"silent", listen(t, hang), Config{}, "timeout after 500ms while handshaking with ADDR"},
+		{"silent", listen(t, hang), Config{}, "timeout after 2s while handshaking with ADDR"},
 		{"reset", listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 9)); _ = c.SetLinger(0) }), Config{},
 			"tls handshake with ADDR: connection reset by peer"},
 		{"closed", listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }), Config{},
@@ -128,10 +128,10 @@ func TestHTTPS(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			test.cfg.Type = "https"
-			test.cfg.Timeout = 10 * time.Second // a handshake may be slow on a busy machine
-			test.cfg.Interval = 10 * time.Second
+			test.cfg.Timeout = patient // a handshake may be slow on a busy machine
+			test.cfg.Interval = patient
 			if test.name == "silent" {
-				test.cfg.Timeout = 500 * time.Millisecond
+				test.cfg.Timeout = brief
 			}
 			got := probeOnce(t, test.cfg, test.address)
 			if test.want == "" && got != "" || !strings.HasPrefix(got, test.want) {

@@ -27,10 +27,10 @@ import (
 )
 
 // patient is a timeout for what has to succeed on a busy machine, brief for what
-// never comes.
+// never comes: long enough for what comes before it.
 const (
-	patient = 20 * time.Second
-	brief   = 200 * time.Millisecond
+	patient = 30 * time.Second
+	brief   = 2 * time.Second
 )
 
 // wireCase is one probe of a real counterpart.
@@ -98,7 +98,7 @@ func TestTCPExchange(t *testing.T) {
 			hang(c)
 		}), Config{Expect: `^\+PONG`}, ""},
 		{"something else", listen(t, say("-ERR\r\n")), Config{Send: "PING\r\n", Expect: "PONG"}, `answer from ADDR: "-ERR\r\n" does not match "PONG"`},
-		{"never answers", listen(t, hang), Config{Send: "x", Expect: "y", Timeout: brief}, "timeout after 200ms while waiting for an answer from ADDR"},
+		{"never answers", listen(t, hang), Config{Send: "x", Expect: "y", Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
 		{"drips", listen(t, drip), Config{Expect: "y", Timeout: brief}, `answer from ADDR: "x…`},
 		{"without end", listen(t, flood(strings.Repeat("x", 4096))), Config{Expect: "y"}, `answer from ADDR: nothing in the first 64 KiB matches "y"`},
 		{"reset", listen(t, reset), Config{Send: "x", Expect: "y"}, "answer from ADDR: connection reset by peer"},
@@ -130,19 +130,14 @@ func listenUDP(t *testing.T, answer func(string) []string) string {
 }
 
 func TestUDP(t *testing.T) {
-	nobody, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refused := nobody.LocalAddr().String()
-	nobody.Close()
+	refused := bed.FreeAddress(t)
 	runAll(t, "udp", []wireCase{
 		{"answered", listenUDP(t, func(s string) []string { return []string{"got " + s} }), Config{Send: "hello", Expect: "^got hello$"}, ""},
 		{"anything", listenUDP(t, func(string) []string { return []string{""} }), Config{Send: "hello"}, ""},
 		{"the second matches", listenUDP(t, func(string) []string { return []string{"no", "yes"} }), Config{Send: "x", Expect: "yes"}, ""},
 		{"none matches", listenUDP(t, func(string) []string { return []string{"no"} }), Config{Send: "x", Expect: "yes", Timeout: brief}, `answer from ADDR: "no" does not match "yes"`},
 		{"a flood of others", listenUDP(t, func(string) []string { return strings.Split(strings.Repeat("no ", 80), " ") }), Config{Send: "x", Expect: "yes"}, `answer from ADDR: none of 64 datagrams matches "yes"`},
-		{"silent", listenUDP(t, func(string) []string { return nil }), Config{Send: "x", Timeout: brief}, "timeout after 200ms while waiting for an answer from ADDR"},
+		{"silent", listenUDP(t, func(string) []string { return nil }), Config{Send: "x", Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
 		{"refused", refused, Config{Send: "x"}, "answer from ADDR: connection refused"},
 	})
 }
@@ -154,7 +149,7 @@ func TestTLS(t *testing.T) {
 		{"verified", serveTLS(t, year, nil), Config{Host: "www.abc.com", CA: ca.file}, ""},
 		{"another name", serveTLS(t, year, nil), Config{Host: "b.abc.com", CA: ca.file}, "tls handshake with ADDR: certificate is valid for www.abc.com, not b.abc.com"},
 		{"another CA", serveTLS(t, year, nil), Config{Host: "www.abc.com"}, "tls handshake with ADDR: certificate signed by unknown authority"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 200ms while handshaking with ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while handshaking with ADDR"},
 		{"not TLS", listen(t, flood("hello")), Config{}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
 		{"drips", listen(t, drip), Config{}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
 		{"reset", listen(t, reset), Config{}, "tls handshake with ADDR: connection reset by peer"},
@@ -288,7 +283,7 @@ func TestHTTPMatches(t *testing.T) {
 				c.Redirects, c.Headers, c.BodyMatch = 1, map[string]string{"authorization": "Bearer x"}, `key "" at `+other
 			}), ""},
 			{"body without end is enough " + version, address, with("/big", nil), ""},
-			{"body stalls " + version, address, with("/hang", func(c *Config) { c.Timeout = brief }), "timeout after 200ms while reading the body from ADDR"},
+			{"body stalls " + version, address, with("/hang", func(c *Config) { c.Timeout = brief }), "timeout after 2s while reading the body from ADDR"},
 			{"huge headers " + version, address, with("/headers", nil), map[string]string{"1.1": "headers from ADDR: more than 64 KiB", "2": "headers from ADDR: …"}[version]},
 		}
 	}
@@ -309,11 +304,11 @@ func TestHTTP2(t *testing.T) {
 		{"spoken", address, with(func(c *Config) { c.Path, c.BodyMatch = "/method", "^HTTP/2.0 GET" }), ""},
 		{"1.1 by default", address, with(func(c *Config) { c.Path, c.BodyMatch, c.HTTPVersion = "/method", "^HTTP/1.1 GET", "" }), ""},
 		{"not spoken", serveTLS(t, cert, nil), two, "tls handshake with ADDR: remote error: tls: no application protocol"},
-		{"silent", listen(t, hang), with(func(c *Config) { c.Timeout = brief }), "timeout after 200ms while handshaking with ADDR"},
-		{"body stalls", address, with(func(c *Config) { c.Path, c.Timeout = "/hang", brief }), "timeout after 200ms while reading the body from ADDR…"},
+		{"silent", listen(t, hang), with(func(c *Config) { c.Timeout = brief }), "timeout after 2s while handshaking with ADDR"},
+		{"body stalls", address, with(func(c *Config) { c.Path, c.Timeout = "/hang", brief }), "timeout after 2s while reading the body from ADDR…"},
 	})
 	runAll(t, "http", []wireCase{
-		{"plain, silent", listen(t, hang), Config{HTTPVersion: "2", Timeout: brief}, "timeout after 200ms while waiting for headers from ADDR"},
+		{"plain, silent", listen(t, hang), Config{HTTPVersion: "2", Timeout: brief}, "timeout after 2s while waiting for headers from ADDR"},
 		{"plain, not HTTP/2", listen(t, say("HTTP/1.1 400 Bad Request\r\n\r\n")), Config{HTTPVersion: "2"}, "headers from ADDR: …"},
 		{"plain, reset", listen(t, reset), Config{HTTPVersion: "2"}, "headers from ADDR: …"},
 	})
@@ -412,9 +407,9 @@ func TestDNS(t *testing.T) {
 		{"whole over TCP", address, tcp(ask("long.abc.com.", "A", "192.0.2.99")), ""},
 		{"a forged one before it", address, ask("fake.abc.com.", "A", "192.0.2.1"), ""},
 		{"another question", address, tcp(ask("other.abc.com.", "A")), "answer from ADDR: is the response to another question"},
-		{"silent", listenUDP(t, func(string) []string { return nil }), hurried(ask("a.", "A")), "timeout after 200ms while waiting for an answer from ADDR"},
-		{"garbage", listenUDP(t, func(string) []string { return []string{"\x00\x01garbage"} }), hurried(ask("a.", "A")), "timeout after 200ms while waiting for an answer from ADDR"},
-		{"silent over TCP", listen(t, hang), hurried(tcp(ask("a.", "A"))), "timeout after 200ms while waiting for an answer from ADDR"},
+		{"silent", listenUDP(t, func(string) []string { return nil }), hurried(ask("a.", "A")), "timeout after 2s while waiting for an answer from ADDR"},
+		{"garbage", listenUDP(t, func(string) []string { return []string{"\x00\x01garbage"} }), hurried(ask("a.", "A")), "timeout after 2s while waiting for an answer from ADDR"},
+		{"silent over TCP", listen(t, hang), hurried(tcp(ask("a.", "A"))), "timeout after 2s while waiting for an answer from ADDR"},
 		{"cut off over TCP", listen(t, say("\x00\x40half")), tcp(ask("a.", "A")), "answer from ADDR: connection closed by the other side"},
 		{"not DNS over TCP", listen(t, say("\x00\x02no")), tcp(ask("a.", "A")), "answer from ADDR: …"},
 	})
@@ -439,7 +434,7 @@ func TestICMP(t *testing.T) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}
-	p, err := New(Config{Type: "icmp", Timeout: brief}, Target{Address: "127.0.0.1:80"}) // a port means nothing to it
+	p, err := New(Config{Type: "icmp", Timeout: patient, Interval: patient}, Target{Address: "127.0.0.1:80"}) // a port means nothing to it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -482,7 +477,7 @@ func TestGRPC(t *testing.T) {
 		{"TLS", secure, Config{TLS: true, Host: "www.abc.com", CA: ca.file}, ""},
 		{"another name", secure, Config{TLS: true, Host: "b.abc.com", CA: ca.file}, "tls handshake with ADDR: certificate is valid for www.abc.com, not b.abc.com"},
 		{"a web server", web(t, nil).Listener.Addr().String(), Config{}, "http 404 from ADDR: want 200, as gRPC answers"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 200ms while waiting for headers from ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while waiting for headers from ADDR"},
 		{"a flood", listen(t, flood("\x00")), Config{}, "headers from ADDR: …"},
 		{"refused", closedPort(t), Config{}, "connect to ADDR: connection refused"},
 	})
@@ -503,8 +498,8 @@ func TestExec(t *testing.T) {
 		{"killed", "192.0.2.1", run("kill -9 $$"), "sh: signal: killed"},
 		{"arguments as they are", "192.0.2.1", run(`test "$1" = "a b" && test "$2" = '$HOME'`), ""},
 		{"environment", "192.0.2.1:443", run(`test "$GSLB_ADDRESS" = 192.0.2.1 && test "$GSLB_PORT" = 443 && test -z "$HOME$GSLB_TOKEN" && test "$PWD" = /`), ""},
-		{"never ends", "192.0.2.1", with(run("echo begun; sleep 100"), func(c *Config) { c.Timeout = brief }), "timeout after 200ms while running sh: begun"},
-		{"output without end", "192.0.2.1", with(run("while :; do echo x; done"), func(c *Config) { c.Timeout = brief }), "timeout after 200ms while running sh: x"},
+		{"never ends", "192.0.2.1", with(run("echo begun; sleep 100"), func(c *Config) { c.Timeout = brief }), "timeout after 2s while running sh: begun"},
+		{"output without end", "192.0.2.1", with(run("while :; do echo x; done"), func(c *Config) { c.Timeout = brief }), "timeout after 2s while running sh: x"},
 		{"leaves a child with its output", "192.0.2.1", run("sleep 100 & exit 0"), ""},
 	})
 }
@@ -517,7 +512,7 @@ func TestExecLimits(t *testing.T) {
 	}
 	mark := filepath.Join(t.TempDir(), "alive")
 	script := `(while :; do echo x >> ` + mark + `; sleep 0.05; done) & wait`
-	p, err := New(Config{Type: "exec", Argv: []string{"/bin/sh", "-c", script}, Timeout: 500 * time.Millisecond}, Target{Address: "192.0.2.1"})
+	p, err := New(Config{Type: "exec", Argv: []string{"/bin/sh", "-c", script}, Timeout: brief, Interval: patient}, Target{Address: "192.0.2.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -555,8 +550,8 @@ func TestAgent(t *testing.T) {
 		{"not the protocol", listen(t, say("HTTP/1.1 400 Bad Request\r\n")), Config{Send: "x"}, `answer from ADDR: "http/1.1": is no word of the agent-check protocol`},
 		{"nothing", listen(t, say("\n")), Config{Send: "x"}, `answer from ADDR: "": says nothing`},
 		{"closed", listen(t, func(*net.TCPConn) {}), Config{}, "answer from ADDR: connection closed by the other side"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 200ms while waiting for an answer from ADDR"},
-		{"drips", listen(t, drip), Config{Timeout: brief}, "timeout after 200ms while waiting for an answer from ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
+		{"drips", listen(t, drip), Config{Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
 		{"without end", listen(t, flood("up ")), Config{}, "answer from ADDR: no end of the line within 1024 octets"},
 		{"reset", listen(t, reset), Config{Send: "x"}, "answer from ADDR: connection reset by peer"},
 	})

@@ -50,6 +50,9 @@ type attempt struct {
 	phase   phase
 	conn    net.Conn
 	unhook  func() bool
+	// reset: the other side accepted the connection, and reset it before that was seen
+	// here. A reset in place of the acceptance would be a refusal.
+	reset bool
 }
 
 // phase is what an attempt is doing, in words that go before the address.
@@ -108,6 +111,7 @@ func (a *attempt) connect(network string) error {
 	}
 	conn, err := d.DialContext(a.ctx, network, a.address)
 	if err != nil {
+		a.reset = errors.Is(err, syscall.ECONNRESET)
 		return a.fault(err)
 	}
 	a.take(conn)

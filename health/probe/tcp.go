@@ -27,6 +27,9 @@ func (p *tcpProber) Probe(ctx context.Context) (Seen, error) {
 	a := begin(ctx, p.place)
 	defer a.end()
 	if err := a.connect("tcp"); err != nil {
+		if a.reset && len(p.send) == 0 && p.expect == nil {
+			return Seen{}, nil
+		}
 		return Seen{}, err
 	}
 	if err := p.say(a); err != nil {

@@ -74,6 +74,9 @@ type refusals struct {
 	silent atomic.Int64 // it said nothing within the first-byte time-out
 	slow   atomic.Int64 // it was slower than the least rate
 	header atomic.Int64 // it is a front end, and sent no good PROXY header
+
+	notTLS  atomic.Int64 // it did not begin with a ClientHello
+	noRoute atomic.Int64 // no route takes the name that it asked for
 }
 
 // admit decides about a client that has just connected. A false is counted, and

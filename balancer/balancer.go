@@ -142,6 +142,9 @@ func validate(cfgs []Config, checks map[string]probe.Config) error {
 			bad("check", fmt.Sprintf("%q: there is no [check.%s]", c.Check, c.Check))
 		}
 	}
+	ValidateRoutes(cfgs, func(i int, key, msg string) {
+		faults = append(faults, fmt.Errorf("frontend %q: %q: %s", cfgs[i].Name, key, msg))
+	})
 	if len(faults) == 0 { // else the same address would be found wrong twice
 		for _, c := range activeChecks(cfgs, checks) {
 			if _, err := probe.New(c.Config, c.Target); err != nil {
@@ -194,6 +197,13 @@ func (g *generation) commit(b *Balancer) {
 			rule = &r
 		}
 		f.follow(g.cfgs[i], rule)
+	}
+	named := map[string]*frontend{}
+	for _, f := range g.fronts {
+		named[f.name] = f
+	}
+	for i, f := range g.fronts {
+		f.entrance.Store(entranceOf(&g.cfgs[i], named))
 	}
 	for _, f := range b.fronts {
 		if !slices.Contains(g.fronts, f) {

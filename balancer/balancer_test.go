@@ -149,12 +149,18 @@ func newRig(t testing.TB, cfg Config, checks map[string]probe.Config) *rig {
 
 func newRigWith(t testing.TB, opts Options, cfg Config, checks map[string]probe.Config) *rig {
 	t.Helper()
+	return newRigOf(t, opts, []Config{cfg}, checks)
+}
+
+// newRigOf runs a balancer of several frontends, the first of which is "www".
+func newRigOf(t testing.TB, opts Options, cfgs []Config, checks map[string]probe.Config) *rig {
+	t.Helper()
 	opts.Node = "lb1"
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() && os.Getenv("BALANCER_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	b, err := New([]Config{cfg}, checks, log, opts)
+	b, err := New(cfgs, checks, log, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -115,6 +115,11 @@ type Config struct {
 	// ProxyFrom are front ends: their connections begin with a header of the PROXY
 	// protocol, of either version, and count as those of the client that it names.
 	ProxyFrom []netip.Prefix `toml:"proxy_from"`
+	// Routes send TLS connections to other frontends' servers, by what their ClientHello
+	// says. What no route takes is for Servers, if there are any, or reset. NotTLS says
+	// the same of what is not TLS: NotTLSOwn (default, if there are Servers) or NotTLSReset.
+	Routes []RouteConfig `toml:"route"`
+	NotTLS string        `toml:"not_tls"`
 	// PreambleTimeout is how long a client has for what must be known of it before a
 	// server is picked; default 3s.
 	PreambleTimeout time.Duration `toml:"preamble_timeout"`
@@ -193,6 +198,7 @@ func (c Config) WithDefaults() Config {
 	c.Listen = slices.Clone(c.Listen)
 	c.Allow, c.Deny, c.NetworkExempt = slices.Clone(c.Allow), slices.Clone(c.Deny), slices.Clone(c.NetworkExempt)
 	c.Interfaces, c.ProxyFrom = slices.Clone(c.Interfaces), slices.Clone(c.ProxyFrom)
+	c.Routes = slices.Clone(c.Routes)
 	c.Servers = withWeights(c.Servers)
 	c.Spares = withWeights(c.Spares)
 	setDefault(&c.Protocol, TCP)
@@ -334,9 +340,6 @@ func (c Config) Validate(bad func(key, msg string)) {
 }
 
 func (c Config) validateListen(bad func(key, msg string)) {
-	if len(c.Listen) == 0 {
-		bad("listen", `must name at least one address, such as ["192.0.2.10:443"]`)
-	}
 	for i, address := range c.Listen {
 		key := fmt.Sprintf("listen[%d]", i)
 		if msg := badListen(address); msg != "" {
@@ -351,7 +354,7 @@ func (c Config) validateListen(bad func(key, msg string)) {
 // address may stand once, and capacity is stated for all or for none, because
 // a load over the capacity of some servers only would mean nothing.
 func (c Config) validateServers(bad func(key, msg string)) {
-	if len(c.Servers) == 0 {
+	if len(c.Servers) == 0 && len(c.Routes) == 0 {
 		bad("server", "must have at least one [[frontend.server]]")
 	}
 	stated, seen := c.statesCapacity(), map[string]string{}

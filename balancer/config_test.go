@@ -28,7 +28,6 @@ func TestValidate(t *testing.T) {
 	}{
 		{"good", func(*Config) {}, nil},
 		{"no name", func(c *Config) { c.Name = "" }, []string{"name: must be set"}},
-		{"no listen", func(c *Config) { c.Listen = nil }, []string{"listen: at least one address"}},
 		{"listen without port", func(c *Config) { c.Listen[1] = "192.0.2.10" }, []string{`listen[1]: "192.0.2.10": must be host:port`}},
 		{"listen on a name", func(c *Config) { c.Listen[0] = "www:443" }, []string{`listen[0]: "www:443": the host must be an IP address`}},
 		{"listen on a bad port", func(c *Config) { c.Listen[0] = "192.0.2.10:65536" }, []string{"listen[0]: 0 to 65535"}},

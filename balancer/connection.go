@@ -19,12 +19,15 @@ import (
 //
 // The zero connection is ready for open. It holds no lock and allocates nothing.
 type connection struct {
-	front *frontend
-	to    *server // nil until serve
-	from  flow
-	seat  seat
-	ender ender
-	index int // guarded by to.carried.mu: where it is there; -1: not there
+	front   *frontend
+	through *frontend // whose listener took it, where a route led from there to front; else nil
+	to      *server   // nil until serve
+	from    flow
+	name    string // server name of its ClientHello, where somebody looked
+	seat    seat
+	inner   seat // at front, where through is set
+	ender   ender
+	index   int // guarded by to.carried.mu: where it is there; -1: not there
 
 	begun  instant
 	served instant      // when a server had accepted it
@@ -69,13 +72,17 @@ const (
 	endRefused                   // no server took it
 	endUnreachable               // nobody was there at the server's port (UDP)
 	endNoHeader                  // a front end sent no good PROXY header
-	endDenied                    // the client that a front end named was not admitted
+	endDenied                    // not admitted: the client that a front end named, or where a route led
+	endNotTLS                    // only TLS is taken, and it is none
+	endNoRoute                   // no route takes its server name
+	endFull                      // where its route led there were as many as there may be
 )
 
 var endings = [...]string{
 	endOpen: "open", endClient: "client", endServer: "server", endClientReset: "client reset", endServerReset: "server reset",
 	endIdle: "idle timeout", endHalf: "close timeout", endSilent: "no first byte", endSlow: "too slow", endCut: "cut", endRefused: "refused", endUnreachable: "unreachable",
 	endNoHeader: "no PROXY header", endDenied: "denied",
+	endNotTLS: "not TLS", endNoRoute: "no route", endFull: "full",
 }
 
 func (e ending) String() string { return endings[e] }
@@ -182,6 +189,10 @@ func (c *connection) conclude(now instant) {
 		c.front.refusals.silent.Add(1)
 	case endSlow:
 		c.front.refusals.slow.Add(1)
+	case endNotTLS:
+		c.front.refusals.notTLS.Add(1)
+	case endNoRoute:
+		c.front.refusals.noRoute.Add(1)
 	case endNoHeader:
 		c.front.refusals.header.Add(1)
 	}
@@ -196,10 +207,22 @@ func (c *connection) conclude(now instant) {
 	}
 }
 
+// taker is the frontend whose listener took it.
+func (c *connection) taker() *frontend {
+	if c.through != nil {
+		return c.through
+	}
+	return c.front
+}
+
 // end ends it: it is not seen any more.
 func (c *connection) end(now instant) {
 	c.conclude(now)
 	c.seat.leave()
+	if c.through != nil {
+		c.inner.leave()
+		c.front.gate.leave()
+	}
 	if c.to != nil {
 		c.to.carried.remove(c)
 	}

@@ -27,8 +27,9 @@ type entry struct {
 type LoggedConnection struct {
 	At       time.Time `json:"at"` // when it ended
 	Frontend string    `json:"frontend"`
-	Client   string    `json:"client"`           // address and port
-	Server   string    `json:"server,omitempty"` // empty: none took it
+	Client   string    `json:"client"`                // address and port
+	Name     string    `json:"server_name,omitempty"` // of its ClientHello, where routes go by it
+	Server   string    `json:"server,omitempty"`      // empty: none took it
 	// Wait is until a server had accepted it, First from the client's first byte (or the
 	// accept) to the server's first byte, Duration from accept to end; seconds.
 	Wait     float64 `json:"wait,omitempty"`
@@ -37,7 +38,8 @@ type LoggedConnection struct {
 	Up       int64   `json:"bytes_up"`
 	Down     int64   `json:"bytes_down"`
 	// End is how it ended: client or server (who finished first), client reset, server reset, idle
-	// timeout, close timeout, no first byte, too slow, cut, refused, no PROXY header, denied.
+	// timeout, close timeout, no first byte, too slow, cut, refused, no PROXY header, denied, not TLS,
+	// no route, full.
 	End string `json:"end"`
 }
 
@@ -51,7 +53,7 @@ func (f *frontend) log(c *connection, how ending, now instant) {
 		return
 	}
 	e := entry{cfg.ConnectionLog, cfg.ConnectionLogSize, LoggedConnection{
-		At: at(now).Round(0).UTC(), Frontend: f.name, Client: c.from.client.String(),
+		At: at(now).Round(0).UTC(), Frontend: f.name, Client: c.from.client.String(), Name: c.name,
 		First: seconds(c.first.Load()), Duration: seconds(now - c.begun), Up: c.up.Load(), Down: c.down.Load(), End: how.String(),
 	}}
 	if c.to != nil {
@@ -86,7 +88,7 @@ func writeLog(ctx context.Context, entries <-chan entry, log *slog.Logger) {
 			}
 		}
 		l := e.line
-		log.Info("balancer: connection", "frontend", l.Frontend, "client", l.Client, "server", l.Server, "wait", l.Wait,
+		log.Info("balancer: connection", "frontend", l.Frontend, "client", l.Client, "server_name", l.Name, "server", l.Server, "wait", l.Wait,
 			"first", l.First, "duration", l.Duration, "bytes_up", l.Up, "bytes_down", l.Down, "end", l.End)
 	}
 	for {

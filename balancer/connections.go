@@ -12,16 +12,17 @@ import (
 type Connection struct {
 	Frontend string  `json:"frontend"`
 	Server   string  `json:"server"`
-	Client   string  `json:"client"`           // address and port: the remote end
-	At       string  `json:"at,omitempty"`     // where the client connected to, if that was looked up
-	Source   string  `json:"source,omitempty"` // from which the server sees it come, where that is not the client (plane nat)
-	Protocol string  `json:"protocol"`         // "tcp" or "udp"
-	Place    string  `json:"place,omitempty"`  // where the client is, filled by whoever knows
-	Age      float64 `json:"age"`              // seconds since it was taken
-	Idle     float64 `json:"idle"`             // seconds since the last byte
-	Up       int64   `json:"bytes_up"`         // from the client
-	Down     int64   `json:"bytes_down"`       // to the client
-	State    string  `json:"state,omitempty"`  // of a connection that the kernel carries; empty: established
+	Client   string  `json:"client"`                // address and port: the remote end
+	At       string  `json:"at,omitempty"`          // where the client connected to, if that was looked up
+	Name     string  `json:"server_name,omitempty"` // of its ClientHello, where routes go by it
+	Source   string  `json:"source,omitempty"`      // from which the server sees it come, where that is not the client (plane nat)
+	Protocol string  `json:"protocol"`              // "tcp" or "udp"
+	Place    string  `json:"place,omitempty"`       // where the client is, filled by whoever knows
+	Age      float64 `json:"age"`                   // seconds since it was taken
+	Idle     float64 `json:"idle"`                  // seconds since the last byte
+	Up       int64   `json:"bytes_up"`              // from the client
+	Down     int64   `json:"bytes_down"`            // to the client
+	State    string  `json:"state,omitempty"`       // of a connection that the kernel carries; empty: established
 }
 
 // ConnectionFilter tells which connections are wanted. The zero filter wants the 1000 oldest.
@@ -101,7 +102,7 @@ func (b *Balancer) eachConnection(frontend string, visit func(Connection)) {
 		for _, s := range f.pool.all() {
 			for _, c := range s.carried.all() {
 				visit(Connection{
-					Frontend: f.name, Server: s.address, Client: c.from.client.String(), At: endText(c.from.local), Protocol: f.config().Protocol,
+					Frontend: f.name, Server: s.address, Client: c.from.client.String(), At: endText(c.from.local), Name: c.name, Protocol: f.config().Protocol,
 					Age: max(0, seconds(now-c.begun)), Idle: max(0, seconds(now-c.latest.Load())), Up: c.up.Load(), Down: c.down.Load(),
 				})
 			}

@@ -33,7 +33,6 @@ func (f *frontend) config() *Config { return f.cfg.Load() }
 func (f *frontend) follow(cfg Config, rule *probe.Config) {
 	f.cfg.Store(&cfg)
 	f.admission.Store(admissionOf(&cfg, f.admission.Load()))
-	f.entrance.Store(entranceOf(&cfg))
 	f.gate.bound(cfg.MaxConnections)
 	f.pool.configure(cfg, rule)
 }

@@ -168,7 +168,7 @@ func (l *loop) leave(c *loopConn, shut func(fd int32)) {
 	for i := range c.ways {
 		l.drop(&c.ways[i])
 	}
-	front, s, fd := c.front, c.server, c.socks[clientEnd].fd
+	front, taker, s, fd := c.front, c.taker(), c.server, c.socks[clientEnd].fd
 	if to := c.socks[serverEnd].fd; to >= 0 {
 		shut(to)
 	}
@@ -180,7 +180,7 @@ func (l *loop) leave(c *loopConn, shut func(fd int32)) {
 		front.pool.release(s)
 	}
 	l.table.give(c)
-	front.gate.leave()
+	taker.gate.leave()
 	shut(fd)
 }
 

@@ -25,8 +25,8 @@ func (l *loop) greet(c *loopConn, late bool) {
 			w.eof = true
 		}
 		h.end += n
-		over := late && errno == unix.EAGAIN || w.eof || h.end == len(h.b)
-		skip, next := c.pre.look(c.connection, h.b[h.at:h.end], over)
+		over := late && errno == unix.EAGAIN || w.eof
+		skip, next := c.pre.look(c.connection, h.b[h.at:h.end], over, h.end == len(h.b))
 		h.at += skip
 		switch {
 		case next == stepServer:
@@ -35,10 +35,11 @@ func (l *loop) greet(c *loopConn, late bool) {
 		case next == stepReset:
 			l.leave(c, resetFD)
 			return
-		case skip > 0:
-			h.end = copy(h.b[:], h.b[h.at:h.end])
-			h.at = 0
-		case errno == unix.EAGAIN:
+		}
+		if h.at > 0 {
+			h.end, h.at = copy(h.b[:], h.b[h.at:h.end]), 0
+		}
+		if errno == unix.EAGAIN {
 			if h.end == 0 { // nothing is held for those who say nothing
 				w.held = nil
 				l.keep(h)

@@ -263,7 +263,7 @@ func (p *pool) settleTable(now time.Time) {
 			all = append(all, c)
 		}
 	}
-	panic := len(in) == 0 || float64(len(in)) < p.cfg.PanicBelow*float64(len(p.cfg.Servers))-1e-9
+	panic := len(p.servers) > 0 && len(in) == 0 || float64(len(in)) < p.cfg.PanicBelow*float64(len(p.cfg.Servers))-1e-9
 	few := fmt.Sprintf("%d of %d servers are available", len(in), len(p.cfg.Servers))
 	if len(in) == 0 {
 		few = "no server is available"

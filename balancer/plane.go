@@ -52,6 +52,7 @@ type counters struct {
 	retried      atomic.Int64 // connects tried again on another server
 	localErrors  atomic.Int64 // connects that failed for want of descriptors, ports or memory here
 	acceptErrors atomic.Int64 // accepts that failed, mostly for want of descriptors
+	routed       atomic.Int64 // of the accepted, those that a route led to another frontend
 	resets       atomic.Int64 // ended by a reset of either end
 	timedOut     atomic.Int64 // ended by the idle or close time-out
 	cut          atomic.Int64 // ended by a drain time-out

@@ -5,18 +5,20 @@ import (
 	"net/netip"
 	"time"
 
+	"gslb/clienthello"
 	"gslb/networks"
 	"gslb/proxyproto"
 )
 
 // A preamble is what an engine reads of a client before a server is picked for it: the
-// header of the PROXY protocol that a front end sends. What is read that is not the
-// header's goes to the server with all else.
+// header of the PROXY protocol that a front end sends, and the ClientHello where there
+// are routes. What is read that is not the header's goes to the server with all else.
 //
 // The engine reads, gives look all that has come, and does what that says, within
 // Config.PreambleTimeout. Everything else about it is here.
 type preamble struct {
-	header bool // a PROXY header is still to come
+	header bool      // a PROXY header is still to come
+	hello  *entrance // a ClientHello is, for its routes; nil: none
 }
 
 // preambleStep is what an engine does next with a connection whose preamble was looked at.
@@ -33,15 +35,22 @@ const headerMost = 4096
 
 // entrance is what a frontend wants to know of clients first. It never changes.
 type entrance struct {
-	fronts *networks.Ranges[bool] // front ends, which send a PROXY header; nil: there are none
+	fronts  *networks.Ranges[bool] // front ends, which send a PROXY header; nil: there are none
+	routes  *routes                // nil: all go to the frontend's own servers
+	notTLS  string                 // Config.NotTLS
+	servers bool                   // the frontend has some of its own
 }
 
 // entranceOf returns that of cfg; nil if servers are picked at once.
-func entranceOf(cfg *Config) *entrance {
-	if len(cfg.ProxyFrom) == 0 {
+func entranceOf(cfg *Config, frontends map[string]*frontend) *entrance {
+	e := &entrance{routes: routesOf(cfg, frontends), notTLS: cfg.NotTLS, servers: len(cfg.Servers) > 0}
+	if len(cfg.ProxyFrom) > 0 {
+		e.fronts = networks.New(cfg.ProxyFrom, func(ip netip.Addr) bool { return networks.Holds(cfg.ProxyFrom, ip) })
+	}
+	if e.fronts == nil && e.routes == nil {
 		return nil
 	}
-	return &entrance{networks.New(cfg.ProxyFrom, func(ip netip.Addr) bool { return networks.Holds(cfg.ProxyFrom, ip) })}
+	return e
 }
 
 // preamble tells what is to be read of a client that has just connected; nil: nothing.
@@ -50,10 +59,14 @@ func (f *frontend) preamble(client netip.AddrPort) *preamble {
 	if e == nil {
 		return nil
 	}
-	if e.fronts.At(client.Addr()) {
-		return &preamble{header: true}
+	p := &preamble{header: e.fronts != nil && e.fronts.At(client.Addr())}
+	if e.routes != nil {
+		p.hello = e
 	}
-	return nil
+	if !p.header && p.hello == nil {
+		return nil
+	}
+	return p
 }
 
 // meet admits a client that has just connected, unless it is a front end, which is
@@ -67,13 +80,14 @@ func (f *frontend) meet(from flow) (*preamble, seat, bool) {
 	return p, seat, admitted
 }
 
-// look judges what a client has said so far. over: no more of it will come in time. skip
-// is how many octets of b are not the server's.
-func (p *preamble) look(c *connection, b []byte, over bool) (skip int, next preambleStep) {
+// look judges what a client has said so far. over: no more of it will come in time;
+// full: no more of it has room. skip is how many octets of b are not the server's, and
+// are to be taken out before more are read.
+func (p *preamble) look(c *connection, b []byte, over, full bool) (skip int, next preambleStep) {
 	if p.header {
 		h, n, err := proxyproto.Parse(b, headerMost)
 		switch {
-		case err == proxyproto.ErrShort && !over:
+		case err == proxyproto.ErrShort && !over && !full:
 			return 0, stepRead
 		case err != nil:
 			c.blame(endNoHeader)
@@ -82,6 +96,16 @@ func (p *preamble) look(c *connection, b []byte, over bool) (skip int, next prea
 		p.header, skip = false, n
 		if !c.introduce(h) {
 			c.blame(endDenied)
+			return skip, stepReset
+		}
+		b, full = b[n:], false
+	}
+	if p.hello != nil {
+		h, err := clienthello.Parse(b)
+		if err == clienthello.ErrShort && !over && !full {
+			return skip, stepRead
+		}
+		if !c.route(p.hello, h, err) {
 			return skip, stepReset
 		}
 	}
@@ -111,6 +135,7 @@ func (c Config) validatePreamble(bad func(key, msg string)) {
 	}
 	only(len(c.ProxyFrom) > 0, "proxy_from")
 	only(c.PreambleTimeout != 0, "preamble_timeout")
+	c.validateRoutes(bad)
 }
 
 // preambleTime is Config.PreambleTimeout's default.

@@ -28,7 +28,7 @@ func (r *relay) greet(p *preamble, most time.Duration) bool {
 			r.blameReset(true)
 			return false
 		}
-		skip, next := p.look(&r.connection, r.early.b, err != nil || at+n == len(room))
+		skip, next := p.look(&r.connection, r.early.b, err != nil, at+n == len(room))
 		switch {
 		case next == stepServer:
 			r.early.b = r.early.b[skip:]

@@ -48,6 +48,9 @@ type Counters struct {
 	OverCount     int64 `json:"over_count"`     // likewise, because their network has too many connections
 	Silent        int64 `json:"silent"`         // connections whose client said nothing within the first-byte time-out
 	Slow          int64 `json:"slow"`           // connections that were slower than the least rate
+	Routed        int64 `json:"routed"`         // of the accepted, those that a route led to another frontend
+	NotTLS        int64 `json:"not_tls"`        // of the accepted, those that did not begin with a ClientHello, and were reset
+	NoRoute       int64 `json:"no_route"`       // of the accepted, those whose server name no route takes, and were reset
 	NoHeader      int64 `json:"no_header"`      // of the accepted, those of front ends without a good PROXY header
 	Unlogged      int64 `json:"unlogged"`       // connections that were to be logged, but the log was not taken in time
 }
@@ -103,7 +106,8 @@ func (b *Balancer) Status() []FrontendStatus {
 				Resets: c.resets.Load(), TimedOut: c.timedOut.Load(), Cut: c.cut.Load(), Spliced: c.spliced.Load(), Dropped: c.dropped.Load(),
 				QueueTimeouts: c.queueTimeouts.Load(), QueueFull: c.queueFull.Load(),
 				Denied: f.refusals.denied.Load(), OverRate: f.refusals.rate.Load(), OverCount: f.refusals.count.Load(),
-				Silent: f.refusals.silent.Load(), Slow: f.refusals.slow.Load(), NoHeader: f.refusals.header.Load(), Unlogged: f.unlogged.Load(),
+				Silent: f.refusals.silent.Load(), Slow: f.refusals.slow.Load(), NoHeader: f.refusals.header.Load(),
+				Routed: c.routed.Load(), NotTLS: f.refusals.notTLS.Load(), NoRoute: f.refusals.noRoute.Load(), Unlogged: f.unlogged.Load(),
 			},
 		}
 		for _, a := range b.planes.addrs(f) {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 
+	"gslb/balancer"
 	"gslb/steer"
 )
 
@@ -29,6 +30,7 @@ func (c *Config) check(r *report) {
 	c.checkSteers(r)
 	c.checkExpects(r)
 	c.checkFrontends(r)
+	c.checkRoutes(r)
 	c.checkListens(r)
 	c.checkFiles(r)
 	c.checkUnused(r)
@@ -231,6 +233,14 @@ func (c *Config) checkFrontends(r *report) {
 			r.warn(path, "belongs to no site, so its load and health are not reported: set site here or in [node]")
 		}
 	}
+}
+
+// checkRoutes looks at what frontends need of each other.
+func (c *Config) checkRoutes(r *report) {
+	if r.scope == nodeOnly || r.unread("frontend") {
+		return // the others are in the topology, or could not be read
+	}
+	balancer.ValidateRoutes(c.Frontends, func(i int, key, msg string) { r.bad(joinPath(indexPath("frontend", i), key), "%s", msg) })
 }
 
 func (c *Config) checkSiteName(r *report, key, name string) {

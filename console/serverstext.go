@@ -44,6 +44,12 @@ func frontendTable(f balancer.FrontendStatus, now time.Time) *table {
 	if n := c.Silent + c.Slow + c.NoHeader; n > 0 {
 		title += fmt.Sprintf("; reset later: %d said nothing, %d too slow, %d of front ends without a PROXY header", c.Silent, c.Slow, c.NoHeader)
 	}
+	if c.Routed > 0 {
+		title += fmt.Sprintf("; %d led to other frontends", c.Routed)
+	}
+	if n := c.NotTLS + c.NoRoute; n > 0 {
+		title += fmt.Sprintf("; reset: %d not TLS, %d for names without a route", c.NotTLS, c.NoRoute)
+	}
 	t := newTable(clean(title), "SERVER", "STATE", "FOR", "OPEN", "LOAD", "WEIGHT", "NEW/S", "FIRST BYTE", "P99", "FAILED", "IN", "OUT", "WHY")
 	for _, s := range f.Servers {
 		address := s.Address
@@ -116,9 +122,9 @@ func WriteConnections(w io.Writer, l ConnectionList, by string) error {
 			t.add(g.Of, or(g.Place, "-"), strconv.Itoa(g.Open), bytesText(g.Up), bytesText(g.Down))
 		}
 	} else {
-		t = newTable(fmt.Sprintf("%d OF %d CONNECTIONS", len(l.Connections), l.Matching), "PROTO", "CLIENT", "WHERE", "AT", "FRONTEND", "SERVER", "AGE", "IDLE", "IN", "OUT", "STATE")
+		t = newTable(fmt.Sprintf("%d OF %d CONNECTIONS", len(l.Connections), l.Matching), "PROTO", "CLIENT", "WHERE", "AT", "FRONTEND", "SERVER", "AGE", "IDLE", "IN", "OUT", "STATE", "NAME")
 		for _, c := range l.Connections {
-			t.add(c.Protocol, c.Client, or(c.Place, "-"), or(c.At, "-"), c.Frontend, c.Server, age(time.Duration(c.Age*1e9)), age(time.Duration(c.Idle*1e9)), bytesText(c.Up), bytesText(c.Down), or(c.State, "-"))
+			t.add(c.Protocol, c.Client, or(c.Place, "-"), or(c.At, "-"), c.Frontend, c.Server, age(time.Duration(c.Age*1e9)), age(time.Duration(c.Idle*1e9)), bytesText(c.Up), bytesText(c.Down), or(c.State, "-"), or(c.Name, "-"))
 		}
 	}
 	if len(t.rows) < 2 {

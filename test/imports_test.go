@@ -16,10 +16,10 @@ import (
 //	6  cmd/gslb      wires everything
 //	5  console -> steer zones health balancer store history forecast      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits proxyproto      transfer -> zones dnsname durable parallel
-//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
+//	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto clienthello balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
 //	2  balancer/nft balancer/bpf -> balancer/kernel     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto
+//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"stamp":        {},
@@ -32,6 +32,7 @@ var rooms = map[string][]string{
 	"waits":        {},
 	"networks":     {},
 	"proxyproto":   {},
+	"clienthello":  {},
 	"handover":     {},
 	"history":      {"store", "durable"},
 	"geo":          {"stamp", "parallel"},
@@ -41,7 +42,7 @@ var rooms = map[string][]string{
 	"agent":        {"health/probe", "durable"},
 	"health/fleet": {"health", "geo", "store", "history"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
-	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "handover", "proxyproto", "balancer/kernel", "balancer/nft", "balancer/bpf", "waits"},
+	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "handover", "proxyproto", "clienthello", "balancer/kernel", "balancer/nft", "balancer/bpf", "waits"},
 	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks", "handover", "waits", "proxyproto"},
 	"transfer":     {"zones", "dnsname", "durable", "parallel"},
 	"forecast":     {"steer", "geo", "health", "parallel"},

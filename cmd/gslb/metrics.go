@@ -198,7 +198,8 @@ func (c *nodeCollector) frontends(ch chan<- prometheus.Metric) {
 			"local-error": f.Counters.LocalErrors, "accept-error": f.Counters.AcceptErrors, "reset": f.Counters.Resets,
 			"timed-out": f.Counters.TimedOut, "cut": f.Counters.Cut,
 			"denied": f.Counters.Denied, "over-rate": f.Counters.OverRate, "over-count": f.Counters.OverCount,
-			"silent": f.Counters.Silent, "slow": f.Counters.Slow, "no-header": f.Counters.NoHeader, "unlogged": f.Counters.Unlogged,
+			"silent": f.Counters.Silent, "slow": f.Counters.Slow, "no-header": f.Counters.NoHeader,
+			"routed": f.Counters.Routed, "not-tls": f.Counters.NotTLS, "no-route": f.Counters.NoRoute, "unlogged": f.Counters.Unlogged,
 			"queue-timeout": f.Counters.QueueTimeouts, "queue-full": f.Counters.QueueFull, "dropped": f.Counters.Dropped,
 		} {
 			count(descFrontEvent, v, f.Name, event)

@@ -240,7 +240,7 @@ func (c *Config) checkRoutes(r *report) {
 	if r.scope == nodeOnly || r.unread("frontend") {
 		return // the others are in the topology, or could not be read
 	}
-	balancer.ValidateRoutes(c.Frontends, func(i int, key, msg string) { r.bad(joinPath(indexPath("frontend", i), key), "%s", msg) })
+	balancer.ValidateRoutes(c.Frontends, func(i int, key, msg string) { r.in(indexPath("frontend", i))(key, msg) })
 }
 
 func (c *Config) checkSiteName(r *report, key, name string) {

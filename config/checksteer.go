@@ -307,7 +307,7 @@ func (c *Config) checkMembers(r *report, key, subject string, s Steer, t steer.T
 		r.bad(key, `%s: %s: answer = "cname" needs a cname of every site it can choose`, subject, without("site", noCNAME, "cname"))
 	case s.Answer == AnswerAddress && noAddress != nil:
 		r.bad(key, `%s: %s: answer = "address" needs addresses of every site it can choose`, subject, without("site", noAddress, "addresses"))
-	case t.Pick == steer.Nearest && noLocation != nil && many:
+	case (t.Pick == steer.Nearest || t.Pick == steer.Latency) && noLocation != nil && many:
 		r.warn(key, "%s: %s: a site whose distance is not known comes last", subject, without("site", noLocation, "location"))
 	case t.Pick == steer.Load && noCapacity != nil && many:
 		r.warn(key, "%s: %s: what it has to spare is only known from its balancer's reports", subject, without("site", noCapacity, "capacity"))

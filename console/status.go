@@ -67,6 +67,8 @@ type Status struct {
 	HeldChanges []HeldChange     `json:"held_changes,omitempty"`
 	Releases    []health.Release `json:"releases,omitempty"` // of content generations, by name
 	Sites       []Site           `json:"sites"`              // in the order of the configuration
+	// Times are the round-trip times of the live vantage points, by their names.
+	Times       []health.Times   `json:"times,omitempty"`
 	Nodes       []FleetNode      `json:"nodes"`
 	Audiences   []Audience       `json:"audiences,omitempty"` // in the order of the configuration
 	Frontends   []Frontend       `json:"frontends"`           // of this node's own balancer

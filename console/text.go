@@ -18,7 +18,7 @@ func WriteStatus(w io.Writer, s Status) error {
 	if err := writeHead(w, s); err != nil {
 		return err
 	}
-	for _, t := range []*table{siteTable(s), drainTable(s), voteTable(s), serverTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
+	for _, t := range []*table{siteTable(s), drainTable(s), voteTable(s), timesTable(s), serverTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
 		if err := t.write(w); err != nil {
 			return err
 		}
@@ -164,6 +164,43 @@ func voteTable(s Status) *table {
 		}
 	}
 	return t
+}
+
+// mostTimesShown bounds the columns of the table of times.
+const mostTimesShown = 12
+
+// timesTable shows the round-trip times: a line for each site that is measured, a column for each
+// vantage point.
+func timesTable(s Status) *table {
+	shown := s.Times[:min(len(s.Times), mostTimesShown)]
+	title := "ROUND-TRIP TIMES, MS"
+	if len(shown) < len(s.Times) {
+		title = fmt.Sprintf("ROUND-TRIP TIMES, MS, FROM %d OF %d VANTAGE POINTS", len(shown), len(s.Times))
+	}
+	head := []string{"SITE"}
+	for _, t := range shown {
+		name := t.Vantage
+		if t.Location == nil {
+			name += " (nowhere)"
+		}
+		head = append(head, name)
+	}
+	out := newTable(title, head...)
+	for _, x := range s.Sites {
+		line, any := []string{x.Site}, false
+		for _, t := range shown {
+			ms, ok := t.RTT[x.Site]
+			if any = any || ok; ok {
+				line = append(line, fmt.Sprintf("%.4g", ms))
+			} else {
+				line = append(line, "-")
+			}
+		}
+		if any {
+			out.add(line...)
+		}
+	}
+	return out
 }
 
 // serverTable shows this node's servers and those that other balancers report.

@@ -145,7 +145,7 @@ func (v *view) shed(total float64, all bool) *view {
 		if moved < settled {
 			break
 		}
-		next.Revision, next.Stale, next.At = v.states.Revision, v.states.Stale, v.states.At
+		next.Revision, next.Stale, next.At, next.Times = v.states.Revision, v.states.Stale, v.states.At, v.states.Times
 		v = v.look(v.topology, next, v.names)
 	}
 	return v

@@ -64,6 +64,9 @@ type States struct {
 	Sites map[string]Status `json:"sites"`
 	// Releases are the content generations that users are to see, by steered name.
 	Releases map[string]Release `json:"releases,omitempty"`
+	// Times are the round-trip times of the live vantage points, sorted by their names. As
+	// long as nothing about them changes it is the same slice.
+	Times []Times `json:"times,omitempty"`
 
 	// What the next evaluation goes on from; see partial.go.
 	blind    map[string]bool     // vantage points that were discounted

@@ -47,6 +47,8 @@ type Record struct {
 	At       time.Time      `json:"at"`
 	Topology *Topology      `json:"topology,omitempty"` // nil: that of the record before, in the same file
 	States   *health.States `json:"states"`
+	// SameTimes: the States' Times are those of the record before, in the same file.
+	SameTimes bool `json:"same_times,omitempty"`
 }
 
 // The bounds of a log: it has two files at most, the one being written and the one before.
@@ -119,7 +121,13 @@ func (l *Log) Add(now time.Time, t *Topology, states *health.States) error {
 	if !same {
 		r.Topology = t
 	}
-	line, err := json.Marshal(r)
+	written := r
+	if same && l.last.States != nil && sameTimes(l.last.States.Times, r.States.Times) && len(r.States.Times) > 0 {
+		less := *r.States
+		less.Times = nil
+		written.States, written.SameTimes = &less, true
+	}
+	line, err := json.Marshal(written)
 	if err != nil {
 		return err
 	}
@@ -170,7 +178,7 @@ func slim(states *health.States) *health.States {
 
 // alike tells whether two States decide alike; loads and sheds count unless it is too soon.
 func alike(a, b *health.States, soon bool) bool {
-	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) {
+	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) || !sameTimes(a.Times, b.Times) {
 		return false
 	}
 	for name, x := range a.Sites {
@@ -188,6 +196,12 @@ func alike(a, b *health.States, soon bool) bool {
 	return true
 }
 
+// sameTimes tells whether decisions by the one are those by the other; the times of States that follow
+// one another are the same slice as long as they are the same.
+func sameTimes(a, b []health.Times) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
+}
+
 // ErrNothing tells that the log does not reach back so far.
 var ErrNothing = errors.New("nothing is recorded of that time")
 
@@ -196,6 +210,7 @@ var ErrNothing = errors.New("nothing is recorded of that time")
 func Find(dir string, at time.Time) (found Record, bad int, err error) {
 	first := time.Time{}
 	var topology *Topology
+	var times []health.Times
 	for _, name := range []string{before, current} {
 		data, err := os.ReadFile(filepath.Join(dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -218,6 +233,10 @@ func Find(dir string, at time.Time) (found Record, bad int, err error) {
 			if r.Topology != nil {
 				topology = r.Topology
 			}
+			if r.SameTimes {
+				r.States.Times = times
+			}
+			times = r.States.Times
 			if first.IsZero() {
 				first = r.At
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"gslb/geo"
+	"gslb/health"
 )
 
 // Compiled is a policy made ready to classify clients. It grows with each new
@@ -16,6 +17,8 @@ type Compiled struct {
 	name    string
 	release string // Policy.Release
 	answers int    // Policy.Answers
+	latency bool   // a tier picks by Latency
+	timing  timing
 	seed    uint64 // of the draws, so that two names split their clients independently
 	sites   []Site
 	keys    []uint64 // by site: what rendezvous hashing knows it by; from its name, so that the order of sites does not matter
@@ -51,8 +54,9 @@ type rule struct {
 // Plan is what one cohort gets: the tiers of its rule, with their members in
 // the order that its clients prefer them.
 type Plan struct {
-	Audience   int // of its clients, from 1, in Policy.Audiences; 0: none
-	Rule       int // the first rule with these tiers, in Policy.Rules; len(Policy.Rules) is the implicit last rule
+	cell       cell // where its clients are, if a tier picks by Latency
+	Audience   int  // of its clients, from 1, in Policy.Audiences; 0: none
+	Rule       int  // the first rule with these tiers, in Policy.Rules; len(Policy.Rules) is the implicit last rule
 	Tiers      []Tier
 	LastResort []Tier
 }
@@ -67,6 +71,10 @@ type Tier struct {
 	Spread  bool
 	Members []Member // Nearest, not Spread: the nearest first; else as declared
 	Min     int      // as in Target
+	// Times, of Latency, are those by which the members are ordered, and VantageKm how far
+	// the vantage point is from the clients; nil: there are none, they are ordered as by Nearest.
+	Times     *health.Times
+	VantageKm float64
 }
 
 // implicitLabel is the label of the last rule's tier.
@@ -104,6 +112,11 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 	c.rules = append(c.rules, rule{tiers: []Target{{Label: implicitLabel, Members: everySite(sites)}}})
 	for i := range c.rules {
 		c.rules[i].same = slices.IndexFunc(c.rules, func(r rule) bool { return sameTiers(r.tiers, c.rules[i].tiers) })
+	}
+	byLatency := func(t Target) bool { return t.Pick == Latency }
+	c.latency = slices.ContainsFunc(c.lastResort, byLatency)
+	for i := range c.rules {
+		c.latency = c.latency || slices.ContainsFunc(c.rules[i].tiers, byLatency)
 	}
 	slices.SortFunc(c.cuts, netip.Prefix.Compare)
 	c.cuts = slices.Compact(c.cuts)
@@ -240,7 +253,7 @@ func (c *Compiled) match(p *geo.Place, within netip.Prefix, tr *Trace) int {
 // newPlan makes a plan from the rule and the ranking of its members.
 func (c *Compiled) newPlan(r int, s *ranking) *Plan {
 	tiers := c.rules[r].tiers
-	p := &Plan{Rule: r, Audience: s.audience, Tiers: make([]Tier, len(tiers)), LastResort: make([]Tier, len(c.lastResort))}
+	p := &Plan{cell: s.cell, Rule: r, Audience: s.audience, Tiers: make([]Tier, len(tiers)), LastResort: make([]Tier, len(c.lastResort))}
 	for i := range tiers {
 		p.Tiers[i] = s.tiers[i].of(&tiers[i])
 	}

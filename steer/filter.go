@@ -246,7 +246,7 @@ type madeKey struct {
 // whether there is one. The tiers whose order does not depend on the client are
 // the same slice in all plans, and made once.
 func (f *filter) tier(t *Tier, at int, l *level, tr *Trace) (st stage, spill float64, ok bool) {
-	shared := f.made != nil && tr == nil && (t.Pick != Nearest || t.Spread) && len(f.asked) == 0
+	shared := f.made != nil && tr == nil && (!t.Pick.ordered() || t.Spread) && len(f.asked) == 0
 	key := madeKey{&t.Members[0], f.audience, t.Spread, l}
 	if shared {
 		if m, ok := f.made[key]; ok {

@@ -42,6 +42,7 @@ type Choice struct {
 // It is immutable.
 type Live struct {
 	c       *Compiled
+	plans   []*Plan // by cohort, in the order of the measured times
 	states  *health.States
 	views   [][]standing
 	cohorts int // that there were when it was made: stages[:cohorts] are theirs
@@ -51,10 +52,10 @@ type Live struct {
 // Live filters every plan of c. The cohorts that c gains later get the answer
 // of cohort 0. States may be nil: nothing is known, so all are in service.
 func (c *Compiled) Live(states *health.States) *Live {
-	l := &Live{c: c, states: states, views: c.views(states), cohorts: len(c.plans)}
+	l := &Live{c: c, plans: c.timed(states), states: states, views: c.views(states), cohorts: len(c.plans)}
 	f := filter{views: l.views, keys: c.keys, answers: c.answers, made: make(map[madeKey]made)}
 	f.stages = make([]stage, len(c.plans), len(c.plans)+len(c.plans)/4)
-	for i, p := range c.plans {
+	for i, p := range l.plans {
 		f.plan(p, uint32(i), nil)
 	}
 	l.split = f.split

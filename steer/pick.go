@@ -9,6 +9,7 @@ var pickNames = [...]string{
 	RoundRobin: "round-robin",
 	Hash:       "hash",
 	Load:       "load",
+	Latency:    "latency",
 }
 
 // String returns the word that configuration uses for the pick.

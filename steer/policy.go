@@ -26,7 +26,11 @@ const (
 	RoundRobin             // each in turn, whatever its weight
 	Hash                   // sticky for a client network (rendezvous hashing by weight)
 	Load                   // by spare capacity times weight, at random as Weighted
+	Latency                // by the times that a vantage point near the client measures, the least first; as Nearest where there are none
 )
+
+// ordered tells whether the pick is the first of an order of preference.
+func (p Pick) ordered() bool { return p == Nearest || p == Latency }
 
 // Policy is an ordered list of rules: the first that matches a client decides.
 type Policy struct {

@@ -13,6 +13,7 @@ import (
 // each tier, and the key that two clients share when all these orders are the same.
 type ranking struct {
 	audience int
+	cell     cell // of the client, once a tier picks by Latency
 	key      []byte
 	tiers    []tierRank
 }
@@ -30,7 +31,7 @@ type ranked struct {
 
 func (s *ranking) reset(rule int) {
 	s.key = binary.AppendUvarint(s.key[:0], uint64(rule))
-	s.tiers = s.tiers[:0]
+	s.tiers, s.cell = s.tiers[:0], cell{}
 }
 
 // rank orders the members of the next tier for a client at p.
@@ -41,12 +42,19 @@ func (s *ranking) reset(rule int) {
 //	Nearest │ more    │ unknown        │ -               │ as declared, spread by hash
 //	Nearest │ more    │ known          │ none known      │ as declared, spread by hash
 //	Nearest │ more    │ known          │ some known      │ by distance and bias, the unknown last
+//	Latency │ -       │ known          │ -               │ as Nearest, told apart by the client's cell too
 //	others  │ -       │ -              │ -               │ as declared
 //
 // Ties keep the declared order.
 func (s *ranking) rank(t *Target, sites []Site, p *geo.Place, tr *Trace, lastResort bool) {
 	r := s.next()
-	if t.Pick == Nearest && len(t.Members) > 1 {
+	if t.Pick == Latency && len(t.Members) > 1 && p.HasLocation {
+		if !s.cell.known {
+			s.cell = cellOf(p)
+			s.key = binary.AppendVarint(binary.AppendVarint(s.key, int64(s.cell.lat)), int64(s.cell.long))
+		}
+	}
+	if t.Pick.ordered() && len(t.Members) > 1 {
 		r.spread = true
 		if p.HasLocation {
 			for i, m := range t.Members {

@@ -63,6 +63,12 @@ func (t *Trace) how(tier *TierTrace, all []*MemberTrace, c Choice) string {
 		return fmt.Sprintf("drawn by weight (%s) %s", percent(m.Share), among)
 	case tier.Pick == Load:
 		return fmt.Sprintf("drawn by spare capacity (%s) %s", percent(m.Share), among)
+	case tier.Pick == Latency && m.RTT != nil && c.Shed:
+		return fmt.Sprintf("next by measured time, %s from %s, %s", milliseconds(*m.RTT), tier.Vantage, among)
+	case tier.Pick == Latency && m.RTT != nil:
+		return fmt.Sprintf("the least time, %s from %s, %s", milliseconds(*m.RTT), tier.Vantage, among)
+	case tier.Pick == Latency && tier.Vantage != "":
+		return fmt.Sprintf("the nearest not measured from %s, %s", tier.Vantage, among)
 	case m.Distance == nil:
 		return "first in order " + among
 	case c.Shed:
@@ -84,6 +90,9 @@ func severally(tier *TierTrace, all []*MemberTrace, among string) string {
 		return fmt.Sprintf("%d drawn together by weight %s", len(all), among)
 	case tier.Pick == Load:
 		return fmt.Sprintf("%d drawn together by spare capacity %s", len(all), among)
+	}
+	if tier.Vantage != "" {
+		return fmt.Sprintf("the %d first by the times measured from %s %s", len(all), tier.Vantage, among)
 	}
 	return fmt.Sprintf("the %d first in order of distance %s", len(all), among)
 }
@@ -182,5 +191,7 @@ func (t *Trace) fewIn(tier int) string {
 	}
 	return ""
 }
+
+func milliseconds(ms float64) string { return fmt.Sprintf("%.3g ms", ms) }
 
 func kilometres(km float64) string { return fmt.Sprintf("%.0f km", km) }

@@ -61,7 +61,7 @@ func (l *Live) Sites(c Choice) []int32 {
 //
 //	pick                       │ the sites of an answer
 //	───────────────────────────┼──────────────────────────────────────────────────────────────────
-//	Nearest                    │ the first in order; a site that sheds the share s is left out of s
+//	Nearest, Latency           │ the first in order; a site that sheds the share s is left out of s
 //	                           │ of the answers, for the next in order
 //	Weighted, Load             │ drawn so that each site is in as many as its share of the users
 //	                           │ demands; in all of them where that is 1/answers or more
@@ -75,7 +75,7 @@ func (f *filter) severally(t *Tier, st stage, taken float64) stage {
 	switch {
 	case st.kind == hashed || st.kind == hashedByWeight || st.kind == hashedShedding:
 		return f.onRing(st)
-	case t.Pick == Nearest && !st.over:
+	case t.Pick.ordered() && !st.over:
 		return f.inOrder()
 	case st.kind == inTurn:
 		return f.windows(st)

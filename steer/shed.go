@@ -6,7 +6,7 @@ package steer
 //
 //	pick                       │ who gets how much, with shed s and base share b
 //	───────────────────────────┼──────────────────────────────────────────────────────────────────
-//	Nearest                    │ in order: each takes 1-s of those who come, the rest go on
+//	Nearest, Latency           │ in order: each takes 1-s of those who come, the rest go on
 //	Weighted, Load, RoundRobin │ each keeps b·(1-s), the others share what it sheds as they keep
 //	Hash, Nearest spread       │ likewise, by rendezvous hashing: only users of a site that sheds
 //	                           │ move, and as long as the states stay always the same ones
@@ -32,7 +32,7 @@ func (f *filter) stage(t *Tier, sheds bool) (st stage, spill float64) {
 		st = stage{kind: fixed, site: int32(f.members[0].Site)}
 	case t.Pick == Hash || t.Spread:
 		st = f.hashed()
-	case t.Pick == Nearest:
+	case t.Pick.ordered():
 		st = f.waterfall(1 - spill)
 	default:
 		st = f.shared(t.Pick, 1-spill)
@@ -58,7 +58,7 @@ func (f *filter) byCapacity(t *Tier) stage {
 	st, end := f.open(drawn), 0.0
 	for i, m := range f.members {
 		end += f.sites[m.Site].capacity / total
-		f.entry(m.Site, end, t.Pick == Nearest && i > 0)
+		f.entry(m.Site, end, t.Pick.ordered() && i > 0)
 	}
 	return f.close(st)
 }

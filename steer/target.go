@@ -34,7 +34,7 @@ func (e *UnknownError) Error() string {
 // ParseTarget reads one tier as configuration writes it:
 //
 //	target = [ pick ":" ] item { "," item } [ ";" "min" number ]
-//	pick   = "nearest" | "weighted" | "round-robin" | "hash" | "load"
+//	pick   = "nearest" | "weighted" | "round-robin" | "hash" | "load" | "latency"
 //	item   = group | site [ "=" weight ]
 //
 // Without a pick it is nearest. The group "all" is every site, unless groups

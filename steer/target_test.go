@@ -42,7 +42,7 @@ func TestParseTarget(t *testing.T) {
 		{"=3", 0, nil, `"=3": must name a site or a group`},
 		{"ktt", 0, nil, `no site or group is named "ktt": must be one of all, cn, empty, korea, kt, lgu, us`},
 		{"KT", 0, nil, `no site or group is named "KT": must be one of`},
-		{"latency:all", 0, nil, `no pick is named "latency": must be one of nearest, weighted, round-robin, hash, load`},
+		{"fastest:all", 0, nil, `no pick is named "fastest": must be one of nearest, weighted, round-robin, hash, load, latency`},
 		{":kt", 0, nil, `no pick is named ""`},
 		{"us", 0, nil, `"us" is both a site and a group: one must be renamed`},
 		{"empty", 0, nil, `group "empty" is empty: must have at least one site`},
@@ -117,8 +117,8 @@ func TestPickText(t *testing.T) {
 	if _, err := Pick(99).MarshalText(); err == nil || Pick(99).String() != "Pick(99)" {
 		t.Errorf("Pick(99) is %v, %v", Pick(99), err)
 	}
-	if err := new(Pick).UnmarshalText([]byte("latency")); err == nil {
-		t.Error("latency is a pick")
+	if err := new(Pick).UnmarshalText([]byte("fastest")); err == nil {
+		t.Error("fastest is a pick")
 	}
 }
 

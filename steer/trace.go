@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,13 +47,18 @@ type RuleTrace struct {
 
 // TierTrace is one tier.
 type TierTrace struct {
-	Tier       int           `json:"tier"` // from 1
-	LastResort bool          `json:"last_resort,omitempty"`
-	Label      string        `json:"label"`
-	Pick       Pick          `json:"pick"`
-	Spread     bool          `json:"spread,omitempty"` // nearest without a place to measure from: picked as hash does
-	Min        int           `json:"min,omitempty"`    // members that must be in service for the tier to count; 0: one
-	Members    []MemberTrace `json:"members"`          // in the order of preference
+	Tier       int    `json:"tier"` // from 1
+	LastResort bool   `json:"last_resort,omitempty"`
+	Label      string `json:"label"`
+	Pick       Pick   `json:"pick"`
+	Spread     bool   `json:"spread,omitempty"` // nearest without a place to measure from: picked as hash does
+	Min        int    `json:"min,omitempty"`    // members that must be in service for the tier to count; 0: one
+	// Vantage is the vantage point whose times order the members of a tier that picks by latency,
+	// how far it is from the client, and when it wrote them; "": none stands for the client, they are ordered by distance.
+	Vantage   string        `json:"vantage,omitempty"`
+	VantageKm float64       `json:"vantage_km,omitempty"`
+	Measured  time.Time     `json:"measured,omitzero"`
+	Members   []MemberTrace `json:"members"` // in the order of preference
 }
 
 // MemberTrace is one member of a tier.
@@ -63,6 +69,7 @@ type MemberTrace struct {
 	Weight   float64      `json:"weight"`
 	Distance *float64     `json:"distance_km,omitempty"` // where nearest measured it
 	Bias     float64      `json:"bias_km,omitempty"`
+	RTT      *float64     `json:"rtt_ms,omitempty"` // where latency goes by a measured time
 	Load     float64      `json:"load"`
 	Capacity float64      `json:"capacity"`         // 0: unknown
 	Shed     float64      `json:"shed"`             // of its users, with what is withheld from it
@@ -117,7 +124,7 @@ func (t *Trace) tier(target *Target, r *tierRank, sites []Site, p *geo.Place, la
 	t.plain(&tier, sites, lastResort)
 	members := t.Tiers[len(t.Tiers)-1].Members
 	for i, m := range tier.Members {
-		if km, ok := distance(&sites[m.Site], p); ok && target.Pick == Nearest {
+		if km, ok := distance(&sites[m.Site], p); ok && target.Pick.ordered() {
 			members[i].Distance, members[i].Bias = &km, sites[m.Site].Bias
 		}
 	}
@@ -203,7 +210,7 @@ func clientNetwork(a netip.Addr) string {
 // trace is Choose with reasons. It filters the one plan again with the same
 // code that filtered it for Live, which tells its verdicts this time.
 func (l *Live) trace(cohort uint32, ask Ask, t *Trace) Choice {
-	p := l.c.plans[cohort]
+	p := l.plans[cohort]
 	l.prepare(p, t)
 	t.Client = ask.Client
 	f := filter{views: l.views, keys: l.c.keys, answers: l.c.answers}
@@ -254,6 +261,12 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 			t.plain(&p.LastResort[i], l.c.sites, true)
 		}
 	}
+	for i := range p.Tiers {
+		t.time(i, false, &p.Tiers[i], l.c.sites)
+	}
+	for i := range p.LastResort {
+		t.time(i, true, &p.LastResort[i], l.c.sites)
+	}
 	if l.states != nil {
 		t.Revision, t.Stale = l.states.Revision, l.states.Stale
 		if t.Released = ""; l.c.release != "" {
@@ -268,6 +281,32 @@ func (l *Live) prepare(p *Plan, t *Trace) {
 			m.Serves = st.Generations
 			m.Load, m.Capacity = finite(st.Load), finite(st.Capacity)
 			m.Why, m.Share, m.Chosen, m.verdict = why(&st), 0, false, notAsked
+		}
+	}
+}
+
+// time puts the members of a tier that picks by Latency into the order of the
+// plan, with the times that it goes by.
+func (t *Trace) time(tier int, lastResort bool, of *Tier, sites []Site) {
+	if of.Pick != Latency {
+		return
+	}
+	tt := t.find(tier, lastResort)
+	tt.Vantage, tt.VantageKm, tt.Measured = "", 0, time.Time{}
+	if of.Times != nil {
+		tt.Vantage, tt.VantageKm, tt.Measured, tt.Spread = of.Times.Vantage, of.VantageKm, of.Times.At, false
+	}
+	before := slices.Clone(tt.Members)
+	for i, m := range of.Members {
+		name := sites[m.Site].Name
+		if at := slices.IndexFunc(before, func(x MemberTrace) bool { return x.Site == name }); at >= 0 {
+			tt.Members[i] = before[at]
+		}
+		tt.Members[i].RTT = nil
+		if of.Times != nil {
+			if ms, ok := of.Times.RTT[name]; ok {
+				tt.Members[i].RTT = &ms
+			}
 		}
 	}
 }
@@ -339,7 +378,11 @@ func (m *MemberTrace) words(tier *TierTrace, released string) string {
 		return "chosen"
 	case m.Share > 0:
 		return "takes its share"
-	case tier.Pick == Nearest && !tier.Spread:
+	case tier.Pick == Latency && tier.Vantage != "" && m.RTT == nil:
+		return "not measured"
+	case tier.Pick == Latency && tier.Vantage != "":
+		return "slower"
+	case tier.Pick.ordered() && !tier.Spread:
 		return "farther"
 	case tier.Pick == Load && m.Shed < 1:
 		return "no spare capacity"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"gslb/geo"
 )
@@ -110,21 +111,39 @@ func (t *Trace) writeTier(b *bytes.Buffer, tier *TierTrace) {
 	if tier.Spread {
 		b.WriteString("  (no location to measure from: spread by hash of the client network)")
 	}
+	switch {
+	case tier.Pick != Latency:
+	case tier.Vantage != "":
+		fmt.Fprintf(b, "  (times measured by %s, about %s from the client, since %s)", tier.Vantage, kilometres(tier.VantageKm), tier.Measured.UTC().Format(time.RFC3339))
+	case !tier.Spread:
+		b.WriteString("  (no vantage point that is near the client has measured two of them: by distance)")
+	}
 	b.WriteByte('\n')
 	tw := tabwriter.NewWriter(b, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "   SITE\tSTATE\tKM\tWEIGHT\tLOAD\tSHED\tSHARE\tVERDICT\tWHY")
+	ms := ""
+	if tier.Pick == Latency {
+		ms = "\tMS"
+	}
+	fmt.Fprintf(tw, "   SITE\tSTATE\tKM%s\tWEIGHT\tLOAD\tSHED\tSHARE\tVERDICT\tWHY\n", ms)
 	for i := range tier.Members {
-		writeMember(tw, &tier.Members[i])
+		writeMember(tw, &tier.Members[i], tier.Pick == Latency)
 	}
 	tw.Flush()
 }
 
-func writeMember(w io.Writer, m *MemberTrace) {
+func writeMember(w io.Writer, m *MemberTrace, timed bool) {
 	mark := "   "
 	if m.Chosen {
 		mark = "=> "
 	}
-	fmt.Fprintf(w, "%s%s\t%s\t%s\t%g\t%s\t%s\t%s\t%s\t%s\n", mark, m.Site, m.state(), m.distance(), m.Weight,
+	ms := ""
+	switch {
+	case timed && m.RTT != nil:
+		ms = fmt.Sprintf("\t%.3g", *m.RTT)
+	case timed:
+		ms = "\t-"
+	}
+	fmt.Fprintf(w, "%s%s\t%s\t%s%s\t%g\t%s\t%s\t%s\t%s\t%s\n", mark, m.Site, m.state(), m.distance(), ms, m.Weight,
 		m.load(), orDash(m.Shed), orDash(m.Share), m.Verdict, m.Why)
 }
 

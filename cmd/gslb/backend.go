@@ -185,7 +185,7 @@ func (n *node) Status() console.Status {
 		Now:  time.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), append(n.probeWarnings(), n.unwatched(cfg)...)...),
 	}
 	if states != nil {
-		st.Revision, st.Stale = states.Revision, states.Stale
+		st.Revision, st.Stale, st.Times = states.Revision, states.Stale, states.Times
 	}
 	st.ZonesLoadSeconds = topo.db.LoadTime().Seconds()
 	signed, wrong := n.signedStatus(st.Now)

@@ -36,6 +36,7 @@ type nodeCollector struct{ n *node }
 var (
 	descSiteState  = prometheus.NewDesc("gslb_site_state", "1 for the state that a site is in, 0 for the others.", []string{"site", "state"}, nil)
 	descSiteDrain  = prometheus.NewDesc("gslb_site_draining", "1 while an override drains the site.", []string{"site"}, nil)
+	descSiteRTT    = prometheus.NewDesc("gslb_site_rtt_seconds", "Round-trip time from this node to the site, as it has published it for the pick latency.", []string{"site"}, nil)
 	descSiteShed   = prometheus.NewDesc("gslb_site_shed_ratio", "Share of new users that the site sheds because of load.", []string{"site"}, nil)
 	descHeld       = prometheus.NewDesc("gslb_held", "Sites that the breaker holds in service though they were judged down.", nil, nil)
 	descHeldChange = prometheus.NewDesc("gslb_held_change", "1 while the breaker holds back new databases, or a new topology, that would move too many users at once.", []string{"what"}, nil)
@@ -81,7 +82,7 @@ var (
 
 // Describe is part of prometheus.Collector.
 func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descDrainSafe, descDrainOpen, descDrainNew, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
+	for _, d := range []*prometheus.Desc{descSiteState, descSiteDrain, descSiteRTT, descSiteShed, descHeld, descHeldChange, descSiteHeld, descSiteWith, descDrainSafe, descDrainOpen, descDrainNew, descSiteLoad, descSiteCap, descSiteVotes, descHealthy, descServers, descZones, descZoneNames, descZoneBytes, descZoneLoad, descSerial, descGeoBuilt, descGeoBytes, descTableBytes, descTableNets, descTableBuild, descStale,
 		descRevision, descTopology, descWanted, descEtcd, descProblems, descServer, descServerConn, descServerTot, descServerFail, descServerByte, descServerWait, descServerVain, descServerTime, descFrontOpen, descFrontEvent, descServerBrok, descServerIso,
 		descMoved, descUpdates, descConfirmed, descExpires} {
 		ch <- d
@@ -134,6 +135,14 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 			}
 			gauge(descHealthy, float64(healthy), s.Site)
 			gauge(descServers, float64(total), s.Site)
+		}
+	}
+	for _, t := range st.Times {
+		if t.Vantage != st.Node.Name { // that one has its own
+			continue
+		}
+		for site, ms := range t.RTT {
+			gauge(descSiteRTT, ms/1000, site)
 		}
 	}
 	for _, z := range st.Zones {

@@ -350,6 +350,7 @@ func (n *node) background(part func(name string, f func(context.Context) error))
 	}
 	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
+		part("times", n.measure)
 	}
 	part("vantage", n.turns)
 	part("drain", n.leaving)

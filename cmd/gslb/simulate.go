@@ -155,7 +155,7 @@ func readWeights(path string) (*forecast.Weights, error) {
 
 // statesOf takes the States out of a node's status.
 func statesOf(st console.Status) *health.States {
-	s := &health.States{Revision: st.Revision, Stale: st.Stale, At: st.Now, Sites: map[string]health.Status{}}
+	s := &health.States{Revision: st.Revision, Stale: st.Stale, At: st.Now, Times: st.Times, Sites: map[string]health.Status{}}
 	for _, site := range st.Sites {
 		s.Sites[site.Site] = site.Status
 	}

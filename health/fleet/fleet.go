@@ -103,6 +103,7 @@ type Fleet struct {
 	topology Topology                   // guarded by mu, as all below; never changed, only replaced; Sites are sorted
 	votes    map[string]health.Vote     // this node's, by site
 	reports  map[string]*ownReport      // this node's, by site
+	times    map[string]float64         // this node's as they are published, by site
 	out      map[string]*outbox         // by key
 	self     Node                       // as announced
 	pending  []history.Event            // for the time line

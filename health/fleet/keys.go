@@ -18,10 +18,11 @@ const (
 	kindRelease  = "releases"
 	kindAllow    = "allow"
 	kindAnswers  = "answers"
+	kindTimes    = "times"
 )
 
 // subjects is how many names follow each kind.
-var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1, kindRelease: 1, kindAllow: 1, kindAnswers: 2}
+var subjects = map[string]int{kindVote: 2, kindReport: 2, kindNode: 2, kindOverride: 1, kindRelease: 1, kindAllow: 1, kindAnswers: 2, kindTimes: 1}
 
 // keyOf builds a key. Names may hold anything, a slash too.
 func keyOf(kind string, names ...string) string {
@@ -42,7 +43,7 @@ func splitKey(key string) (kind string, names []string, err error) {
 	kind, names = parts[0], parts[1:]
 	want, ok := subjects[kind]
 	if !ok {
-		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes, answers, overrides, releases or allow", kind)
+		return "", nil, fmt.Errorf("kind %q: must be votes, reports, nodes, answers, times, overrides, releases or allow", kind)
 	}
 	if len(names) != want {
 		return "", nil, fmt.Errorf("has %d names after %q, must have %d", len(names), kind, want)

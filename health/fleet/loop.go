@@ -23,6 +23,7 @@ type loop struct {
 	reader   reader
 	computed *health.States             // the last evaluation, before the breaker
 	audience map[string]string          // as it was then
+	times    []health.Times             // likewise
 	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
 	called   bool                       // changed has been called
 	told     *health.States             // the last fresh states, of which the time line knows
@@ -134,6 +135,10 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
+	if !sameTimes(l.times, rec.times) {
+		l.times = rec.times
+	}
+	states.Times = l.times
 	l.computed = states
 	next = health.Sooner(next, states.Next)
 
@@ -276,7 +281,7 @@ func (l *loop) namesakes(nodes []Node, stale bool, now time.Time) (found []Probl
 // matters tells whether two States differ in what decides where users go, or in
 // the reasons for it; not in times and details.
 func matters(a, b *health.States) bool {
-	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) {
+	if a.Stale != b.Stale || len(a.Sites) != len(b.Sites) || !maps.Equal(a.Releases, b.Releases) || !sameTimes(a.Times, b.Times) {
 		return true
 	}
 	for name, x := range a.Sites {

@@ -49,6 +49,7 @@ type Node struct {
 type records struct {
 	said      map[string]*said // by site; what a reader knows, valid until it reads again
 	answers   []health.Answered
+	times     []health.Times // sorted by vantage point
 	overrides []health.Override
 	releases  []health.Release
 	allow     *allowed  // the newest order about what is held; nil: none
@@ -109,6 +110,7 @@ type parsed struct {
 	vote     *health.Vote
 	report   *health.Report
 	answers  *health.Answered
+	times    *health.Times
 	override *health.Override
 	release  *health.Release
 	allow    *allowed
@@ -136,6 +138,8 @@ func (r *reader) read(v store.View, changed map[string]bool) records {
 		switch {
 		case p.answers != nil:
 			out.answers = append(out.answers, *p.answers)
+		case p.times != nil:
+			out.times = append(out.times, *p.times)
 		case p.override != nil:
 			out.overrides = append(out.overrides, *p.override)
 		case p.release != nil:
@@ -146,6 +150,7 @@ func (r *reader) read(v store.View, changed map[string]bool) records {
 			out.nodes = append(out.nodes, *p.node)
 		}
 	}
+	slices.SortFunc(out.times, func(a, b health.Times) int { return strings.Compare(a.Vantage, b.Vantage) })
 	out.problems = slices.Collect(maps.Values(r.faults))
 	slices.SortFunc(out.nodes, func(a, b Node) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), b.Since.Compare(a.Since), strings.Compare(a.Instance, b.Instance))
@@ -205,6 +210,8 @@ func parse(key string, raw []byte) parsed {
 			})
 		case kindAnswers:
 			p.answers, err = into(raw, func(a *health.Answered) error { return agree(names, a.Site, a.Node) })
+		case kindTimes:
+			p.times, err = into(raw, func(t *health.Times) error { return cmp.Or(t.Fault(), agree(names, t.Vantage)) })
 		case kindOverride:
 			p.override, err = into(raw, func(o *health.Override) error {
 				if !o.Kind.Known() {

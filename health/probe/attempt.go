@@ -109,10 +109,14 @@ func (a *attempt) connect(network string) error {
 	if from, ok := a.place.from(host); ok {
 		d.LocalAddr = localAddr(network, from)
 	}
+	began := time.Now()
 	conn, err := d.DialContext(a.ctx, network, a.address)
 	if err != nil {
 		a.reset = errors.Is(err, syscall.ECONNRESET)
 		return a.fault(err)
+	}
+	if _, err := netip.ParseAddr(host); err == nil && network == "tcp" { // else a name was looked up
+		connected(a.ctx, time.Since(began))
 	}
 	a.take(conn)
 	if network == "tcp" && a.place.preamble != "" {

@@ -132,6 +132,7 @@ type unit struct {
 	gone       bool               // no target wants it any more
 	at         time.Time
 	rtt        time.Duration
+	trips      trips
 	detail     string
 	seen       Seen      // by the last probe
 	generation string    // that was seen last

@@ -177,7 +177,8 @@ func (r *Runner) launch(ctx context.Context, u *unit, now time.Time) {
 // probe makes one probe of u and books what it saw.
 func (r *Runner) probe(ctx context.Context, u *unit) {
 	began := time.Now()
-	seen, err := ask(ctx, u.prober)
+	timing, trip := timed(ctx)
+	seen, err := ask(timing, u.prober)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ended := ctx.Err() != nil
@@ -193,7 +194,7 @@ func (r *Runner) probe(ctx context.Context, u *unit) {
 	case ended: // Run ends: the result says nothing
 		r.enqueue(u, began)
 	default:
-		r.book(u, began, seen, err)
+		r.book(u, began, *trip, seen, err)
 	}
 	if full || ended || u.index == 0 || len(r.parked) > 0 {
 		poke(r.wake)
@@ -212,7 +213,7 @@ func ask(ctx context.Context, p Prober) (seen Seen, err error) {
 }
 
 // book enters a result, and when the next one is due. r.mu is held.
-func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
+func (r *Runner) book(u *unit, began time.Time, trip time.Duration, seen Seen, err error) {
 	now := time.Now()
 	u.at, u.rtt, u.seen = now, now.Sub(began), seen
 	// Early, never late: the time to notice a failure is at most fall intervals
@@ -232,6 +233,7 @@ func (r *Runner) book(u *unit, began time.Time, seen Seen, err error) {
 		_, changed = u.machine.Observe(health.Down, u.detail, now)
 	default:
 		u.missed = 0
+		u.travelled(trip, u.rtt, now)
 		changed = u.succeed(seen, now)
 		if seen.Generation != u.generation {
 			u.generation = seen.Generation

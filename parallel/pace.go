@@ -63,7 +63,7 @@ type processorUse struct {
 const (
 	// LeastShare is the share of the processors that background work gets however busy they are.
 	// It is of each of them: on two, of which one answers queries, it takes twice that of what answers take.
-	LeastShare = 0.02
+	LeastShare = 0.01
 
 	mostShare = 0.9
 	fairShare = 0.5
@@ -75,8 +75,10 @@ const (
 	littleUsed = 0.1
 
 	// enough rest makes a measure, since Linux counts idle time in hundredths of a
-	// second. With the shares it makes run parts of 0.8 to 360 ms.
+	// second. With the shares it makes run parts of up to 360 ms.
 	enough = 40 * time.Millisecond
+	// leastRun bounds the run parts from below: each costs the processors what is in their caches.
+	leastRun = 800 * time.Microsecond
 	// mostRun bounds the run parts beside queries: the kernel gives them half of a
 	// processor meanwhile, or a third, and those that do not get it must not fill the socket's buffer.
 	mostRun = 5 * time.Millisecond
@@ -184,7 +186,7 @@ func (p *pace) run() {
 	p.resting, p.began = false, now
 	clear(p.threads)
 	share := p.share()
-	p.length = time.Duration(float64(enough) * share / (1 - share))
+	p.length = max(leastRun, time.Duration(float64(enough)*share/(1-share)))
 	if p.serving >= littleUsed {
 		p.length = min(p.length, mostRun)
 	}

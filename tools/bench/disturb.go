@@ -199,8 +199,8 @@ func (n *node) slices(ctx context.Context, p pressure, w *workload, times int, a
 }
 
 // mostWait bounds the wait for a change to come into force: a fully busy node
-// takes a minute for what it else does in seconds.
-const mostWait = 4 * time.Minute
+// takes minutes for what it else does in seconds.
+const mostWait = 8 * time.Minute
 
 // during measures while the disturbance goes on, until it has done something: a
 // large database takes longer than a slice.
@@ -274,7 +274,7 @@ func disturbPage(o *options, began time.Time, m *machine, who *contestant, resul
   *Changes take* is gslb's CPU time beyond what as many answers cost in the quiet slices, as a share of one core, and *this program* what ordering, replacing and asking takes beside it.
 - gslb has one worker and may use all %d cores; the generator is pinned to core %d. What is rebuilt runs beside the worker, on whichever core the kernel puts it: on a machine
   with two cores, at full load, it takes time from the worker or from the generator, and the rate falls by what it takes. So gslb rests most of the time then, and a database takes
-  a minute (package parallel). Half of full load leaves time for all of it.
+  minutes (package parallel). Half of full load leaves time for all of it.
 - The City database is %s. Changes are counted when they are in force: by the answer of the steered name, by the database's build time and by the zone's serial.
 `, o.Seconds, besideText(), o.Repeat, o.Rounds, m.cores, o.LoadCPU, databaseName(o))
 	return b.String()

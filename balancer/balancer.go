@@ -48,6 +48,8 @@ type Options struct {
 	AllowExec   bool             // checks may run programs
 	Board       *probe.Board     // where push checks look; nil: nobody reports
 	File        string           // where registered servers are kept over a restart; "": they are not
+	// Notice is told of each event, and must not block; nil: nobody is.
+	Notice func(Event)
 	// Ignore tells the clients that are nobody's users, for Visitors; nil: all are.
 	Ignore func(netip.Addr) bool
 	// Inherited are sockets of the process that this one takes over from: those of
@@ -97,7 +99,7 @@ func New(cfgs []Config, checks map[string]probe.Config, log *slog.Logger, opts O
 	}
 	b := &Balancer{log: log, opts: opts, planes: newPlanes(log, &opts), runner: probe.NewRunner(log), changed: make(chan struct{}, 1), entries: make(chan entry, entriesMost)}
 	b.runner.AllowExec, b.runner.Board, b.runner.Seed = opts.AllowExec, opts.Board, opts.Node
-	b.journal = &journal{log: log, changed: b.change}
+	b.journal = &journal{log: log, changed: b.change, notice: opts.Notice}
 	b.base, b.registered = cfgs, b.readRegistered(cfgs, checks)
 	b.compose(with(cfgs, b.registered), checks).commit(b)
 	return b, nil

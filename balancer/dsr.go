@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -25,10 +26,12 @@ func ModeNames() []string {
 
 // newDSR returns a plane for each way; each frontend goes to the one of its mode.
 func newDSR(ways []kernel.Way, opts kernel.Options) planes {
-	all := &modes{ways: ways, opts: opts, chosen: map[string]string{}}
+	all := &modes{ways: ways, opts: opts, chosen: map[string]string{}, why: map[string]string{}}
 	var out planes
 	for _, w := range ways {
-		out = append(out, newInKernel(PlaneDSR, w, opts, func(c *Config) bool { return all.of(c) == w.Name }))
+		k := newInKernel(PlaneDSR, w, opts, func(c *Config) bool { return all.of(c) == w.Name })
+		k.unfit = all.unfit
+		out = append(out, k)
 	}
 	return out
 }
@@ -40,6 +43,7 @@ type modes struct {
 
 	mu     sync.Mutex
 	chosen map[string]string // guarded by mu; by interfaces: a frontend keeps its way
+	why    map[string]string // guarded by mu; likewise, why not one before it
 }
 
 // of returns the way that is configured, or the first that can be gone: chosen
@@ -50,10 +54,9 @@ func (m *modes) of(c *Config) string {
 	}
 	opts := m.opts
 	opts.Interfaces = slices.Sorted(slices.Values(c.Interfaces))
-	key := strings.Join(opts.Interfaces, " ")
+	key := keyOf(c)
 	eligible := slices.Clone(m.ways)
 	if c.tunnelled() || c.KeepForwarding {
-		key += " tunnels"
 		eligible = slices.DeleteFunc(eligible, func(w kernel.Way) bool { return !w.Tunnels })
 	}
 	m.mu.Lock()
@@ -76,5 +79,24 @@ func (m *modes) of(c *Config) string {
 	}
 	m.opts.Log.Info("balancer: how direct server return is done", append([]any{"mode", name, "interfaces", opts.Interfaces}, why...)...)
 	m.chosen[key] = name
+	for i := 0; i < len(why); i += 2 {
+		m.why[key] += fmt.Sprintf("; %v: %v", why[i], why[i+1])
+	}
 	return name
+}
+
+// unfit tells why a frontend does not have a way before its own.
+func (m *modes) unfit(c *Config) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return strings.TrimPrefix(m.why[keyOf(c)], "; ")
+}
+
+// keyOf is what the choice of a way depends on.
+func keyOf(c *Config) string {
+	key := strings.Join(slices.Sorted(slices.Values(c.Interfaces)), " ")
+	if c.tunnelled() || c.KeepForwarding {
+		key += " tunnels"
+	}
+	return key
 }

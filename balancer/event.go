@@ -41,6 +41,7 @@ const ringSize = 256
 type journal struct {
 	log     *slog.Logger
 	changed func() // called after each event; must not block
+	notice  func(Event)
 
 	mu   sync.Mutex
 	ring []Event // guarded by mu; oldest first once rotated by next
@@ -67,6 +68,9 @@ func (j *journal) add(e Event) {
 	}
 	attrs = append(attrs, slog.String("why", e.Why))
 	j.log.LogAttrs(context.Background(), level, "balancer: "+e.What, attrs...)
+	if j.notice != nil {
+		j.notice(e)
+	}
 	j.changed()
 }
 

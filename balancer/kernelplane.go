@@ -25,6 +25,8 @@ type inKernel struct {
 	way   kernel.Way
 	opts  kernel.Options
 	ours  func(*Config) bool // of the frontends of this plane, which it takes
+	// unfit tells why ways that would be better were not chosen for a frontend; may be nil.
+	unfit func(*Config) string
 	log   *slog.Logger
 	woken chan struct{} // holds a token when tables may have changed
 
@@ -50,6 +52,23 @@ func newInKernel(plane string, way kernel.Way, opts kernel.Options, ours func(*C
 }
 
 func (k *inKernel) name() string { return k.plane + " (" + k.way.Name + ")" }
+
+func (k *inKernel) why(c *Config) string {
+	if k.plane == PlaneNAT {
+		return "the kernel rewrites addresses, both ways, by nftables: plane = \"nat\""
+	}
+	text := "servers answer clients themselves: plane = \"dsr\", "
+	if c.Mode != "" && c.Mode != ModeAuto {
+		return text + fmt.Sprintf("mode = %q", c.Mode)
+	}
+	text += k.way.Name + " is the first way that this machine has at the interfaces"
+	if k.unfit != nil {
+		if no := k.unfit(c); no != "" {
+			text += " (" + no + ")"
+		}
+	}
+	return text
+}
 
 func (k *inKernel) takes(c *Config) bool { return c.Plane == k.plane && k.ours(c) }
 

@@ -18,6 +18,8 @@ import (
 type plane interface {
 	// name is the word for the plane in Status.
 	name() string
+	// why tells in words how it carries a frontend of this configuration, and why so.
+	why(c *Config) string
 	// takes tells whether frontends of this configuration (with defaults) are this plane's.
 	takes(c *Config) bool
 	// prepare readies the plane to serve exactly these frontends, without taking

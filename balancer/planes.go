@@ -57,6 +57,14 @@ func (all planes) of(c *Config) plane {
 	return nil
 }
 
+// why tells in words how connections of c are carried, and why so.
+func (all planes) why(c *Config) string {
+	if p := all.of(c); p != nil {
+		return p.why(c)
+	}
+	return ""
+}
+
 // apply makes the planes serve exactly these frontends. All or nothing: after an
 // error everything is as before. commit is called when nothing can fail any
 // more, and before a connection is taken for a new frontend.

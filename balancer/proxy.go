@@ -77,6 +77,10 @@ func newProxy(log *slog.Logger, inherited *handover.Sockets) *proxy {
 
 func (p *proxy) name() string { return PlaneProxy }
 
+func (p *proxy) why(c *Config) string {
+	return fmt.Sprintf("gslb takes the connection and makes another (engine %s): plane = \"proxy\", the default", c.Engine)
+}
+
 func (p *proxy) takes(c *Config) bool { return c.Plane == PlaneProxy }
 
 // keys returns the keys in proxy.listeners for the addresses of b: the address

@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,8 @@ func (b *Balancer) reports(stopping bool) []health.Report {
 			plain = append(plain, 0)
 		}
 		f.pool.addTo(&out[i], &plain[i])
+		cfg := f.config()
+		out[i].Frontends = append(out[i].Frontends, health.Frontend{Name: f.name, Plane: b.planes.of(cfg).name(), Why: b.planes.why(cfg), Pick: cfg.Pick})
 	}
 	for i := range out {
 		if stopping {
@@ -99,7 +102,9 @@ func (p *pool) addTo(r *health.Report, plain *float64) {
 			*load += float64(open)
 			r.Capacity += s.Capacity
 		}
-		r.Servers = append(r.Servers, p.line(s))
+		line := p.line(s)
+		line.Traffic = s.traffic()
+		r.Servers = append(r.Servers, line)
 	}
 	for _, s := range p.leaving {
 		r.Connections += s.open.Load()
@@ -112,6 +117,22 @@ func (p *pool) line(s *server) health.Server {
 		Frontend: p.frontend, Address: s.address, State: s.state(p.rule != nil), Role: s.role,
 		InService: s.inService && s.available(), Draining: s.drain.on(), Connections: s.open.Load(), Generation: s.check.generation, Detail: p.detail(s),
 	}
+}
+
+// traffic is what goes to the server, in three digits. Under pool.mu.
+func (s *server) traffic() *health.Traffic {
+	first := s.lately(timeFirst)
+	return &health.Traffic{Rate: threeDigits(s.measured.rate), Load: threeDigits(s.load()), Queued: s.queued.Load(), Ejections: s.isolated,
+		Median: threeDigits(first.Median), P99: threeDigits(first.P99)}
+}
+
+// threeDigits keeps what people can tell apart, and reports short.
+func threeDigits(x float64) float64 {
+	if x == 0 || math.IsInf(x, 0) || math.IsNaN(x) {
+		return 0
+	}
+	scale := math.Pow(10, 2-math.Floor(math.Log10(math.Abs(x))))
+	return math.Round(x*scale) / scale
 }
 
 // state is the server's state as people see it.

@@ -29,6 +29,15 @@ func TestStatusAndReport(t *testing.T) {
 			{Frontend: "www", Address: a.address, State: health.Up, Role: "server", InService: true, Connections: 4},
 			{Frontend: "www", Address: b.address, State: health.Unknown, Role: "spare"},
 		}
+		for i := range got.Servers {
+			if traffic := got.Servers[i].Traffic; traffic == nil || i == 0 && traffic.Load != 0.4 {
+				t.Errorf("of server %d: %+v", i, traffic)
+			}
+			got.Servers[i].Traffic = nil
+		}
+		if f := got.Frontends; len(f) != 1 || f[0].Name != "www" || f[0].Plane != "proxy" || f[0].Why == "" || f[0].Pick != cfg.Pick && cfg.Pick != "" {
+			t.Errorf("report's frontends %+v", f)
+		}
 		if !slices.Equal(got.Servers, want) {
 			t.Errorf("report's servers %+v, want %+v", got.Servers, want)
 		}

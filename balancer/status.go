@@ -14,6 +14,7 @@ type FrontendStatus struct {
 	Site       string   `json:"site"`
 	Listen     []string `json:"listen"` // where it listens; as configured before Listen
 	Plane      string   `json:"plane"`
+	PlaneWhy   string   `json:"plane_why"` // how connections are carried, and why so, in words
 	Pick       string   `json:"pick"`
 	MinServers int      `json:"min_servers"`
 	Available  int      `json:"available"` // servers and spares that take new connections; 0 in panic
@@ -98,7 +99,7 @@ func (b *Balancer) Status() []FrontendStatus {
 	for _, f := range b.frontends() {
 		cfg, c := f.config(), &f.counters
 		s := FrontendStatus{
-			Name: f.name, Site: cfg.Site, Plane: b.planes.of(cfg).name(), Pick: cfg.Pick, MinServers: cfg.MinServers,
+			Name: f.name, Site: cfg.Site, Plane: b.planes.of(cfg).name(), PlaneWhy: b.planes.why(cfg), Pick: cfg.Pick, MinServers: cfg.MinServers,
 			Open: int64(f.gate.inside()), Most: cfg.MaxConnections, Queued: f.pool.queue.length.Load(),
 			Counters: Counters{
 				Accepted: c.accepted.Load(), Refused: c.refused.Load(), Retried: c.retried.Load(),

@@ -41,6 +41,23 @@ func (c Config) WithDefaults() Config {
 // Off tells whether the console is turned off.
 func (c Config) Off() bool { return c.Listen == "off" }
 
+// URL is where others find the console: by the first of Hosts, or by Listen where that
+// names an address; "": that cannot be told.
+func (c Config) URL() string {
+	c = c.WithDefaults()
+	host, port, err := net.SplitHostPort(c.Listen)
+	if c.Off() || err != nil || port == "0" {
+		return ""
+	}
+	if len(c.Hosts) > 0 {
+		host = strings.TrimSuffix(c.Hosts[0], ".")
+	}
+	if a, err := netip.ParseAddr(host); host == "" || err == nil && a.IsUnspecified() {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(host, port) + "/"
+}
+
 // Validate calls bad once for each fault, with the key it is in.
 func (c Config) Validate(bad func(key, msg string)) {
 	c = c.WithDefaults()

@@ -160,6 +160,7 @@ type FleetNode struct {
 	Follows bool   `json:"follows,omitempty"`
 	Wanted  int64  `json:"wanted,omitempty"`
 	Problem string `json:"problem,omitempty"`
+	Console string `json:"console,omitempty"` // the URL of its console; "": not known
 	// Place is where a checker stands, in words; Blind why its votes are withdrawn.
 	Place string `json:"place,omitempty"`
 	Blind string `json:"blind,omitempty"`

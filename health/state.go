@@ -35,16 +35,17 @@ type Vote struct {
 
 // Report is what the balancer of a site says about it, as kept under its lease.
 type Report struct {
-	Site        string    `json:"site"`
-	Node        string    `json:"node"`    // the balancer node that reports
-	Healthy     int       `json:"healthy"` // servers in service and healthy
-	Total       int       `json:"total"`   // servers configured, spares not counted
-	Load        float64   `json:"load"`    // in the units of Capacity
-	Capacity    float64   `json:"capacity"`
-	Connections int64     `json:"connections"`          // open now
-	Generation  string    `json:"generation,omitempty"` // content generation that the servers in service serve; several with commas between them
-	At          time.Time `json:"at"`                   // by the reporter's clock; for display only
-	Servers     []Server  `json:"servers,omitempty"`    // one line for each server, for people to see
+	Site        string     `json:"site"`
+	Node        string     `json:"node"`    // the balancer node that reports
+	Healthy     int        `json:"healthy"` // servers in service and healthy
+	Total       int        `json:"total"`   // servers configured, spares not counted
+	Load        float64    `json:"load"`    // in the units of Capacity
+	Capacity    float64    `json:"capacity"`
+	Connections int64      `json:"connections"`          // open now
+	Generation  string     `json:"generation,omitempty"` // content generation that the servers in service serve; several with commas between them
+	At          time.Time  `json:"at"`                   // by the reporter's clock; for display only
+	Servers     []Server   `json:"servers,omitempty"`    // one line for each server, for people to see
+	Frontends   []Frontend `json:"frontends,omitempty"`  // for people, too
 	// Clients are who still comes, of a site that gets no new users; else nil.
 	Clients *Clients `json:"clients,omitempty"`
 }
@@ -60,6 +61,26 @@ type Server struct {
 	Connections int64  `json:"connections"`
 	Generation  string `json:"generation,omitempty"` // content generation that it serves
 	Detail      string `json:"detail,omitempty"`
+	// Traffic is what goes to it; nil: the balancer does not say.
+	Traffic *Traffic `json:"traffic,omitempty"`
+}
+
+// Frontend is a frontend in a Report.
+type Frontend struct {
+	Name  string `json:"name"`
+	Plane string `json:"plane"`         // how its connections are carried: "proxy", "nat (nft)", "dsr (tcx)" …
+	Why   string `json:"why,omitempty"` // and why so, in words
+	Pick  string `json:"pick"`
+}
+
+// Traffic is what goes to a server, at the time of the Report. It alone causes none.
+type Traffic struct {
+	Rate      float64 `json:"rate"`                // new connections a second
+	Load      float64 `json:"load,omitempty"`      // connections over capacity; 0: none is stated
+	Queued    int64   `json:"queued,omitempty"`    // clients that wait for it
+	Ejections int64   `json:"ejections,omitempty"` // how often it was isolated
+	Median    float64 `json:"median,omitempty"`    // of the time to its first byte lately, in seconds; 0: nothing was measured
+	P99       float64 `json:"p99,omitempty"`       // likewise, of 99 in 100 connections
 }
 
 // OverrideKind is what an operator ordered for a site.

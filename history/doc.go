@@ -11,6 +11,7 @@
 //	history/content/SUM           stored     of how many parts, and since when
 //	history/content/SUM/PART      bytes      of the packed Bundle
 //	history/events/TIME-RANDOM    Event
+//	history/balancer/TIME-RANDOM  Event of a balancer
 //
 // Invariants:
 //

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,10 +25,11 @@ const (
 	KindRollback   = "rollback"   // an earlier one again, or a canary dropped
 	KindHealth     = "health"     // a site changed its state
 	KindWindow     = "window"     // a window of maintenance began or ended
+	KindBalancer   = "balancer"   // a balancer isolated a server, put a spare in service …
 )
 
 // Kinds are all kinds of events.
-var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth, KindWindow}
+var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth, KindWindow, KindBalancer}
 
 // Event is something that was ordered or that happened.
 type Event struct {
@@ -43,10 +45,15 @@ type Event struct {
 
 const (
 	eventRoot = root + "events/"
+	// balancerRoot has the events of balancers, which there can be many of: apart, so that
+	// they never drive out what was ordered.
+	balancerRoot = root + "balancer/"
 	// maxEventText bounds texts from elsewhere, such as the detail of a probe.
 	maxEventText = 500
 	// tidyGap is the least time between two looks for what is to go.
 	tidyGap = time.Minute
+	// balancerPart: balancers have this part of Config.Events, besides.
+	balancerPart = 4
 	// batch is how many keys one transaction writes or removes; etcd takes 128.
 	batch = 64
 )
@@ -61,7 +68,14 @@ func (e Event) Entry() (key string, value []byte) {
 		e.At = time.Time{}
 		value, _ = json.Marshal(e)
 	}
-	return fmt.Sprintf("%s%019d-%s", eventRoot, e.At.UnixNano(), rand.Text()[:6]), value
+	return fmt.Sprintf("%s%019d-%s", rootOf(e.Kind), e.At.UnixNano(), rand.Text()[:6]), value
+}
+
+func rootOf(kind string) string {
+	if kind == KindBalancer {
+		return balancerRoot
+	}
+	return eventRoot
 }
 
 func short(s string) string {
@@ -124,13 +138,30 @@ func (l *Log) List(ctx context.Context, f Filter) ([]Event, error) {
 	if f.Limit <= 0 {
 		f.Limit = 1000
 	}
+	if f.Kind != "" {
+		return l.list(ctx, rootOf(f.Kind), f)
+	}
+	out, err := l.list(ctx, eventRoot, f)
+	if err != nil {
+		return nil, err
+	}
+	more, err := l.list(ctx, balancerRoot, f)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, more...)
+	slices.SortStableFunc(out, func(a, b Event) int { return b.At.Compare(a.At) })
+	return out[:min(len(out), f.Limit)], nil
+}
+
+func (l *Log) list(ctx context.Context, root string, f Filter) ([]Event, error) {
 	r := store.Range{Descending: true, Limit: 500}
 	if !f.Since.IsZero() {
 		r.From = fmt.Sprintf("%019d", f.Since.UnixNano())
 	}
 	var out []Event
 	for {
-		page, err := l.store.List(ctx, eventRoot, r)
+		page, err := l.store.List(ctx, root, r)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +180,7 @@ func (l *Log) List(ctx context.Context, f Filter) ([]Event, error) {
 		if len(page) < r.Limit {
 			return out, nil
 		}
-		r.Before = strings.TrimPrefix(page[len(page)-1].Key, eventRoot)
+		r.Before = strings.TrimPrefix(page[len(page)-1].Key, root)
 	}
 }
 
@@ -165,20 +196,24 @@ func (l *Log) Tidy(ctx context.Context) error {
 	if !due {
 		return nil
 	}
-	return l.trim(ctx, cfg, now)
+	if err := l.trim(ctx, eventRoot, cfg, now); err != nil {
+		return err
+	}
+	cfg.Events = max(cfg.Events/balancerPart, 1)
+	return l.trim(ctx, balancerRoot, cfg, now)
 }
 
-func (l *Log) trim(ctx context.Context, cfg Config, now time.Time) error {
+func (l *Log) trim(ctx context.Context, root string, cfg Config, now time.Time) error {
 	for {
-		count, err := l.store.Count(ctx, eventRoot)
+		count, err := l.store.Count(ctx, root)
 		if err != nil {
 			return err
 		}
-		oldest, err := l.store.List(ctx, eventRoot, store.Range{Limit: batch, KeysOnly: true})
+		oldest, err := l.store.List(ctx, root, store.Range{Limit: batch, KeysOnly: true})
 		if err != nil {
 			return err
 		}
-		old := fmt.Sprintf("%s%019d", eventRoot, now.Add(-cfg.EventsFor).UnixNano())
+		old := fmt.Sprintf("%s%019d", root, now.Add(-cfg.EventsFor).UnixNano())
 		var gone []string
 		for i, kv := range oldest {
 			if kv.Key < old || int64(i) < count-int64(cfg.Events) {

@@ -217,16 +217,41 @@ func TestEvents(t *testing.T) {
 			t.Errorf("%s: %d, %v: %+v", x.name, len(got), err, got[:min(2, len(got))])
 		}
 	}
+	// Those of balancers are among the others by time, and bounded by themselves.
+	for i := range 40 {
+		if err := log.Add(ctx, Event{At: begin.Add(1100*time.Second + time.Duration(i)*time.Minute), Kind: KindBalancer, Site: "cn", Text: fmt.Sprint("isolated ", i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, x := range []struct {
+		f           Filter
+		count       int
+		first, last string
+	}{
+		{Filter{Kind: KindBalancer}, 40, "isolated 39", "isolated 0"},
+		{Filter{Site: "cn", Limit: 3}, 3, "isolated 39", "isolated 37"},
+		{Filter{Since: begin.Add(1190 * time.Second)}, 49, "", "1190"},
+	} {
+		if got, err := log.List(ctx, x.f); err != nil || len(got) != x.count || x.first != "" && got[0].Text != x.first || got[x.count-1].Text != x.last {
+			t.Errorf("%+v: %d, %v: %+v", x.f, len(got), err, got)
+		}
+	}
+	if err := log.trim(ctx, balancerRoot, Config{Events: 25, EventsFor: 24 * time.Hour}, log.now()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := st.Count(ctx, balancerRoot); err != nil || n != 25 {
+		t.Errorf("of balancers: %d left, %v", n, err)
+	}
 	if got, _ := log.List(ctx, Filter{Kind: KindApply}); len(got) != 1 || len(got[0].Text) > maxEventText+10 {
 		t.Errorf("a long text is kept whole: %d", len(got[0].Text))
 	}
-	if err := log.trim(ctx, Config{Events: 100, EventsFor: 24 * time.Hour}, log.now()); err != nil {
+	if err := log.trim(ctx, eventRoot, Config{Events: 100, EventsFor: 24 * time.Hour}, log.now()); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := st.Count(ctx, eventRoot); err != nil || n != 100 {
 		t.Errorf("by number: %d left, %v", n, err)
 	}
-	if err := log.trim(ctx, Config{Events: 100, EventsFor: time.Hour}, begin.Add(time.Hour+1190*time.Second)); err != nil {
+	if err := log.trim(ctx, eventRoot, Config{Events: 100, EventsFor: time.Hour}, begin.Add(time.Hour+1190*time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := st.Count(ctx, eventRoot); err != nil || n != 11 {

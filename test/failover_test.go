@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,6 +45,15 @@ func TestServerKilled(t *testing.T) {
 
 	kt.servers[0] = tp.startWeb("kt-server1", kt.server(tp.port, 1))
 	kt.waitService("kt-server1", "kt-server2")
+	until(t, 20*time.Second, func() error { // the fleet's time line has it, asked of another node
+		out := must(t, binary(t), "events", "--kind", "balancer", "--site", "kt", "--api", n.api)
+		for _, what := range []string{": isolated: ", ": spare in: ", ": recovered: ", ": spare out: "} {
+			if !strings.Contains(out, what) {
+				return fmt.Errorf("no %q in the time line:\n%s", what, out)
+			}
+		}
+		return nil
+	})
 
 	served := map[string]int{}
 	for _, e := range far {

@@ -68,10 +68,11 @@ type node struct {
 	signer signer
 	signs  bool // a node without the role dns does not
 
-	nobody  atomic.Pointer[nobody] // whose connections are not users'
-	views   chan view              // that are to be recorded
-	asked   chan reloadOrder
-	replays string // the folder for it
+	nobody    atomic.Pointer[nobody] // whose connections are not users'
+	views     chan view              // that are to be recorded
+	incidents chan balancer.Event    // of its balancer, that are to be noted
+	asked     chan reloadOrder
+	replays   string                 // the folder for it
 
 	mu     sync.Mutex // guards all below, and making generations
 	topo   *topology
@@ -93,7 +94,7 @@ type node struct {
 // node from running is known before it begins.
 // Sockets of a process that this one takes over from are used where they fit.
 func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Logger, sockets *handover.Sockets) (_ *node, err error) {
-	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), asked: make(chan reloadOrder), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{}), surveys: newSurveyor()}
+	n := &node{path: path, origin: cfg, name: cfg.Node.Name, log: log, started: time.Now(), faults: make(map[string]string), heldChanges: make(map[string]*heldChange), views: make(chan view, 256), incidents: make(chan balancer.Event, incidentsMost), asked: make(chan reloadOrder), replays: replayFolder(cfg), registry: prometheus.NewRegistry(), board: probe.NewBoard(), isReady: make(chan struct{}), surveys: newSurveyor()}
 	defer func() {
 		if err != nil {
 			n.close()
@@ -141,7 +142,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		}
 	}
 	if cfg.Node.HasRole(config.RoleBalancer) {
-		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody, Inherited: sockets, File: filepath.Join(cfg.Node.DataDir, "servers.json")}); err != nil {
+		if n.balancer, err = balancer.New(cfg.Frontends, cfg.Checks, log, balancer.Options{Node: cfg.Node.Name, AllowExec: cfg.Node.AllowExec, Board: n.board, Ignore: n.isNobody, Inherited: sockets, File: filepath.Join(cfg.Node.DataDir, "servers.json"), Notice: n.noticed}); err != nil {
 			return nil, err
 		}
 		if err := n.balancer.Listen(); err != nil {
@@ -211,7 +212,7 @@ func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []pr
 }
 
 func fleetConfig(cfg *config.Config) fleet.Config {
-	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Place: cfg.StandsAt(), Addresses: ownAddresses(cfg), Topology: fleetTopology(cfg)}
+	return fleet.Config{Node: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Console: cfg.API.URL(), Place: cfg.StandsAt(), Addresses: ownAddresses(cfg), Topology: fleetTopology(cfg)}
 }
 
 // fleetTopology is what a configuration tells of the sites' health.
@@ -359,6 +360,9 @@ func (n *node) background(part func(name string, f func(context.Context) error))
 		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })
 	}
 	part("history", n.tidyHistory)
+	if n.balancer != nil {
+		part("balancer events", n.noteBalancer)
+	}
 	if n.api != nil {
 		part("api", n.serveAPI)
 		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")

@@ -40,7 +40,7 @@ func (n *node) Topology() console.Topology {
 func (n *node) fleetNodes() (all []console.FleetNode) {
 	for _, f := range n.fleet.Nodes() {
 		all = append(all, console.FleetNode{Name: f.Name, Roles: f.Roles, Since: f.Since, Self: f.Name == n.name,
-			Revision: f.Revision, Follows: f.Follows, Wanted: f.Wanted, Trial: f.Trial, Problem: f.Problem, Place: placeWords(f.Place), Blind: f.Blind})
+			Revision: f.Revision, Follows: f.Follows, Wanted: f.Wanted, Trial: f.Trial, Problem: f.Problem, Place: placeWords(f.Place), Blind: f.Blind, Console: f.Console})
 	}
 	return all
 }

@@ -37,6 +37,7 @@ type Config struct {
 	Node    string   // this node's name; no two may have the same
 	Roles   []string // for people to see
 	Version string   // of the program, for people to see
+	Console string   // the URL of this node's console, for people to see
 	// Place is where the node stands, of a checker; nil: not said.
 	Place *geo.Place
 	// Addresses are those that a checker's probes may come from.
@@ -141,7 +142,7 @@ func New(cfg Config, st *store.Store, log *slog.Logger) *Fleet {
 		turned:  make(chan struct{}, 1),
 		news:    everything(),
 	}
-	f.self.Place, f.self.Addresses = cfg.Place, cfg.Addresses
+	f.self.Place, f.self.Addresses, f.self.Console = cfg.Place, cfg.Addresses, cfg.Console
 	f.SetTopology(cfg.Topology)
 	first := health.Evaluate(health.Input{Sites: f.topology.Sites, Now: cfg.Now()})
 	first.Stale = true

@@ -153,8 +153,9 @@ func differs(old, now, scale float64) bool {
 	return math.Abs(old-now) > loadShare*max(scale, math.Abs(old), math.Abs(now))
 }
 
-// sameServer compares what matters of a server's line; its connections do not.
+// sameServer compares what matters of a server's line; its connections and traffic do not.
 func sameServer(a, b health.Server) bool {
+	a.Traffic, b.Traffic = nil, nil
 	a.Connections, b.Connections = 0, 0
 	a.Detail, b.Detail = "", ""
 	return a == b

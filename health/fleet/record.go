@@ -29,6 +29,8 @@ type Node struct {
 	Roles    []string  `json:"roles"`
 	Since    time.Time `json:"since"`             // when it started, by its own clock
 	Version  string    `json:"version,omitempty"` // of the program
+	// Console is the URL of its console, as others may reach it; "": it has none, or does not know.
+	Console string `json:"console,omitempty"`
 	// Place is where a checker says that it stands; nil: it does not say.
 	Place *geo.Place `json:"place,omitempty"`
 	// Addresses are those of a checker's interfaces, so that balancers know its probes

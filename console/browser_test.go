@@ -210,6 +210,13 @@ func (b *browser) open(url string) {
 	b.wait(`document.readyState === "complete" && document.querySelector("#fact-live")?.textContent === "live"`)
 }
 
+// view shows another view of the page, with what is known already.
+func (b *browser) view(name string) {
+	b.t.Helper()
+	b.eval(`location.hash = "` + name + `"`)
+	b.wait(`!document.querySelector('[data-view="` + name + `"]').hidden`)
+}
+
 // press presses a key as a person does.
 func (b *browser) press(key string, code int, text string) {
 	b.t.Helper()

@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gslb/balancer"
 	"gslb/forecast"
 	"gslb/health"
 	"gslb/history"
@@ -33,6 +34,9 @@ type fake struct {
 	status    Status
 	overrides map[string]health.Override
 	pushed    []Push
+	ordered   []string // "allow by lee: a reason", of what is held and of the topology
+	events    []history.Event
+	revisions []history.Revision
 	explained []string // "name client type" of each Explain
 	writeErr  error
 	readyErr  error
@@ -200,7 +204,7 @@ func demoStatus() Status {
 						vote("ns1.tokyo", "kt", health.Down, 131*time.Second, "dial tcp 192.0.2.10:80: connection refused"),
 						vote("ns1.virginia", "kt", health.Up, 90*time.Hour, ok),
 					},
-					Reports:  []health.Report{{Site: "kt", Node: "lb1.kt", Healthy: 0, Total: 2, Capacity: 10000, At: at(time.Second), Servers: []health.Server{{Frontend: "www", Address: "10.0.1.11:443", State: health.Down, Role: "server", Detail: "connection refused"}}}},
+					Reports:  []health.Report{{Site: "kt", Node: "lb1.kt", Healthy: 0, Total: 2, Capacity: 10000, At: at(time.Second), Frontends: []health.Frontend{{Name: "www", Plane: "dsr (tcx)", Why: "servers answer clients themselves: plane = \"dsr\", tcx is the first way that this machine has at the interfaces (not xdp: no driver support)", Pick: "maglev"}}, Servers: []health.Server{{Frontend: "www", Address: "10.0.1.11:443", State: health.Down, Role: "server", Detail: "connection refused", Traffic: &health.Traffic{Ejections: 4}}}}},
 					Capacity: 10000,
 				},
 				CNAME: "a.www.abc.com.", Addresses: []string{"192.0.2.10", "2001:db8::10"}, Location: &Location{37.57, 126.98},
@@ -226,12 +230,18 @@ func demoStatus() Status {
 					Override: &health.Override{Site: "tokyo", Kind: health.Drain, Who: "kim", Why: "kernel upgrade, see change 1182", Since: at(5 * time.Minute), Until: fakeNow.Add(25 * time.Minute)},
 				},
 				CNAME: "c.www.abc.com.", Addresses: []string{"203.0.113.10"}, Location: &Location{35.68, 139.69},
+				Drain: &health.DrainProgress{Site: "tokyo", Draining: true, Text: "no new connection for 22s, 1m needed", Gone: true, Balancers: []string{"lb1.tokyo"}, Empty: fakeNow.Add(38 * time.Second), Quiet: time.Minute,
+					Clients: &health.Clients{Since: at(5 * time.Minute), Open: 310, Long: 12, New: 4211, Last: at(22 * time.Second), Quiet: 22 * time.Second, Groups: []health.ClientGroup{
+						{Operator: "NTT", Country: "JP", Open: 280, New: 3900, Quiet: 22 * time.Second, Networks: []string{"203.0.113.0/24", "198.51.100.0/24"}, More: 7},
+						{Operator: "KDDI", Country: "JP", Open: 30, New: 311, Quiet: 40 * time.Second, Networks: []string{"192.0.2.0/24"}},
+					}, Rest: 2, Oldest: []health.Connection{{Client: "203.0.113.7:51034", Operator: "NTT", Country: "JP", Server: "10.0.3.11:443", Age: 3 * time.Hour}}}},
 			},
 			{
 				Status: health.Status{
 					Site: "virginia", State: health.Degraded, Since: at(40 * time.Second), Load: 4100, Capacity: 12000,
-					Why:   "1 of 2 vantage points says degraded: slow answers",
-					Votes: []health.Vote{vote("ns1.seoul", "virginia", health.Degraded, 40*time.Second, "200 OK in 870ms"), vote("ns1.virginia", "virginia", health.Up, 90*time.Hour, ok)},
+					Why:       "1 of 2 vantage points says degraded: slow answers",
+					Elsewhere: map[string]string{"verizon": "down for the audience verizon alone: its 2 vantage points say down (ns2.virginia: i/o timeout), but not ns1.seoul and 2 others"},
+					Votes:     []health.Vote{vote("ns1.seoul", "virginia", health.Degraded, 40*time.Second, "200 OK in 870ms"), vote("ns1.virginia", "virginia", health.Up, 90*time.Hour, ok)},
 				},
 				CNAME: "d.www.abc.com.", Addresses: []string{"192.0.2.66"}, Location: &Location{38.95, -77.45},
 			},
@@ -242,15 +252,16 @@ func demoStatus() Status {
 		},
 		Nodes: []FleetNode{
 			{Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"}, Since: at(76 * time.Hour), Revision: 4711, Self: true},
-			{Name: "ns1.tokyo", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4711, Self: false},
-			{Name: "ns1.virginia", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4709, Self: false},
+			{Name: "ns1.tokyo", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4711, Place: "NTT, Tokyo, JP"},
+			{Name: "ns1.virginia", Roles: []string{"dns", "checker"}, Since: at(300 * time.Hour), Revision: 4709, Place: "Ashburn, US"},
+			{Name: "lb1.kt", Roles: []string{"balancer"}, Since: at(300 * time.Hour), Console: "http://192.0.2.10:8053/"},
 		},
 		Frontends: []Frontend{{
-			Name: "www", Site: "lgu", Listen: []string{"198.51.100.10:443"}, Pick: "least-load", Connections: 9600, Accepted: 8123456, Failed: 3,
+			Name: "www", Site: "lgu", Listen: []string{"198.51.100.10:443"}, Pick: "least-load", Plane: "proxy", PlaneWhy: "gslb takes the connection and makes another (engine epoll): plane = \"proxy\", the default", Connections: 9600, Accepted: 8123456, Failed: 3,
 			Servers: []FrontendServer{
-				{Address: "10.0.2.11:443", State: health.Up, Role: "server", InService: true, Connections: 4820, Capacity: 5000, Detail: "200 OK in 1ms"},
-				{Address: "10.0.2.12:443", State: health.Up, Role: "server", InService: true, Connections: 4780, Capacity: 5000, Detail: "200 OK in 1ms"},
-				{Address: "10.0.2.13:443", State: health.Down, Role: "server", Isolated: true, Detail: "2 connects failed in a row: connection reset by peer"},
+				{Address: "10.0.2.11:443", State: health.Up, Role: "server", InService: true, Connections: 4820, Capacity: 5000, Load: 0.964, Rate: 312.4, FirstByte: 0.0124, P99: 0.187, Queued: 3, Detail: "200 OK in 1ms"},
+				{Address: "10.0.2.12:443", State: health.Up, Role: "server", InService: true, Connections: 4780, Capacity: 5000, Load: 0.956, Rate: 309.1, FirstByte: 0.0119, P99: 0.174, Detail: "200 OK in 1ms"},
+				{Address: "10.0.2.13:443", State: health.Down, Role: "server", Isolated: true, Ejections: 2, Detail: "2 connects failed in a row: connection reset by peer"},
 				{Address: "10.0.2.21:443", State: health.Up, Role: "spare", InService: true, Connections: 12, Detail: "200 OK in 1ms"},
 				{Address: "10.0.2.22:443", State: health.Up, Role: "spare", Detail: "200 OK in 2ms"},
 			},
@@ -310,14 +321,19 @@ func (f *fake) OrderTopology(_ context.Context, o TopologyOrder) (TopologyResult
 	}
 	head := f.status.Topology.Head
 	if !o.DryRun {
+		f.ordered = append(f.ordered, fmt.Sprintf("%s by %s: %s", o.Action, o.Who, o.Why))
 		head.Newest++
 		head.Stable = history.Revision{Number: head.Newest, Order: o.Order}
+		head.Canary = nil
 		f.status.Topology.Head = head
 	}
 	return TopologyResult{Head: head, Revision: head.Newest}, nil
 }
 
 func (f *fake) Revisions(context.Context, int) ([]history.Revision, error) {
+	if f.revisions != nil {
+		return f.revisions, nil
+	}
 	return []history.Revision{f.status.Topology.Head.Stable}, nil
 }
 
@@ -390,10 +406,20 @@ func (f *fake) simulate(q SimulateQuery) (*forecast.Comparison, error) {
 }
 
 func (f *fake) Events(_ context.Context, filter history.Filter) ([]history.Event, error) {
+	if f.events != nil {
+		return slices.DeleteFunc(slices.Clone(f.events), func(e history.Event) bool {
+			return filter.Kind != "" && e.Kind != filter.Kind || filter.Site != "" && e.Site != filter.Site
+		}), f.writeErr
+	}
+	if filter.Kind == history.KindBalancer {
+		return nil, f.writeErr
+	}
 	return []history.Event{{At: fakeNow, Kind: history.KindHealth, Site: filter.Site, Text: "down"}}, f.writeErr
 }
 
 func (f *fake) SetRelease(_ context.Context, r health.Release) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.status.Releases = append(f.status.Releases, r)
 	return nil
 }
@@ -403,7 +429,7 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 	return nil
 }
 
-func (f *fake) Allow(context.Context, history.Order) error { return nil }
+func (f *fake) Allow(_ context.Context, by history.Order) error { return f.order("allow", by) }
 
 func (f *fake) Reload(_ context.Context, zones []string) (Reloaded, error) {
 	if len(zones) > 0 && zones[0] == "broken." {
@@ -412,12 +438,21 @@ func (f *fake) Reload(_ context.Context, zones []string) (Reloaded, error) {
 	return Reloaded{Took: time.Second, Zones: 3, Changed: len(zones)}, nil
 }
 
-func (f *fake) Drop(context.Context, history.Order) error { return nil }
+func (f *fake) Drop(_ context.Context, by history.Order) error { return f.order("drop", by) }
+
+// order notes an order about what is held, of which nothing is then.
+func (f *fake) order(what string, by history.Order) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ordered = append(f.ordered, fmt.Sprintf("%s by %s: %s", what, by.Who, by.Why))
+	f.status.HeldChanges, f.status.HeldSites, f.status.Held = nil, nil, nil
+	return f.writeErr
+}
 
 func (f *fake) Frontends() (FrontendList, bool) { return FrontendList{}, len(f.status.Frontends) > 0 }
 
 func (f *fake) Connections(ConnectionQuery) (ConnectionList, bool) {
-	return ConnectionList{Matching: 1}, len(f.status.Frontends) > 0
+	return ConnectionList{Matching: 9600, Top: []balancer.ConnectionGroup{{Of: "203.0.113.0/24", Place: "KT, Seoul, KR", Open: 5210, Up: 1 << 30, Down: 9 << 30}}}, len(f.status.Frontends) > 0
 }
 
 func (f *fake) OrderServer(ServerOrder) error { return f.writeErr }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
@@ -24,6 +25,9 @@ func TestPage(t *testing.T) {
 		test func(*testing.T, *browser)
 	}{
 		{"shows the fleet", testPageShows},
+		{"shows the day's work", testPageWork},
+		{"says what if", testPageWhatIf},
+		{"gives all orders", testPageGives},
 		{"explains", testPageExplains},
 		{"orders by keyboard", testPageOrders},
 		{"asks for the token", testPageToken},
@@ -71,11 +75,112 @@ func testPageShows(t *testing.T, b *browser) {
 	wantText(t, b, "#problems", "site kt is down", "search tree ends early", "site virginia is degraded")
 	wantText(t, b, "#sites", "2 of 3 vantage points say down", "9600 of 10k · 96%", "sheds 25%", "2 down, 1 up", "1 degraded, 1 up", "no vote",
 		"Drained by kim, for another 2", "kernel upgrade, see change 1182", "61%", "not reported")
-	wantText(t, b, "#frontends", "lgu / www", "10.0.2.11:443 in service", "10.0.2.13:443 isolated", "spare in service", "kt / www", "connection refused")
-	wantText(t, b, "main", "api.abc.com.", "2026112201", "ns1.virginia", "GeoLite2-City", "new file refused 7m", "the one read before stays: search tree ends early")
+	wantText(t, b, "#drains", "tokyo", "emptying", "1m needed", "Open 310", "in about 3", "NTT, JP 280 3900 203.0.113.0/24, 198.51.100.0/24 and 7 more", "and 2 more operators", "203.0.113.7:51034 (NTT, JP) for 3h0m")
 	labels := b.eval(`[...document.querySelectorAll("#sites button")].map(b => b.getAttribute("aria-label")).join()`)
 	if labels != "Drain kt,Drain lgu,Undrain tokyo,Drain virginia,Drain frankfurt" {
 		t.Errorf("buttons: %s", labels)
+	}
+	b.view("servers")
+	wantText(t, b, "#frontends", "lgu / www proxy", "engine epoll", "10.0.2.11:443 in service 4820 312 3 96% 12.4 ms 187 ms –", "10.0.2.13:443 2 connects failed", "isolated", "spare in service",
+		"kt / www dsr (tcx)", "not xdp: no driver support", "The console of lb1.kt", "connection refused", "4×")
+	wantText(t, b, "#incidents", "Nothing so far") // the fake has no events of balancers
+	b.eval(`document.querySelector("#clients-form button").click()`)
+	b.wait(`document.querySelector("#clients table")`)
+	wantText(t, b, "#clients", "9600 connections are open", "203.0.113.0/24 KT, Seoul, KR 5210")
+	b.view("zones")
+	wantText(t, b, "main", "api.abc.com.", "2026112201", "ns1.virginia", "GeoLite2-City", "new file refused 7m", "the one read before stays: search tree ends early")
+}
+
+// testPageWork goes through the views as one who wants to know what goes on.
+func testPageWork(t *testing.T, b *browser) {
+	f := busy()
+	srv := start(t, Config{}, f)
+	b.open(srv.URL)
+	b.wait(`document.querySelector("#held").innerText.includes("would move from")`) // it has asked who would
+	wantText(t, b, "#held", "New databases", "held for 4m", "34.2 % of the users", "frankfurt 8.1 % → 40.4 % of users", "1 site that would go down", "let through in 1m3", "20 % of users would move from virginia to frankfurt (+20 %)", "Let through …", "Drop …")
+	wantText(t, b, "#views", "Overview held", "Rollout canary", "Health !")
+	b.view("health")
+	wantText(t, b, "#verdicts", "kt down", "2 of 3 vantage points say down", "ns1.seoul – kt down", "dial tcp 192.0.2.10:80: connection refused", "Its balancer lb1.kt says: 0 of 2 servers are healthy",
+		"down for the audience verizon alone", "ns1.virginia Ashburn, US verizon up", "No vantage point has a verdict")
+	if got := b.eval(`[...document.querySelectorAll("#verdicts details")].map(d => d.open).join()`); got != "true,false,false,true,true" {
+		t.Errorf("open: %s; those are to be whose evidence tells more than that they are up", got)
+	}
+	wantText(t, b, "#audiences", "verizon Verizon ns1.virginia, ns2.virginia virginia", "kt KT or Korea Telecom ns1.seoul (2 needed) nothing")
+	wantText(t, b, "#vantages", "ns1.tokyo NTT, Tokyo, JP – 1 down, 2 up")
+	b.view("rollout")
+	b.wait(`document.querySelector("#revisions table")`)
+	wantText(t, b, "#topology", "Revision 6 is served, by lee", "third site in Europe", "Canary: revision 7", "On ns1.tokyo, by kim", "ns1.tokyo revision 7 canary", "ns1.virginia revision 5 not 6 GeoLite2-ASN.mmdb: no such file", "ns1.seoul (this one) revision 6 as ordered")
+	wantText(t, b, "#revisions", "7 canary", "Tokyo takes Osaka's users", "6 served", "rollback to 3")
+	wantText(t, b, "#releases", "www.abc.com. v42 tokyo, frankfurt only sites that serve it get new users", "v42 is released for all names that hold, by park 26m")
+	wantText(t, b, "#generations", "kt v42 released", "tokyo v41 straggler", "frankfurt v41, v42 straggler")
+	b.eval(`document.querySelector("#diff-form button").click()`)
+	b.wait(`document.querySelector("#diff ol")`)
+	wantText(t, b, "#diff", "Revision 6 → 7: 1 difference", "~ revision 7: not 6")
+	b.view("time-line")
+	b.wait(`document.querySelectorAll("#events li").length === 7`)
+	wantText(t, b, "#events", "breaker holds the new databases", "override tokyo drained until", "by kim: kernel upgrade", "canary revision 7: for ns1.tokyo first", "balancer lgu frontend www, server 10.0.2.13:443: isolated")
+	b.eval(`(s => { s.value = "balancer"; s.dispatchEvent(new Event("change", {bubbles: true})) })(document.querySelector("#events-kind"))`)
+	b.wait(`document.querySelectorAll("#events li").length === 2`)
+	b.eval(`(s => { s.value = "kt"; s.dispatchEvent(new Event("change", {bubbles: true})) })(document.querySelector("#events-site"))`)
+	b.wait(`document.querySelector("#events").innerText.includes("Nothing that fits happened")`)
+}
+
+func testPageWhatIf(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	b.open(srv.URL + "/#what-if")
+	b.wait(`document.querySelector("#each table")`)
+	wantText(t, b, "#each", "kt 20 % lgu +20 %", "tokyo 20 % virginia +20 %", "tokyo is full", "expected load 20k in all", "IPv4 addresses")
+	b.eval(`document.querySelector('[aria-label="What if lgu goes down"]').focus()`)
+	b.enter()
+	b.wait(`document.querySelector("#if-result table")`)
+	wantText(t, b, "#if-panel", "If lgu goes down", "20 % of users change their site", "tokyo up 20 % → 40 % 8000 of 8000 · 100 %", "lgu up → down 20 % → 0 %", "www.abc.com. api.abc.com.: 20 % of its users move", "KT, KR 15 % lgu tokyo", "and 12 more moves: 1 %")
+	b.eval(`document.querySelector('#if-sites input[value="kt"]').click(); document.querySelector('#if-sites input[value="frankfurt"]').click(); document.querySelector("#if-form button").click()`)
+	b.wait(`document.querySelector("#if-title").textContent === "If kt and frankfurt go down" && document.querySelector("#if-result table")`)
+	b.eval(`document.querySelector("#if-total").value = "many"; document.querySelector("#if-form button").click()`)
+	b.wait(`document.querySelector("#if-result .error")`)
+	wantText(t, b, "#if-result", "must be a load above 0")
+}
+
+// testPageGives gives each order that is not of a site, with who and why.
+func testPageGives(t *testing.T, b *browser) {
+	f := busy()
+	srv := start(t, Config{}, f)
+	b.open(srv.URL)
+	// give fills the dialog and sends it; without a why the browser does not let it go.
+	give := func(title string) {
+		t.Helper()
+		b.wait(`document.querySelector("#order").open`)
+		wantText(t, b, "#order", title)
+		b.eval(`document.querySelector("#order-who").value = "lee"; document.querySelector("#order-go").click()`)
+		if got := b.eval(`document.querySelector("#order").open + " " + document.querySelector("#order-why").validity.valueMissing`); got != "true true" {
+			t.Errorf("%s without a why: %s", title, got)
+		}
+		b.eval(`document.querySelector("#order-why").focus()`)
+		b.write("a reason")
+		b.enter()
+		b.wait(`!document.querySelector("#order").open`)
+	}
+	b.wait(`document.querySelector("#held .hold button")`)
+	b.eval(`document.querySelectorAll("#held .hold button")[1].click()`)
+	give("Drop: new databases")
+	b.wait(`document.querySelector("#held").hidden`)
+	b.view("rollout")
+	b.wait(`document.querySelector("#revisions table")`)
+	b.eval(`document.querySelector('[aria-label="Promote revision 7"]').click()`)
+	give("All nodes serve revision 7; now it is on ns1.tokyo.")
+	b.wait(`!document.querySelector(".canary")`)
+	b.eval(`document.querySelector('[aria-label="Roll back to revision 5"]').click()`)
+	give("What revision 5 was (by lee")
+	b.eval(`document.querySelector('[aria-label="Release a content generation"]').click(); document.querySelector("#order-extra input").value = "v43"`)
+	give("New users go only to sites that serve it")
+	b.wait(`document.querySelector("#releases").innerText.includes("v43 is released")`)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if got := strings.Join(f.ordered, "; "); got != "drop by lee: a reason; promote by lee: a reason; rollback by lee: a reason" {
+		t.Errorf("ordered: %s", got)
+	}
+	if r := f.status.Releases; len(r) != 2 || r[1].Generation != "v43" || r[1].Who != "lee" || r[1].Why != "a reason" {
+		t.Errorf("releases: %+v", r)
 	}
 }
 
@@ -164,7 +269,9 @@ func testPageToken(t *testing.T, b *browser) {
 const hostile = `<img src=x onerror="document.title='OWNED'">"'><script>document.title='OWNED'</script>`
 
 func testPageEscapes(t *testing.T, b *browser) {
-	st := demoStatus()
+	f := busy()
+	f.live = false
+	st := &f.status
 	st.Node.Name, st.Problems, st.Etcd.Error, st.Geo[1].Error = hostile, []string{hostile}, hostile, hostile
 	x := &st.Sites[0]
 	x.Site, x.Why, x.CNAME = hostile, hostile, hostile
@@ -172,8 +279,12 @@ func testPageEscapes(t *testing.T, b *browser) {
 	x.Override = &health.Override{Kind: health.ForceDown, Who: hostile, Why: hostile}
 	st.Zones[0].Name, st.Steered[0].Name, st.Nodes[0].Name = hostile, hostile, hostile
 	st.Zones[0].DNSSEC.Keys[0].State, st.Zones[0].DNSSEC.Parent, st.Zones[0].DNSSEC.DS[0] = hostile, hostile, hostile
-	st.Frontends[0].Name, st.Frontends[0].Servers[2].Detail = hostile, hostile
-	srv := start(t, Config{}, &fake{status: st})
+	st.Frontends[0].Name, st.Frontends[0].Servers[2].Detail, st.Frontends[0].PlaneWhy = hostile, hostile, hostile
+	st.HeldChanges[0].Why, st.HeldSites.Why, st.Sites[2].Drain.Text, st.Sites[2].Drain.Clients.Groups[0].Operator = hostile, hostile, hostile, hostile
+	st.Sites[3].Elsewhere[hostile], st.Audiences[0].Who, st.Nodes[0].Place, st.Nodes[3].Console = hostile, hostile, hostile, "javascript:document.title='OWNED'"
+	st.Topology.Head.Stable.Why, st.Releases[0].Generation, st.Sites[0].Generations[0], f.revisions[1].Who = hostile, hostile, hostile, hostile
+	f.events[1].Text, f.events[2].Text = hostile, hostile
+	srv := start(t, Config{}, f)
 	b.open(srv.URL + "/#name=" + url.QueryEscape(hostile) + "&client=" + url.QueryEscape(hostile))
 	b.wait(`document.querySelector("#try-result .error")`)
 	if got := b.eval(`document.querySelectorAll("img").length + " " + document.querySelectorAll("script").length + " " + document.title.includes("OWNED")`); got != "1 1 true" {
@@ -183,8 +294,15 @@ func testPageEscapes(t *testing.T, b *browser) {
 	if got := b.eval(`document.title`); got == "OWNED" {
 		t.Error("the hostile script ran")
 	}
-	for _, sel := range []string{"#node", "#problems", "#site-rows", "#map-cards", "#frontends", "#zones", "#steered", "#nodes", "#geo"} {
-		wantText(t, b, sel, `<img src=x onerror="document.title='OWNED'">`)
+	for view, sels := range map[string][]string{
+		"overview": {"#node", "#problems", "#site-rows", "#map-cards", "#held", "#drains"}, "servers": {"#frontends", "#incidents"}, "health": {"#verdicts", "#audiences", "#vantages"},
+		"rollout": {"#topology", "#revisions", "#releases", "#generations"}, "time-line": {"#events"}, "zones": {"#zones", "#steered", "#nodes", "#geo"},
+	} {
+		b.view(view)
+		for _, sel := range sels {
+			b.wait(`document.querySelector("` + sel + `").textContent.includes("OWNED")`) // what it asks for has come
+			wantText(t, b, sel, `<img src=x onerror="document.title='OWNED'">`)
+		}
 	}
 }
 
@@ -217,13 +335,21 @@ func testPageStands(t *testing.T, b *browser) {
 }
 
 func testPageFits(t *testing.T, b *browser) {
-	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	srv := start(t, Config{}, busy())
 	for _, width := range []int{320, 768, 901} {
 		b.size(width, 800)
 		b.open(srv.URL + decision)
 		b.wait(`document.querySelector(".steps")`)
-		if got := b.eval(`document.documentElement.scrollWidth <= innerWidth`); got != "true" {
-			t.Errorf("%d pixels wide: the page is %s", width, b.eval(`document.documentElement.scrollWidth`))
+		for _, view := range []string{"overview", "servers", "health", "what-if", "rollout", "time-line", "zones"} {
+			if view != "overview" {
+				b.view(view)
+			}
+			if asks := map[string]string{"what-if": "#each table", "rollout": "#revisions table", "time-line": "#events li"}[view]; asks != "" {
+				b.wait(`document.querySelector("` + asks + `")`)
+			}
+			if got := b.eval(`document.documentElement.scrollWidth <= innerWidth`); got != "true" {
+				t.Errorf("%d pixels wide: %s is %s", width, view, b.eval(`document.documentElement.scrollWidth`))
+			}
 		}
 	}
 }
@@ -240,7 +366,16 @@ func testPageLost(t *testing.T, b *browser) {
 func testPageEmpty(t *testing.T, b *browser) {
 	srv := start(t, Config{}, &fake{})
 	b.open(srv.URL)
-	wantText(t, b, "body", "No sites configured", "Nothing needs you.", "no balancer reports any")
+	wantText(t, b, "body", "No sites configured", "Nothing needs you.")
+	for view, want := range map[string]string{"servers": "No balancer reports any server", "health": "No sites are configured", "rollout": "This node serves the topology of its own file", "zones": "This node serves none"} {
+		b.view(view)
+		wantText(t, b, "main", want)
+	}
+	b.eval(`document.querySelector('#views a[href="#servers"]').focus()`)
+	b.enter()
+	b.wait(`document.querySelector("#clients-form").checkVisibility()`)
+	b.eval(`document.querySelector("#clients-form button").click()`)
+	b.wait(`document.querySelector("#clients").innerText.includes("This node has no balancer")`)
 }
 
 func testPageReason(t *testing.T, b *browser) {
@@ -266,9 +401,11 @@ func testPageStale(t *testing.T, b *browser) {
 	st.Stale, st.Etcd.Connected = true, false
 	srv := start(t, Config{}, &fake{status: st})
 	b.open(srv.URL)
-	wantText(t, b, "#nodes", "ns1.seoul (this one) dns, checker, balancer 3d4h", "ns1.virginia dns, checker last known")
-	wantText(t, b, "#frontends", "kt / www last known", "lgu / www 9600 connections") // its own ones are as they are
 	wantText(t, b, "#problems", "what other nodes said is the last known")
+	b.view("zones")
+	wantText(t, b, "#nodes", "ns1.seoul (this one) dns, checker, balancer 3d4h", "ns1.virginia dns, checker last known")
+	b.view("servers")
+	wantText(t, b, "#frontends", "kt / www last known", "lgu / www proxy 9600 connections") // its own ones are as they are
 }
 
 func testPageAttention(t *testing.T, b *browser) {
@@ -279,6 +416,7 @@ func testPageAttention(t *testing.T, b *browser) {
 	b.open(srv.URL)
 	wantText(t, b, ".attention", "Attention 4", "site kt is down: 2 of 3", "site lgu sheds 25%", "site virginia is degraded", "GeoLite2-ASN.mmdb: search tree ends early",
 		"GeoLite2-ASN.mmdb: new file refused", "tokyo: draining")
+	b.view("zones")
 	wantText(t, b, "#steered", "www.abc.com. cname 30s 6 –")
 }
 
@@ -290,24 +428,30 @@ func TestScreenshots(t *testing.T) {
 		t.Skip("GSLB_SCREENSHOTS names no directory to write pictures to")
 	}
 	b := openBrowser(t)
-	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
-	for _, shot := range []struct {
-		name, scheme string
-		width        int
-		click        string
-	}{
-		{"light", "light", 1440, ""}, {"dark", "dark", 1440, ""}, {"tablet", "light", 900, ""}, {"phone", "dark", 390, ""},
-		{"dialog", "light", 1100, `[aria-label="Drain lgu"]`}, {"dialog-phone", "dark", 390, `[aria-label="Undrain tokyo"]`},
-	} {
-		b.size(shot.width, 900)
-		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": shot.scheme}}}, nil)
-		b.open(srv.URL + decision)
-		b.wait(`document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`)
-		if shot.click != "" {
-			b.eval(`document.querySelector('` + shot.click + `').click()`)
-		}
-		if err := os.WriteFile(filepath.Join(dir, shot.name+".png"), b.screenshot(), 0o600); err != nil {
-			t.Fatal(err)
+	srv := start(t, Config{}, busy())
+	ready := map[string]string{
+		"overview": `document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`, "servers": `document.querySelector("#incidents time")`, "health": `document.querySelector("#verdicts details")`,
+		"what-if": `document.querySelector("#each table")`, "rollout": `document.querySelector("#revisions table")`, "time-line": `document.querySelector("#events time")`, "zones": `document.querySelector("#nodes table")`,
+	}
+	for _, scheme := range []string{"light", "dark"} {
+		b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": scheme}}}, nil)
+		for _, width := range []int{1440, 390} {
+			for view, js := range ready {
+				b.size(width, 900)
+				if view == "overview" {
+					b.open(srv.URL + decision)
+				} else {
+					b.open(srv.URL + "/#" + view)
+				}
+				b.wait(js)
+				if view == "what-if" {
+					b.eval(`document.querySelector('[aria-label="What if lgu goes down"]').click()`)
+					b.wait(`document.querySelector("#if-result table")`)
+				}
+				if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s-%s-%d.png", view, scheme, width)), b.screenshot(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
 }
@@ -324,7 +468,7 @@ func TestServeDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(Config{}, &fake{status: demoStatus(), live: true}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	s := New(Config{}, busy(), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	t.Logf("serving http://%v/", ln.Addr())
 	if err := s.Serve(t.Context(), ln); err != nil {
 		t.Fatal(err)

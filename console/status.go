@@ -3,6 +3,7 @@ package console
 import (
 	"time"
 
+	"gslb/balancer"
 	"gslb/forecast"
 	"gslb/health"
 )
@@ -173,34 +174,40 @@ type Frontend struct {
 	Site        string           `json:"site"`
 	Listen      []string         `json:"listen"`
 	Pick        string           `json:"pick"`
-	Connections int64            `json:"connections"` // open now
-	Accepted    uint64           `json:"accepted"`    // since the start
-	Failed      uint64           `json:"failed"`      // accepted, but no server took them
-	Servers     []FrontendServer `json:"servers"`     // spares included
+	Plane       string           `json:"plane,omitempty"`     // how its connections are carried
+	PlaneWhy    string           `json:"plane_why,omitempty"` // and why so, in words
+	Panic       bool             `json:"panic,omitempty"`     // no server is available, all are tried
+	Connections int64            `json:"connections"`         // open now
+	Accepted    uint64           `json:"accepted"`            // since the start
+	Failed      uint64           `json:"failed"`              // accepted, but no server took them
+	Servers     []FrontendServer `json:"servers"`             // spares included
 }
 
 // FrontendServer is a real server behind a Frontend.
 type FrontendServer struct {
-	Address     string       `json:"address"`
-	State       health.State `json:"state"`
-	Role        string       `json:"role"`       // "server" or "spare"
-	InService   bool         `json:"in_service"` // given new connections
-	Isolated    bool         `json:"isolated,omitempty"`
-	Draining    bool         `json:"draining,omitempty"`
-	Connections int64        `json:"connections"`
-	Capacity    float64      `json:"capacity,omitempty"`       // connections it can take well; 0: not stated
-	Picks       int64        `json:"picks"`                    // connections to it that were tried, since the start
-	Queued      int64        `json:"queued,omitempty"`         // clients that wait because it has as many connections as it may
-	TimedOut    int64        `json:"queue_timeouts,omitempty"` // of such, those who waited for too long
-	Since       time.Time    `json:"since,omitzero"`           // when it last came into or out of service
-	Weight      float64      `json:"weight"`                   // as its agent wants it
-	Load        float64      `json:"load,omitempty"`           // connections over Capacity
-	Rate        float64      `json:"rate"`                     // new connections a second
-	Failures    int64        `json:"failures"`                 // connects that failed, and connections reset before a first byte
-	FirstByte   float64      `json:"first_byte,omitempty"`     // median time to its first byte lately, in seconds
-	BytesUp     int64        `json:"bytes_up"`                 // from clients
-	BytesDown   int64        `json:"bytes_down"`               // to clients
-	Detail      string       `json:"detail,omitempty"`         // the last check's outcome, or why it is isolated
+	Address     string          `json:"address"`
+	State       health.State    `json:"state"`
+	Role        string          `json:"role"`       // "server" or "spare"
+	InService   bool            `json:"in_service"` // given new connections
+	Isolated    bool            `json:"isolated,omitempty"`
+	Draining    bool            `json:"draining,omitempty"`
+	Connections int64           `json:"connections"`
+	Capacity    float64         `json:"capacity,omitempty"`       // connections it can take well; 0: not stated
+	Picks       int64           `json:"picks"`                    // connections to it that were tried, since the start
+	Queued      int64           `json:"queued,omitempty"`         // clients that wait because it has as many connections as it may
+	TimedOut    int64           `json:"queue_timeouts,omitempty"` // of such, those who waited for too long
+	Since       time.Time       `json:"since,omitzero"`           // when it last came into or out of service
+	Weight      float64         `json:"weight"`                   // as its agent wants it
+	Load        float64         `json:"load,omitempty"`           // connections over Capacity
+	Rate        float64         `json:"rate"`                     // new connections a second
+	Failures    int64           `json:"failures"`                 // connects that failed, and connections reset before a first byte
+	FirstByte   float64         `json:"first_byte,omitempty"`     // median time to its first byte lately, in seconds
+	P99         float64         `json:"first_byte_p99,omitempty"` // likewise, of 99 in 100 connections
+	Ejections   int64           `json:"ejections,omitempty"`      // how often it was isolated
+	Drain       *balancer.Drain `json:"drain,omitempty"`          // how far it is with draining; nil: it does not
+	BytesUp     int64           `json:"bytes_up"`                 // from clients
+	BytesDown   int64           `json:"bytes_down"`               // to clients
+	Detail      string          `json:"detail,omitempty"`         // the last check's outcome, or why it is isolated
 }
 
 // Etcd is the connection to the store.

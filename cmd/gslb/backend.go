@@ -249,7 +249,7 @@ func (n *node) frontends(st *console.Status) {
 	}
 	st.Problems = append(st.Problems, n.frontendProblems()...)
 	for _, f := range n.balancer.Status() {
-		out := console.Frontend{Name: f.Name, Site: f.Site, Listen: f.Listen, Pick: f.Pick,
+		out := console.Frontend{Name: f.Name, Site: f.Site, Listen: f.Listen, Pick: f.Pick, Plane: f.Plane, PlaneWhy: f.PlaneWhy, Panic: f.Panic,
 			Connections: f.Open, Accepted: uint64(f.Counters.Accepted), Failed: uint64(f.Counters.Refused)}
 		for _, s := range f.Servers {
 			out.Servers = append(out.Servers, console.FrontendServer{
@@ -257,7 +257,7 @@ func (n *node) frontends(st *console.Status) {
 				Isolated: !s.InService && !s.Draining && s.State == health.Down, Connections: s.Connections, Capacity: s.Capacity, Detail: s.Detail,
 				Picks: s.Total + s.Failures, Queued: s.Queued, TimedOut: s.QueueTimeouts,
 				Since: s.Since, Weight: s.Weight * s.Share, Load: s.Load, Rate: s.Rate, Failures: s.Failures + s.Broken,
-				FirstByte: s.FirstByte.Median, BytesUp: s.BytesUp, BytesDown: s.BytesDown,
+				FirstByte: s.FirstByte.Median, P99: s.FirstByte.P99, Ejections: s.Isolations, Drain: s.Drain, BytesUp: s.BytesUp, BytesDown: s.BytesDown,
 			})
 		}
 		if f.Panic {

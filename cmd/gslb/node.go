@@ -72,7 +72,7 @@ type node struct {
 	views     chan view              // that are to be recorded
 	incidents chan balancer.Event    // of its balancer, that are to be noted
 	asked     chan reloadOrder
-	replays   string                 // the folder for it
+	replays   string // the folder for it
 
 	mu     sync.Mutex // guards all below, and making generations
 	topo   *topology

@@ -1,10 +1,19 @@
 // The page: asks the node for its status each second and shows it.
 import { byId, el, keyed, text, attr, once, table, ago, span, short, percent, stateOf } from "./dom.js";
 import { drawMap } from "./map.js";
-import { drawSites, drawServers } from "./sites.js";
-import { openOrder, call } from "./order.js";
+import { drawSites } from "./sites.js";
+import { drawServers, drawIncidents, setupClients } from "./servers.js";
+import { drawHeld } from "./held.js";
+import { drawDrains } from "./drains.js";
+import { drawVantage } from "./vantage.js";
+import { drawWhatIf, setupWhatIf } from "./whatif.js";
+import { canaryOn, drawRollout, setupRollout } from "./rollout.js";
+import { drawReleases } from "./releases.js";
+import { openOrder } from "./order.js";
+import { call } from "./api.js";
 import { setupTry, fillNames } from "./decision.js";
-import { drawEvents } from "./events.js";
+import { drawEvents, setupEvents } from "./events.js";
+import { badge, setupViews, shown } from "./views.js";
 
 const every = 1000; // milliseconds between polls
 const patience = 5000; // until a poll is given up
@@ -42,14 +51,39 @@ function show(status) {
   last = status;
   lastAt = Date.now();
   drawHead(status);
-  drawProblems(status);
-  drawMap(status);
-  drawSites(status, rates, (site, clear) => openOrder(site, clear, last, rates, poll));
-  drawServers(status);
-  drawNames(status);
-  drawNodes(status);
   fillNames(status);
-  drawEvents(status);
+  drawView();
+}
+
+// views draw what they show; the others cost nothing.
+const views = {
+  overview(s) {
+    const order = (site, clear) => openOrder(site, clear, last, rates, poll);
+    drawHeld(s, poll);
+    drawProblems(s);
+    drawMap(s);
+    drawDrains(s, order);
+    drawSites(s, rates, order);
+  },
+  servers(s) {
+    drawServers(s);
+    drawIncidents(s);
+  },
+  health: drawVantage,
+  "what-if": drawWhatIf,
+  rollout(s) {
+    drawRollout(s, poll);
+    drawReleases(s, poll);
+  },
+  "time-line": drawEvents,
+  zones(s) {
+    drawNames(s);
+    drawNodes(s);
+  },
+};
+
+function drawView() {
+  if (last) views[shown()](last);
 }
 
 // rate gives answers per second by site (the sum of all names), with .all and
@@ -138,6 +172,9 @@ function drawHead(s) {
   text(byId("fact-etcd"), e.connected ? (e.embedded ? "embedded" : "connected") : `lost ${ago(e.since, s.now)}`);
   attr(byId("fact-etcd"), "title", `${e.endpoints.join(" ")} revision ${e.revision} ${e.error || ""}`);
   byId("fact-etcd").classList.toggle("error", !e.connected);
+  badge("overview", s.held_changes || s.held_sites ? "held" : "");
+  badge("rollout", s.topology.head.canary ? "canary" : "");
+  badge("health", s.sites.some((x) => x.down_for) ? "!" : "");
   text(byId("fact-live"), "live");
   attr(byId("fact-live"), "title", null);
 }
@@ -212,7 +249,7 @@ function drawNodes(s) {
   const rows = s.nodes.map((n) => [n.name + (n.self ? " (this one)" : ""), n.roles.join(", "), alive(n)].concat(follow ? [served(n)] : []));
   const canary = s.topology.head.canary;
   once(byId("nodes"), [rows, canary], () => rows.length
-    ? [table(["Name", "Roles", "Alive for"].concat(follow ? ["Topology"] : []), rows), canary && el("p.quiet.small", `Revision ${canary.number} is a canary on ${canary.nodes.join(", ")}, by ${canary.who}: ${canary.why}`)].filter(Boolean)
+    ? [table(["Name", "Roles", "Alive for"].concat(follow ? ["Topology"] : []), rows), canary && el("p.quiet.small", `Revision ${canary.number} is a canary on ${canaryOn(canary)}, by ${canary.who}: ${canary.why}`)].filter(Boolean)
     : el("p.quiet", "None is known."));
   const refused = (d) => `new file refused${(d.since || "0001-").startsWith("0001-") ? "" : ` ${ago(d.since, s.now)} ago`}, the one read before stays: ${d.error}`;
   once(byId("geo"), s.geo.map((d) => [d, d.error && refused(d)]), () => s.geo.length
@@ -223,5 +260,10 @@ function drawNodes(s) {
 }
 
 setupTry(call);
+setupClients();
+setupWhatIf();
+setupRollout();
+setupEvents(drawView);
+setupViews(drawView);
 document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
 loop();

@@ -92,6 +92,43 @@ export function short(n) {
 
 export const percent = (share) => (share > 0 && share < 0.005 ? "<1%" : `${Math.round(share * 100)}%`);
 
+// share is a part of all users, as gslb plan has it: one decimal, and a little is not nothing.
+export function share(x) {
+  if (x > 0 && x < 0.0005) return "< 0.1 %";
+  if (x < 1 - 1e-9 && x > 0.9995) return "> 99.9 %";
+  return `${(100 * x).toFixed(1).replace(/\.0$/, "")} %`;
+}
+
+// took is a duration in seconds, in three digits: "340 µs", "12.3 ms", "1.52 s".
+export function took(s) {
+  if (!(s > 0)) return "–";
+  for (const [unit, size] of [["s", 1], ["ms", 1e-3]]) if (s >= size) return `${Number((s / size).toPrecision(3))} ${unit}`;
+  return `${Math.round(s * 1e6)} µs`;
+}
+
+// known tells whether a time is one: Go's zero time is none.
+export const known = (t) => Boolean(t) && !t.startsWith("0001-");
+
+// moment is a time for people, in the browser's zone.
+export const moment = (t) => (known(t) ? new Date(t).toLocaleString([], { hour12: false }) : "–");
+
+// button makes one that does something, with a name of its own for those who don't see what it stands beside.
+export function button(words, name, act, spec = "button") {
+  const b = el(spec, words);
+  b.type = "button";
+  if (name) b.setAttribute("aria-label", name);
+  b.addEventListener("click", act);
+  return b;
+}
+
+// stacked makes a table whose rows are cards on a narrow screen, where each cell says what it is.
+export function stacked(heads, rows) {
+  const box = table(heads, rows);
+  box.className = "stack";
+  for (const tr of box.querySelectorAll("tbody tr")) [...tr.cells].forEach((td, i) => { td.dataset.head = heads[i].replace("#", ""); });
+  return box;
+}
+
 // stateOf gives the class and the word of a site's, server's or vote's state.
 export function stateOf(x) {
   const forced = x.override && x.override.kind !== "drain";

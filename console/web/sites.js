@@ -1,5 +1,5 @@
 // The table of sites: what each is, why, and what an operator can do.
-import { byId, el, keyed, text, attr, once, ago, span, short, percent, pill, setPill, bar, setBar, stateOf } from "./dom.js";
+import { byId, el, keyed, text, attr, ago, span, short, percent, pill, setPill, bar, setBar, stateOf } from "./dom.js";
 
 // drawSites fills the table. rates has answers per second by site, or is null
 // before the second poll; order(site, clear) opens the dialog.
@@ -37,7 +37,7 @@ function updateRow(tr, s, now, rates) {
   text(why.children[0], s.override ? overrideText(s.override, now) : s.why);
   attr(why.children[0], "class", s.override ? "order" : null);
   attr(why, "title", s.override && s.why);
-  text(why.children[1], s.drain ? drainText(s.drain, now) : "");
+  text(why.children[1], s.drain ? s.drain.text : elsewhere(s));
   setLoad(load, s);
   setVotes(votes, s, now);
   text(rate.children[0], rates ? `${short(rates.get(s.site) || 0)}/s` : "–");
@@ -67,71 +67,13 @@ function setVotes(cell, s, now) {
   text(cell.children[1], counts.length === 1 ? `all ${counts[0][1]}` : counts.map(([n, st]) => `${n} ${st}`).join(", ") || "no vote");
 }
 
-// drainText is how far a site is that is to get no new users.
-function drainText(p, now) {
-  const parts = [p.text];
-  if (p.clients) {
-    parts.push(`${short(p.clients.open)} open, ${short(p.clients.new)} new`);
-    const most = (p.clients.groups || []).filter((g) => g.new || g.open).slice(0, 2);
-    if (most.length) parts.push(`mostly from ${most.map((g) => [g.operator, g.country].filter(Boolean).join(", ") || "unknown networks").join("; ")}`);
-  }
-  if (p.empty) parts.push(`empty in about ${span((Date.parse(p.empty) - Date.parse(now)) / 1000)}`);
-  return parts.join(" · ");
+// elsewhere tells for whom alone the site is down.
+function elsewhere(s) {
+  return Object.values(s.down_for || {}).join("; ");
 }
 
 export function overrideText(o, now) {
   const verb = { drain: "Drained", up: "Forced up", down: "Forced down" }[o.kind] || o.kind;
   const end = o.until && !o.until.startsWith("0001-") ? `for another ${span((Date.parse(o.until) - Date.parse(now)) / 1000)}` : "until it is taken back";
   return `${verb} by ${o.who || "someone"}, ${end}${o.why ? `: ${o.why}` : ""}`;
-}
-
-// serverLook has the same table as serverText in text.go.
-function serverLook(v) {
-  const spare = v.role === "spare";
-  if (v.draining) return { cls: "s-drain", word: "draining" };
-  if (spare && v.in_service) return { cls: "s-up", word: "spare in service" };
-  if (spare) return v.state === "down" ? { cls: "s-down", word: "spare, down" } : { cls: "s-unknown", word: "spare" };
-  if (v.in_service && !v.isolated) return { cls: v.state === "degraded" ? "s-degraded" : "s-up", word: "in service" };
-  if (v.state === "unknown" && !v.isolated) return { cls: "s-unknown", word: "not checked yet" };
-  return { cls: "s-down", word: "isolated" };
-}
-
-// groups are this node's frontends, then those that other balancers report.
-function groups(status) {
-  const own = status.frontends.map((f) => ({ ...f, node: status.node.name, key: [f.site, f.name, status.node.name].join("\0") }));
-  const all = new Map(own.map((f) => [f.key, f]));
-  for (const s of status.sites) {
-    for (const r of s.reports || []) {
-      for (const v of r.servers || []) {
-        const key = [s.site, v.frontend, r.node].join("\0");
-        if (own.some((f) => f.key === key)) continue;
-        if (!all.has(key)) all.set(key, { key, site: s.site, name: v.frontend, node: r.node, servers: [] });
-        all.get(key).servers.push(v);
-      }
-    }
-  }
-  return [...all.values()];
-}
-
-export function drawServers(status) {
-  const list = groups(status);
-  const box = byId("frontends");
-  once(box.parentElement.firstElementChild, list.length === 0, () => "Servers" + (list.length ? "" : ": no balancer reports any"));
-  keyed(box, list, (f) => f.key, () => el("div.frontend", el("h3", el("span"), " ", el("span.known.quiet.small")), el("p.quiet.small"), el("ul")), (e, f) => {
-    text(e.children[0].children[0], `${f.site} / ${f.name}`);
-    const old = status.stale && f.node !== status.node.name; // what another node said before the store was lost
-    text(e.children[0].children[1], old ? "last known" : "");
-    e.classList.toggle("old", old);
-    const open = f.connections ?? f.servers.reduce((n, v) => n + v.connections, 0);
-    const what = [`${short(open)} connections`, f.pick, (f.listen || []).join(" ") || `by ${f.node}`];
-    if (f.failed) what.push(`${short(f.failed)} failed`);
-    text(e.children[1], what.filter(Boolean).join(" · "));
-    keyed(e.children[2], f.servers, (v) => v.address, () => el("li", el("span.mono"), pill(), el("span.num"), el("span.detail.quiet.small")), (li, v) => {
-      text(li.children[0], v.address);
-      setPill(li.children[1], serverLook(v));
-      text(li.children[2], short(v.connections));
-      attr(li.children[2], "title", "open connections" + (v.capacity ? ` of ${short(v.capacity)} it can take well` : ""));
-      text(li.children[3], v.state === "up" && !v.isolated ? "" : v.detail || "");
-    });
-  });
 }

@@ -421,13 +421,22 @@ func testPageAttention(t *testing.T, b *browser) {
 }
 
 // TestScreenshots writes pictures of the page for people to look at, to the
-// directory that GSLB_SCREENSHOTS names. It is not run otherwise.
+// directory that GSLB_SCREENSHOTS names, or one of the console at GSLB_SCREENSHOT_OF. It is not run otherwise.
 func TestScreenshots(t *testing.T) {
 	dir := os.Getenv("GSLB_SCREENSHOTS")
 	if dir == "" {
 		t.Skip("GSLB_SCREENSHOTS names no directory to write pictures to")
 	}
 	b := openBrowser(t)
+	if url := os.Getenv("GSLB_SCREENSHOT_OF"); url != "" { // such as the console of gslb demo, for docs/console.png
+		b.size(1240, 1180)
+		b.open(url)
+		b.wait(`document.querySelector("#fact-rate").textContent.endsWith("/s")`)
+		if err := os.WriteFile(filepath.Join(dir, "console.png"), b.screenshot(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
 	srv := start(t, Config{}, busy())
 	ready := map[string]string{
 		"overview": `document.querySelector(".steps") && document.querySelector("#fact-rate").textContent.endsWith("/s")`, "servers": `document.querySelector("#incidents time")`, "health": `document.querySelector("#verdicts details")`,

@@ -26,7 +26,7 @@ func demoCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "script", Usage: "play the whole story: failures, failover, recovery, drain"},
 			&cli.IntFlag{Name: "dns-port", Usage: "`PORT` of the name server on 127.0.0.1", Value: 10053},
-			&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the console on 127.0.0.1", Value: 8053},
+			&cli.IntFlag{Name: "api-port", Usage: "`PORT` of the consoles, on 127.0.0.1 and of the sites on addresses from 127.0.11.1 on", Value: 8053},
 			&cli.IntFlag{Name: "port", Usage: "`PORT` of the sites, on addresses from 127.0.11.1 on", Value: 8080},
 			&spanFlag{Name: "revive", Usage: "start a process that was killed again after this `TIME`; 0: never", Value: 20 * time.Second},
 			&cli.StringFlag{Name: "color", Usage: "always, never or auto", Value: "auto"},
@@ -90,7 +90,7 @@ func (f *family) guide(p *printer) {
 	p.head("See why")
 	p.command("%s explain www.abc.com --client %s%s", "", gslbCommand(), demoUsers[1].address, f.apiFlag())
 	p.command("%s status%s", "", gslbCommand(), f.apiFlag())
-	p.say("  http://%s/", f.api)
+	p.say("  http://%s/           and what if, servers, verdicts, the time line: http://%s/#what-if", f.api, f.api)
 	p.head("Break something, and look again")
 	kt := demoSites[0]
 	p.command("curl http://%s/", "# a user of site kt, through its balancer; a few times", kt.address(f.ports.sites))

@@ -120,6 +120,7 @@ func (f *family) checkPorts() error {
 		try(net.JoinHostPort("127.0.0.1", strconv.Itoa(f.ports.api)), "api-port"),
 	}
 	for _, s := range demoSites {
+		errs = append(errs, try(net.JoinHostPort(s.net+".1", strconv.Itoa(f.ports.api)), "api-port"))
 		for _, host := range []string{".1", ".11", ".12", ".13"} {
 			errs = append(errs, try(net.JoinHostPort(s.net+host, strconv.Itoa(f.ports.sites)), "port"))
 		}

@@ -124,6 +124,19 @@ type Config struct {
 	// server is picked; default 3s.
 	PreambleTimeout time.Duration `toml:"preamble_timeout"`
 
+	// Transparent has servers see the client's address as the connection's (Linux; it
+	// needs CAP_NET_ADMIN, and answers must be routed by this machine). A server of the
+	// other family than the client's sees this machine's.
+	Transparent bool `toml:"transparent"`
+	// FastOpen takes data with a client's SYN (TCP Fast Open, Linux).
+	FastOpen bool `toml:"fast_open"`
+	// KeepaliveIdle is after how much silence an end is asked whether it is there, then
+	// every KeepaliveInterval, KeepaliveCount times in vain until it is given up. Whole
+	// seconds; defaults 30s, 15s and 4.
+	KeepaliveIdle     time.Duration `toml:"keepalive_idle"`
+	KeepaliveInterval time.Duration `toml:"keepalive_interval"`
+	KeepaliveCount    int           `toml:"keepalive_count"`
+
 	// FirstByteTimeout is how long a client may say nothing at first, where clients speak first;
 	// 0: as long as IdleTimeout. DeferAccept has the kernel hand over a connection
 	// only with the client's first byte (Linux), likewise.
@@ -232,6 +245,9 @@ func (c Config) WithDefaults() Config {
 		setDefault(&c.Queue, 1000)
 		setDefault(&c.QueueTimeout, 5*time.Second)
 		setDefault(&c.PreambleTimeout, preambleTime)
+		setDefault(&c.KeepaliveIdle, 30*time.Second)
+		setDefault(&c.KeepaliveInterval, 15*time.Second)
+		setDefault(&c.KeepaliveCount, 4)
 	}
 	if c.statesCapacity() {
 		setDefault(&c.OverloadAt, 1.2)

@@ -127,12 +127,7 @@ func (n *newSockets) open(again bool) (fd int, err error) {
 	return fd, err
 }
 
-// tune sets what connections inherit from their listener.
+// tune sets what connections inherit from their listener, whichever frontend it is of.
 func tune(fd int) error {
-	for _, o := range keepAlives {
-		if err := unix.SetsockoptInt(fd, o.level, o.name, o.value); err != nil {
-			return os.NewSyscallError("setsockopt", err)
-		}
-	}
 	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
 }

@@ -92,6 +92,11 @@ func (l *loop) dial(c *loopConn, s *server) bool {
 		return l.failed(c, os.NewSyscallError("socket", errno))
 	}
 	c.socks[serverEnd] = sock{fd: int32(fd)}
+	if c.cfg.Transparent {
+		if err := l.assume(int32(fd), c.from.client.Addr(), family == unix.AF_INET); err != nil {
+			return l.failed(c, err)
+		}
+	}
 	_, _, errno = unix.RawSyscall(unix.SYS_CONNECT, fd, uintptr(unsafe.Pointer(&l.peer)), uintptr(size))
 	if errno != 0 && errno != unix.EINPROGRESS {
 		return l.failed(c, os.NewSyscallError("connect", errno))
@@ -202,8 +207,8 @@ func dialError(s *server, err error) error {
 // resolve has a goroutine connect to a server whose address is a name.
 func (l *loop) resolve(c *loopConn) {
 	c.state = stateResolving
-	s, turn, d := c.server, c.turn, net.Dialer{Timeout: c.cfg.ConnectTimeout, KeepAlive: -1}
-	d.SetMultipathTCP(false)
+	s, turn, d := c.server, c.turn, dialer(c.cfg, c.from, c.server)
+	d.Control = assuming(c.cfg, nil)
 	l.engine.wg.Go(func() {
 		fd := -1
 		conn, err := d.Dial("tcp", s.address)

@@ -178,7 +178,7 @@ func (l *loop) look(c *loopConn) {
 	}
 	if !c.kept {
 		c.kept = true
-		for _, o := range keepAlives {
+		for _, o := range c.cfg.keepAlives() {
 			setOption(c.socks[serverEnd].fd, o.level, o.name, int32(o.value))
 		}
 	}

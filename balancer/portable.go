@@ -19,16 +19,13 @@ import (
 // and two goroutines for each connection.
 type portable struct {
 	log     *slog.Logger
-	buffers sync.Pool // of *[bufferSize]byte
-	dialer  net.Dialer
+	buffers sync.Pool      // of *[bufferSize]byte
 	wg      sync.WaitGroup // accept loops and connections
 }
 
 func newPortable(log *slog.Logger) *portable {
 	p := &portable{log: log}
 	p.buffers.New = func() any { return new([bufferSize]byte) }
-	p.dialer = net.Dialer{KeepAlive: -1, Control: keepAlive}
-	p.dialer.SetMultipathTCP(false)
 	return p
 }
 
@@ -49,7 +46,7 @@ func (p *portable) listen(address string, _ int, sockets []*os.File) (acceptor, 
 	a := &portableAcceptor{engine: p, done: make(chan struct{})}
 	if sockets == nil {
 		// Plain TCP: multipath TCP sockets cannot be handed to a kernel data plane, and break TCP-MD5.
-		lc := net.ListenConfig{KeepAlive: -1, Control: keepAlive}
+		lc := net.ListenConfig{KeepAlive: -1}
 		lc.SetMultipathTCP(false)
 		l, err := lc.Listen(context.Background(), network(address), address)
 		if err != nil {
@@ -248,7 +245,7 @@ func (p *portable) connect(f *frontend, cfg *Config, from flow) (*server, *net.T
 			f.counters.retried.Add(1)
 		}
 		begun := time.Now()
-		conn, err := p.dial(s.address, cfg.ConnectTimeout)
+		conn, err := p.dial(s, cfg, from)
 		if err == nil {
 			f.pool.connected(s, time.Since(begun))
 			return s, conn
@@ -270,10 +267,36 @@ func (p *portable) connect(f *frontend, cfg *Config, from flow) (*server, *net.T
 	return nil, nil
 }
 
-func (p *portable) dial(address string, timeout time.Duration) (*net.TCPConn, error) {
-	d := p.dialer
-	d.Timeout = timeout
-	conn, err := d.Dial("tcp", address)
+// dialer is one for a client of a frontend, and a server. To one of the other family no
+// connection can come from the client's address.
+func dialer(cfg *Config, from flow, s *server) net.Dialer {
+	d := net.Dialer{Timeout: cfg.ConnectTimeout, KeepAlive: -1}
+	d.SetMultipathTCP(false)
+	if cfg.Transparent && (!s.at.IsValid() || s.at.Addr().Is4() == from.client.Addr().Is4()) {
+		d.LocalAddr = &net.TCPAddr{IP: from.client.Addr().AsSlice(), Zone: from.client.Addr().Zone()}
+	}
+	return d
+}
+
+// assuming makes sockets transparent where they are to be, and does more with each.
+func assuming(cfg *Config, more func(syscall.RawConn) error) func(network, address string, c syscall.RawConn) error {
+	return func(network, _ string, c syscall.RawConn) error {
+		if cfg.Transparent {
+			if err := transparent(network == "tcp4", c); err != nil {
+				return err
+			}
+		}
+		if more == nil {
+			return nil
+		}
+		return more(c)
+	}
+}
+
+func (p *portable) dial(s *server, cfg *Config, from flow) (*net.TCPConn, error) {
+	d := dialer(cfg, from, s)
+	d.Control = assuming(cfg, func(c syscall.RawConn) error { return keepAlive(cfg, c) })
+	conn, err := d.Dial("tcp", s.address)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +306,7 @@ func (p *portable) dial(address string, timeout time.Duration) (*net.TCPConn, er
 // ownFault tells whether a connect failed for want of something on this
 // machine, which says nothing about the server.
 func ownFault(err error) bool {
-	for _, own := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+	for _, own := range []error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EPERM} {
 		if errors.Is(err, own) {
 			return true
 		}

@@ -135,8 +135,23 @@ func (c Config) validatePreamble(bad func(key, msg string)) {
 	}
 	only(len(c.ProxyFrom) > 0, "proxy_from")
 	only(c.PreambleTimeout != 0, "preamble_timeout")
+	only(c.Transparent, "transparent")
+	only(c.FastOpen, "fast_open")
+	for key, d := range map[string]time.Duration{"keepalive_idle": c.KeepaliveIdle, "keepalive_interval": c.KeepaliveInterval} {
+		only(d != 0, key)
+		if d != 0 && (d < time.Second || d > keepaliveMost || d%time.Second != 0) {
+			bad(key, fmt.Sprintf("%v: must be whole seconds, 1s to %v", d, keepaliveMost))
+		}
+	}
+	only(c.KeepaliveCount != 0, "keepalive_count")
+	if c.KeepaliveCount < 0 || c.KeepaliveCount > 127 {
+		bad("keepalive_count", fmt.Sprintf("%d: must be 1 to 127", c.KeepaliveCount))
+	}
 	c.validateRoutes(bad)
 }
+
+// keepaliveMost is the kernel's bound (MAX_TCP_KEEPIDLE).
+const keepaliveMost = 32767 * time.Second
 
 // preambleTime is Config.PreambleTimeout's default.
 const preambleTime = 3 * time.Second

@@ -153,11 +153,18 @@ func (p *proxy) follow(bindings []binding, opened map[string]*listener) {
 	p.bindings = bindings
 }
 
-// wait has the kernel wait for a client's first byte, or not.
+// wait has the kernel wait for a client's first byte, or not, and all else that a
+// listening socket has of its frontend.
 func (l *listener) wait(cfg *Config) {
 	sockets, _ := l.sockets()
 	for _, s := range sockets {
 		deferAccept(s, cfg.DeferAccept)
+		if cfg.Protocol == TCP {
+			fastOpen(s, cfg.FastOpen)
+			if raw, err := s.SyscallConn(); err == nil {
+				keepAlive(cfg, raw) // connections inherit it
+			}
+		}
 		s.Close()
 	}
 }
@@ -173,6 +180,11 @@ func (p *proxy) open(bindings []binding) (map[string]*listener, error) {
 	opened := map[string]*listener{}
 	var faults []error
 	for _, b := range bindings {
+		if b.cfg.Transparent {
+			if err := mayBeTransparent(); err != nil {
+				faults = append(faults, fmt.Errorf("frontend %q: transparent: %w", b.front.name, err))
+			}
+		}
 		for i, key := range b.keys() {
 			old := p.listeners[key]
 			if old != nil && old.engine == b.cfg.Engine {

@@ -5,24 +5,31 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// keepAlives finds a peer that is gone without a word within 30 s + 4 x 15 s.
-// Set on a listener, its connections inherit it, which saves four system calls
+// socketOption is one of setsockopt(2).
+type socketOption struct{ level, name, value int }
+
+// keepAlives finds a peer that is gone without a word, by default within 30 s + 4 x
+// 15 s. Set on a listener, its connections inherit it, which saves four system calls
 // for each.
-var keepAlives = [...]struct{ level, name, value int }{
-	{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 30},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15},
-	{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 4},
-	{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+func (c *Config) keepAlives() [4]socketOption {
+	return [...]socketOption{
+		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, int(c.KeepaliveIdle / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, int(c.KeepaliveInterval / time.Second)},
+		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, c.KeepaliveCount},
+		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	}
 }
 
-func keepAlive(_, _ string, c syscall.RawConn) error {
+// keepAlive sets them on a socket that is being made.
+func keepAlive(cfg *Config, c syscall.RawConn) error {
 	var failed error
 	err := c.Control(func(fd uintptr) {
-		for _, o := range keepAlives {
+		for _, o := range cfg.keepAlives() {
 			failed = errors.Join(failed, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
 		}
 	})
@@ -59,5 +66,20 @@ func deferAccept(socket *os.File, on bool) {
 	}
 	if raw, err := socket.SyscallConn(); err == nil { // Fd would make the listener block
 		raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, seconds) })
+	}
+}
+
+// fastOpenMost is how many connections may wait that began with data in their SYN.
+const fastOpenMost = 256
+
+// fastOpen has a listening socket take data with a client's SYN (RFC 7413), or no more.
+// The kernel does it where net.ipv4.tcp_fastopen allows it.
+func fastOpen(socket *os.File, on bool) {
+	most := 0
+	if on {
+		most = fastOpenMost
+	}
+	if raw, err := socket.SyscallConn(); err == nil {
+		raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN, most) })
 	}
 }

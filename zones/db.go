@@ -38,6 +38,7 @@ type DB struct {
 	signing map[string]*dnssec.Signing // as Input has it
 	now     func() time.Time           // likewise
 	signed  bool                       // some zones are signed here
+	before  *DB                        // that it takes the place of, while it is made; or nil
 
 	serials map[string]Serial // as Input has it
 	// numbers are the last serial numbers of zones that have been signed here and do
@@ -79,6 +80,7 @@ func (db *DB) set(at int, z *Zone) {
 
 // complete adds the steered names to a DB that has its zones.
 func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, error) {
+	defer func() { db.before = nil }()
 	errs := []error{err}
 	db.steeredCfgs, db.sites = steered, sites
 	for i, c := range steered {

@@ -22,7 +22,7 @@ type Input struct {
 	Sites   []Site
 	// Signing says how zones are signed here, by Zone.Name; all others are served
 	// as they come. Apex is filled in. Where Cache is nil, that of the zone's last
-	// signing is used.
+	// signing is used. It is not held on to.
 	Signing map[string]*dnssec.Signing
 	// Serials says what becomes of serial numbers, by Zone.Name; where there is none
 	// for a zone, its Config does, and else they are kept.
@@ -47,7 +47,7 @@ func (in Input) Load(prev *DB) (*DB, error) {
 	if prev == nil {
 		prev = new(DB)
 	}
-	db := &DB{cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones, in.Look), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
+	db := &DB{before: prev, cfgs: slices.Clone(in.Zones), byCfg: prev.unchanged(in.Zones, in.Look), signing: in.Signing, now: in.Now, signed: prev.signed, serials: in.Serials, numbers: prev.numbers}
 	if db.numbers == nil {
 		db.numbers = in.Numbers
 	}

@@ -74,7 +74,7 @@ func (db *DB) Zone(apex []byte) *Zone {
 // names, or beside the others, and some are gone. The steered names are joined
 // with them anew; where that cannot be the error tells why.
 func (db *DB) With(put []*Zone, drop []string) (*DB, error) {
-	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: db.signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
+	next := &DB{before: db, cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: db.signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
 	next.list = slices.DeleteFunc(next.list, func(z *Zone) bool { return slices.Contains(drop, z.Name) })
 	err := next.put(put, len(next.list) != len(db.list))
 	return next.complete(err, db.steeredCfgs, db.sites)

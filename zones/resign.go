@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 // zones for which nothing has changed are shared, and so is what of the others'
 // signatures is still right.
 func (db *DB) Resign(signing map[string]*dnssec.Signing) (*DB, error) {
-	next := &DB{cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
+	next := &DB{before: db, cfgs: db.cfgs, byCfg: db.byCfg, list: slices.Clone(db.list), table: db.table.shared(), depths: db.depths, mixed: db.mixed, took: db.took, signing: signing, now: db.now, signed: db.signed, serials: db.serials, numbers: db.numbers}
 	return next.complete(nil, db.steeredCfgs, db.sites)
 }
 
@@ -44,6 +45,9 @@ func (db *DB) sign() error {
 		switch z, s := db.list[i], db.signing[db.list[i].Name]; {
 		case s != nil && z.Loaded():
 			settings := *s
+			if settings.Cache == nil {
+				settings.Cache = db.cacheOf(z)
+			}
 			if len(z.arena) < alone {
 				settings.Workers = 1
 			}
@@ -83,7 +87,40 @@ func (db *DB) sign() error {
 	}
 	db.replace(put)
 	db.number(numberings)
+	db.letGo()
 	return errors.Join(errs...)
+}
+
+// cacheOf gives the signatures of a zone as it was signed last, whether it is that
+// zone still or was read or made anew since; nil: there are none.
+func (db *DB) cacheOf(z *Zone) *dnssec.Cache {
+	if z.signing == nil && db.before != nil {
+		if at, ok := slices.BinarySearchFunc(db.before.list, z, byName); ok {
+			z = db.before.list[at]
+		}
+	}
+	if z.signing == nil {
+		return nil
+	}
+	return z.signing.result.Cache
+}
+
+// letGo drops the signatures from before the start of zones that have been signed:
+// they have what is still right of them.
+func (db *DB) letGo() {
+	shared := true
+	for _, z := range db.list {
+		s := db.signing[z.Name]
+		if s == nil || s.Cache == nil || z.signing == nil {
+			continue
+		}
+		if shared {
+			db.signing, shared = maps.Clone(db.signing), false
+		}
+		without := *s
+		without.Cache = nil
+		db.signing[z.Name] = &without
+	}
 }
 
 // replace puts zones in the place of others wherever these are known but in the list.

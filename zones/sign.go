@@ -97,9 +97,6 @@ func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now
 	w.joints = joints
 	settings := *s
 	settings.Apex = z.apex
-	if settings.Cache == nil && z.signing != nil {
-		settings.Cache = z.signing.result.Cache
-	}
 	result, err := dnssec.SignZone(settings, now, w.walk, w.emit)
 	if err == nil {
 		err = w.finish()

@@ -68,14 +68,15 @@ func TestSteady(t *testing.T) {
 
 // The value of a node that measures as many sites as it may stays well below what etcd takes.
 func TestTimesAreBounded(t *testing.T) {
-	f := &Fleet{cfg: Config{Node: "a"}, now: time.Now}
+	now := time.Now()
+	f := &Fleet{cfg: Config{Node: "a"}, now: func() time.Time { return now }}
 	all := map[string]time.Duration{}
 	for i := range mostTimes + 1000 {
 		name := fmt.Sprintf("site-%06d", i)
 		f.topology.Sites = append(f.topology.Sites, name)
 		all[name] = 123456 * time.Microsecond
 	}
-	f.out = map[string]*outbox{keyOf(kindTimes, "a"): {wrote: time.Now()}} // so that it waits, and is not sent
+	f.out = map[string]*outbox{keyOf(kindTimes, "a"): {wrote: now}} // so that it waits, and is not sent
 	f.kick = make(chan struct{}, 1)
 	f.Measured(all)
 	raw := f.out[keyOf(kindTimes, "a")].pending

@@ -36,9 +36,9 @@ type Generation struct {
 	shown, shownSigned []siteAnswers
 	troubled           []*zones.Steered
 	several            [][]several // what several sites are answered with together; nil: no name has that
-	places             *geo.DB    // for explaining only; may be nil
-	access             *Access    // nil: all clients alike
-	declared           *geo.Table // 1 for networks that configuration names
+	places             *geo.DB     // for explaining only; may be nil
+	access             *Access     // nil: all clients alike
+	declared           *geo.Table  // 1 for networks that configuration names
 	sites              int
 	picked             *picks
 	turns              turns

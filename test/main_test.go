@@ -36,11 +36,12 @@ var (
 	buildLoadgen = sync.OnceValues(func() (string, error) { return bed.Build("..", "tools/loadgen", scratch) })
 )
 
-// binary returns the path of gslb.
+// binary returns the path of gslb. What runs it is not for where seconds are too long.
 func binary(t testing.TB) string { return built(t, buildGSLB) }
 
 func built(t testing.TB, build func() (string, error)) string {
 	t.Helper()
+	needLong(t)
 	path, err := build()
 	if err != nil {
 		t.Fatal(err)

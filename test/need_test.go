@@ -28,15 +28,10 @@ func needLinux(t testing.TB) {
 	}
 }
 
-// needLong keeps the tests of seconds out of -short.
+// needLong is for tests that take seconds.
 func needLong(t testing.TB) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("takes several seconds: not with -short")
-	}
-	if step := os.Getenv("GSLB_LATER"); step != "" { // set by .ci/run
-		t.Skipf("takes several seconds: runs in the step %s", step)
-	}
+	bed.Long(t)
 }
 
 // namespace makes a network namespace with nothing but a loopback interface,

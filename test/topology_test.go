@@ -125,6 +125,7 @@ const abcHosts = "included   IN A    192.0.2.70\n"
 func newTopology(t testing.TB) *topology {
 	t.Helper()
 	needLinux(t)
+	needLong(t)
 	tp := &topology{
 		t: t, dir: t.TempDir(),
 		dns: freeAddress(t), api: freeAddress(t), etcd: freeAddress(t), peer: freeAddress(t),

@@ -21,6 +21,18 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skipf(format, args...)
 }
 
+// Long keeps a test of seconds out of -short, and out of the step of .ci/run that leaves it
+// to another one (GSLB_LATER).
+func Long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes several seconds: not with -short")
+	}
+	if step := os.Getenv("GSLB_LATER"); step != "" {
+		t.Skipf("takes several seconds: runs in the step %s", step)
+	}
+}
+
 // Build builds a program of the module, whose root is given, into a folder: for
 // the race detector where the tests run under it.
 func Build(root, program, dir string) (path string, err error) {

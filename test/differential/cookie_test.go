@@ -25,6 +25,7 @@ const (
 // TestCookiesOfOthers: the servers of a fleet that share a secret take one
 // another's cookies (RFC 9018), whichever program each of them is.
 func TestCookiesOfOthers(t *testing.T) {
+	bed.Long(t)
 	peers := cookiePeers(t)
 	cookies := map[*peer]string{}
 	for _, p := range peers {

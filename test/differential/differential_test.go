@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"gslb/test/bed"
 )
 
 const (
@@ -54,9 +56,7 @@ func (ta *tally) compare(peers []*peer, c comparison) {
 // answers; what differs must be in the list of explained differences, and what
 // is in the list must be seen.
 func TestAnswersAgree(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes many seconds: not with -short")
-	}
+	bed.Long(t)
 	zones := append(handMade(t), generated(t, t.TempDir())...)
 	peers := startPeers(t, zones)
 	ta := &tally{explained: map[string]int{}}

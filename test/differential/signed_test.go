@@ -103,9 +103,7 @@ func run(t *testing.T, dir, command string, args ...string) string {
 // TestSignedAnswersAgree asks gslb, NSD, Knot DNS and BIND the same with DO, of
 // zones that came signed.
 func TestSignedAnswersAgree(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes many seconds: not with -short")
-	}
+	bed.Long(t)
 	zones := signedZones(t, t.TempDir())
 	peers := startPeers(t, zones)
 	ta := &tally{explained: map[string]int{}}

@@ -92,7 +92,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	start(t, "unbound", nil, append(append([]string{}, ns...), "unbound", "-d", "-p", "-c", config)...)
 	// ask asks unbound from an address and gives the flags and the answer.
 	ask := func(from string, args ...string) (flags, answer string) {
-		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
+		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=30", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
 		out := run(t, patience, append(argv, args...)...).out
 		_, rest, _ := strings.Cut(out, ";; flags: ")
 		flags, _, _ = strings.Cut(rest, ";")

@@ -57,6 +57,10 @@ func builtTools(t *testing.T) string {
 
 // testOptions are those of a short run, unpinned, in a directory of the test.
 func testOptions(t *testing.T, command string) *options {
+	t.Helper()
+	if bed.RaceDetector && command != "dns" {
+		t.Skip("as without the race detector, but slower")
+	}
 	tools := builtTools(t)
 	t.Setenv("TMPDIR", t.TempDir())
 	return &options{
@@ -110,6 +114,9 @@ func TestSmoke(t *testing.T) {
 
 // Each installed peer starts, and answers rightly what it is measured with.
 func TestPeersAnswerRightly(t *testing.T) {
+	if bed.RaceDetector {
+		t.Skip("as without the race detector, but slower")
+	}
 	dir := builtTools(t)
 	o := &options{Servers: peerNames(), Names: 100, Networks: 2500}
 	d, err := newDataset(t.Context(), o, everything, t.TempDir(), dir)

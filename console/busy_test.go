@@ -17,7 +17,7 @@ func busy() *fake {
 		Why:   "34.2 % of the users would move to another site at once, more than 30 % (max_space_lost): site lgu would go from 41 % to 12 % of them, frankfurt from 8.1 % to 40.4 %",
 		Moves: []forecast.SiteChange{{Site: "frankfurt", ShareBefore: 0.081, ShareAfter: 0.404}, {Site: "lgu", ShareBefore: 0.41, ShareAfter: 0.12}, {Site: "kt", ShareBefore: 0.2, ShareAfter: 0.167}}}}
 	st.Held = []string{"virginia"}
-	st.HeldSites = &HeldSites{Sites: st.Held, Since: at(20 * time.Second), Until: fakeNow.Add(100 * time.Second),
+	st.HeldSites = &HeldSites{Sites: st.Held, Since: at(20 * time.Second), Until: fakeNow.Add(29 * time.Minute),
 		Why: "2 of 5 sites in service would go down within 1m0s, by the word of one vantage point alone for virginia; more than 30 % are held"}
 	revision := func(n int64, who, why string, age time.Duration) history.Revision {
 		return history.Revision{Number: n, Order: history.Order{Who: who, Why: why}, When: at(age), Base: n - 1, Files: 3, Bytes: 4096}

@@ -230,7 +230,7 @@ func demoStatus() Status {
 					Override: &health.Override{Site: "tokyo", Kind: health.Drain, Who: "kim", Why: "kernel upgrade, see change 1182", Since: at(5 * time.Minute), Until: fakeNow.Add(25 * time.Minute)},
 				},
 				CNAME: "c.www.abc.com.", Addresses: []string{"203.0.113.10"}, Location: &Location{35.68, 139.69},
-				Drain: &health.DrainProgress{Site: "tokyo", Draining: true, Text: "no new connection for 22s, 1m needed", Gone: true, Balancers: []string{"lb1.tokyo"}, Empty: fakeNow.Add(38 * time.Second), Quiet: time.Minute,
+				Drain: &health.DrainProgress{Site: "tokyo", Draining: true, Text: "no new connection for 22s, 1m needed", Gone: true, Balancers: []string{"lb1.tokyo"}, Empty: fakeNow.Add(29 * time.Minute), Quiet: time.Minute,
 					Clients: &health.Clients{Since: at(5 * time.Minute), Open: 310, Long: 12, New: 4211, Last: at(22 * time.Second), Quiet: 22 * time.Second, Groups: []health.ClientGroup{
 						{Operator: "NTT", Country: "JP", Open: 280, New: 3900, Quiet: 22 * time.Second, Networks: []string{"203.0.113.0/24", "198.51.100.0/24"}, More: 7},
 						{Operator: "KDDI", Country: "JP", Open: 30, New: 311, Quiet: 40 * time.Second, Networks: []string{"192.0.2.0/24"}},

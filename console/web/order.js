@@ -53,7 +53,7 @@ export function openOrder(s, clear, status, rates, done) {
     return;
   }
   give({
-    title: `Order for ${s.site}`, effect: effect(s, status, rates), kinds: true, life: true, done,
+    title: `Order for ${s.site}`, effect: effect(s, status, rates), kinds: true, life: true, why: "needed", done,
     verb: (kind) => `${{ drain: "Drain", down: "Force down", up: "Force up" }[kind]} ${s.site}`,
     send: (who, why) => call("POST", "/api/v1/override", { site: s.site, kind: form.elements.kind.value, who, why, for: byId("order-for").value }),
   });

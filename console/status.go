@@ -69,13 +69,13 @@ type Status struct {
 	Releases    []health.Release `json:"releases,omitempty"` // of content generations, by name
 	Sites       []Site           `json:"sites"`              // in the order of the configuration
 	// Times are the round-trip times of the live vantage points, by their names.
-	Times       []health.Times   `json:"times,omitempty"`
-	Nodes       []FleetNode      `json:"nodes"`
-	Audiences   []Audience       `json:"audiences,omitempty"` // in the order of the configuration
-	Frontends   []Frontend       `json:"frontends"`           // of this node's own balancer
-	Etcd        Etcd             `json:"etcd"`
-	Geo         []Database       `json:"geo"`
-	Tables      []Table          `json:"tables"` // that tell the steered names' clients apart
+	Times     []health.Times `json:"times,omitempty"`
+	Nodes     []FleetNode    `json:"nodes"`
+	Audiences []Audience     `json:"audiences,omitempty"` // in the order of the configuration
+	Frontends []Frontend     `json:"frontends"`           // of this node's own balancer
+	Etcd      Etcd           `json:"etcd"`
+	Geo       []Database     `json:"geo"`
+	Tables    []Table        `json:"tables"` // that tell the steered names' clients apart
 	// Problems are what a person should look at, one sentence each. The console
 	// adds those of Attention.
 	Problems []string `json:"problems"`

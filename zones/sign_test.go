@@ -12,6 +12,7 @@ import (
 
 	"gslb/dnsname"
 	"gslb/dnssec"
+	"gslb/test/bed"
 )
 
 var signTime = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -125,7 +126,11 @@ func TestSignedHere(t *testing.T) {
 			if strings.Contains(strings.Join(db.Warnings(), "\n"), "broken") {
 				t.Errorf("warnings %q", db.Warnings())
 			}
-			for _, site := range []int{0, 1, -1} {
+			sites := []int{0, 1, -1}
+			if bed.RaceDetector { // the checks are not concurrent, and take most of a minute under it
+				sites = sites[:1]
+			}
+			for _, site := range sites {
 				checkSignedAt(t, db, z, signTime, site)
 			}
 			for _, name := range []string{"hints.abc.com.", "x.hinted.abc.com.", "hintal.abc.com."} { // signed for each site, not as it stands in the file

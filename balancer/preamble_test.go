@@ -212,12 +212,6 @@ func TestPreambleConfig(t *testing.T) {
 		{func(c *Config) { c.PreambleTimeout = 1 }, "preamble_timeout"},
 		{func(c *Config) { c.ProxyFrom, c.Protocol = networks, UDP }, "proxy_from"},
 	} {
-		c := Config{Name: "www", Listen: []string{"127.0.0.1:80"}, Servers: []ServerConfig{{Address: "127.0.0.1:81"}}}
-		test.change(&c)
-		var keys []string
-		c.Validate(func(key, _ string) { keys = append(keys, key) })
-		if got := strings.Join(keys, " "); got != test.want {
-			t.Errorf("%q, want %q", got, test.want)
-		}
+		wantRefused(t, test.change, test.want)
 	}
 }

@@ -101,12 +101,18 @@ func TestSendProxyConfig(t *testing.T) {
 		{func(c *Config) { c.SendProxy = "2" }, "send_proxy"},
 		{func(c *Config) { c.SendProxy, c.Protocol = "v2", UDP }, "send_proxy"},
 	} {
-		c := Config{Name: "www", Listen: []string{"127.0.0.1:80"}, Servers: []ServerConfig{{Address: "127.0.0.1:81"}}}
-		test.change(&c)
-		var keys []string
-		c.Validate(func(key, _ string) { keys = append(keys, key) })
-		if got := strings.Join(keys, " "); got != test.want {
-			t.Errorf("%q, want %q", got, test.want)
-		}
+		wantRefused(t, test.change, test.want)
+	}
+}
+
+// wantRefused checks which keys of a good configuration are refused once it is changed.
+func wantRefused(t *testing.T, change func(*Config), want string) {
+	t.Helper()
+	c := Config{Name: "www", Listen: []string{"127.0.0.1:80"}, Servers: []ServerConfig{{Address: "127.0.0.1:81"}}}
+	change(&c)
+	var keys []string
+	c.Validate(func(key, _ string) { keys = append(keys, key) })
+	if got := strings.Join(keys, " "); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

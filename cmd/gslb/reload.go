@@ -132,11 +132,11 @@ func (n *node) reloads(ctx context.Context) {
 			stopWatching = n.watchPlaces(ctx)
 		case <-hup:
 			stopWatching()
-			_, _ = n.reloadNow(ctx, reloading{}) // it has told
+			_ = n.reloadNow(ctx, reloading{}) // it has told
 			stopWatching = n.watchPlaces(ctx)
 		case o := <-n.asked:
 			stopWatching()
-			r, err := n.reloadNow(ctx, o.reloading)
+			r, err := n.reloadFor(ctx, o.reloading)
 			o.done <- reloaded{r, err}
 			stopWatching = n.watchPlaces(ctx)
 		}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
+	"maps"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -61,61 +61,64 @@ func only(names []string, cfg *config.Config) (func(zones.Config) bool, error) {
 		}
 		want[full] = true
 	}
-	found := 0
+	missing := maps.Clone(want)
 	for _, z := range cfg.Files() {
-		if want[z.Name] {
-			found++
-		}
+		delete(missing, z.Name)
 	}
-	if found == len(want) {
-		return func(z zones.Config) bool { return want[z.Name] }, nil
+	for full := range missing {
+		return nil, fmt.Errorf("%w: zone %s is not read from a file here: must be the apex of one that is; a zone that is new in the configuration comes with a reload of everything", console.ErrNotFound, full)
 	}
-	for full := range want {
-		if !slices.ContainsFunc(cfg.Files(), func(z zones.Config) bool { return z.Name == full }) {
-			return nil, fmt.Errorf("%w: zone %s is not read from a file here: must be the apex of one that is; a zone that is new in the configuration comes with a reload of everything", console.ErrNotFound, full)
-		}
-	}
-	return nil, fmt.Errorf("%w: a zone stands in the configuration twice", console.ErrInvalid)
+	return func(z zones.Config) bool { return want[z.Name] }, nil
 }
 
-// reloadNow reads again what is asked for, beside the queries, and tells what has
-// become of it. It runs in the goroutine of reloads.
-func (n *node) reloadNow(ctx context.Context, o reloading) (done console.Reloaded, err error) {
-	begin := time.Now()
-	if n.dns != nil && len(o.zones) == 0 {
+// reloadFor is reloadNow for somebody who waits to hear what has changed.
+func (n *node) reloadFor(ctx context.Context, o reloading) (console.Reloaded, error) {
+	begin, before := time.Now(), n.zonesNow()
+	if err := n.reloadNow(ctx, o); err != nil {
+		return console.Reloaded{}, err
+	}
+	done := changedZones(before, n.zonesNow())
+	done.Took = time.Since(begin)
+	return done, nil
+}
+
+func (n *node) zonesNow() *zones.DB {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.topo.db
+}
+
+// reloadNow reads again what is asked for, beside the queries, and tells when that fails. It runs in the
+// goroutine of reloads.
+func (n *node) reloadNow(ctx context.Context, o reloading) (err error) {
+	all := len(o.zones) == 0
+	if n.dns != nil && all {
 		n.dns.ReadCertificates() // whatever becomes of the rest
 	}
-	n.mu.Lock()
-	before := n.topo.db
-	n.mu.Unlock()
 	o.topology = n.topologyFile()
 	parallel.Background(func() {
 		err = guarded(ctx, func(context.Context) error { return n.reload(o) })
 	})
 	if err != nil {
-		if len(o.zones) == 0 {
+		if all {
 			n.fault("reload", fmt.Sprintf("the last reload failed, what was served before is still served: %v", err))
 		}
 		n.log.Error("reload failed; what was served before is still served", "error", err)
-		return console.Reloaded{}, err
+		return err
 	}
-	if len(o.zones) == 0 {
+	if all {
 		n.fault("reload", "")
 		if n.follow != nil {
 			n.follow.wake() // what kept a revision from being served may have come
 		}
 	}
-	n.mu.Lock()
-	after := n.topo.db
-	n.mu.Unlock()
-	done = changedZones(before, after)
-	done.Took = time.Since(begin)
-	return done, nil
+	return nil
 }
 
 // changedZones tells which zones are others than before.
 func changedZones(before, after *zones.DB) console.Reloaded {
 	done := console.Reloaded{Zones: len(after.Zones())}
+	gone := len(before.Zones()) - len(after.Zones())
 	add := func(c console.ChangedZone) {
 		if done.Changed++; len(done.List) < console.MaxReloaded {
 			done.List = append(done.List, c)
@@ -124,12 +127,13 @@ func changedZones(before, after *zones.DB) console.Reloaded {
 	for _, z := range after.Zones() {
 		switch was := before.Zone(z.Apex()); {
 		case was == nil:
+			gone++
 			add(console.ChangedZone{Zone: dnsname.Format(z.Apex()), Serial: z.Serial, New: true})
 		case was != z:
 			add(console.ChangedZone{Zone: dnsname.Format(z.Apex()), Serial: z.Serial, Was: was.Serial})
 		}
 	}
-	if len(after.Zones()) < len(before.Zones()) || done.Changed > 0 {
+	if gone > 0 {
 		for _, z := range before.Zones() {
 			if after.Zone(z.Apex()) == nil {
 				add(console.ChangedZone{Zone: dnsname.Format(z.Apex()), Was: z.Serial, Gone: true})

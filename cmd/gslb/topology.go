@@ -188,19 +188,12 @@ func steeredConfigs(cfg *config.Config, policies []steer.Policy, index []int) []
 // match everyone ends in the nearest of all sites.
 func reachable(p steer.Policy, sites int) []int {
 	used := make([]bool, sites)
-	everyone := false
-	mark := func(tiers []steer.Target) {
-		for _, t := range tiers {
-			for _, m := range t.Members {
-				used[m.Site] = true
-			}
+	tiers, everyone := tiersOf(p)
+	for _, t := range tiers {
+		for _, m := range t.Members {
+			used[m.Site] = true
 		}
 	}
-	for _, r := range p.Rules {
-		mark(r.Tiers)
-		everyone = everyone || reflect.DeepEqual(r.Match, steer.Match{})
-	}
-	mark(p.LastResort)
 	var out []int
 	for i := range used {
 		if used[i] || !everyone {
@@ -208,6 +201,17 @@ func reachable(p steer.Policy, sites int) []int {
 		}
 	}
 	return out
+}
+
+// tiersOf lists all tiers of a policy, those of its last resort first, and tells whether some rule
+// matches everyone.
+func tiersOf(p steer.Policy) (tiers []steer.Target, everyone bool) {
+	tiers = slices.Clone(p.LastResort)
+	for _, r := range p.Rules {
+		tiers = append(tiers, r.Tiers...)
+		everyone = everyone || reflect.DeepEqual(r.Match, steer.Match{})
+	}
+	return tiers, everyone
 }
 
 // together lists the sites of each tier of a policy that answers with several of them, each list once.
@@ -221,12 +225,7 @@ func together(p steer.Policy, sites int) (all [][]int) {
 			all = append(all, group)
 		}
 	}
-	everyone := false
-	tiers := slices.Clone(p.LastResort)
-	for _, r := range p.Rules {
-		tiers = append(tiers, r.Tiers...)
-		everyone = everyone || reflect.DeepEqual(r.Match, steer.Match{})
-	}
+	tiers, everyone := tiersOf(p)
 	for _, t := range tiers {
 		var group []int
 		for _, m := range t.Members {

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -304,28 +303,11 @@ func testTCPServingAllocatesNothing(t *testing.T, engine string) {
 	s := start(t, Config{Listen: []string{"127.0.0.1:0"}, TCPEngine: engine, Workers: 1})
 	conn := dial(t, s)
 	msg := framed(query(t, "www.abc.com.", dns.TypeA, subnet("10.1.2.0/24")))
-	buf := make([]byte, 1500)
-	exchange := func(n int) {
-		conn.SetDeadline(time.Now().Add(patience))
-		for range n {
-			if _, err := conn.Write(msg); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := conn.Read(buf); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	exchange(100)
-	const n = 5000
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	exchange(n)
-	runtime.ReadMemStats(&after)
+	per := allocations(t, conn, msg)
 	if bed.RaceDetector && engine == enginePortable {
 		return // its sync.Pool drops some on purpose
 	}
-	if per := float64(after.Mallocs-before.Mallocs) / n; per > 0.1 {
+	if per > 0.1 {
 		t.Errorf("%.2f allocations for each query", per)
 	}
 }

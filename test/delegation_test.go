@@ -23,8 +23,10 @@ ns1.abc.com. 3600 IN A 127.0.10.3
 	rootHints = ". 3600 IN NS root.test.\nroot.test. 3600 IN A 127.0.10.1\n"
 )
 
+// unboundConfig is that of a resolver that starts from rootHints: folder, file of the hints, and
+// more lines of its server clause.
 const unboundConfig = `server:
-  directory: %[1]q
+  directory: %q
   pidfile: ""
   username: ""
   chroot: ""
@@ -36,15 +38,33 @@ const unboundConfig = `server:
   access-control: 0.0.0.0/0 allow
   do-not-query-localhost: no
   do-ip6: no
-  root-hints: %[2]q
-  module-config: "subnetcache iterator"
+  root-hints: %q
   send-client-subnet: 127.0.10.3
   client-subnet-always-forward: yes
   max-client-subnet-ipv4: 24
-  qname-minimisation: yes
-remote-control:
+%sremote-control:
   control-enable: no
 `
+
+// placesToAsk are clients of several places, and the site that serves each.
+var placesToAsk = map[string]string{"198.51.100.7": "kt", "203.0.113.9": "lgu", "192.0.2.77": "cn", "8.8.8.8": "us"}
+
+// namespaceOfClients makes a namespace that has the addresses of placesToAsk, and more, to ask from.
+func namespaceOfClients(t *testing.T, more ...string) []string {
+	t.Helper()
+	for a := range placesToAsk {
+		more = append(more, a+"/32")
+	}
+	return namespace(t, more...)
+}
+
+// startUnbound starts a resolver at 127.0.10.9 in a namespace. more are lines of its server clause.
+func (tp *topology) startUnbound(ns []string, more string) {
+	tp.t.Helper()
+	hints := write(tp.t, tp.dir, "root.hints", rootHints)
+	config := write(tp.t, tp.dir, "unbound.conf", fmt.Sprintf(unboundConfig, tp.dir, hints, more))
+	start(tp.t, "unbound", nil, append(append([]string{}, ns...), "unbound", "-d", "-p", "-c", config)...)
+}
 
 // TestDelegation: a real recursive resolver finds www.abc.com from the root
 // down and gives each of its clients the answer of its own place, since it
@@ -53,13 +73,7 @@ func TestDelegation(t *testing.T) {
 	t.Parallel()
 	needLong(t)
 	needTool(t, "unbound", "dig")
-	// Clients of several places as addresses of the namespace, to ask from.
-	clients := map[string]string{"198.51.100.7": "kt", "203.0.113.9": "lgu", "192.0.2.77": "cn", "8.8.8.8": "us"}
-	addresses := []string{"198.51.100.8/32"}
-	for a := range clients {
-		addresses = append(addresses, a+"/32")
-	}
-	ns := namespace(t, addresses...)
+	ns := namespaceOfClients(t, "198.51.100.8/32")
 	tp := newTopology(t)
 	tp.prefix = ns
 	tp.dns = "127.0.10.3:53"
@@ -69,9 +83,7 @@ func TestDelegation(t *testing.T) {
 	tp.startPlainSites()
 	// The zone's own NS glue says 127.0.0.1, which is not where it is served here.
 	n := tp.startDNSNodeAt("127.0.10.3")
-	hints := write(t, tp.dir, "root.hints", rootHints)
-	config := write(t, tp.dir, "unbound.conf", fmt.Sprintf(unboundConfig, tp.dir, hints))
-	start(t, "unbound", nil, append(append([]string{}, ns...), "unbound", "-d", "-p", "-c", config)...)
+	tp.startUnbound(ns, "  module-config: \"subnetcache iterator\"\n  qname-minimisation: yes\n")
 
 	dig := func(from string, args ...string) string {
 		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1")
@@ -88,7 +100,7 @@ func TestDelegation(t *testing.T) {
 		return nil
 	})
 	for range 2 { // the second time from its cache
-		for from, name := range clients {
+		for from, name := range placesToAsk {
 			s := siteNamed(t, name)
 			got := strings.Join(strings.Fields(dig(from, "www.abc.com", "+short")), " ")
 			if want := s.cname + " " + s.address; got != want {

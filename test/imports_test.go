@@ -50,7 +50,7 @@ var rooms = map[string][]string{
 	"console":      {"forecast", "history", "steer", "zones", "health", "health/fleet", "balancer", "store"},
 	"config":       {"history", "parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console"},
 	"cmd":          {"handover", "history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "agent", "forecast", "replay", "tools"},
-	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config"},
+	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config", "durable"},
 	"test":         {},
 
 	"dnssec/upkeep":   {"dnsname", "dnssec", "durable"},

@@ -29,29 +29,10 @@ ds_validated = true
 ds_check = "1s"
 `
 
-const validatingUnbound = `server:
-  directory: %[1]q
-  pidfile: ""
-  username: ""
-  chroot: ""
-  use-syslog: no
-  logfile: ""
-  verbosity: 1
-  num-threads: 1
-  interface: 127.0.10.9
-  access-control: 0.0.0.0/0 allow
-  do-not-query-localhost: no
-  do-ip6: no
-  root-hints: %[2]q
-  module-config: "subnetcache validator iterator"
-  send-client-subnet: 127.0.10.3
-  client-subnet-always-forward: yes
-  max-client-subnet-ipv4: 24
+const validating = `  module-config: "subnetcache validator iterator"
   aggressive-nsec: yes
   harden-algo-downgrade: yes
-  trust-anchor: %[3]q
-remote-control:
-  control-enable: no
+  trust-anchor: %q
 `
 
 // TestKeyRollThroughTheParent: a validating resolver trusts com, which another
@@ -65,12 +46,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	t.Parallel()
 	needLong(t)
 	needTool(t, "unbound", "dig")
-	clients := map[string]string{"198.51.100.7": "kt", "203.0.113.9": "lgu", "192.0.2.77": "cn", "8.8.8.8": "us"}
-	var addresses []string
-	for a := range clients {
-		addresses = append(addresses, a+"/32")
-	}
-	ns := namespace(t, addresses...)
+	ns := namespaceOfClients(t)
 	tp := newTopology(t)
 	tp.prefix, tp.dns = ns, "127.0.10.3:53"
 	for old, new := range map[string]string{"$TTL 300": "$TTL 2", "86400 60": "86400 2", "ns1        IN A    127.0.0.1": "ns1        IN A    127.0.10.3"} {
@@ -88,8 +64,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	n := tp.startSigned("quick", quickPolicy)
 	n.says("serving DNS")
 
-	config := write(t, tp.dir, "unbound.conf", fmt.Sprintf(validatingUnbound, tp.dir, write(t, tp.dir, "root.hints", rootHints), "com. DS "+strings.Join(com.anchor("com"), " ")))
-	start(t, "unbound", nil, append(append([]string{}, ns...), "unbound", "-d", "-p", "-c", config)...)
+	tp.startUnbound(ns, fmt.Sprintf(validating, "com. DS "+strings.Join(com.anchor("com"), " ")))
 	// ask asks unbound from an address and gives the flags and the answer.
 	ask := func(from string, args ...string) (flags, answer string) {
 		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=30", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
@@ -218,7 +193,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	if len(counted) != len(questions) {
 		t.Errorf("asked: %v", counted)
 	}
-	for from, name := range clients {
+	for from, name := range placesToAsk {
 		if _, answer := ask(from, "www.abc.com"); !strings.Contains(answer, siteNamed(t, name).cname) {
 			t.Errorf("from %s, want site %s:\n%s", from, name, answer)
 		}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,24 +21,7 @@ import (
 // TestMain checks that after all tests no goroutine is left.
 func TestMain(m *testing.M) {
 	flag.Set("test.parallel", "6") // these tests wait more than they work
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	if code == 0 && !settles(before) {
-		buf := make([]byte, 1<<20)
-		os.Stderr.Write(buf[:runtime.Stack(buf, true)])
-		code = 1
-	}
-	os.Exit(code)
-}
-
-// settles waits until at most limit goroutines, and a few of the runtime's own, are left.
-func settles(limit int) bool {
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if runtime.NumGoroutine() <= limit+2 {
-			return true
-		}
-	}
-	return false
+	os.Exit(bed.NoGoroutineLeft(m))
 }
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }

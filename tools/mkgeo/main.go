@@ -33,6 +33,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"gslb/durable"
 )
 
 //go:generate go run . -type city -epoch 1767225600 -o ../../cmd/gslb/demo/geo/demo-city.mmdb ../../cmd/gslb/demo/geo/demo.csv
@@ -111,7 +113,8 @@ func run(args []string, stderr io.Writer) error {
 	if o.random > 0 {
 		rows = randomRows(o.random, o.seed)
 		if strings.HasSuffix(o.out, ".csv") {
-			return replaceFile(o.out, func(w io.Writer) error { return writeTable(w, rows) })
+			// Aside and then renamed: a server that watches the file never sees half of it.
+			return durable.Write(o.out, 0o644, func(w io.Writer) error { return writeTable(w, rows) })
 		}
 	} else {
 		name = filepath.Base(o.table)
@@ -140,33 +143,9 @@ func run(args []string, stderr io.Writer) error {
 		}
 		return err
 	}
-	return replaceFile(o.out, func(w io.Writer) error {
+	// Aside and then renamed: a server that watches the file never sees half of it.
+	return durable.Write(o.out, 0o644, func(w io.Writer) error {
 		_, err := tree.WriteTo(w)
 		return err
 	})
-}
-
-// replaceFile writes a file aside and renames it, so that a server that watches it
-// never sees half of it.
-func replaceFile(path string, write func(io.Writer) error) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if err := write(f); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -9,7 +9,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +24,7 @@ import (
 // transparentPorts are where each engine listens in the test's namespace.
 var transparentPorts = map[string]int{EngineEpoll: 80, EnginePortable: 81}
 
-// TestTransparentWithin is no test but the balancer of TestTransparent: sockets of its
+// TestTransparentWithin is no test but the balancer of TestTransparentFastOpen: sockets of its
 // threads are to be in the namespace that the process was started in.
 func TestTransparentWithin(t *testing.T) {
 	if os.Getenv("BALANCER_WITHIN") == "" {
@@ -31,7 +33,7 @@ func TestTransparentWithin(t *testing.T) {
 	var cfgs []Config
 	for engine, port := range transparentPorts {
 		for _, family := range [][2]string{{l4bed.VIP4, l4bed.Server4(0)}, {l4bed.VIP6, l4bed.Server6(0)}} {
-			cfgs = append(cfgs, Config{Name: fmt.Sprint(engine, len(cfgs)), Engine: engine, Transparent: true,
+			cfgs = append(cfgs, Config{Name: fmt.Sprint(engine, len(cfgs)), Engine: engine, Transparent: true, FastOpen: true,
 				Listen: []string{net.JoinHostPort(family[0], fmt.Sprint(port))}, Servers: []ServerConfig{{Address: net.JoinHostPort(family[1], "80")}}})
 		}
 	}
@@ -61,8 +63,8 @@ const transparentRules = `table inet gslb-transparent {
 	}
 }`
 
-// Servers see the client's address, by both engines, in both families.
-func TestTransparent(t *testing.T) {
+// Servers see the client's address, and what it sends with its SYN, by both engines, in both families.
+func TestTransparentFastOpen(t *testing.T) {
 	if os.Geteuid() != 0 {
 		bed.Missing(t, "network namespaces need root")
 	}
@@ -93,6 +95,7 @@ func TestTransparent(t *testing.T) {
 		in("", "ip", family, "rule", "add", "fwmark", "1", "lookup", "100")
 		in("", "ip", family, "route", "add", "local", "default", "dev", "lo", "table", "100")
 	}
+	bed.Sysctl(t, site.Balancer, "net.ipv4.tcp_fastopen=3") // for IPv6, too
 	if err := l4bed.Within(site.Servers[0], func() error { return tellsClients(t) }); err != nil {
 		t.Fatal(err)
 	}
@@ -115,28 +118,77 @@ func TestTransparent(t *testing.T) {
 	t.Cleanup(func() { stop.Close(); within.Wait() })
 	for engine, port := range transparentPorts {
 		for vip, client := range map[string]string{l4bed.VIP4: l4bed.Client4, l4bed.VIP6: l4bed.Client6} {
-			var got string
-			if err := l4bed.Within(site.Client, func() error {
-				conn, err := net.DialTimeout("tcp", net.JoinHostPort(vip, fmt.Sprint(port)), 20*time.Second)
-				if err != nil {
+			ask := func() {
+				t.Helper()
+				var got string
+				if err := l4bed.Within(site.Client, func() (err error) {
+					got, err = sendFast(net.JoinHostPort(vip, fmt.Sprint(port)), "hello")
 					return err
+				}); err != nil {
+					t.Fatalf("%s, %s: %v", engine, vip, err)
 				}
-				defer conn.Close()
-				conn.SetDeadline(time.Now().Add(20 * time.Second))
-				all, err := io.ReadAll(conn)
-				got = string(all)
-				return err
-			}); err != nil {
-				t.Errorf("%s, %s: %v", engine, vip, err)
+				if want := client + " hello"; got != want {
+					t.Fatalf("%s, %s: the server saw %q, want %q", engine, vip, got, want)
+				}
 			}
-			if got != client {
-				t.Errorf("%s, %s: the server saw %q, want %q", engine, vip, got, client)
+			ask() // and has a cookie from now on
+			before := fastOpened(t, site.Balancer)
+			for end := time.Now().Add(20 * time.Second); fastOpened(t, site.Balancer) == before; ask() {
+				if time.Now().After(end) {
+					t.Fatalf("%s, %s: data with a SYN is not taken", engine, vip)
+				}
 			}
 		}
 	}
 }
 
-// tellsClients tells each client its address, in the namespace of the thread.
+// sendFast sends data to an address, with the SYN if it has its cookie, and returns the answer.
+func sendFast(to, data string) (string, error) {
+	d := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		if fault := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT, 1) }); fault != nil {
+			return fault
+		}
+		return err
+	}}
+	conn, err := d.Dial("tcp", to)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	if _, err := io.WriteString(conn, data); err != nil {
+		return "", err
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		return "", err
+	}
+	all, err := io.ReadAll(conn)
+	return string(all), err
+}
+
+// fastOpened is how many connections a namespace has taken whose data came with their SYN.
+func fastOpened(t *testing.T, ns string) string {
+	t.Helper()
+	var text []byte
+	if err := l4bed.Within(ns, func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/netstat")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if i := slices.Index(names, "TCPFastOpenPassive"); i > 0 && fields[0] == "TcpExt:" {
+			return fields[i]
+		}
+		names = fields
+	}
+	t.Fatal("the kernel does not count what comes with a SYN")
+	return ""
+}
+
+// tellsClients tells each client its address and what it has sent, in the namespace of the thread.
 func tellsClients(t *testing.T) error {
 	l, err := net.Listen("tcp", ":80")
 	if err != nil {
@@ -149,8 +201,11 @@ func tellsClients(t *testing.T) error {
 			if err != nil {
 				return
 			}
-			fmt.Fprint(conn, addrPort(conn.RemoteAddr()).Addr())
-			conn.Close()
+			go func() {
+				defer conn.Close()
+				sent, _ := io.ReadAll(conn)
+				fmt.Fprintf(conn, "%s %s", addrPort(conn.RemoteAddr()).Addr(), sent)
+			}()
 		}
 	}()
 	return nil

@@ -151,6 +151,29 @@ func (s *kernelSite) retried(vip string) (string, error) {
 	return "", errors.Join(faults...)
 }
 
+// command runs a command of gslb at the balancer.
+func (s *kernelSite) command(words ...string) string {
+	s.t.Helper()
+	return must(s.t, l4bed.Exec(s.Balancer, append(append([]string{binary(s.t)}, words...), "--api", "127.0.0.1:8053")...)...)
+}
+
+// avoids asks until a server, which is alive, has none of a dozen connections.
+func (s *kernelSite) avoids(server string) {
+	s.t.Helper()
+	until(s.t, patience, func() error {
+		for range 12 {
+			got, err := s.ask(l4bed.VIP4)
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			if got == server {
+				return fmt.Errorf("a connection went to server %s", server)
+			}
+		}
+		return nil
+	})
+}
+
 // see asks until all of these servers have answered and no other does.
 func (s *kernelSite) see(vip string, want ...string) {
 	s.t.Helper()
@@ -186,7 +209,7 @@ func (s *kernelSite) tables() string {
 func (s *kernelSite) lists(held []net.Conn) {
 	s.t.Helper()
 	until(s.t, patience, func() error {
-		text := must(s.t, l4bed.Exec(s.Balancer, binary(s.t), "connections", "--api", "127.0.0.1:8053", "--limit", "100000", "--json")...)
+		text := s.command("connections", "--limit", "100000", "--json")
 		var list struct {
 			Connections []struct{ Protocol, Client, At, Server string }
 		}
@@ -269,6 +292,25 @@ func TestKernelPlanes(t *testing.T) {
 				return nil
 			})
 			alive("a server has come back")
+
+			// One is drained by order: it keeps what it has, and gets nothing new.
+			drained := net.JoinHostPort(l4bed.Server4(1), "80")
+			s.command("servers", "drain", drained, "--within", "1h")
+			s.avoids("1")
+			alive("a server drains")
+			s.command("servers", "undrain", drained)
+			until(t, patience, func() error {
+				if server, err := s.retried(l4bed.VIP4); err != nil || server != "1" {
+					return fmt.Errorf("server %q, %v", server, err)
+				}
+				return nil
+			})
+			// The configuration changes: another pick, and a server less.
+			replaceText(t, s.config, `pick = "round-robin"`, `pick = "maglev"`)
+			replaceText(t, s.config, fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
+			s.command("reload")
+			s.avoids("0")
+			alive("the configuration has changed")
 			for _, conn := range held {
 				conn.Close()
 			}

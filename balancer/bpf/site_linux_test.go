@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -100,9 +101,14 @@ func (s *site) takesOver(t *testing.T, e kernel.Engine) {
 			t.Errorf("a connection from %v to server %d, by another balancer: %v", c.LocalAddr(), c.server, err)
 		}
 	}
-	seen := 0
-	if err := other.Flows(func(kernel.Flow) bool { seen++; return true }); err != nil || seen != len(held) {
-		t.Errorf("the other balancer has %d flows (%v), want %d", seen, err, len(held))
+	seen := map[string]bool{}
+	if err := other.Flows(func(f kernel.Flow) bool { seen[f.Client.String()] = true; return true }); err != nil {
+		t.Error(err)
+	}
+	for _, c := range held {
+		if !seen[c.LocalAddr().String()] {
+			t.Errorf("the other balancer does not list the connection from %v", c.LocalAddr())
+		}
 	}
 }
 
@@ -325,32 +331,50 @@ func (s *site) tunnels(t *testing.T, e kernel.Engine) {
 			service := s.service(c.vip, kernel.TCP, 0, 1, 2)
 			service.Tunnel, service.TunnelPort = c.tunnel, 6080
 			s.apply(t, e, service)
-			conn, err := s.dial(t, c.vip, "")
-			if err != nil {
-				t.Fatal(err)
+			before := e.(*engine).reasons(t)
+			const clients = 5
+			for range clients {
+				s.forgetMTUs(t)
+				conn, err := s.dial(t, c.vip, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Full segments do not fit in the tunnel: the client is told, and sends smaller ones.
+				// (The server sends an octet: it must not learn of the narrow link, and ask for less itself.)
+				if err := conn.push(400_000); err != nil {
+					t.Error(err)
+				}
+				// The server is told of the narrow link, through the tunnel.
+				if err := conn.fetch(300_000); err != nil {
+					t.Error(err)
+				}
+				conn.Close()
 			}
-			before := e.(*engine).reasons(t)[TooBig]
-			// Full segments do not fit in the tunnel: the client is told, and sends smaller ones.
-			// (The server sends an octet: it must not learn of the narrow link, and ask for less itself.)
-			// TODO: in IPv6 one such transfer in four stalls (docs/dsr.md): until that is found it is not sent.
-			if c.vip.Addr().Is6() {
-				return
+			after := e.(*engine).reasons(t)
+			if after[TooBig]-before[TooBig] < clients && e.(*engine).mode == modeXDP {
+				t.Errorf("packets that were too big: %d, want some for each of %d clients", after[TooBig]-before[TooBig], clients)
 			}
-			if err := conn.push(4000); err != nil {
-				t.Error(err)
-			}
-			if n := e.(*engine).reasons(t)[TooBig] - before; n == 0 && e.(*engine).mode == modeXDP {
-				t.Error("no packet was too big")
+			if after[Errors] == before[Errors] {
+				t.Error("no ICMP error was handed to a server")
 			}
 		})
 	}
 	s.apply(t, e)
 }
 
-// push sends n requests for nothing, and one for an octet, and waits for that.
+// forgetMTUs has the client and the servers know nothing of paths again.
+func (s *site) forgetMTUs(t *testing.T) {
+	t.Helper()
+	for _, ns := range append([]string{s.client}, s.servers...) {
+		bed.Sysctl(t, ns, "net.ipv4.route.flush=1")
+		bed.IP(t, "-n", ns, "-6", "route", "flush", "cache")
+	}
+}
+
+// push sends n octets, and waits for the server to have them.
 func (c conn) push(n int) error {
 	_ = c.SetDeadline(time.Now().Add(patience))
-	if _, err := c.Write(append(make([]byte, 4*n), 0, 0, 0, 1)); err != nil {
+	if _, err := c.Write(append(binary.BigEndian.AppendUint32(nil, toServer|uint32(n)), make([]byte, n)...)); err != nil {
 		return err
 	}
 	_, err := io.ReadFull(c, make([]byte, 1))

@@ -29,9 +29,11 @@ import (
 //	                       servers, which have the VIPs on lo
 //
 // The router sends packets for the VIPs to the first balancer; balancers have no such
-// address. The link from the router to the client takes packets of 1400 octets at
+// address. The router takes the way to the client for one of packets of 1400 octets at
 // most, which the client does not know: what servers send it that is longer comes
-// back as an ICMP error to the VIP.
+// back as an ICMP error to the VIP. (It is the route's MTU, not the interface's: a
+// veth drops what comes that is longer than its own MTU, unless it is segments that
+// were put together, and tells nobody but its counter.)
 type site struct {
 	client, router    string
 	balancer, another string
@@ -62,7 +64,8 @@ func newSite(t *testing.T, servers int) *site {
 		leg := fmt.Sprint("leg", i)
 		legs = append(legs, fmt.Sprintf("link add %s type veth peer name eth0 netns %s", leg, n), fmt.Sprintf("link set %s master br0 up", leg))
 	}
-	legs = append(legs, "link add out mtu 1500 type veth peer name eth0 netns "+s.client, "addr add 198.51.100.1/24 dev out", "addr add 2001:db8:1::1/64 dev out nodad", "link set out up mtu "+fmt.Sprint(narrow),
+	legs = append(legs, "link add out mtu 1500 type veth peer name eth0 netns "+s.client, "addr add 198.51.100.1/24 dev out noprefixroute", "addr add 2001:db8:1::1/64 dev out nodad noprefixroute", "link set out up",
+		fmt.Sprintf("route add 198.51.100.0/24 dev out mtu lock %d", narrow), fmt.Sprintf("route add 2001:db8:1::/64 dev out mtu lock %d", narrow),
 		"route add 192.0.2.10/32 via 10.0.0.1", "route add 2001:db8:2::10/128 via fd00::1")
 	bed.IPBatch(t, s.router, legs...)
 	bed.Sysctl(t, s.router, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
@@ -146,8 +149,11 @@ func (s *site) decapsulates(t *testing.T, n int32, outer map[int16]byte) {
 	}
 }
 
+// toServer in a request: so many octets follow, and one is the answer.
+const toServer = 1 << 31
+
 // serve starts the servers of a kind: to a TCP client they say who they are; then
-// they send as many octets as each line asks for. Datagrams they answer with who they are.
+// they send as many octets as each request asks for, or take as many. Datagrams they answer with who they are.
 func (s *site) serve(t *testing.T) {
 	t.Helper()
 	for i, n := range s.servers {
@@ -198,6 +204,12 @@ func answer(c net.Conn, i int) {
 		var n uint32
 		if binary.Read(r, binary.BigEndian, &n) != nil {
 			return
+		}
+		if n&toServer != 0 {
+			if _, err := io.CopyN(io.Discard, r, int64(n&^toServer)); err != nil {
+				return
+			}
+			n = 1
 		}
 		if _, err := c.Write(make([]byte, n)); err != nil {
 			return

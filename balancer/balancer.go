@@ -75,6 +75,7 @@ type Balancer struct {
 	checks     map[string]probe.Config // guarded by mu
 	retired    []retired               // guarded by mu
 	listening  bool                    // guarded by mu
+	stopping   bool                    // guarded by mu; Run's context has ended
 	attended   map[string]*census      // guarded by mu; by site
 }
 
@@ -314,6 +315,11 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	wg.Go(func() { b.manage(drained) })
 	wg.Go(func() { writeLog(drained, b.entries, b.log) })
 	wg.Go(func() { b.report(ctx, drained, report) })
+	defer context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		b.stopping = true
+		b.mu.Unlock()
+	})()
 	b.planes.run(ctx)
 	stop()
 	wg.Wait()

@@ -16,6 +16,14 @@ type Config struct {
 	Name   string   `toml:"name"`
 	Site   string   `toml:"site"`   // the site this frontend serves; default: node.site
 	Listen []string `toml:"listen"` // host:port; 0.0.0.0 is all of IPv4, [::] all of IPv6, no host both
+	// Freebind has the frontend listen at addresses that this machine does not have yet:
+	// a virtual address that another balancer holds (Linux).
+	Freebind bool `toml:"freebind"`
+	// Announce has the addresses of Listen announced by BGP while the frontend is ready.
+	Announce bool `toml:"announce"`
+	// ReadyServers is how many servers must take connections for the frontend to be ready
+	// (Readiness); default 1.
+	ReadyServers int `toml:"ready_servers"`
 	// Protocol is the transport: TCP (default) or UDP. Plane is what carries the
 	// connections, one of Planes(): default "proxy".
 	Protocol string `toml:"protocol"`
@@ -226,6 +234,7 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.Pick, LeastLoad)
 	setDefault(&c.HashBy, HashAddress)
 	setDefault(&c.MinServers, len(c.Servers))
+	setDefault(&c.ReadyServers, 1)
 	switch {
 	case c.Plane == PlaneNAT: // has the kernel's
 	case c.Protocol == UDP:
@@ -296,6 +305,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 		bad("name", "must be set: the frontend's name in logs, reports and commands")
 	}
 	c.validateListen(bad)
+	c.validateVirtual(bad)
 	c.validatePlane(bad)
 	c.validateSendProxy(bad)
 	c.validatePreamble(bad)

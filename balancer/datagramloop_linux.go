@@ -43,7 +43,8 @@ type loopReceiver struct {
 	begun  bool
 }
 
-func (d *datagramLoops) listen(address string, threads int, sockets []*os.File) (acceptor, error) {
+func (d *datagramLoops) listen(at place, sockets []*os.File) (acceptor, error) {
+	address, threads := at.address, at.threads
 	if threads == 0 {
 		threads = runtime.NumCPU()
 	}
@@ -55,7 +56,7 @@ func (d *datagramLoops) listen(address string, threads int, sockets []*os.File) 
 		if i > 0 { // the port may have been the system's choice
 			address = r.at.String()
 		}
-		return datagramSocket(address, i > 0)
+		return datagramSocket(address, i > 0, at.freebind)
 	}
 	if sockets != nil {
 		threads = len(sockets)
@@ -79,9 +80,14 @@ func (d *datagramLoops) listen(address string, threads int, sockets []*os.File) 
 
 // datagramSocket opens one. Others may have the same address only when the first
 // has it: else two processes could listen there and not know it.
-func datagramSocket(address string, again bool) (int, error) {
+func datagramSocket(address string, again, free bool) (int, error) {
 	fd := -1
-	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	lc := net.ListenConfig{Control: func(network, address string, raw syscall.RawConn) (err error) {
+		if free {
+			if err := freebindControl(network, address, raw); err != nil {
+				return err
+			}
+		}
 		if again {
 			err = raw.Control(func(fd uintptr) { unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
 		}

@@ -48,10 +48,14 @@ type portableSession struct {
 
 func (s *portableSession) abort() { s.server.Close() }
 
-func (p *portableDatagrams) listen(address string, _ int, sockets []*os.File) (acceptor, error) {
+func (p *portableDatagrams) listen(at place, sockets []*os.File) (acceptor, error) {
 	r := &portableReceiver{engine: p, sessions: map[sessionKey]*portableSession{}}
 	if sockets == nil {
-		c, err := new(net.ListenConfig).ListenPacket(context.Background(), "udp"+network(address)[len("tcp"):], address)
+		var lc net.ListenConfig
+		if at.freebind {
+			lc.Control = freebindControl
+		}
+		c, err := lc.ListenPacket(context.Background(), "udp"+network(at.address)[len("tcp"):], at.address)
 		if err != nil {
 			return nil, err
 		}

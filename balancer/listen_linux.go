@@ -40,6 +40,7 @@ func duplicate(fd int) (int, error) {
 type newSockets struct {
 	address string
 	shared  bool
+	free    bool           // the machine need not have the address
 	bound   netip.AddrPort // of the first
 	dual    bool           // both families
 }
@@ -108,6 +109,9 @@ func (n *newSockets) open(again bool) (fd int, err error) {
 		sa = &unix.SockaddrInet6{Port: int(n.bound.Port()), Addr: raw.Addr, ZoneId: raw.Scope_id}
 	} else {
 		sa = &unix.SockaddrInet4{Port: int(n.bound.Port()), Addr: n.bound.Addr().Unmap().As4()}
+	}
+	if n.free && err == nil {
+		err = freebind(fd, family)
 	}
 	if again {
 		set(unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)

@@ -80,7 +80,8 @@ type loopAcceptor struct {
 	started   bool
 }
 
-func (e *loops) listen(address string, threads int, sockets []*os.File) (acceptor, error) {
+func (e *loops) listen(at place, sockets []*os.File) (acceptor, error) {
+	address, threads := at.address, at.threads
 	if threads == 0 {
 		threads = waits.Cores()
 	}
@@ -90,7 +91,7 @@ func (e *loops) listen(address string, threads int, sockets []*os.File) (accepto
 		return nil, err
 	}
 	a := &loopAcceptor{}
-	var next listenerSockets = &newSockets{address: address, shared: threads > 1}
+	var next listenerSockets = &newSockets{address: address, shared: threads > 1, free: at.freebind}
 	if len(sockets) > 0 {
 		next = copiedSockets(sockets)
 	}

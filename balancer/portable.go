@@ -42,13 +42,16 @@ type portableAcceptor struct {
 }
 
 // listen takes no notice of threads: the runtime has its own.
-func (p *portable) listen(address string, _ int, sockets []*os.File) (acceptor, error) {
+func (p *portable) listen(at place, sockets []*os.File) (acceptor, error) {
 	a := &portableAcceptor{engine: p, done: make(chan struct{})}
 	if sockets == nil {
 		// Plain TCP: multipath TCP sockets cannot be handed to a kernel data plane, and break TCP-MD5.
 		lc := net.ListenConfig{KeepAlive: -1}
 		lc.SetMultipathTCP(false)
-		l, err := lc.Listen(context.Background(), network(address), address)
+		if at.freebind {
+			lc.Control = freebindControl
+		}
+		l, err := lc.Listen(context.Background(), network(at.address), at.address)
 		if err != nil {
 			return nil, err
 		}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"gslb/handover"
 )
@@ -35,13 +36,20 @@ type engineKey struct{ protocol, name string }
 
 // engine is a way to carry connections. All behave the same; the same tests say so.
 type engine interface {
-	// listen opens a listener at the address, for so many threads (0: as many as
-	// are right), or makes one of the sockets of another's, which it does not close.
-	listen(address string, threads int, sockets []*os.File) (acceptor, error)
+	// listen opens a listener at the place, or makes one of the sockets of another's,
+	// which it does not close.
+	listen(at place, sockets []*os.File) (acceptor, error)
 	// start is called once, before the first acceptor's.
 	start()
 	// stop returns when all connections have ended. No acceptor is left.
 	stop()
+}
+
+// place is where to listen.
+type place struct {
+	address  string // host:port
+	threads  int    // for so many threads; 0: as many as are right
+	freebind bool   // the machine need not have the address
 }
 
 // acceptor takes the connections of one address.
@@ -220,8 +228,11 @@ func (p *proxy) listen(cfg *Config, i int, key string, old *listener) (*listener
 			s.Close()
 		}
 	}()
-	a, err := p.engines[engineKey{cfg.Protocol, cfg.Engine}].listen(cfg.Listen[i], cfg.Threads, sockets)
+	a, err := p.engines[engineKey{cfg.Protocol, cfg.Engine}].listen(place{cfg.Listen[i], cfg.Threads, cfg.Freebind}, sockets)
 	if err != nil {
+		if errors.Is(err, syscall.EADDRNOTAVAIL) && canFreebind {
+			err = fmt.Errorf("%w (freebind = true listens at an address that this machine does not have yet)", err)
+		}
 		return nil, err
 	}
 	return &listener{acceptor: a, engine: cfg.Engine}, nil

@@ -19,6 +19,9 @@ func (c *Config) complete(r *report) {
 	c.checkRooms(r)
 	c.Checks = probe.Resolve(c.Checks, func(check, key, msg string) { r.bad(joinPath("check", check)+"."+key, "%s", msg) })
 	c.completeDefaults(r)
+	if c.BGP.Used() && !r.at.has("node.shutdown_wait") {
+		c.Node.ShutdownWait = time.Second
+	}
 	c.completePaths(r)
 	c.dropListed()
 	c.addZoneFiles(r)
@@ -64,6 +67,7 @@ func (c *Config) completeDefaults(r *report) {
 	setDefaults(r, "breaker", &c.Breaker, c.Breaker.WithDefaults())
 	setDefaults(r, "drain", &c.Drain, c.Drain.WithDefaults())
 	setDefaults(r, "api", &c.API, c.API.WithDefaults())
+	setDefaults(r, "bgp", &c.BGP, c.BGP.WithDefaults())
 	for i, s := range c.Sites {
 		setDefaults(r, indexPath("site", i), &c.Sites[i], s.withDefaults())
 	}

@@ -1,5 +1,5 @@
 // Package config reads gslb's configuration: TOML with what a node is ([node],
-// [dns], [etcd], [api], [geo], [checker]) and what the fleet serves, the topology ([[zone]],
+// [dns], [etcd], [api], [geo], [checker], [bgp]) and what the fleet serves, the topology ([[zone]],
 // [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME],
 // [[steer]], [[expect]], [[audience]], [health], [[geo.override]]); [[frontend]] may stand with either. Both may
 // stand in one file or in several (include), and the topology apart, when it
@@ -24,6 +24,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"gslb/balancer"
+	"gslb/bgp"
 	"gslb/console"
 	"gslb/dnssec"
 	"gslb/dnsserver"
@@ -49,6 +50,7 @@ type Config struct {
 	Breaker   health.BreakerConfig     `toml:"breaker"`
 	Drain     health.DrainConfig       `toml:"drain"`
 	API       console.Config           `toml:"api"`
+	BGP       bgp.Config               `toml:"bgp"`
 	Listed    []Zone                   `toml:"zone"` // gone once loaded: what is in it is in Zones and Moving
 	Zones     []zones.Config           `toml:"-"`    // all that is served; those of ZoneFiles behind the listed ones
 	Moving    []transfer.ZoneConfig    `toml:"-"`    // those that move between servers

@@ -52,6 +52,9 @@ func (c *Config) completePaths(r *report) {
 		complete(joinPath("check", name)+".ca", &check.CA)
 		c.Checks[name] = check
 	}
+	for i := range c.BGP.Neighbors {
+		complete(indexPath("bgp.neighbor", i)+".password_file", &c.BGP.Neighbors[i].PasswordFile)
+	}
 	complete("etcd.cert", &c.Etcd.Cert)
 	complete("etcd.key", &c.Etcd.Key)
 	complete("etcd.ca", &c.Etcd.CA)
@@ -93,6 +96,9 @@ func (c *Config) eachNamed(f func(key, what, path string)) {
 	}
 	for name, key := range c.TSIG {
 		f(joinPath("tsig", name)+".secret_file", "file with the secret", key.SecretFile)
+	}
+	for i, n := range c.BGP.Neighbors {
+		f(indexPath("bgp.neighbor", i)+".password_file", "file with the password", n.PasswordFile)
 	}
 	f("dns.cookie_secret_file", "file of cookie secrets", c.DNS.CookieSecretFile)
 	f("dns.tls.cert", "PEM file", c.DNS.TLS.Cert)

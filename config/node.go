@@ -1,6 +1,9 @@
 package config
 
-import "os"
+import (
+	"os"
+	"time"
+)
 
 // Node is [node]: what this machine is and does.
 type Node struct {
@@ -24,9 +27,13 @@ type Node struct {
 	Site string `toml:"site"`
 	// AllowExec lets checks run programs on this node. It is the node's own to
 	// say, since checks may come from elsewhere.
-	AllowExec bool   `toml:"allow_exec"`
-	LogLevel  string `toml:"log_level"`  // "debug", "info" (default), "warn" or "error"
-	LogFormat string `toml:"log_format"` // "text" (default) or "json"
+	AllowExec bool `toml:"allow_exec"`
+	// ShutdownWait is how long the node goes on serving after it was told to end, while it
+	// is not ready and announces nothing: so that no user is sent here any more. Default: 0,
+	// or 1s with [bgp].
+	ShutdownWait time.Duration `toml:"shutdown_wait"`
+	LogLevel     string        `toml:"log_level"`  // "debug", "info" (default), "warn" or "error"
+	LogFormat    string        `toml:"log_format"` // "text" (default) or "json"
 }
 
 // The roles that a node can have.

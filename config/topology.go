@@ -23,7 +23,7 @@ const (
 // The tables that say what a node is, and those that say what the fleet serves.
 // [geo] has of both; [[frontend]] may be either.
 var (
-	nodeTables     = []string{"node", "dns", "etcd", "api", "checker"}
+	nodeTables     = []string{"node", "dns", "etcd", "api", "checker", "bgp"}
 	topologyTables = []string{"zone", "zones", "dnssec", "tsig", "site", "group", "check", "steer", "expect", "history", "health", "breaker", "drain", "audience"}
 	nodeGeo        = []string{"databases", "reload"}
 	topologyGeo    = []string{"override"}

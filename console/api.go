@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -109,6 +110,19 @@ func (s *Server) getLive(w http.ResponseWriter, _ *http.Request) error {
 // GET /readyz: the node answers queries.
 func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) error {
 	if err := s.backend.Ready(); err != nil {
+		return refuse(http.StatusServiceUnavailable, "not ready: %v", err)
+	}
+	writeText(w, "ok\n")
+	return nil
+}
+
+// GET /readyz/{frontend}: a virtual address may lead here for it.
+func (s *Server) getFrontendReady(w http.ResponseWriter, r *http.Request) error {
+	err := s.backend.FrontendReady(r.PathValue("frontend"))
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return err
+	case err != nil:
 		return refuse(http.StatusServiceUnavailable, "not ready: %v", err)
 	}
 	writeText(w, "ok\n")

@@ -76,6 +76,9 @@ type Backend interface {
 	// OrderServer changes what this node's balancer does with a server. Its errors are
 	// those of balancer.Balancer's methods.
 	OrderServer(o ServerOrder) error
+	// FrontendReady is nil while a virtual address may lead here for the frontend
+	// (balancer.Readiness). Its error wraps ErrNotFound for an unknown one.
+	FrontendReady(frontend string) error
 	// Ready is nil once this node answers queries, and stays nil when the
 	// store is lost later: a node never leaves service because of that.
 	Ready() error

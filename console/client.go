@@ -231,6 +231,11 @@ func (c *Client) Ready(ctx context.Context) error {
 	return c.do(ctx, http.MethodGet, "/readyz", nil, nil)
 }
 
+// FrontendReady is nil while a virtual address may lead to the node for the frontend.
+func (c *Client) FrontendReady(ctx context.Context, frontend string) error {
+	return c.do(ctx, http.MethodGet, "/readyz/"+url.PathEscape(frontend), nil, nil)
+}
+
 // do sends a request with in as its JSON body, unless it is nil, and decodes
 // the answer into out, unless that is nil.
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {

@@ -30,6 +30,7 @@
 //	GET    /api/v1/events            []history.Event; ?since=2h&site=kt&kind=health&limit=100
 //	GET    /metrics                  Prometheus
 //	GET    /livez, /readyz           200, or 503 and why
+//	GET    /readyz/{frontend}        likewise: whether a virtual address may lead here for it
 //
 // Invariants:
 //   - Nothing here is on the path of a DNS query; a stuck browser or a scan of the

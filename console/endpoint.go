@@ -57,7 +57,7 @@ func (s *Server) endpoint(name string, ms methods) http.Handler {
 			method = http.MethodGet
 		}
 		// Those who ask whether the node lives may call it what they like.
-		if name != "/livez" && name != "/readyz" {
+		if name != "/livez" && name != "/readyz" && name != "/readyz/{frontend}" {
 			if e := s.guard.host(r); e != nil {
 				writeError(rec, e)
 				return

@@ -131,6 +131,13 @@ func (f *fake) Push(p Push) error {
 
 func (f *fake) Ready() error { return f.readyErr }
 
+func (f *fake) FrontendReady(name string) error {
+	if name != "www" {
+		return fmt.Errorf("%w: frontend %q", ErrNotFound, name)
+	}
+	return f.readyErr
+}
+
 // start serves f on loopback until the test ends.
 func start(t *testing.T, cfg Config, f *fake) *httptest.Server {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 //
 //	request                          | refused with
 //	---------------------------------+------------------------------------------
-//	Host is a name we don't know     | 421, but for /livez and /readyz
+//	Host is a name we don't know     | 421, but for /livez and /readyz…
 //	changes something, and …         |
 //	  comes from another origin      | 403 (Sec-Fetch-Site, else Origin against Host)
 //	  has a body that isn't JSON     | 415

@@ -129,6 +129,7 @@ func (s *Server) routes(metrics http.Handler) http.Handler {
 		{"/api/v1/events", methods{"GET": s.getEvents}},
 		{"/livez", methods{"GET": s.getLive}},
 		{"/readyz", methods{"GET": s.getReady}},
+		{"/readyz/{frontend}", methods{"GET": s.getFrontendReady}},
 		{"/metrics", methods{"GET": plain(metrics)}},
 	} {
 		mux.Handle(rt.pattern, s.endpoint(rt.pattern, rt.methods))

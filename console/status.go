@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"gslb/balancer"
+	"gslb/bgp"
 	"gslb/forecast"
 	"gslb/health"
 )
@@ -73,6 +74,7 @@ type Status struct {
 	Nodes     []FleetNode    `json:"nodes"`
 	Audiences []Audience     `json:"audiences,omitempty"` // in the order of the configuration
 	Frontends []Frontend     `json:"frontends"`           // of this node's own balancer
+	BGP       *bgp.Status    `json:"bgp,omitempty"`       // nil: this node announces nothing
 	Etcd      Etcd           `json:"etcd"`
 	Geo       []Database     `json:"geo"`
 	Tables    []Table        `json:"tables"` // that tell the steered names' clients apart

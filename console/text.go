@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gslb/bgp"
 	"gslb/health"
 )
 
@@ -18,7 +19,7 @@ func WriteStatus(w io.Writer, s Status) error {
 	if err := writeHead(w, s); err != nil {
 		return err
 	}
-	for _, t := range []*table{siteTable(s), drainTable(s), voteTable(s), timesTable(s), serverTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
+	for _, t := range []*table{siteTable(s), drainTable(s), voteTable(s), timesTable(s), serverTable(s), bgpTable(s), nodeTable(s), nameTable(s), releaseTable(s), moveTable(s), keyTable(s), geoTable(s)} {
 		if err := t.write(w); err != nil {
 			return err
 		}
@@ -225,6 +226,41 @@ func serverTable(s Status) *table {
 		}
 	}
 	return t
+}
+
+// bgpTable shows what this node's routers are told, and whether they hear it.
+func bgpTable(s Status) *table {
+	t := newTable("BGP", "WHAT", "STATE", "SINCE", "WHY")
+	if s.BGP == nil {
+		return t
+	}
+	for _, n := range s.BGP.Neighbors {
+		state := n.State
+		if state != bgp.Established {
+			state = strings.ToUpper(state)
+		}
+		t.add(fmt.Sprintf("neighbour %s (AS %d)", n.Address, n.AS), state, since(n.Since, s.Now), or(n.Error, "-"))
+	}
+	for _, a := range s.BGP.Addresses {
+		state := "announced"
+		switch {
+		case a.Announced:
+		case !a.Due.IsZero():
+			state = "soon"
+		default:
+			state = "WITHDRAWN"
+		}
+		t.add(a.Address, state, since(a.Since, s.Now), a.Why)
+	}
+	return t
+}
+
+// since is how long ago t was; "-" for never.
+func since(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return now.Sub(t).Round(time.Second).String()
 }
 
 // lastKnown marks what can't be known to be so still.

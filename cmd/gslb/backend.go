@@ -27,6 +27,8 @@ var _ console.Backend = (*node)(nil)
 // Ready is part of console.Backend.
 func (n *node) Ready() error {
 	switch {
+	case n.leavingNow.Load():
+		return errLeaving
 	case !n.serving.Load():
 		return errors.New("starting")
 	case n.follow != nil && n.topologyFile() == "":
@@ -227,6 +229,7 @@ func (n *node) Status() console.Status {
 	n.held(&st)
 	n.changesHeld(&st)
 	n.frontends(&st)
+	n.announced(&st)
 	n.counters(&st, topo.sites)
 	n.movements(&st)
 	return st

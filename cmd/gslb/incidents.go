@@ -49,6 +49,10 @@ func (n *node) noteBalancer(ctx context.Context) error {
 // incident is an event of the balancer in the time line's words.
 func (n *node) incident(e balancer.Event) history.Event {
 	out := history.Event{At: e.At, Kind: history.KindBalancer, Node: n.name, Site: n.siteOf(e.Frontend), Text: "frontend " + e.Frontend}
+	if e.Frontend == "" { // not of the balancer itself: what it says is all
+		out.Text = e.What
+		return out
+	}
 	if e.Server != "" {
 		out.Text += ", server " + e.Server
 	}

@@ -50,7 +50,7 @@ func root() *cli.Command {
 		ExitErrHandler:        func(context.Context, *cli.Command, error) {}, // main prints it, once
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
-			statusCommand(), explainCommand(), simulateCommand(), planCommand(),
+			statusCommand(), readyCommand(), explainCommand(), simulateCommand(), planCommand(),
 			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(), reloadCommand(),
 			serversCommand(), connectionsCommand(), agentCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),

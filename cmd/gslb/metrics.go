@@ -91,7 +91,7 @@ func (c *nodeCollector) Describe(ch chan<- *prometheus.Desc) {
 		ch <- descFrontTimes[i]
 		ch <- descServerTimes[i]
 	}
-	for _, d := range dnssecDescs {
+	for _, d := range append(vipDescs, dnssecDescs...) {
 		ch <- d
 	}
 }
@@ -103,6 +103,7 @@ func (c *nodeCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	gauge(descHeld, float64(len(st.Held)))
+	c.n.collectVIP(&st, gauge)
 	for _, h := range st.HeldChanges {
 		gauge(descHeldChange, 1, h.What)
 	}

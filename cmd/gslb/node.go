@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/balancer"
+	"gslb/bgp/speaker"
 	"gslb/config"
 	"gslb/console"
 	"gslb/dnsserver"
@@ -88,6 +89,9 @@ type node struct {
 	tried   *geo.DB // that the canary's trial was compiled with; of the same goroutine as dropped
 	dropped string  // mark of the databases that were held and then dropped; of the goroutine that reloads
 	serving atomic.Bool
+
+	speaker    *speaker.Speaker // nil without [bgp]
+	leavingNow atomic.Bool      // it serves on for a moment, and is not to get more users
 }
 
 // newNode makes all parts and binds all addresses, so that whatever keeps the
@@ -250,9 +254,10 @@ func (n *node) close() {
 // started again; the others go on. The node that it returns is to be run next; nil: none.
 func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, err error) {
 	// What answers clients ends later than the rest when a new process takes over.
+	// Nor does anything end with ctx: first the world hears that this node leaves.
 	var answering, rest sync.WaitGroup
-	outer, stopAnswering := context.WithCancel(ctx)
-	inner, stopRest := context.WithCancel(ctx)
+	outer, stopAnswering := context.WithCancel(context.WithoutCancel(ctx))
+	inner, stopRest := context.WithCancel(context.WithoutCancel(ctx))
 	open := true
 	end := func() { // all but the answering
 		stopRest()
@@ -267,6 +272,7 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 		answering.Wait()
 		end()
 	}()
+	n.speaker = n.newSpeaker(parent != nil)
 	n.background(func(name string, f func(context.Context) error) {
 		rest.Go(func() { n.keep(inner, name, f) })
 	})
@@ -284,6 +290,9 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 		answering.Go(func() { n.keep(outer, name, f) })
 	})
 	n.serving.Store(true)
+	if n.speaker != nil { // what is ready is announced before the first session: not earlier
+		rest.Go(func() { n.keep(inner, "bgp", n.speaker.Run) })
+	}
 	if parent != nil {
 		if err := parent.Serving(); err != nil {
 			n.log.Warn("taken over, but the process before does not know", "error", err)
@@ -299,6 +308,7 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 	for {
 		select {
 		case <-ctx.Done():
+			n.leave()
 			n.log.Info("stopping")
 			return nil, nil
 		case <-takeover:
@@ -311,6 +321,9 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 		n.log.Info("a new process takes over", "pid", child.PID())
 		if n.updates != nil {
 			n.updates.pause()
+		}
+		if n.speaker != nil {
+			n.speaker.HandOver()
 		}
 		end()
 		if err := n.giveWay(ctx, child); err != nil {
@@ -360,7 +373,7 @@ func (n *node) background(part func(name string, f func(context.Context) error))
 		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })
 	}
 	part("history", n.tidyHistory)
-	if n.balancer != nil {
+	if n.balancer != nil || n.speaker != nil {
 		part("balancer events", n.noteBalancer)
 	}
 	if n.api != nil {

@@ -308,7 +308,7 @@ func (n *node) keepBound(cfg *config.Config) {
 	for _, part := range []struct {
 		name     string
 		was, now any
-	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}, {"[checker]", inForce.Checker, cfg.Checker}} {
+	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}, {"[checker]", inForce.Checker, cfg.Checker}, {"[bgp]", inForce.BGP, cfg.BGP}} {
 		text := ""
 		if !reflect.DeepEqual(part.was, part.now) {
 			text = part.name + " has changed: takes effect after a restart"
@@ -316,5 +316,5 @@ func (n *node) keepBound(cfg *config.Config) {
 		}
 		n.fault("restart "+part.name, text)
 	}
-	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API, cfg.Checker = inForce.Node, bound, inForce.Etcd, inForce.API, inForce.Checker
+	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API, cfg.Checker, cfg.BGP = inForce.Node, bound, inForce.Etcd, inForce.API, inForce.Checker, inForce.BGP
 }

@@ -1,0 +1,261 @@
+// Package speaker announces addresses to routers by BGP, with GoBGP. It takes no routes
+// from them and puts none into the kernel. When an address is announced is a decision of
+// package bgp.
+//
+// Invariants: what is not wished for is not announced; nothing is announced any more once
+// Withdraw has returned and a tick has passed; at the end of Run all sessions are over.
+package speaker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/osrg/gobgp/v4/api"
+	"github.com/osrg/gobgp/v4/pkg/server"
+
+	"gslb/bgp"
+)
+
+// tick is how often the wishes are asked for. What makes them ready comes from several
+// rooms, none of which is to know of this one; asking costs a lock and a count.
+const tick = 100 * time.Millisecond
+
+// Options are what a Speaker gets from outside. The zero value is fine.
+type Options struct {
+	// Wishes gives the addresses to announce, and whether each is ready; nil: none.
+	Wishes func() []bgp.Wish
+	// Notice is told of each change, in words, and must not block; nil: nobody is.
+	Notice func(text string)
+	// TakesOver: a speaker before this one has left its routes with the neighbours
+	// (HandOver): what is ready is announced at once, before they forget them.
+	TakesOver bool
+	Now       func() time.Time // default time.Now
+}
+
+// Speaker speaks BGP for one node. Its methods may be called by many goroutines at once.
+type Speaker struct {
+	cfg  bgp.Config
+	log  *slog.Logger
+	opts Options
+
+	mu        sync.Mutex
+	addresses map[netip.Addr]*address // guarded by mu
+	sessions  []*session              // guarded by mu; in the configuration's order
+	leaving   bool                    // guarded by mu; nothing is announced any more
+	handOver  bool                    // guarded by mu; the end of Run leaves the routes with the neighbours
+	born      time.Time               // of the Speaker
+	stepped   chan struct{}           // guarded by mu; closed after the next step
+}
+
+// address is one that is to be announced while it is ready.
+type address struct {
+	hold bgp.Hold
+	wish bgp.Wish
+}
+
+// New makes the speaker of a valid configuration with defaults. It opens and starts nothing.
+func New(cfg bgp.Config, log *slog.Logger, opts Options) *Speaker {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Wishes == nil {
+		opts.Wishes = func() []bgp.Wish { return nil }
+	}
+	if opts.Notice == nil {
+		opts.Notice = func(string) {}
+	}
+	s := &Speaker{cfg: cfg, log: log, opts: opts, born: opts.Now(), addresses: map[netip.Addr]*address{}, stepped: make(chan struct{})}
+	for _, n := range cfg.Neighbors {
+		s.sessions = append(s.sessions, &session{NeighborStatus: bgp.NeighborStatus{
+			Address: n.Address.String(), AS: n.AS, State: "idle", Since: opts.Now()}})
+	}
+	return s
+}
+
+// Run speaks until ctx ends. It returns an error if it could not start: an address to listen
+// at is taken, a file with a password cannot be read. It may be called again then.
+func (s *Speaker) Run(ctx context.Context) error {
+	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(&listener{Handler: s.log.Handler(), failed: s.failed}), nil))
+	go gobgp.Serve()
+	defer gobgp.Stop()
+	if err := s.start(ctx, gobgp); err != nil {
+		return err
+	}
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		if err := s.step(gobgp); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			s.mu.Lock()
+			left := s.handOver
+			s.mu.Unlock()
+			if left {
+				return gobgp.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true})
+			}
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// start starts GoBGP, announces what is ready already, and then has it connect: the first
+// that a neighbour hears is complete.
+func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
+	global := &api.Global{Asn: s.cfg.AS, RouterId: s.cfg.RouterID.String(), ListenPort: -1}
+	if len(s.cfg.Listen) > 0 {
+		global.ListenPort = int32(s.cfg.ListenPort)
+		for _, a := range s.cfg.Listen {
+			global.ListenAddresses = append(global.ListenAddresses, a.String())
+		}
+	}
+	if err := gobgp.StartBgp(ctx, &api.StartBgpRequest{Global: global}); err != nil {
+		return fmt.Errorf("bgp: %w", err)
+	}
+	err := gobgp.SetPolicyAssignment(ctx, &api.SetPolicyAssignmentRequest{Assignment: &api.PolicyAssignment{
+		Name: "global", Direction: api.PolicyDirection_POLICY_DIRECTION_IMPORT, DefaultAction: api.RouteAction_ROUTE_ACTION_ACCEPT}})
+	if err != nil {
+		return fmt.Errorf("bgp: %w", err)
+	}
+	if err := gobgp.WatchEvent(ctx, server.WatchEventMessageCallbacks{OnPeerUpdate: s.observe}, server.WatchPeer()); err != nil {
+		return fmt.Errorf("bgp: %w", err)
+	}
+	s.mu.Lock()
+	for _, a := range s.addresses { // of a Run that failed: this GoBGP knows nothing of it
+		a.hold.Announced = false
+	}
+	s.mu.Unlock()
+	if err := s.step(gobgp); err != nil {
+		return err
+	}
+	for _, n := range s.cfg.Neighbors {
+		password, err := passwordOf(n)
+		if err != nil {
+			return err
+		}
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: s.peer(n, password)}); err != nil {
+			return fmt.Errorf("bgp: neighbour %s: %w", n.Address, err)
+		}
+	}
+	return nil
+}
+
+// passwordOf reads the neighbour's password, from its file if it has one.
+func passwordOf(n bgp.Neighbor) (string, error) {
+	if n.PasswordFile == "" {
+		return n.Password, nil
+	}
+	data, err := os.ReadFile(n.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("bgp: neighbour %s: password_file: %w", n.Address, err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
+}
+
+// step announces and withdraws what is due.
+func (s *Speaker) step(gobgp *server.BgpServer) error {
+	wishes := bgp.Join(s.opts.Wishes())
+	now := s.opts.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wanted := map[netip.Addr]bool{}
+	for _, w := range wishes {
+		wanted[w.Address] = true
+		if s.addresses[w.Address] == nil {
+			s.addresses[w.Address] = &address{}
+		}
+		s.addresses[w.Address].wish = w
+	}
+	after := s.cfg.AnnounceAfter
+	if s.opts.TakesOver && now.Sub(s.born) < 2*after {
+		after = 0
+	}
+	for ip, a := range s.addresses {
+		ready := a.wish.Ready
+		why := a.wish.Why
+		switch {
+		case !wanted[ip]:
+			ready, why = false, "it is not configured any more"
+		case s.leaving:
+			ready, why = false, "this node is leaving"
+		}
+		if a.hold.Step(ready, now, after, s.cfg.AnnounceAfterMost) {
+			if err := s.tell(gobgp, ip, a.hold.Announced, why); err != nil {
+				return err
+			}
+		}
+		if !wanted[ip] {
+			delete(s.addresses, ip)
+		}
+	}
+	close(s.stepped)
+	s.stepped = make(chan struct{})
+	return nil
+}
+
+// tell announces an address, or withdraws it. Under mu.
+func (s *Speaker) tell(gobgp *server.BgpServer, ip netip.Addr, announce bool, why string) error {
+	word, level := "announced", slog.LevelInfo
+	if !announce {
+		word, level = "withdrawn", slog.LevelWarn
+	}
+	if err := s.route(gobgp, ip, announce); err != nil {
+		return fmt.Errorf("bgp: %s was to be %s: %w", ip, word, err)
+	}
+	s.log.Log(context.Background(), level, "bgp: "+word, "address", ip, "why", why)
+	s.opts.Notice(fmt.Sprintf("BGP: %s %s: %s", ip, word, why))
+	return nil
+}
+
+// Withdraw withdraws all addresses, for good, and returns when GoBGP has been told, or ctx
+// has ended. Sessions stay.
+func (s *Speaker) Withdraw(ctx context.Context) {
+	s.mu.Lock()
+	s.leaving = true
+	next := s.stepped
+	s.mu.Unlock()
+	select {
+	case <-next:
+	case <-ctx.Done():
+	}
+}
+
+// HandOver has the end of Run leave the routes with the neighbours, for another process to
+// take over, where Config.GracefulRestart says that they keep them.
+func (s *Speaker) HandOver() {
+	s.mu.Lock()
+	s.handOver = true
+	s.mu.Unlock()
+}
+
+// Status returns the sessions in the order of the configuration, and the addresses by address.
+func (s *Speaker) Status() bgp.Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := bgp.Status{AS: s.cfg.AS, RouterID: s.cfg.RouterID.String()}
+	for _, one := range s.sessions {
+		st.Neighbors = append(st.Neighbors, one.NeighborStatus)
+	}
+	for ip, a := range s.addresses {
+		one := bgp.AddressStatus{Address: ip.String(), Announced: a.hold.Announced, Since: a.hold.Since, Why: a.wish.Why}
+		if s.leaving {
+			one.Why = "this node is leaving"
+		} else if !a.hold.Announced {
+			one.Due = a.hold.Due(s.cfg.AnnounceAfter)
+		}
+		st.Addresses = append(st.Addresses, one)
+	}
+	slices.SortFunc(st.Addresses, func(a, b bgp.AddressStatus) int {
+		return netip.MustParseAddr(a.Address).Compare(netip.MustParseAddr(b.Address))
+	})
+	return st
+}

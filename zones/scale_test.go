@@ -12,6 +12,7 @@ import (
 
 	"gslb/dnsname"
 	"gslb/dnssec"
+	"gslb/parallel"
 )
 
 // hosts is a zone of n names with an address each.
@@ -115,13 +116,14 @@ func BenchmarkSize(b *testing.B) {
 
 // BenchmarkZones is a look-up among different numbers of zones, another one each
 // time. The names lie one behind the other in the order in which they are asked
-// for, so that nothing is waited for but what the look-up itself reads.
+// for, so that nothing is waited for but what the look-up itself reads. In "ahead"
+// that is read ahead for 32 of them.
 func BenchmarkZones(b *testing.B) {
-	for _, n := range []int{1000, 100_000} {
+	for _, n := range []int{1000, 100_000, 1_000_000} {
 		zs := make([]*Zone, n)
 		const size = 32
 		names := make([]byte, size*n)
-		for i := range zs {
+		parallel.Each(n, func(i int) {
 			apex := fmt.Sprintf("z%07d.many.example.", i)
 			z, err := Read(Config{Name: apex, File: "f"}, bytes.NewReader([]byte("$TTL 60\n@ SOA ns1 h 1 2 3 4 5\n@ NS ns1\nns1 A 192.0.2.1\nwww A 192.0.2.80\n")))
 			if err != nil {
@@ -130,12 +132,12 @@ func BenchmarkZones(b *testing.B) {
 			zs[i] = z
 			wire, _ := dnsname.Parse("www." + apex)
 			copy(names[i*7919%n*size:], wire)
-		}
+		})
 		db, err := Build(zs, nil, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		bench := func(b *testing.B) {
 			var r Result
 			var name Name
 			i := 0
@@ -146,7 +148,29 @@ func BenchmarkZones(b *testing.B) {
 					i = 0
 				}
 			}
-		})
+		}
+		batches := func(b *testing.B) {
+			const batch = 32
+			var r Result
+			var name Name
+			ahead := NewAhead(batch)
+			i := 0
+			for b.Loop() {
+				if i%batch == 0 {
+					for k := i; k < i+batch && k < n; k++ {
+						ahead.Add(db, names[size*k:size*k+size])
+					}
+					ahead.Read(db)
+				}
+				name.Set(names[size*i : size*i+size])
+				db.Lookup(&name, dns.TypeA, false, &r)
+				if i++; i == n {
+					i = 0
+				}
+			}
+		}
+		b.Run(fmt.Sprint(n), bench)
+		b.Run(fmt.Sprint(n, "/ahead"), batches)
 	}
 }
 

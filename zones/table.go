@@ -13,6 +13,8 @@ import (
 type zoneTable struct {
 	pages []*zonePage
 	own   []bool // the pages that no other table has; nil: all
+
+	octets int // that the zones take
 }
 
 type zonePage [pageSlots]zoneSlot
@@ -35,7 +37,7 @@ func newZoneTable(n int) zoneTable {
 
 // shared gives a table that has the same zones until it is changed.
 func (t *zoneTable) shared() zoneTable {
-	return zoneTable{slices.Clone(t.pages), make([]bool, len(t.pages))}
+	return zoneTable{slices.Clone(t.pages), make([]bool, len(t.pages)), t.octets}
 }
 
 // start is where to look for h first; next where to look then.
@@ -81,6 +83,7 @@ func (t *zoneTable) put(z *Zone) {
 		i = t.next(i)
 	}
 	*t.mine(i) = zoneSlot{z.hash, z}
+	t.octets += z.Bytes()
 }
 
 // replace puts a zone in the place of that of the same name.
@@ -88,6 +91,7 @@ func (t *zoneTable) replace(old, z *Zone) {
 	for found, i := t.first(z.hash); found != nil; found, i = t.after(z.hash, i) {
 		if found == old {
 			t.mine(i).zone = z
+			t.octets += z.Bytes() - old.Bytes()
 			return
 		}
 	}

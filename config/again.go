@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/sha256"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -83,6 +84,49 @@ func (c *Config) isCurrent() bool {
 	return true
 }
 
+// Relist is the configuration as it was loaded, with the zones that the folders of
+// [[zones]] have now, but for the files to be left out. Nothing else is read.
+func (c *Config) Relist(leaveOut map[string]bool) (*Config, error) {
+	if c.loaded == nil {
+		return nil, errors.New("the zones of a configuration that is made of two files are not listed by themselves")
+	}
+	pristine := *c.loaded
+	pristine.Zones = slices.Clip(c.loaded.Zones[:c.loaded.listed])
+	pristine.ZoneFiles = slices.Clone(c.loaded.ZoneFiles)
+	pristine.parts, pristine.listings = slices.Clip(c.loaded.parts), nil
+	pristine.leaveOut = leaveOut
+	r := newReport(whole)
+	pristine.addZoneFiles(r)
+	pristine.leaveOut = nil
+	if len(r.errors.Problems) > 0 {
+		return nil, r.errors.Problems
+	}
+	next := pristine
+	next.Zones = slices.Clip(pristine.Zones)
+	next.loaded = &pristine
+	return &next, nil
+}
+
+// Lists tells whether [[zones]] make a zone of a file of that name.
+func (c *Config) Lists(path string) bool {
+	dir, file := filepath.Split(path)
+	for i := range c.ZoneFiles {
+		in, form := filepath.Split(c.ZoneFiles[i].Files)
+		if filepath.Clean(in) == filepath.Clean(dir) && newMatcher(form).part(file) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// Folders lists the folders of [[zones]].
+func (c *Config) Folders() (all []string) {
+	for i := range c.ZoneFiles {
+		all = append(all, filepath.Dir(c.ZoneFiles[i].Files))
+	}
+	return all
+}
+
 // listing tells one set of files that a pattern matches from another.
 type listing struct {
 	files int
@@ -110,12 +154,19 @@ func newMatcher(form string) matcher {
 
 // zone is the part of a file's name that is the zone's; empty: the file is not meant.
 func (m matcher) zone(e fs.DirEntry) string {
-	file := e.Name()
+	if e.IsDir() {
+		return ""
+	}
+	return m.part(e.Name())
+}
+
+// part is zone for a file's name.
+func (m matcher) part(file string) string {
 	name, ok := strings.CutPrefix(file, m.before)
 	if ok {
 		name, ok = strings.CutSuffix(name, m.after)
 	}
-	if !ok || file[0] == '.' || e.IsDir() {
+	if !ok || file[0] == '.' {
 		return ""
 	}
 	return name

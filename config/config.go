@@ -79,10 +79,11 @@ type Config struct {
 
 	// For Reload:
 	path     string
-	texts    []text    // that it was made of
-	includes []include // how these were found
-	listings []listing // of each in ZoneFiles
-	loaded   *Config   // the configuration as it was loaded, whatever its owner has changed since
+	texts    []text          // that it was made of
+	includes []include       // how these were found
+	listings []listing       // of each in ZoneFiles
+	leaveOut map[string]bool // files that are no zones, while [[zones]] are listed
+	loaded   *Config         // the configuration as it was loaded, whatever its owner has changed since
 }
 
 // Load reads and checks the file, with those that it includes. The error is

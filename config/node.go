@@ -25,6 +25,9 @@ type Node struct {
 	MaintainKeys *bool `toml:"maintain_keys"`
 	// Site is the site that this node stands in: its balancer reports on it.
 	Site string `toml:"site"`
+	// WatchZones has zones read again whose files change, and those of [[zones]]
+	// come and go with their files.
+	WatchZones bool `toml:"watch_zones"`
 	// AllowExec lets checks run programs on this node. It is the node's own to
 	// say, since checks may come from elsewhere.
 	AllowExec bool `toml:"allow_exec"`

@@ -79,7 +79,7 @@ func (c *Config) findZones(r *report, key, pattern string) (found []zones.Config
 	var l listing
 	err := eachFile(dir, func(e fs.DirEntry) {
 		name, file := m.zone(e), e.Name()
-		if name == "" {
+		if name == "" || c.leaveOut[dir+file] {
 			return
 		}
 		l.add(file)

@@ -19,12 +19,13 @@ import (
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto clienthello balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
 //	2  balancer/nft balancer/bpf -> balancer/kernel     bgp/speaker -> bgp     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello   bgp
+//	0  health   afxdp   dnsname   stamp   folders   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello   bgp
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"bgp":          {},
 	"bgp/speaker":  {"bgp"},
 	"stamp":        {},
+	"folders":      {},
 	"parallel":     {},
 	"durable":      {},
 	"health":       {},
@@ -51,7 +52,7 @@ var rooms = map[string][]string{
 	"replay":       {"steer", "geo", "health"},
 	"console":      {"forecast", "history", "steer", "zones", "health", "health/fleet", "balancer", "store", "bgp"},
 	"config":       {"history", "parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "bgp"},
-	"cmd":          {"bgp", "bgp/speaker", "handover", "history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "agent", "forecast", "replay", "tools"},
+	"cmd":          {"bgp", "bgp/speaker", "folders", "handover", "history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "agent", "forecast", "replay", "tools"},
 	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config", "durable"},
 	"test":         {},
 

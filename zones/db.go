@@ -102,6 +102,10 @@ func (db *DB) complete(err error, steered []SteeredConfig, sites []Site) (*DB, e
 // Zones lists the zones by name.
 func (db *DB) Zones() []*Zone { return db.list }
 
+// AsRead lists the zones that stand in files, as they were read, whatever is served
+// in the place of some.
+func (db *DB) AsRead() []*Zone { return db.byCfg }
+
 // Steered lists the steered names in the order they were declared.
 func (db *DB) Steered() []*Steered { return db.steered }
 

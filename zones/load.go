@@ -97,7 +97,7 @@ func ReloadBeside(prev *DB, cfgs []Config, others func(read func(apex []byte) *Z
 func (db *DB) unchanged(cfgs []Config, look func(Config) bool) []*Zone {
 	same := make([]*Zone, len(cfgs))
 	parallel.Each(len(cfgs), func(i int) {
-		if z := db.zoneOf(cfgs, i); z != nil && (look != nil && !look(cfgs[i]) || z.unchanged()) {
+		if z := db.zoneOf(cfgs, i); z != nil && (look != nil && !look(cfgs[i]) || z.Current()) {
 			same[i] = z
 		}
 	})
@@ -124,8 +124,8 @@ func (db *DB) zoneOf(cfgs []Config, i int) *Zone {
 	return nil
 }
 
-// unchanged tells whether all files that the zone was read from are still the same.
-func (z *Zone) unchanged() bool {
+// Current tells whether all files that the zone was read from are still the same.
+func (z *Zone) Current() bool {
 	for _, f := range z.files {
 		if now, err := stamp.At(f.path); err != nil || now != f.Stamp {
 			return false

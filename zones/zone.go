@@ -64,11 +64,16 @@ const zoneBytes = 384
 // Files are the names of the files that the zone was read from, its master file
 // and those that this includes, as they were opened.
 func (z *Zone) Files() []string {
-	names := make([]string, len(z.files))
-	for i, f := range z.files {
-		names[i] = f.path
-	}
+	names := make([]string, 0, len(z.files))
+	z.EachFile(func(path string) { names = append(names, path) })
 	return names
+}
+
+// EachFile calls f with each of Files.
+func (z *Zone) EachFile(f func(path string)) {
+	for i := range z.files {
+		f(z.files[i].path)
+	}
 }
 
 // Signed tells whether the zone's records are signed: whether its SOA is.

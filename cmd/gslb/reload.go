@@ -102,6 +102,9 @@ func (n *node) reloads(ctx context.Context) {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	stopWatching := n.watchPlaces(ctx)
+	if n.topo.cfg.Node.WatchZones && n.dns != nil {
+		go n.keep(ctx, "watch_zones", n.watchZones)
+	}
 	var heads <-chan struct{}
 	again := time.NewTimer(time.Hour)
 	again.Stop()
@@ -155,12 +158,12 @@ func (n *node) reload(o reloading) error {
 	if err != nil {
 		return err
 	}
-	if look == nil {
+	if !o.some() {
 		if places, err = places.Reopen(cfg.Geo); err != nil {
 			return err
 		}
 	}
-	if !o.force && look == nil {
+	if !o.force && !o.some() {
 		if err := n.gate(o.topology, cfg, places); err != nil {
 			return err
 		}
@@ -185,7 +188,7 @@ func (n *node) reload(o reloading) error {
 	}
 	topo, err := compileSome(cfg, places, served, others, signing, look)
 	if err != nil {
-		if look == nil {
+		if !o.some() {
 			if _, at := load(n.path, o.topology); at != nil { // a zone's file is gone: this has the line
 				return at
 			}
@@ -196,13 +199,16 @@ func (n *node) reload(o reloading) error {
 		return err
 	}
 	n.fault("expect", "")
-	if look == nil {
+	if !o.some() {
 		if err := n.applyRest(cfg); err != nil {
 			return err
 		}
 	}
+	if o.listing {
+		n.keepBound(cfg)
+	}
 	var next *dnsserver.Generation
-	if n.dns != nil && look == nil {
+	if n.dns != nil && !o.some() {
 		next = topo.generation(nil)
 	}
 	n.keepSerials(topo.db)
@@ -220,7 +226,7 @@ func (n *node) reload(o reloading) error {
 		n.seen(n.fleet.States())
 	}
 	n.mu.Unlock()
-	if look == nil {
+	if !o.some() {
 		n.unhold(heldTopology)
 		n.unhold(heldDatabases) // they were read with the rest
 	}
@@ -228,7 +234,7 @@ func (n *node) reload(o reloading) error {
 	if n.moves != nil {
 		n.moves.Commit(moving)
 	}
-	n.sayReloaded(served, topo, look != nil)
+	n.sayReloaded(served, topo, o.some())
 	giveBack(before)
 	n.log.Info("reloaded", "zones", len(topo.db.Zones()), "steered", len(topo.db.Steered()), "took", time.Since(begin).Round(time.Millisecond))
 	return nil

@@ -22,7 +22,14 @@ type reloading struct {
 	force    bool   // whatever it moves
 	// zones are those whose files are looked at; the configuration is not then. None: all of it.
 	zones []string
+	// listing is for zones whose files have come or gone: [[zones]] are listed anew, but
+	// for these files, and new ones are read. The configuration, and other files, are not.
+	listing  bool
+	leaveOut map[string]bool
 }
+
+// some tells whether zones alone are read again, whose configuration stays as it is.
+func (r reloading) some() bool { return len(r.zones) > 0 || r.listing }
 
 // reloadOrder is one that somebody waits for.
 type reloadOrder struct {
@@ -39,6 +46,9 @@ type reloaded struct {
 // be read again it is that one, and look tells which.
 func (n *node) read(o reloading, last *config.Config) (cfg *config.Config, look func(zones.Config) bool, err error) {
 	switch {
+	case o.listing:
+		cfg, err = last.Relist(o.leaveOut)
+		return cfg, func(zones.Config) bool { return false }, err
 	case len(o.zones) > 0:
 		same := *last
 		look, err = only(o.zones, &same)
@@ -91,7 +101,7 @@ func (n *node) zonesNow() *zones.DB {
 // reloadNow reads again what is asked for, beside the queries, and tells when that fails. It runs in the
 // goroutine of reloads.
 func (n *node) reloadNow(ctx context.Context, o reloading) (err error) {
-	all := len(o.zones) == 0
+	all := !o.some()
 	if n.dns != nil && all {
 		n.dns.ReadCertificates() // whatever becomes of the rest
 	}

@@ -358,6 +358,9 @@ func (n *node) answer(part func(name string, f func(context.Context) error)) {
 func (n *node) background(part func(name string, f func(context.Context) error)) {
 	if n.dns != nil {
 		part("replay", n.record)
+		if n.topo.cfg.Node.WatchZones {
+			part("watch_zones", n.watchZones)
+		}
 		part("transfer", n.moves.Run)
 		part("dnssec", n.maintain)
 		part("dnssec parents", n.signer.keeper.Parents)

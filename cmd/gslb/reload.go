@@ -102,9 +102,6 @@ func (n *node) reloads(ctx context.Context) {
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	stopWatching := n.watchPlaces(ctx)
-	if n.topo.cfg.Node.WatchZones && n.dns != nil {
-		go n.keep(ctx, "watch_zones", n.watchZones)
-	}
 	var heads <-chan struct{}
 	again := time.NewTimer(time.Hour)
 	again.Stop()

@@ -57,6 +57,9 @@ type Inputs struct {
 	// from private address space counts only if one of them holds it.
 	Declared []netip.Prefix
 	States   *health.States // may be nil: nothing known yet
+	// Before is a generation whose prepared answers are taken over where they would
+	// come out the same; nil: none. It is not held on to.
+	Before *Generation
 }
 
 // NewGeneration compiles inputs. It is the slow way: seconds at most, beside
@@ -69,7 +72,7 @@ func NewGeneration(in Inputs) *Generation {
 		}
 		return 0
 	})
-	g.prepare()
+	g.prepare(in.Before)
 	steered := len(in.DB.Steered())
 	g.picked = newPicks(g.steeredNames(), in.Sites)
 	g.turns = make(turns, 2*steered)
@@ -141,7 +144,7 @@ func (g *Generation) WithPlaces(places *geo.DB, policies []Policy) *Generation {
 func (g *Generation) WithDB(db *zones.DB) *Generation {
 	next := *g
 	next.DB = db
-	next.prepare()
+	next.prepare(g)
 	next.show()
 	return &next
 }

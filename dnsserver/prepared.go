@@ -36,25 +36,34 @@ func (s *siteAnswers) get(qtype uint16, site int32) *prepared {
 	return &list[site]
 }
 
-// prepare makes the answers of all steered names ready, and of aliases of such.
-func (g *Generation) prepare() {
-	g.answers, g.signed, g.low = nil, nil, nil
-	for _, s := range g.DB.Tailored() {
-		g.answers = append(g.answers, prepareSteered(g.DB, s, g.sites, false))
-		var signed siteAnswers
-		if s.Zone().Signed() {
-			signed = prepareSteered(g.DB, s, g.sites, true)
+// prepare makes the answers of all steered names ready, and of aliases of such. Those
+// that would come out as in an earlier generation, which may be nil, are taken from there.
+func (g *Generation) prepare(old *Generation) {
+	all, p := g.DB.Tailored(), new(zones.Preparer)
+	var before []*zones.Steered
+	same := false // all look-ups end as before
+	if old != nil && old.sites == g.sites {
+		before, same = old.DB.Tailored(), g.DB.SameAs(old.DB)
+	}
+	answers, signed, low := make([]siteAnswers, len(all)), make([]siteAnswers, len(all)), make([]lowered, len(all))
+	for i, s := range all {
+		// A CNAME's answer has what it leads to, wherever that is; addresses are of the name itself.
+		if i < len(before) && before[i] == s && (same || s.Form == zones.Address) {
+			answers[i], signed[i], low[i] = old.answers[i], old.signed[i], old.low[i]
+			continue
 		}
-		g.signed = append(g.signed, signed)
-		var low lowered
-		if low.name = s.Lowered(); low.name != nil {
-			low.answers = prepareSteered(g.DB, low.name, g.sites, false)
+		answers[i] = prepareSteered(p, g.DB, s, g.sites, false)
+		if s.Zone().Signed() {
+			signed[i] = prepareSteered(p, g.DB, s, g.sites, true)
+		}
+		if low[i].name = s.Lowered(); low[i].name != nil {
+			low[i].answers = prepareSteered(p, g.DB, low[i].name, g.sites, false)
 			if s.Zone().Signed() {
-				low.signed = prepareSteered(g.DB, low.name, g.sites, true)
+				low[i].signed = prepareSteered(p, g.DB, low[i].name, g.sites, true)
 			}
 		}
-		g.low = append(g.low, low)
 	}
+	g.answers, g.signed, g.low = answers, signed, low
 }
 
 // lowered is a steered name with its TTL while one of its sites is in trouble; the zero
@@ -136,7 +145,7 @@ func (g *Generation) prepared(s *zones.Steered, signed bool) *siteAnswers {
 	return &g.shown[s.Index]
 }
 
-func prepareSteered(db *zones.DB, s *zones.Steered, sites int, signed bool) (out siteAnswers) {
+func prepareSteered(ready *zones.Preparer, db *zones.DB, s *zones.Steered, sites int, signed bool) (out siteAnswers) {
 	for i, qtype := range prepares {
 		if !s.Tailored(qtype) {
 			continue
@@ -145,7 +154,7 @@ func prepareSteered(db *zones.DB, s *zones.Steered, sites int, signed bool) (out
 		for site := range sites {
 			if s.CanChoose(site) {
 				p := &out[i][site]
-				p.wire, p.outcome = db.Prepare(s, qtype, site, signed)
+				p.wire, p.outcome = ready.Prepare(db, s, qtype, site, signed)
 			}
 		}
 	}

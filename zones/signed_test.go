@@ -56,7 +56,7 @@ func askedAt(t testing.TB, db *DB, name string, qtype uint16, signed bool, site 
 	use, outcome := &r.Wire, r.Outcome
 	if r.Outcome == Tailored {
 		use = new(Wire)
-		*use, outcome = db.Prepare(r.Steered, qtype, site, signed)
+		*use, outcome = new(Preparer).Prepare(db, r.Steered, qtype, site, signed)
 	}
 	if use.Body != nil {
 		msg, c := r.AppendTo(slices.Clone(question), use)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"time"
 
@@ -131,6 +132,13 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if ttl == 0 {
 		return fmt.Errorf("steered name %s has TTL %v: at least 1s", cfg.Name, cfg.TTL)
 	}
+	if s := db.asBefore(cfg, sites, z); s != nil {
+		if err := db.checkPlace(s, &name, cfg.Hints); err != nil { // it may warn
+			return err
+		}
+		db.addSteered(s, &name)
+		return nil
+	}
 	s := &Steered{Index: len(db.steered), Name: dnsname.Format(name.Wire()), Form: cfg.Form, TTL: ttl, TroubleTTL: uint32(cfg.TroubleTTL / time.Second), Policy: cfg.Policy, Choices: len(db.steered), Period: ttl,
 		owner: bytes.Clone(name.Wire()), zone: z, sites: make([]siteSets, len(sites)), answers: cfg.Answers, groups: cfg.Groups}
 	if s.Form == CNAME && s.answers > 1 {
@@ -148,15 +156,46 @@ func (db *DB) steer(cfg SteeredConfig, sites []Site) error {
 	if cfg.Hints {
 		errs = append(errs, s.addHints(cfg, &name, sites))
 	}
-	db.over.add(&name, z, s)
-	if !z.owns(&name) {
+	db.addSteered(s, &name)
+	return errors.Join(errs...)
+}
+
+// addSteered enters a steered name.
+func (db *DB) addSteered(s *Steered, name *Name) {
+	db.over.add(name, s.zone, s)
+	if !s.zone.owns(name) {
 		if db.added == nil {
 			db.added = make(map[*Zone]int)
 		}
-		db.added[z]++
+		db.added[s.zone]++
 	}
 	db.steered = append(db.steered, s)
-	return errors.Join(errs...)
+}
+
+// asBefore gives the next steered name as it was in the DB before, if it would come
+// out the same: its declaration, its sites and its zone are, and nothing of it is signed
+// here. nil: it would not.
+func (db *DB) asBefore(cfg SteeredConfig, sites []Site, z *Zone) *Steered {
+	at, was := len(db.steered), db.before
+	if was == nil || at >= len(was.steered) || z.signing != nil || db.signing[z.Name] != nil {
+		return nil
+	}
+	s := was.steered[at]
+	if s.zone != z || len(was.sites) != len(sites) || !reflect.DeepEqual(was.steeredCfgs[at], cfg) {
+		return nil
+	}
+	for _, i := range cfg.Sites {
+		if a, b := &was.sites[i], &sites[i]; a.Name != b.Name || a.CNAME != b.CNAME || !slices.Equal(a.Addresses, b.Addresses) {
+			return nil
+		}
+	}
+	return s
+}
+
+// SameAs tells whether all zones and steered names are those of another DB, so that
+// every look-up ends as it does there. Where there are aliases the answer is no.
+func (db *DB) SameAs(other *DB) bool {
+	return len(db.aliases)+len(other.aliases) == 0 && slices.Equal(db.steered, other.steered) && slices.Equal(db.list, other.list)
 }
 
 // comesSigned tells that somebody else has signed the zone.
@@ -276,21 +315,27 @@ func (s *Steered) CanChoose(site int) bool {
 	return sets.cname.Count+sets.a.Count+sets.aaaa.Count > 0
 }
 
+// Preparer makes answers of steered names ready. The zero value is ready for use, by
+// one goroutine at a time.
+type Preparer struct {
+	name Name
+	r    Result
+	e    Encoder
+}
+
 // Prepare makes the answer of a steered name for a type and site ready to be
 // sent, with the records of DNSSEC or without. The zero Wire comes back where it
 // is too large to be kept, or not the same for all names that a wildcard stands for.
-func (db *DB) Prepare(s *Steered, qtype uint16, site int, signed bool) (Wire, Outcome) {
-	var name Name
-	var r Result
-	var e Encoder
-	name.Set(s.owner)
-	db.Lookup(&name, qtype, signed, &r)
+func (p *Preparer) Prepare(db *DB, s *Steered, qtype uint16, site int, signed bool) (Wire, Outcome) {
+	r := &p.r
+	p.name.Set(s.owner)
+	db.Lookup(&p.name, qtype, signed, r)
 	if r.Outcome == Tailored { // by the name itself, perhaps with another TTL
 		r.Steered = s
 	}
-	db.Tailor(&r, qtype, site)
+	db.Tailor(r, qtype, site)
 	if len(r.Authority) > 0 && signed && dnsname.IsWild(s.owner) {
 		return Wire{}, r.Outcome // the proofs depend on the name that is asked for
 	}
-	return e.prepare(s.owner, &r), r.Outcome
+	return p.e.prepare(s.owner, r), r.Outcome
 }

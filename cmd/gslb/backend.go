@@ -74,7 +74,7 @@ func (n *node) Explain(name, client, qtype string) (*console.Explanation, error)
 	if n.dns != nil {
 		g = n.dns.Generation()
 	} else {
-		g = topo.generation(n.fleet.States())
+		g = topo.generation(n.fleet.States(), nil)
 	}
 	return explain(g, topo.cfg, topo.db.Tailored(), name, client, qtype)
 }

@@ -156,7 +156,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 		}
 		states.Sites[s] = health.Status{Site: s, State: health.Down, Why: "taken for down with -down"}
 	}
-	g := t.generation(states)
+	g := t.generation(states, nil)
 	return explain(g, cfg, t.db.Tailored(), name, c.String("client"), qtype)
 }
 

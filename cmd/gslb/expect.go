@@ -23,7 +23,7 @@ func (t *topology) checkExpected() error {
 	if len(t.cfg.Expects) == 0 {
 		return nil
 	}
-	g := t.generation(nil)
+	g := t.generation(nil, nil)
 	var errs []error
 	for i, e := range t.cfg.Expects {
 		if fault := t.fails(g.WithStates(expectedStates(t.sites, e)), e); fault != "" {

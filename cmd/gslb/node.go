@@ -139,7 +139,7 @@ func newNode(ctx context.Context, path string, cfg *config.Config, log *slog.Log
 		n.dns.Inherit(sockets)
 		n.dns.SetExpiry(n.moves.Expires)
 		n.dns.SetSecrets(n.topo.secrets)
-		n.dns.Swap(n.topo.generation(nil))
+		n.dns.Swap(n.topo.generation(nil, nil))
 		n.moves.Commit(moving)
 		if err := n.dns.Listen(ctx); err != nil {
 			return nil, err

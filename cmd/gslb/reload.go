@@ -206,7 +206,7 @@ func (n *node) reload(o reloading) error {
 	}
 	var next *dnsserver.Generation
 	if n.dns != nil && !o.some() {
-		next = topo.generation(nil)
+		next = topo.generation(nil, n.dns.Generation())
 	}
 	n.keepSerials(topo.db)
 	n.mu.Lock() // for what does not rest in the background: health changes wait for it

@@ -65,7 +65,7 @@ answer = "cname"
 		for _, client := range []string{"203.0.113.7", "198.51.100.7", "198.51.100.200", "8.8.8.8"} {
 			for second := 5; second < 180; second += 35 {
 				at := begin.Add(time.Duration(second) * time.Second)
-				g := x.topology.generation(nil)
+				g := x.topology.generation(nil, nil)
 				if second >= 60 && second < 120 {
 					g = g.WithStates(down)
 				}

@@ -255,11 +255,12 @@ func (t *topology) declared() []netip.Prefix {
 	return all
 }
 
-// generation makes what the DNS server answers from.
-func (t *topology) generation(states *health.States) *dnsserver.Generation {
+// generation makes what the DNS server answers from. before, which may be nil, is what it
+// answered from until now.
+func (t *topology) generation(states *health.States, before *dnsserver.Generation) *dnsserver.Generation {
 	return dnsserver.NewGeneration(dnsserver.Inputs{
 		DB: t.db, Policies: t.policies, Sites: t.sites, Places: t.places, Declared: t.declared(), States: states,
-		Access: dnsserver.NewAccess(t.cfg.DNS),
+		Access: dnsserver.NewAccess(t.cfg.DNS), Before: before,
 	})
 }
 

@@ -81,7 +81,7 @@ func (n *node) trialOf(ctx context.Context, r history.Revision, places *geo.DB) 
 			err = errors.New("it steers no name")
 			return
 		}
-		gen = topo.generation(nil)
+		gen = topo.generation(nil, nil)
 	})
 	return gen, err
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/net/netutil"
 	"golang.org/x/time/rate"
+
+	"gslb/steady"
 )
 
 // Bounds on what one client, or all of them, can take from the node.
@@ -51,7 +53,7 @@ func New(cfg Config, b Backend, reg prometheus.Gatherer, log *slog.Logger) *Serv
 		metrics: newMetrics(),
 		log:     log,
 		denials: rate.Sometimes{First: 1, Interval: denialLogSpacing},
-		now:     time.Now,
+		now:     steady.Now,
 	}
 	s.handler = s.routes(promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		ErrorLog:            slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"gslb/stamp"
+	"gslb/steady"
 )
 
 const (
@@ -166,7 +167,7 @@ func (s *Server) ReadCertificates() {
 // CertificateProblems lists certificates that cannot be used and those that expire soon.
 func (s *Server) CertificateProblems() (all []string) {
 	for _, c := range s.certificates {
-		if text := c.problem(time.Now()); text != "" {
+		if text := c.problem(steady.Now()); text != "" {
 			all = append(all, text)
 		}
 	}

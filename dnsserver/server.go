@@ -18,6 +18,7 @@ import (
 
 	"gslb/afxdp"
 	"gslb/handover"
+	"gslb/steady"
 	"gslb/waits"
 	"gslb/zones"
 )
@@ -72,7 +73,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 	for i := range s.streams.counters {
 		s.counters = append(s.counters, &s.streams.counters[i])
 	}
-	s.seconds.Store(uint32(time.Now().Unix()))
+	s.seconds.Store(uint32(steady.Now().Unix()))
 	s.rates = newRates(s.cfg, &s.millis)
 	s.SetSecrets(nil)
 	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB), Access: NewAccess(s.cfg)}))
@@ -290,7 +291,7 @@ func (s *Server) tick(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			s.seconds.Store(uint32(now.Unix()))
+			s.seconds.Store(uint32(steady.Now().Unix()))
 			s.millis.Store(uint32(now.Sub(begin).Milliseconds()) + 1)
 			if s.random.Load() && now.Sub(rolled) >= secretLife {
 				s.secrets.Store(randomSecrets(s.secrets.Load()))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gslb/steady"
 	"gslb/store"
 )
 
@@ -46,7 +47,7 @@ type Book struct {
 }
 
 // NewBook returns the fleet's revisions; each order is entered in the log.
-func NewBook(st *store.Store, log *Log) *Book { return &Book{store: st, log: log, now: time.Now} }
+func NewBook(st *store.Store, log *Log) *Book { return &Book{store: st, log: log, now: steady.Now} }
 
 // stored is what is known of a content besides its parts.
 type stored struct {

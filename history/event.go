@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"gslb/steady"
 	"gslb/store"
 )
 
@@ -98,7 +99,7 @@ type Log struct {
 
 // NewLog returns the fleet's time line.
 func NewLog(st *store.Store) *Log {
-	return &Log{store: st, now: time.Now, cfg: Config{}.WithDefaults()}
+	return &Log{store: st, now: steady.Now, cfg: Config{}.WithDefaults()}
 }
 
 // Keep says how much is kept.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -46,6 +47,10 @@ type Commit struct {
 	At     map[string]int64
 	Put    map[string][]byte
 	Delete []string
+	// Passing is written too, and gone again after For, unless it is written anew. That time is
+	// measured by the leader of etcd, by a clock that nobody sets; with another leader it may begin anew.
+	Passing map[string][]byte
+	For     time.Duration
 }
 
 // Commit runs the transaction and returns its revision, or ErrConflict. etcd
@@ -68,6 +73,15 @@ func (s *Store) commit(ctx context.Context, what string, c Commit) (int64, error
 	var ops []clientv3.Op
 	for k, v := range c.Put {
 		ops = append(ops, clientv3.OpPut(s.cfg.Prefix+k, string(v)))
+	}
+	if len(c.Passing) > 0 {
+		lease, err := cli.Grant(ctx, int64((c.For+time.Second-1)/time.Second))
+		if err != nil {
+			return 0, s.fault(what, err)
+		}
+		for k, v := range c.Passing {
+			ops = append(ops, clientv3.OpPut(s.cfg.Prefix+k, string(v), clientv3.WithLease(lease.ID)))
+		}
 	}
 	for _, k := range c.Delete {
 		ops = append(ops, clientv3.OpDelete(s.cfg.Prefix+k))

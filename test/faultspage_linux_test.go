@@ -34,7 +34,8 @@ var otherFaults = []struct{ name, answers, guarantee, tests string }{
 	{"etcd is lost for long, and a site dies then", "the next site, after 30 s and the check's time", "a node's own probes replace the votes of others", "`test.TestOwnProbesWithoutEtcd`, `fleet.TestStaleAfter`"},
 	{"etcd is lost, and the node restarts", "as before, from the first answer on", "the copy on disk, with its checksum, overrides included", "`test.TestRestartWithoutEtcd`, `store.TestDamagedCopy`"},
 	{"etcd comes back with most sites down", "as before, for 15 s", "held, and said", "`fleet.TestReconnectBreaker`"},
-	{"the clock of a node jumps, or is wrong by years", "as before", "times of others decide nothing of up and down, and one's own clock may jump either way", "`fleet.TestClockJumps`"},
+	{"the clock of one node, or of all, jumps by an hour or ten years, either way, and back", "as before, every 20 ms; a site that dies meanwhile is left, orders are obeyed", "told within a second; no vote, lease, override, window of maintenance, signature, certificate or cookie ends for it, and the time line has nothing that did not happen; a jump that stays counts after ten minutes", "`test.TestClocksJump`, `steady.TestRead`"},
+	{"the clocks of vantage points are wrong by years", "as before", "times of others decide nothing of up and down", "`fleet.TestClockJumps`"},
 	{"etcd is compacted under a watch", "as before", "it is listed anew", "`store.TestCompaction`, `store.TestFollowCompacted`"},
 }
 

@@ -26,15 +26,17 @@ const helperVariable = "GSLB_TEST_HELPER"
 // ready is what a helper says when it serves.
 const ready = "helper is ready"
 
+// helpers are what runs for each name; systems add those that only they can run.
+var helpers = map[string]func(context.Context, []string) error{
+	"web":       serveWeb,
+	"etcd":      serveEtcd,
+	"authority": serveAuthority,
+}
+
 // runHelper is the main function of a helper process.
 func runHelper(name string, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	helpers := map[string]func(context.Context, []string) error{
-		"web":       serveWeb,
-		"etcd":      serveEtcd,
-		"authority": serveAuthority,
-	}
 	if err := helpers[name](ctx, args); err != nil {
 		fmt.Fprintf(os.Stderr, "helper %s: %v\n", name, err)
 		return 1

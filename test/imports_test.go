@@ -14,12 +14,12 @@ import (
 // this module, besides itself. Imports only go down.
 //
 //	6  cmd/gslb      wires everything
-//	5  console -> steer zones health balancer store history forecast bgp      config -> the rooms' Config types
-//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits proxyproto      transfer -> zones dnsname durable parallel
+//	5  console -> steer zones health balancer store history forecast bgp steady      config -> the rooms' Config types
+//	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits proxyproto steady      transfer -> zones dnsname durable parallel steady
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto clienthello balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
-//	2  balancer/nft balancer/bpf -> balancer/kernel     bgp/speaker -> bgp     steer -> geo health         health/probe -> health durable         health/fleet -> health geo store history        dnssec/upkeep -> dnssec dnsname durable
-//	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable
-//	0  health   afxdp   dnsname   stamp   folders   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello   bgp
+//	2  balancer/nft balancer/bpf -> balancer/kernel     bgp/speaker -> bgp     steer -> geo health         health/probe -> health durable steady         health/fleet -> health geo store history steady        dnssec/upkeep -> dnssec dnsname durable steady
+//	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable steady
+//	0  health   afxdp   dnsname   stamp   folders   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello   bgp   steady
 var rooms = map[string][]string{
 	"dnsname":      {},
 	"bgp":          {},
@@ -37,26 +37,27 @@ var rooms = map[string][]string{
 	"proxyproto":   {},
 	"clienthello":  {},
 	"handover":     {},
-	"history":      {"store", "durable"},
+	"steady":       {},
+	"history":      {"store", "durable", "steady"},
 	"geo":          {"stamp", "parallel"},
 	"dnssec":       {"dnsname", "durable"},
 	"steer":        {"geo", "health"},
-	"health/probe": {"health", "durable"},
+	"health/probe": {"health", "durable", "steady"},
 	"agent":        {"health/probe", "durable"},
-	"health/fleet": {"health", "geo", "store", "history"},
+	"health/fleet": {"health", "geo", "store", "history", "steady"},
 	"zones":        {"steer", "geo", "dnssec", "dnsname", "stamp", "parallel"},
 	"balancer":     {"health", "health/probe", "store", "durable", "quota", "networks", "handover", "proxyproto", "clienthello", "balancer/kernel", "balancer/nft", "balancer/bpf", "waits"},
-	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks", "handover", "waits", "proxyproto"},
-	"transfer":     {"zones", "dnsname", "durable", "parallel"},
+	"dnsserver":    {"zones", "steer", "geo", "health", "afxdp", "dnsname", "stamp", "quota", "networks", "handover", "waits", "proxyproto", "steady"},
+	"transfer":     {"zones", "dnsname", "durable", "parallel", "steady"},
 	"forecast":     {"steer", "geo", "health", "parallel"},
 	"replay":       {"steer", "geo", "health"},
-	"console":      {"forecast", "history", "steer", "zones", "health", "health/fleet", "balancer", "store", "bgp"},
+	"console":      {"forecast", "history", "steer", "zones", "health", "health/fleet", "balancer", "store", "bgp", "steady"},
 	"config":       {"history", "parallel", "dnssec", "geo", "health", "health/probe", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "bgp"},
-	"cmd":          {"bgp", "bgp/speaker", "folders", "handover", "history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "agent", "forecast", "replay", "tools"},
+	"cmd":          {"bgp", "bgp/speaker", "folders", "handover", "history", "parallel", "dnsname", "dnssec", "dnssec/upkeep", "geo", "health", "health/probe", "health/fleet", "store", "steer", "zones", "dnsserver", "transfer", "balancer", "console", "config", "agent", "forecast", "replay", "tools", "steady"},
 	"tools":        {"geo", "health", "health/fleet", "store", "steer", "zones", "dnsserver", "config", "durable"},
 	"test":         {},
 
-	"dnssec/upkeep":   {"dnsname", "dnssec", "durable"},
+	"dnssec/upkeep":   {"dnsname", "dnssec", "durable", "steady"},
 	"balancer/kernel": {},
 	"balancer/nft":    {"balancer/kernel"},
 	"balancer/bpf":    {"balancer/kernel"},

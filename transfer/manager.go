@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gslb/dnsname"
+	"gslb/steady"
 	"gslb/zones"
 )
 
@@ -64,7 +65,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: time.Now, transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -18,6 +17,7 @@ import (
 	"gslb/health"
 	"gslb/health/fleet"
 	"gslb/history"
+	"gslb/steady"
 	"gslb/zones"
 )
 
@@ -89,7 +89,7 @@ func explain(g *dnsserver.Generation, cfg *config.Config, steered []*zones.Steer
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", console.ErrInvalid, err)
 	}
-	e, err := g.Explain(cfg.DNS, name, typ, addr, uint32(time.Now().Unix()))
+	e, err := g.Explain(cfg.DNS, name, typ, addr, uint32(steady.Now().Unix()))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", console.ErrInvalid, err)
 	}
@@ -184,7 +184,7 @@ func (n *node) Status() console.Status {
 	cfg := topo.cfg
 	st := console.Status{
 		Node: console.Node{Name: cfg.Node.Name, Roles: cfg.Node.Roles, Version: versionString(), Started: n.started},
-		Now:  time.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), append(n.probeWarnings(), n.unwatched(cfg)...)...),
+		Now:  steady.Now(), Problems: append(append(problems, storeValues(n.fleet.Problems())...), append(n.probeWarnings(), n.unwatched(cfg)...)...),
 	}
 	if states != nil {
 		st.Revision, st.Stale, st.Times = states.Revision, states.Stale, states.Times

@@ -8,6 +8,7 @@ import (
 
 	"gslb/balancer"
 	"gslb/console"
+	"gslb/steady"
 )
 
 // Frontends is part of console.Backend.
@@ -75,7 +76,7 @@ func (n *node) OrderServer(o console.ServerOrder) error {
 		r := balancer.Registration{Frontend: o.Frontend, Address: o.Address, Weight: o.Weight, Capacity: o.Capacity,
 			MaxConnections: o.MaxConnections, Zone: o.Zone, Spare: o.Spare, Who: o.Who, Why: o.Why}
 		if o.TTL > 0 {
-			r.Until = time.Now().Add(seconds(o.TTL)).UTC()
+			r.Until = steady.Now().Add(seconds(o.TTL)).UTC()
 		}
 		return n.balancer.Register(r)
 	}

@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"gslb/config"
 	"gslb/console"
@@ -15,6 +14,7 @@ import (
 	"gslb/geo"
 	"gslb/health"
 	"gslb/history"
+	"gslb/steady"
 )
 
 // What a node can hold back besides sites.
@@ -125,7 +125,7 @@ func largest(sites []forecast.SiteChange) string {
 
 // hold notes a change that is held, and tells everybody.
 func (n *node) hold(what string, h *heldChange) {
-	h.What, h.Since = what, time.Now().UTC()
+	h.What, h.Since = what, steady.Now().UTC()
 	n.mu.Lock()
 	old := n.heldChanges[what]
 	if old != nil && old.mark == h.mark {
@@ -137,7 +137,7 @@ func (n *node) hold(what string, h *heldChange) {
 		return
 	}
 	n.log.Warn("held by the breaker; what was served before is served on", "what", what, "why", h.Why)
-	n.fleet.Note(history.Event{At: time.Now(), Kind: history.KindBreaker, Node: n.name, Text: fmt.Sprintf("holds the new %s: %s", what, h.Why)})
+	n.fleet.Note(history.Event{At: steady.Now(), Kind: history.KindBreaker, Node: n.name, Text: fmt.Sprintf("holds the new %s: %s", what, h.Why)})
 }
 
 // unhold forgets a change that is held, and gives it.

@@ -7,6 +7,7 @@ import (
 
 	"gslb/balancer"
 	"gslb/history"
+	"gslb/steady"
 )
 
 // A balancer's events go to the fleet's time line at a bounded rate: so many at once, then
@@ -36,11 +37,11 @@ func (n *node) noteBalancer(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case e := <-n.incidents:
-			n.fleet.Note(pace.Take(n.incident(e), time.Now())...)
+			n.fleet.Note(pace.Take(n.incident(e), steady.Now())...)
 		case <-timer.C:
-			n.fleet.Note(pace.Flush(time.Now())...)
+			n.fleet.Note(pace.Flush(steady.Now())...)
 		}
-		if next := pace.Next(time.Now()); !next.IsZero() {
+		if next := pace.Next(steady.Now()); !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
 	}

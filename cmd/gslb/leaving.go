@@ -13,6 +13,7 @@ import (
 	"gslb/config"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/steady"
 )
 
 const (
@@ -57,7 +58,7 @@ func (n *node) leaving(ctx context.Context) error {
 	for {
 		n.knowNobody()
 		if n.dns != nil {
-			n.given(all, time.Now())
+			n.given(all, steady.Now())
 		}
 		select {
 		case <-ctx.Done():
@@ -160,7 +161,7 @@ func (n *node) tellGiven(site string, g *given, now time.Time) {
 // report adds to what the balancer says of a site who still comes to it.
 func (n *node) report(r health.Report) {
 	if n.fleet.States().Site(r.Site).Leaving() {
-		r.Clients = n.clients(r.Site, time.Now())
+		r.Clients = n.clients(r.Site, steady.Now())
 	}
 	n.fleet.Report(r)
 }
@@ -268,7 +269,7 @@ func (n *node) drained(st health.Status, cfg health.DrainConfig) health.DrainPro
 			dns = append(dns, f.Name)
 		}
 	}
-	return health.Drained(st, n.fleet.Answers(), dns, cfg, time.Now())
+	return health.Drained(st, n.fleet.Answers(), dns, cfg, steady.Now())
 }
 
 // nobody are the clients that are not users.

@@ -369,6 +369,7 @@ func (n *node) background(part func(name string, f func(context.Context) error))
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
 		part("times", n.measure)
 	}
+	part("clock", n.watchClock)
 	part("vantage", n.turns)
 	part("drain", n.leaving)
 	part("fleet", func(ctx context.Context) error { return n.fleet.Run(ctx, n.changed) })

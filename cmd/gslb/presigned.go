@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"gslb/steady"
 	"gslb/zones"
 )
 
@@ -25,7 +26,7 @@ func (p *presigned) due(now time.Time) bool {
 // lookAtPresigned looks at the zones that come signed, those that are new or due.
 // What is new of what is wrong with them is logged. n.turn must be held.
 func (n *node) lookAtPresigned(db *zones.DB) {
-	now := time.Now()
+	now := steady.Now()
 	next := make(map[*zones.Zone]presigned)
 	before := make(map[string][]string) // faults, by zone
 	for z, p := range n.signer.presigned {

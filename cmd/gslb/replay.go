@@ -15,6 +15,7 @@ import (
 	"gslb/geo"
 	"gslb/health"
 	"gslb/replay"
+	"gslb/steady"
 	"gslb/steer"
 	"gslb/zones"
 )
@@ -34,7 +35,7 @@ func replayFolder(cfg *config.Config) string { return filepath.Join(cfg.Node.Dat
 // doesn't wait: what a disk that hangs leaves no room for is not recorded.
 func (n *node) seen(states *health.States) {
 	select {
-	case n.views <- view{time.Now(), n.topo.cfg, n.places, states}:
+	case n.views <- view{steady.Now(), n.topo.cfg, n.places, states}:
 	default:
 		n.faults["replay"] = "recording for gslb explain -at does not keep up: the disk of data_dir hangs or is slow"
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"gslb/console"
 	"gslb/history"
+	"gslb/steady"
 )
 
 func historyCommand() *cli.Command {
@@ -185,7 +185,7 @@ func eventsCommand() *cli.Command {
 			f := history.Filter{Site: c.String("site"), Kind: c.String("kind"), Limit: c.Int("limit")}
 			if text := c.String("since"); text != "" {
 				var err error
-				if f.Since, err = console.Since(text, time.Now()); err != nil {
+				if f.Since, err = console.Since(text, steady.Now()); err != nil {
 					return usagef("gslb events: -%w", err)
 				}
 			}

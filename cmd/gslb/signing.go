@@ -12,6 +12,7 @@ import (
 	"gslb/dnssec"
 	"gslb/dnssec/upkeep"
 	"gslb/parallel"
+	"gslb/steady"
 	"gslb/zones"
 )
 
@@ -49,7 +50,7 @@ func (n *node) prepareSigning(cfg *config.Config) (*signings, error) {
 	if !n.signs {
 		return nil, nil
 	}
-	round, err := n.signer.keeper.Prepare(signedZones(cfg), time.Now())
+	round, err := n.signer.keeper.Prepare(signedZones(cfg), steady.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (n *node) maintain(ctx context.Context) error {
 			return nil
 		case <-ticks.C:
 		}
-		if now := time.Now(); n.signingDue(now) && (now.After(wait) || wait.Sub(now) > lookAgain) {
+		if now := steady.Now(); n.signingDue(now) && (now.After(wait) || wait.Sub(now) > lookAgain) {
 			var changed bool
 			var err error
 			parallel.Background(func() { changed, err = n.resign(now) })

@@ -8,13 +8,13 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"time"
 
 	"gslb/config"
 	"gslb/dnssec/upkeep"
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/health"
+	"gslb/steady"
 	"gslb/steer"
 	"gslb/zones"
 )
@@ -65,7 +65,7 @@ func compileSome(cfg *config.Config, places *geo.DB, prev *topology, others besi
 	if t.db, err = in.Load(prev.db); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, time.Now())); err != nil {
+	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, steady.Now())); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(checkTargets(cfg, t.db), checkLoops(cfg, t.db)); err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"gslb/dnsname"
 	"gslb/dnssec"
+	"gslb/steady"
 )
 
 // Zone is a zone to be kept signed.
@@ -99,7 +100,7 @@ type Outcome struct {
 
 // Now is the time to sign at: the clock's, but never much before a time that has
 // come already. Zones may change while a clock that was put back keeps all else waiting.
-func (k *Keeper) Now() time.Time { return k.clock.now(time.Now()) }
+func (k *Keeper) Now() time.Time { return k.clock.now(steady.Now()) }
 
 // Prepare brings the keys of the zones to where they are to be now and says how
 // each zone is to be signed. A zone whose keys cannot be read goes on with those
@@ -316,7 +317,7 @@ func (k *Keeper) Close() error {
 	for _, c := range k.zones {
 		if c.dirty {
 			kept := *c
-			errs = append(errs, k.save(&kept, time.Now()))
+			errs = append(errs, k.save(&kept, steady.Now()))
 		}
 	}
 	return errors.Join(errs...)

@@ -53,6 +53,9 @@ func (l *loop) tell(before, after *health.States, nodes []Node) {
 		if text := window(old, st); there && text != "" {
 			events = append(events, history.Event{At: l.f.now(), Kind: history.KindWindow, Node: l.f.cfg.Node, Site: name, Text: text})
 		}
+		if o := old.Override; o != nil && st.Override == nil && o.Expired(l.f.now()) {
+			events = append(events, history.Event{At: l.f.now(), Kind: history.KindRelease, Node: l.f.cfg.Node, Site: name, Text: "the override has ended"})
+		}
 		if !there || old.State == st.State || st.Override != nil && ordered(st) || old.Override != nil && ordered(old) {
 			continue // an order is an event of its own
 		}

@@ -15,6 +15,7 @@ import (
 	"gslb/geo"
 	"gslb/health"
 	"gslb/history"
+	"gslb/steady"
 	"gslb/store"
 )
 
@@ -28,6 +29,9 @@ const (
 const (
 	// evalGap bounds how often a burst of changes is evaluated.
 	evalGap = 20 * time.Millisecond
+	// lookAgain is how soon all is evaluated again though nothing has come in and nothing is due: what
+	// is due by the time of day comes sooner when the clock is set.
+	lookAgain = time.Minute
 	// firstView is when a node that has heard nothing at all goes by its own probes.
 	firstView = 3 * time.Second
 )
@@ -46,9 +50,9 @@ type Config struct {
 
 	TTL        time.Duration    // how long the votes of a node that died count; default store.DefaultTTL
 	StaleAfter time.Duration    // how long the last known votes count without etcd; default DefaultStaleAfter
-	Grace      time.Duration    // between the end of an override and its removal from etcd; default DefaultGrace
+	Grace      time.Duration    // how much longer than it is in force an override that ends stays in etcd; default DefaultGrace
 	Settle     time.Duration    // how long the breaker watches after etcd came back; default DefaultSettle
-	Now        func() time.Time // the clock; default time.Now
+	Now        func() time.Time // the clock; default steady.Now
 }
 
 // Topology is what the fleet is, which may change while a Fleet runs. All but
@@ -81,7 +85,7 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = steady.Now
 	}
 	return c
 }
@@ -270,12 +274,11 @@ func (f *Fleet) Run(ctx context.Context, changed func(*health.States)) error {
 		watchErr = f.store.Watch(ctx, "fleet", root, f.take)
 	})
 	wg.Go(func() { f.session.Run(ctx) })
-	expired, orders := make(chan map[string]int64), make(chan health.Override, 16)
-	wg.Go(func() { f.sweep(ctx, expired) })
+	orders := make(chan health.Override, 16)
 	wg.Go(func() { f.drainByHand(ctx, orders) })
 	wg.Go(func() { f.record(ctx) })
 
-	l := &loop{f: f, started: started, changed: changed, expired: expired, orders: orders, byHand: map[string]health.Override{}, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
+	l := &loop{f: f, started: started, changed: changed, orders: orders, byHand: map[string]health.Override{}, known: map[Problem]time.Time{}, twins: map[string]time.Time{}}
 	l.run(ctx)
 	cancel()
 	wg.Wait()

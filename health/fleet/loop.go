@@ -17,7 +17,6 @@ type loop struct {
 	f       *Fleet
 	started time.Time
 	changed func(*health.States)
-	expired chan<- map[string]int64
 	orders  chan<- health.Override
 
 	reader   reader
@@ -44,10 +43,10 @@ func (l *loop) run(ctx context.Context) {
 		}
 		now := l.f.now()
 		next := health.Sooner(l.f.post(now), l.evaluate(now))
-		wait := time.Hour
+		wait := lookAgain
 		if !next.IsZero() {
 			// A moment late rather than early: at the moment itself it is not over.
-			wait = max(next.Sub(now), 0) + time.Millisecond
+			wait = min(max(next.Sub(now), 0)+time.Millisecond, lookAgain)
 		}
 		timer.Reset(wait)
 		select {
@@ -142,15 +141,7 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	l.computed = states
 	next = health.Sooner(next, states.Next)
 
-	gone, at := expired(in.view, rec.overrides, now, l.f.cfg.Grace)
-	next = health.Sooner(next, at)
-	if len(gone) > 0 {
-		select {
-		case l.expired <- gone:
-		default: // the sweeper is busy; look again
-		}
-		next = health.Sooner(next, now.Add(time.Second))
-	}
+	next = health.Sooner(next, ending(rec.overrides, now))
 	if l.watchman.order(rec.allow) {
 		select {
 		case <-l.f.decided: // of an order before

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,15 @@ func (f *Fleet) SetOverride(ctx context.Context, o health.Override) error {
 		return fmt.Errorf("override for site %q: %w", o.Site, err)
 	}
 	key, event := f.overrideEvent(o).Entry()
-	rev, err := f.store.Commit(ctx, store.Commit{Put: map[string][]byte{keyOf(kindOverride, o.Site): raw, key: event}})
+	// One that ends goes by itself, a while later: none of the nodes removes it, since
+	// the clock of one that is wrong would end it for all.
+	c := store.Commit{Put: map[string][]byte{key: event}}
+	if order := map[string][]byte{keyOf(kindOverride, o.Site): raw}; o.Until.IsZero() {
+		maps.Copy(c.Put, order)
+	} else {
+		c.Passing, c.For = order, min(o.Until.Sub(now), longest)+f.cfg.Grace
+	}
+	rev, err := f.store.Commit(ctx, c)
 	if err != nil {
 		return fmt.Errorf("override for site %q not set: %w", o.Site, err)
 	}
@@ -144,47 +153,15 @@ func (f *Fleet) awaitRevision(ctx context.Context, rev int64) {
 	}
 }
 
-// expired are the keys of overrides that ended a grace ago, with the revisions
-// at which they were written. An override is out of force at its end by each
-// node's own clock; it is removed a while later, so that a clock that is a
-// little fast does not end it for everybody.
-func expired(v store.View, overrides []health.Override, now time.Time, grace time.Duration) (keys map[string]int64, next time.Time) {
-	keys = map[string]int64{}
-	for _, o := range overrides {
-		if o.Until.IsZero() {
-			continue
-		}
-		end := o.Until.Add(grace)
-		if !o.Expired(now) {
-			next = health.Sooner(next, o.Until)
-		} else if now.Before(end) {
-			next = health.Sooner(next, end)
-		} else if key := keyOf(kindOverride, o.Site); v.Mod[key] != 0 && !v.Stale {
-			keys[key] = v.Mod[key]
-		}
-	}
-	return keys, next
-}
+// longest bounds how long etcd is told to keep an override that ends.
+const longest = 100 * 365 * 24 * time.Hour
 
-// sweep removes expired overrides, unless they were renewed meanwhile.
-func (f *Fleet) sweep(ctx context.Context, work <-chan map[string]int64) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case keys := <-work:
-			for key, rev := range keys {
-				_, err := f.store.DeleteIf(ctx, key, rev)
-				switch {
-				case err == nil:
-					f.log.Info("expired override removed", "key", key)
-					if _, names, err := splitKey(key); err == nil {
-						f.note(history.Event{At: f.now(), Kind: history.KindRelease, Node: f.cfg.Node, Site: names[0], Text: "the override has ended"})
-					}
-				case !errors.Is(err, store.ErrConflict) && ctx.Err() == nil:
-					f.log.Warn("expired override not removed", "key", key, "error", err)
-				}
-			}
+// ending is when the next of the overrides ends, by this node's own clock; zero: none does.
+func ending(overrides []health.Override, now time.Time) (next time.Time) {
+	for _, o := range overrides {
+		if !o.Until.IsZero() && !o.Expired(now) {
+			next = health.Sooner(next, o.Until)
 		}
 	}
+	return next
 }

@@ -36,7 +36,7 @@ func (f *Fleet) Measured(rtt map[string]time.Duration) {
 				break
 			}
 			if _, known := slices.BinarySearch(f.topology.Sites, site); known {
-				next[site] = steady(f.times, site, float64(rtt[site].Microseconds())/1000)
+				next[site] = calmed(f.times, site, float64(rtt[site].Microseconds())/1000)
 			}
 		}
 	}
@@ -62,8 +62,8 @@ func (f *Fleet) Measured(rtt map[string]time.Duration) {
 	f.wake()
 }
 
-// steady is what is published of a time: what was, unless it has changed considerably.
-func steady(published map[string]float64, site string, ms float64) float64 {
+// calmed is what is published of a time: what was, unless it has changed considerably.
+func calmed(published map[string]float64, site string, ms float64) float64 {
 	ms = math.Round(ms*10) / 10
 	if old, ok := published[site]; ok && math.Abs(ms-old) <= max(timesShare*old, timesLeast) {
 		return old

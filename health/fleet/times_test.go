@@ -60,7 +60,7 @@ func TestSteady(t *testing.T) {
 		if tc.published >= 0 {
 			published["kt"] = tc.published
 		}
-		if got := steady(published, "kt", tc.measured); got != tc.want {
+		if got := calmed(published, "kt", tc.measured); got != tc.want {
 			t.Errorf("%v after %v: %v, want %v", tc.measured, tc.published, got, tc.want)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"fmt"
 	"time"
+
+	"gslb/steady"
 )
 
 // tlsProber is healthy when a TLS handshake succeeds with a certificate that holds.
@@ -58,6 +60,7 @@ func newSecure(c Config, address string, m *means, protocols ...string) (*secure
 		InsecureSkipVerify: c.SkipVerify, //nolint:gosec // an operator's choice, off by default
 		NextProtos:         protocols,
 		MinVersion:         tls.VersionTLS12,
+		Time:               steady.Now,
 	}}, nil
 }
 
@@ -80,7 +83,7 @@ func (s *secure) warning(conn *tls.Conn) string {
 	if len(state.VerifiedChains) > 0 {
 		chain = state.VerifiedChains[0]
 	}
-	return expiring(chain, s.expiry, time.Now())
+	return expiring(chain, s.expiry, steady.Now())
 }
 
 func expiring(chain []*x509.Certificate, within time.Duration, now time.Time) string {

@@ -1,0 +1,5 @@
+package test
+
+import "golang.org/x/sys/unix"
+
+func stackOf(r *unix.PtraceRegs) uint64 { return r.Rsp }

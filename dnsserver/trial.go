@@ -21,7 +21,7 @@ type trial struct {
 
 // WithTrial gives the generation in which a share, 0 to 1, of the clients' networks is
 // answered by another one, as far as names go that both steer; id, which tells trials apart, also says which networks.
-// Names in signed zones are not tried: the signatures are of one generation.
+// A name in a zone that is signed in one of the two alone is not tried.
 func (g *Generation) WithTrial(other *Generation, share float64, id int64) *Generation {
 	next := *g
 	next.trial = nil
@@ -49,11 +49,11 @@ func (g *Generation) Trial() int64 {
 // name looked up in it.
 func (w *responder) try(g *Generation, who *client) *Generation {
 	t := g.trial
-	if w.res.Steered.Zone().Signed() || !t.draws(who.inner, w.limits.scope4, w.limits.scope6) {
+	if !t.draws(who.inner, w.limits.scope4, w.limits.scope6) {
 		return g
 	}
-	q := &w.q
-	if t.gen.DB.Lookup(&q.Name, q.Type, q.EDNS.DO, &w.res); w.res.Outcome == zones.Tailored && !w.res.Steered.Zone().Signed() {
+	q, signed := &w.q, w.res.Steered.Zone().Signed()
+	if t.gen.DB.Lookup(&q.Name, q.Type, q.EDNS.DO, &w.res); w.res.Outcome == zones.Tailored && w.res.Steered.Zone().Signed() == signed {
 		return t.gen
 	}
 	g.DB.Lookup(&q.Name, q.Type, q.EDNS.DO, &w.res)

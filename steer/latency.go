@@ -56,8 +56,8 @@ const (
 type timing struct {
 	mu     sync.Mutex
 	times  []health.Times // the slice of the States
-	plans  int            // that there were
 	result []*Plan
+	looked []int32 // at how many vantage points, from the nearest on, each plan's order depends
 	by     *measured
 }
 
@@ -69,15 +69,21 @@ func (c *Compiled) timed(states *health.States) []*Plan {
 	t, times := &c.timing, states.Times
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.times) == len(times) && &t.times[0] == &times[0] && t.plans == len(c.plans) {
+	if len(t.times) == len(times) && &t.times[0] == &times[0] && len(t.result) == len(c.plans) {
 		return t.result
 	}
-	m := t.by.next(times, c.sites)
-	out := make([]*Plan, len(c.plans))
+	m, same := t.by.next(times, c.sites)
+	out, looked := make([]*Plan, len(c.plans)), make([]int32, len(c.plans))
 	for i, p := range c.plans {
+		if same && i < len(t.result) && !m.touches(p, t.looked[i]) {
+			out[i], looked[i] = m.renewed(t.result[i], p, t.looked[i]), t.looked[i]
+			continue
+		}
+		m.looked = 0
 		out[i] = m.plan(p)
+		looked[i] = m.looked
 	}
-	t.times, t.plans, t.result, t.by = times, len(c.plans), out, m
+	t.times, t.result, t.looked, t.by = times, out, looked, m
 	return out
 }
 
@@ -87,12 +93,16 @@ type measured struct {
 	from  []*vantage // those that stand somewhere
 	near  map[cell]*around
 	order []timedMember // working memory
+	// looked is at how many vantage points standsFor has looked at most since it was set to 0.
+	looked int32
 }
 
 type vantage struct {
-	*health.Times
-	at  geo.Coordinates
-	rtt []float64 // by site; NaN: not measured
+	*health.Times // a copy of its own: plans keep it
+	at            geo.Coordinates
+	rtt           []float64 // by site; NaN: not measured
+	fresh         bool      // it says something else than before
+	moved         []bool    // by site: its time is another than before; nil: none is
 }
 
 // far is a vantage point and its distance from a cell in km.
@@ -101,26 +111,89 @@ type far struct {
 	km float64
 }
 
-// next is the same for other times, of which the distances are kept if the vantage points stand where they
-// stood; m may be nil, and is not to be used after.
-func (m *measured) next(times []health.Times, sites []Site) *measured {
-	n := newMeasured(times, sites)
+// next is the same for other times. same: the vantage points stand where they stood, so that
+// what their times do not touch is as before. m may be nil, and is not to be used after.
+func (m *measured) next(times []health.Times, sites []Site) (n *measured, same bool) {
+	n = newMeasured(times, sites)
 	if m == nil || !slices.EqualFunc(m.from, n.from, func(a, b *vantage) bool { return a.Vantage == b.Vantage && a.at == b.at }) {
-		return n
+		return n, false
 	}
 	for i, v := range m.from {
-		*v = *n.from[i]
+		v.become(n.from[i])
 	}
-	return m
+	return m, true
+}
+
+// become takes over what its vantage point says now.
+func (v *vantage) become(next *vantage) {
+	v.moved = nil
+	for j, ms := range next.rtt {
+		if ms != v.rtt[j] && !(math.IsNaN(ms) && math.IsNaN(v.rtt[j])) {
+			if v.moved == nil {
+				v.moved = make([]bool, len(next.rtt))
+			}
+			v.moved[j] = true
+		}
+	}
+	if v.fresh = v.moved != nil || !v.At.Equal(next.At); v.fresh {
+		v.Times, v.rtt = next.Times, next.rtt
+	}
+}
+
+// touches tells whether the order of a plan, which depends on so many vantage points, may be another than before.
+func (m *measured) touches(p *Plan, looked int32) bool {
+	if looked == 0 {
+		return false
+	}
+	for _, v := range m.around(p.cell).vantages[:looked] {
+		if v.moved == nil {
+			continue
+		}
+		for _, tiers := range [2][]Tier{p.Tiers, p.LastResort} {
+			for i := range tiers {
+				if tiers[i].Pick == Latency && slices.ContainsFunc(tiers[i].Members, func(x Member) bool { return v.moved[x.Site] }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// renewed is what came of p before, with the times as their vantage points say them now.
+func (m *measured) renewed(before, p *Plan, looked int32) *Plan {
+	if before == p || looked == 0 {
+		return p
+	}
+	out := before
+	for _, v := range m.around(p.cell).vantages[:looked] {
+		if !v.fresh {
+			continue
+		}
+		if out == before {
+			out = &Plan{}
+			*out = *before
+			out.Tiers, out.LastResort = slices.Clone(before.Tiers), slices.Clone(before.LastResort)
+		}
+		for _, tiers := range [2][]Tier{out.Tiers, out.LastResort} {
+			for i := range tiers {
+				if t := tiers[i].Times; t != nil && t.Vantage == v.Vantage {
+					tiers[i].Times = v.Times
+				}
+			}
+		}
+	}
+	return out
 }
 
 func newMeasured(times []health.Times, sites []Site) *measured {
 	m := &measured{sites: sites, near: map[cell]*around{}}
 	for i := range times {
-		t := &times[i]
-		if t.Location == nil {
+		if times[i].Location == nil {
 			continue
 		}
+		t := new(health.Times)
+		*t = times[i]
 		v := &vantage{Times: t, at: geo.Coordinates{Latitude: t.Location[0], Longitude: t.Location[1]}, rtt: make([]float64, len(sites))}
 		for j := range sites {
 			v.rtt[j] = math.NaN()
@@ -264,6 +337,7 @@ func (m *measured) standsFor(t *Tier, at cell) *far {
 		if v.km > most {
 			break
 		}
+		m.looked = max(m.looked, int32(i)+1)
 		n := 0
 		for _, x := range t.Members {
 			if !math.IsNaN(v.rtt[x.Site]) {

@@ -1,8 +1,11 @@
 package steer
 
 import (
+	"maps"
 	"math"
+	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -152,6 +155,62 @@ func TestLatencyIsAFunctionOfTheTimes(t *testing.T) {
 	}
 }
 
+// What only some times touch comes to the same as when all is made anew, times that are shown included.
+func TestLatencyOfSomeTimes(t *testing.T) {
+	t.Parallel()
+	const count = 12
+	sites := worldSites(count)
+	rng := rand.New(rand.NewPCG(7, 7))
+	pol := policy(t, sites, "latency:all")
+	c := compile(t, pol, sites)
+	for _, at := range worldPlaces(300) {
+		c.Classify(at, netip.Prefix{}, nil)
+	}
+	var seen []health.Times
+	for i := range 6 {
+		l := sites[2*i].Location
+		rtt := map[string]float64{}
+		for j := range sites {
+			rtt[sites[j].Name] = float64(rng.IntN(300))
+		}
+		seen = append(seen, health.Times{Vantage: sites[2*i].Name, Location: &[2]float64{l.Latitude, l.Longitude}, RTT: rtt})
+	}
+	kept, made := 0, 0
+	var before []*Plan
+	for round := range 60 {
+		seen = slices.Clone(seen)
+		v := &seen[rng.IntN(len(seen))]
+		v.At, v.RTT = v.At.Add(time.Second), maps.Clone(v.RTT)
+		switch site := sites[rng.IntN(count)].Name; {
+		case round%7 == 6: // it is written anew, and says the same
+		case v.RTT[site] == 0:
+			v.RTT[site] = float64(1 + rng.IntN(300))
+		case rng.IntN(4) == 0:
+			delete(v.RTT, site)
+		default:
+			v.RTT[site] = float64(1 + rng.IntN(300))
+		}
+		s := &health.States{Times: seen}
+		got := c.Live(s).plans
+		m := newMeasured(seen, sites)
+		for i, p := range c.plans {
+			want := m.plan(p)
+			if !reflect.DeepEqual(got[i], want) {
+				t.Fatalf("round %d, plan %d: %+v, want %+v", round, i, got[i], want)
+			}
+			if before != nil && got[i] == before[i] {
+				kept++
+			} else {
+				made++
+			}
+		}
+		before = got
+	}
+	if kept < made {
+		t.Errorf("%d plans were kept, %d made anew: most are not touched", kept, made)
+	}
+}
+
 // The order is made anew when the times change, not when a site's state does.
 func TestLatencyOrderIsKept(t *testing.T) {
 	c := compile(t, policy(t, example, "latency:all"), example)
@@ -178,12 +237,20 @@ func BenchmarkLatencyLive(b *testing.B) {
 	for i := range sites {
 		rtt[sites[i].Name] = float64(i)
 	}
+	var other, one [2]map[string]float64
+	for k := range other {
+		other[k], one[k] = map[string]float64{}, maps.Clone(rtt)
+		for site, ms := range rtt {
+			other[k][site] = ms + float64(10*k)
+		}
+		one[k][sites[7].Name] += float64(20 * k)
+	}
 	var all []health.Times
 	for i := range sites {
 		l := sites[i].Location
 		all = append(all, health.Times{Vantage: sites[i].Name, Location: &[2]float64{l.Latitude, l.Longitude}, RTT: rtt})
 	}
-	for _, name := range []string{"nearest", "times", "states"} {
+	for _, name := range []string{"nearest", "times", "a time", "states"} {
 		b.Run(name, func(b *testing.B) {
 			tier := "latency:all"
 			if name == "nearest" {
@@ -193,10 +260,17 @@ func BenchmarkLatencyLive(b *testing.B) {
 			for _, at := range worldPlaces(20000) {
 				c.Classify(at, netip.Prefix{}, nil)
 			}
-			for b.Loop() {
+			for n := 0; b.Loop(); n++ {
 				times := all
-				if name == "times" {
+				switch name {
+				case "times": // all of them, of all vantage points
 					times = slices.Clone(all)
+					for i := range times {
+						times[i].RTT = other[n%2]
+					}
+				case "a time": // of one vantage point to one site
+					times = slices.Clone(all)
+					times[n%len(times)].RTT = one[n/len(times)%2]
 				}
 				c.Live(&health.States{Times: times})
 			}

@@ -150,9 +150,17 @@ func receiveDescriptor(from int) (int, error) {
 
 // hideVDSO waits until the process is executed, and has it go on without a vDSO.
 func hideVDSO(pid int) error {
-	var status unix.WaitStatus
-	if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || !status.Stopped() || status.StopSignal() != unix.SIGTRAP {
-		return fmt.Errorf("waiting for the program's start: %w, status %#x", err, status)
+	for {
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(pid, &status, 0, nil); err != nil || !status.Stopped() {
+			return fmt.Errorf("waiting for the program's start: %v, status %#x", err, status)
+		}
+		if status.StopSignal() == unix.SIGTRAP {
+			break
+		}
+		if err := unix.PtraceCont(pid, 0); err != nil { // the runtime of its first half signals to itself
+			return err
+		}
 	}
 	vector, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
 	if err != nil {

@@ -86,9 +86,12 @@ type node struct {
 	ready       atomic.Bool
 	isReady     chan struct{} // closed when it is
 
-	tried   *geo.DB // that the canary's trial was compiled with; of the same goroutine as dropped
-	dropped string  // mark of the databases that were held and then dropped; of the goroutine that reloads
-	serving atomic.Bool
+	signed atomic.Uint64 // how often served zones got other signatures
+	// triedSigned is what signed was when the canary's trial was compiled; of the same goroutine as dropped.
+	triedSigned uint64
+	tried       *geo.DB // that the canary's trial was compiled with; of the same goroutine as dropped
+	dropped     string  // mark of the databases that were held and then dropped; of the goroutine that reloads
+	serving     atomic.Bool
 
 	speaker    *speaker.Speaker // nil without [bgp]
 	leavingNow atomic.Bool      // it serves on for a moment, and is not to get more users

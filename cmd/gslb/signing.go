@@ -150,6 +150,9 @@ func (n *node) resign(now time.Time) (changed bool, err error) {
 		n.dns.Swap(n.dns.Generation().WithDB(db))
 	}
 	n.mu.Unlock()
+	if n.signed.Add(1); n.follow != nil {
+		n.follow.wake() // so are those of a canary's trial
+	}
 	outcomes := n.newZones(&t)
 	k.Commit(round, outcomes)
 	for name, o := range outcomes {

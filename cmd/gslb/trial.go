@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gslb/config"
+	"gslb/dnssec/upkeep"
 	"gslb/dnsserver"
 	"gslb/geo"
 	"gslb/history"
 	"gslb/parallel"
+	"gslb/steady"
 )
 
 // tryCanary answers a share of the clients by the revision that is a canary, beside the one that
@@ -22,7 +25,8 @@ func (n *node) tryCanary(ctx context.Context, head history.Head) {
 	n.mu.Lock()
 	places := n.places
 	n.mu.Unlock()
-	if share > 0 && n.dns.Generation().Trial() == r.Number && n.tried == places {
+	signed := n.signed.Load()
+	if share > 0 && n.dns.Generation().Trial() == r.Number && n.tried == places && n.triedSigned == signed {
 		return
 	}
 	if share == 0 && n.dns.Generation().Trial() == 0 {
@@ -37,7 +41,7 @@ func (n *node) tryCanary(ctx context.Context, head history.Head) {
 	n.mu.Lock()
 	n.dns.Swap(n.dns.Generation().WithTrial(gen, share, r.Number))
 	n.mu.Unlock()
-	n.tried = places
+	n.tried, n.triedSigned = places, signed
 	n.fleet.Tries(n.dns.Generation().Trial())
 	text := ""
 	switch {
@@ -74,7 +78,11 @@ func (n *node) trialOf(ctx context.Context, r history.Revision, places *geo.DB) 
 			return
 		}
 		var topo *topology
-		if topo, err = compile(cfg, places, served, absent(cfg), nil); err != nil {
+		var signing *signings
+		if signing, err = n.trialSigning(cfg, served); err != nil {
+			return
+		}
+		if topo, err = compile(cfg, places, served, absent(cfg), signing); err != nil {
 			return
 		}
 		if len(topo.policies) == 0 {
@@ -84,4 +92,22 @@ func (n *node) trialOf(ctx context.Context, r history.Revision, places *geo.DB) 
 		gen = topo.generation(nil, nil)
 	})
 	return gen, err
+}
+
+// trialSigning says how the zones that a trial and what is served both sign are signed: by the keys
+// of what is served, so that validators take either's answers.
+func (n *node) trialSigning(cfg *config.Config, served *topology) (*signings, error) {
+	if !n.signs {
+		return nil, nil
+	}
+	both := slices.DeleteFunc(signedZones(cfg), func(z upkeep.Zone) bool {
+		return !slices.ContainsFunc(served.signed, func(s upkeep.Zone) bool { return s.Name == z.Name })
+	})
+	n.turn.Lock()
+	defer n.turn.Unlock()
+	round, err := n.signer.keeper.Prepare(both, steady.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &signings{zones: round.Signing, now: n.signer.keeper.Now, numbers: n.signer.keeper.Serials(), round: round}, nil
 }

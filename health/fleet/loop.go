@@ -22,7 +22,8 @@ type loop struct {
 	reader   reader
 	computed *health.States             // the last evaluation, before the breaker
 	audience map[string]string          // as it was then
-	times    []health.Times             // likewise
+	times    []health.Times             // those that are in force
+	timesAt  time.Time                  // since when
 	byHand   map[string]health.Override // drains of sites that went down, not yet seen in etcd; see Rejoin.ByHand
 	called   bool                       // changed has been called
 	told     *health.States             // the last fresh states, of which the time line knows
@@ -134,8 +135,13 @@ func (l *loop) evaluate(now time.Time) (next time.Time) {
 	in.Overrides = l.withByHand(rec.overrides, in.Sites, now)
 	states := health.Evaluate(in.Input)
 	states.Stale = in.view.Stale
-	if !sameTimes(l.times, rec.times) {
-		l.times = rec.times
+	due := l.timesAt.Add(timesApart)
+	switch {
+	case sameTimes(l.times, rec.times):
+	case l.times == nil || rec.times == nil || !now.Before(due):
+		l.times, l.timesAt = rec.times, now
+	default:
+		next = health.Sooner(next, due)
 	}
 	states.Times = l.times
 	l.computed = states

@@ -19,6 +19,9 @@ const (
 	// what is measured wavers, and with it where users go.
 	timesShare = 0.2
 	timesLeast = 2.0
+	// timesApart is the least time between two changes of the times that a node goes by: each costs
+	// as much as a change of a site, and of a thousand vantage points there are many.
+	timesApart = 2 * time.Second
 	// mostTimes bounds the size of the value, of which each site takes some 20 octets.
 	mostTimes = 20_000
 )

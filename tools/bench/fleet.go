@@ -26,7 +26,8 @@ const (
 	fleetMembers  = 3   // of etcd
 	fleetServers  = 4   // in each balancer's report
 	fleetSteady   = 8 * time.Second
-	fleetFlips    = 5 // single sites that fail, one after the other
+	fleetTimes    = 21 * time.Second // twice what lies at least between two writes of a vantage point's times
+	fleetFlips    = 5                // single sites that fail, one after the other
 )
 
 // simulated is the fleet: real etcd members, and the real part of each node that
@@ -87,6 +88,11 @@ func simulateFleet(ctx context.Context, o *options, dir string, progress io.Writ
 		); err != nil {
 			return "", nil, err
 		}
+	}
+	stop := s.startTimes(ctx)
+	err = note(s.during(ctx, fmt.Sprintf("round-trip times waver, %d DNS nodes", fleetWatchers), fleetTimes))
+	if stop(); err != nil {
+		return "", nil, err
 	}
 	if err := s.startReports(ctx); err != nil {
 		return "", nil, err
@@ -270,6 +276,43 @@ func (s *simulated) startReports(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return s.settled(ctx)
+}
+
+// startTimes has each vantage point measure its times to all sites, of which a tenth are, whenever it looks, half as
+// long again as before, or as short: worse than any network. It returns when the first times are written.
+func (s *simulated) startTimes(ctx context.Context) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	measure := func(round int) {
+		for v, f := range s.vantages {
+			rtt := map[string]time.Duration{}
+			for i, site := range sitesOf() {
+				ms := time.Duration(20 + (i*37+v*11)%200)
+				if i%10 == round%10 {
+					ms += ms / 2
+				}
+				rtt[site] = ms * time.Millisecond
+			}
+			f.Measured(rtt)
+		}
+	}
+	measure(0)
+	s.running.Go(func() {
+		look := time.NewTicker(2 * time.Second) // as gslb does
+		defer look.Stop()
+		for round := 1; ; round++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-look.C:
+			}
+			measure(round)
+		}
+	})
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+	}
+	return stop
 }
 
 func (s *simulated) vote(count int, state health.State, detail string) {

@@ -54,9 +54,14 @@ func (p fleetPhase) and(q fleetPhase) fleetPhase {
 
 // steady measures while nothing happens.
 func (s *simulated) steady(ctx context.Context, title string) (fleetPhase, error) {
+	return s.during(ctx, title, fleetSteady)
+}
+
+// during measures for so long.
+func (s *simulated) during(ctx context.Context, title string, long time.Duration) (fleetPhase, error) {
 	p, done := beginPhase(title)
 	select {
-	case <-time.After(fleetSteady):
+	case <-time.After(long):
 	case <-ctx.Done():
 		return p, ctx.Err()
 	}

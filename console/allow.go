@@ -2,8 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -23,17 +21,15 @@ func (s *Server) postDrop(w http.ResponseWriter, r *http.Request) error {
 // decide gives an order about what is held.
 func (s *Server) decide(w http.ResponseWriter, r *http.Request, order func(context.Context, history.Order) error, done string) error {
 	var by history.Order
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&by); err != nil {
-		return bodyError(err)
+	if err := decode(r, &by); err != nil {
+		return err
 	}
 	by.Who, by.Why = strings.TrimSpace(by.Who), strings.TrimSpace(by.Why)
 	if by.Who == "" {
 		by.Who = remote(r).String()
 	}
-	if by.Why == "" {
-		return fmt.Errorf("%w: why is missing: must say why, for those who wonder later", ErrInvalid)
+	if err := checkWhy(by.Why); err != nil {
+		return err
 	}
 	if err := checkTexts(by.Who, by.Why); err != nil {
 		return err

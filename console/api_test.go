@@ -145,12 +145,12 @@ func TestSetOverride(t *testing.T) {
 	}{
 		{"all given", `{"site":"kt","kind":"down","who":" lee ","why":"fire","until":"` + end.Format(time.RFC3339) + `"}`,
 			health.Override{Site: "kt", Kind: health.ForceDown, Who: "lee", Why: "fire", Since: fakeNow, Until: end}},
-		{"who and until left out", `{"site":"kt","kind":"drain"}`,
-			health.Override{Site: "kt", Kind: health.Drain, Who: "127.0.0.1", Since: fakeNow}},
-		{"how long instead of until when", `{"site":"kt","kind":"up","for":"1h"}`,
-			health.Override{Site: "kt", Kind: health.ForceUp, Who: "127.0.0.1", Since: fakeNow, Until: end}},
-		{"since is not the client's to say", `{"site":"kt","kind":"drain","since":"2001-01-01T00:00:00Z"}`,
-			health.Override{Site: "kt", Kind: health.Drain, Who: "127.0.0.1", Since: fakeNow}},
+		{"who and until left out", `{"site":"kt","kind":"drain","why":"test"}`,
+			health.Override{Site: "kt", Kind: health.Drain, Who: "127.0.0.1", Why: "test", Since: fakeNow}},
+		{"how long instead of until when", `{"site":"kt","kind":"up","for":"1h","why":"test"}`,
+			health.Override{Site: "kt", Kind: health.ForceUp, Who: "127.0.0.1", Why: "test", Since: fakeNow, Until: end}},
+		{"since is not the client's to say", `{"site":"kt","kind":"drain","why":"test","since":"2001-01-01T00:00:00Z"}`,
+			health.Override{Site: "kt", Kind: health.Drain, Who: "127.0.0.1", Why: "test", Since: fakeNow}},
 		{"hostile text is kept as text", `{"site":"kt","kind":"drain","why":"<script>\u2028'\""}`,
 			health.Override{Site: "kt", Kind: health.Drain, Who: "127.0.0.1", Why: "<script>\u2028'\"", Since: fakeNow}},
 	} {
@@ -186,7 +186,9 @@ func TestSetOverrideRefused(t *testing.T) {
 		{"no kind", `{"site":"kt"}`, 400, `kind ""`},
 		{"bad kind", `{"site":"kt","kind":"sideways"}`, 400, `"sideways": must be "drain", "up", "down" or "share"`},
 		{"no site", `{"kind":"drain"}`, 400, "site is missing"},
-		{"unknown site", `{"site":"busan","kind":"drain"}`, 404, `"busan": must be one of frankfurt, kt, lgu, tokyo, virginia`},
+		{"no why", `{"site":"kt","kind":"drain"}`, 400, "why is missing: must say why"},
+		{"nothing but spaces", `{"site":"kt","kind":"drain","why":"  "}`, 400, "why is missing"},
+		{"unknown site", `{"site":"busan","kind":"drain","why":"test"}`, 404, `"busan": must be one of frankfurt, kt, lgu, tokyo, virginia`},
 		{"over already", `{"site":"kt","kind":"drain","until":"2020-01-01T00:00:00Z"}`, 400, "must lie in the future"},
 		{"too far", `{"site":"kt","kind":"drain","for":"90000h"}`, 400, "within a year"},
 		{"bad duration", `{"site":"kt","kind":"drain","for":"soon"}`, 400, `"soon"`},
@@ -225,7 +227,7 @@ func TestClearOverride(t *testing.T) {
 func TestStoreLost(t *testing.T) {
 	f := &fake{status: demoStatus(), writeErr: context.DeadlineExceeded}
 	srv := start(t, Config{}, f)
-	r := ask(t, "POST", srv.URL+"/api/v1/override", `{"site":"kt","kind":"drain"}`, asJSON)
+	r := ask(t, "POST", srv.URL+"/api/v1/override", `{"site":"kt","kind":"drain","why":"test"}`, asJSON)
 	wantError(t, r, 503, "context deadline exceeded")
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("503 without Retry-After")

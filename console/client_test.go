@@ -66,7 +66,7 @@ func TestClientErrors(t *testing.T) {
 		return err
 	}
 	set := func(c *Client, site string) error {
-		_, err := c.SetOverride(ctx, health.Override{Site: site, Kind: health.Drain})
+		_, err := c.SetOverride(ctx, health.Override{Site: site, Kind: health.Drain, Why: "test"})
 		return err
 	}
 	for _, tt := range []struct {

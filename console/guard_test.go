@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	drainKT = `{"site":"kt","kind":"drain"}`
+	drainKT = `{"site":"kt","kind":"drain","why":"test"}`
 	token   = "a-token-of-enough-length"
 )
 

@@ -2,10 +2,8 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -88,13 +86,8 @@ func storeError(err error) error {
 // readOverride parses and checks the request's body.
 func readOverride(r *http.Request, now time.Time) (health.Override, error) {
 	var req overrideRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
-		return health.Override{}, bodyError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return health.Override{}, fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	if err := decode(r, &req); err != nil {
+		return health.Override{}, err
 	}
 	o := req.Override
 	o.Site, o.Who, o.Why = strings.TrimSpace(o.Site), strings.TrimSpace(o.Who), strings.TrimSpace(o.Why)
@@ -145,7 +138,18 @@ func checkOverride(o health.Override) error {
 	if o.Site == "" {
 		return fmt.Errorf("%w: site is missing", ErrInvalid)
 	}
-	return checkTexts(o.Who, o.Why)
+	if err := checkTexts(o.Who, o.Why); err != nil {
+		return err
+	}
+	return checkWhy(o.Why)
+}
+
+// checkWhy refuses an order without a reason.
+func checkWhy(why string) error {
+	if why == "" {
+		return fmt.Errorf("%w: why is missing: must say why, for those who wonder later", ErrInvalid)
+	}
+	return nil
 }
 
 // checkTexts bounds who ordered something, and why.
@@ -162,24 +166,4 @@ func checkTexts(who, why string) error {
 		}
 	}
 	return nil
-}
-
-// bodyError says what is wrong with a body, without Go's words for it.
-func bodyError(err error) error {
-	var syntax *json.SyntaxError
-	var typ *json.UnmarshalTypeError
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return refuse(http.StatusRequestEntityTooLarge, "body is longer than %d bytes", tooLarge.Limit)
-	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: body is empty: must be a JSON object", ErrInvalid)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: body ends within a JSON value", ErrInvalid)
-	case errors.As(err, &syntax):
-		return fmt.Errorf("%w: body at byte %d: %v", ErrInvalid, syntax.Offset, err)
-	case errors.As(err, &typ):
-		return fmt.Errorf("%w: %s is a JSON %s: must be a %v", ErrInvalid, typ.Field, typ.Value, typ.Type)
-	}
-	return fmt.Errorf("%w: %s", ErrInvalid, strings.TrimPrefix(err.Error(), "json: "))
 }

@@ -1,9 +1,7 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -57,13 +55,8 @@ func (s *Server) postPush(w http.ResponseWriter, r *http.Request) error {
 
 func readPush(r *http.Request) (Push, error) {
 	var q pushRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&q); err != nil {
-		return Push{}, bodyError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return Push{}, fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	if err := decode(r, &q); err != nil {
+		return Push{}, err
 	}
 	p := Push{Check: q.Check, Target: q.Target, Address: q.Address, State: q.State, Detail: strings.TrimSpace(q.Detail), Generation: q.Generation}
 	switch {

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -17,13 +16,8 @@ import (
 // POST /api/v1/release
 func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 	var rel health.Release
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&rel); err != nil {
-		return bodyError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	if err := decode(r, &rel); err != nil {
+		return err
 	}
 	rel.Who, rel.Why, rel.Since = strings.TrimSpace(rel.Who), strings.TrimSpace(rel.Why), s.now().UTC().Truncate(time.Second)
 	if rel.Who == "" {
@@ -32,8 +26,8 @@ func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 	if rel.Generation == "" || health.Generation(rel.Generation) != rel.Generation {
 		return fmt.Errorf("%w: generation %.120q: must be one word of 1 to %d characters, without commas", ErrInvalid, rel.Generation, health.MaxGeneration)
 	}
-	if rel.Why == "" {
-		return fmt.Errorf("%w: why is missing: must say why, for those who wonder later", ErrInvalid)
+	if err := checkWhy(rel.Why); err != nil {
+		return err
 	}
 	if err := checkTexts(rel.Who, rel.Why); err != nil {
 		return err

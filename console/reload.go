@@ -2,9 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"time"
 )
@@ -41,13 +38,8 @@ type ChangedZone struct {
 // POST /api/v1/reload
 func (s *Server) postReload(w http.ResponseWriter, r *http.Request) error {
 	var o ReloadOrder
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return bodyError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	if err := decode(r, &o); err != nil {
+		return err
 	}
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(reloadTimeout + writeTimeout)) // not every writer has deadlines
 	ctx, cancel := context.WithTimeout(r.Context(), reloadTimeout)

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -154,10 +153,8 @@ func connectionQuery(v url.Values) (q ConnectionQuery, err error) {
 // POST /api/v1/frontends/{name}/servers
 func (s *Server) postServer(w http.ResponseWriter, r *http.Request) error {
 	var o ServerOrder
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return bodyError(err)
+	if err := decode(r, &o); err != nil {
+		return err
 	}
 	if o.Frontend == "" {
 		o.Frontend = r.PathValue("name")

@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -90,13 +89,8 @@ func (s *Server) postTopology(w http.ResponseWriter, r *http.Request) error {
 	_ = c.SetReadDeadline(time.Now().Add(orderTimeout)) // not every writer has deadlines
 	_ = c.SetWriteDeadline(time.Now().Add(orderTimeout))
 	var o TopologyOrder
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&o); err != nil {
-		return bodyError(err)
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return fmt.Errorf("%w: more than one JSON value in the body", ErrInvalid)
+	if err := decode(r, &o); err != nil {
+		return err
 	}
 	if o.Who == "" {
 		o.Who = remote(r).String()

@@ -288,6 +288,15 @@ func (n *node) counters(st *console.Status, sites []string) {
 	for code, count := range s.Rcodes {
 		st.Counters.Answers[dns.RcodeToString[code]] += count
 	}
+	st.Counters.Choices = picked(s, sites)
+	if s.Panics > 0 {
+		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
+	}
+}
+
+// picked is how often each steered name was answered with each site.
+func picked(s dnsserver.Stats, sites []string) map[string]map[string]uint64 {
+	all := map[string]map[string]uint64{}
 	for name, by := range s.Picked {
 		m := make(map[string]uint64)
 		for i, count := range by {
@@ -295,9 +304,18 @@ func (n *node) counters(st *console.Status, sites []string) {
 				m[sites[i]] = count
 			}
 		}
-		st.Counters.Choices[name] = m
+		all[name] = m
 	}
-	if s.Panics > 0 {
-		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
+	return all
+}
+
+// choices are this node's, since it started.
+func (n *node) choices() map[string]map[string]uint64 {
+	if n.dns == nil {
+		return nil
 	}
+	n.mu.Lock()
+	sites := n.topo.sites
+	n.mu.Unlock()
+	return picked(n.dns.Stats(), sites)
 }

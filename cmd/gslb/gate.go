@@ -43,7 +43,7 @@ func (n *node) tooLarge(served *topology, after *config.Config, places *geo.DB) 
 	if limit <= 0 || len(served.cfg.Steers) == 0 || len(after.Steers) == 0 {
 		return h
 	}
-	why, then, err := moves(served.cfg, after, served.places, places, n.fleet.States(), answered(n.Status(), steeredNames([]*config.Config{served.cfg, after})), limit)
+	why, then, err := moves(served.cfg, after, served.places, places, n.fleet.States(), answered(n.choices(), steeredNames([]*config.Config{served.cfg, after})), limit)
 	if err != nil { // such as no address of which anything is known
 		n.log.Warn("breaker: what a change would move is not known: it is not held", "error", err)
 	}

@@ -205,7 +205,7 @@ func (n *node) foresee(before, after *config.Config, places *geo.DB, total float
 		return nil // nothing can move
 	}
 	f := &forecaster{weights: &forecast.Weights{}, states: n.fleet.States(), options: forecast.Options{Total: total, Most: planLines}}
-	f.options.Names = answered(n.Status(), steeredNames([]*config.Config{before, after}))
+	f.options.Names = answered(n.choices(), steeredNames([]*config.Config{before, after}))
 	compared, err := f.plan(before, after, places)
 	if err != nil {
 		return err

@@ -132,7 +132,7 @@ func newForecaster(ctx context.Context, c *cli.Command, cfgs ...*config.Config) 
 			return nil, err
 		}
 		f.states = statesOf(st)
-		f.options.Names = answered(st, steeredNames(cfgs))
+		f.options.Names = answered(st.Counters.Choices, steeredNames(cfgs))
 	}
 	return f, f.only(c, steeredNames(cfgs))
 }
@@ -162,13 +162,13 @@ func statesOf(st console.Status) *health.States {
 	return s
 }
 
-// answered weighs the steered names by how often the node has answered them; nil
-// if it has not.
-func answered(st console.Status, names nameSet) map[string]float64 {
+// answered weighs the steered names by how often a node has answered each with each site;
+// nil if it has not.
+func answered(choices map[string]map[string]uint64, names nameSet) map[string]float64 {
 	weights := map[string]float64{}
 	sum := 0.0
 	for _, name := range names {
-		for _, n := range st.Counters.Choices[name] {
+		for _, n := range choices[name] {
 			weights[name] += float64(n)
 			sum += float64(n)
 		}

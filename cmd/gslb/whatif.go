@@ -115,7 +115,7 @@ func (n *node) whatIf(ctx context.Context, q console.SimulateQuery) (users *fore
 	if users, err = n.surveys.count(ctx, topo, places); err != nil {
 		return nil, nil, nil, o, err
 	}
-	o = forecast.Options{Total: q.Total, Most: -1, Names: answered(n.Status(), steeredNames([]*config.Config{cfg}))}
+	o = forecast.Options{Total: q.Total, Most: -1, Names: answered(n.choices(), steeredNames([]*config.Config{cfg}))}
 	if q.Most > 0 {
 		o.Most = q.Most
 	}

@@ -315,15 +315,19 @@ func (b *Balancer) Run(ctx context.Context, report func(health.Report)) error {
 	wg.Go(func() { b.manage(drained) })
 	wg.Go(func() { writeLog(drained, b.entries, b.log) })
 	wg.Go(func() { b.report(ctx, drained, report) })
-	defer context.AfterFunc(ctx, func() {
-		b.mu.Lock()
-		b.stopping = true
-		b.mu.Unlock()
-	})()
+	defer context.AfterFunc(ctx, b.stop)()
 	b.planes.run(ctx)
+	b.stop()
 	stop()
 	wg.Wait()
 	return nil
+}
+
+// stop notes that nothing is taken any more.
+func (b *Balancer) stop() {
+	b.mu.Lock()
+	b.stopping = true
+	b.mu.Unlock()
 }
 
 // check runs the active checks and gives their verdicts to the pools, until ctx ends.

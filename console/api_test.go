@@ -57,6 +57,7 @@ func TestGet(t *testing.T) {
 		{"/metrics", "text/plain", `gslb_console_requests_total{code="2xx",endpoint="/api/v1/status"} 4`},
 		{"/livez", "text/plain", "ok"},
 		{"/readyz", "text/plain", "ok"},
+		{"/readyz/www", "text/plain", "ok"},
 		{"/", "text/html", "<title>gslb</title>"},
 		{"/app.js", "text/javascript", "async function poll()"},
 		{"/style.css", "text/css", "prefers-reduced-motion"},
@@ -90,6 +91,8 @@ func TestGetRefused(t *testing.T) {
 		text         string
 	}{
 		{"GET", "/readyz", 503, "zone abc.com. not loaded"},
+		{"GET", "/readyz/www", 503, "zone abc.com. not loaded"},
+		{"GET", "/readyz/other", 404, "other"},
 		{"GET", "/nothing", 404, "/nothing"},
 		{"GET", "/api/v1/nothing", 404, "/api/v1/nothing"},
 		{"GET", "/index.html/x", 404, ""},

@@ -16,12 +16,14 @@ import (
 
 // vipSite is two balancers that share virtual addresses, in network namespaces:
 //
-//	client -- router -- bridge (in the router) -- lb1, lb2, servers
+//	client -- router -- bridge (in the router) -- lb1, lb2, server 0, server 1, server 2
+//
+// Servers have the virtual addresses as well, and keep quiet about them (direct server return).
 type vipSite struct {
-	t                       *testing.T
-	client, router, servers string
-	lbs                     [2]*vipBalancer
-	vip4, vip6              string
+	t              *testing.T
+	client, router string
+	lbs            [2]*vipBalancer
+	vip4, vip6     string
 }
 
 // vipBalancer is one of them.
@@ -35,8 +37,8 @@ type vipBalancer struct {
 
 func newVIPSite(t *testing.T, vip4, vip6 string) *vipSite {
 	t.Helper()
-	ns := bed.Netns(t, "client", "router", "servers", "lb1", "lb2")
-	s := &vipSite{t: t, client: ns[0], router: ns[1], servers: ns[2], vip4: vip4, vip6: vip6}
+	ns := bed.Netns(t, "client", "router", "lb1", "lb2", "server0", "server1", "server2")
+	s := &vipSite{t: t, client: ns[0], router: ns[1], vip4: vip4, vip6: vip6}
 	bed.IPBatch(t, s.router, "link set lo up", "link add hub type bridge", "link set hub up", "addr add 10.78.2.1/24 dev hub", "addr add fd78:2::1/64 dev hub nodad")
 	join := func(ns, port, bridge string, lines ...string) {
 		bed.IP(t, "link", "add", "eth0", "netns", ns, "type", "veth", "peer", "name", port, "netns", s.router)
@@ -52,19 +54,17 @@ func newVIPSite(t *testing.T, vip4, vip6 string) *vipSite {
 	join(s.client, "client", "", "addr add 10.78.1.2/24 dev eth0", "addr add fd78:1::2/64 dev eth0 nodad", "route add default via 10.78.1.1", "route add default via fd78:1::1")
 	own := []string{"route add default via 10.78.2.1", "route add default via fd78:2::1"}
 	for i := range s.lbs {
-		lb := &vipBalancer{s: s, name: fmt.Sprintf("lb%d", i+1), ns: ns[3+i], address4: fmt.Sprintf("10.78.2.%d", 2+i), six: fmt.Sprintf("fd78:2::%d", 2+i)}
+		lb := &vipBalancer{s: s, name: fmt.Sprintf("lb%d", i+1), ns: ns[2+i], address4: fmt.Sprintf("10.78.2.%d", 2+i), six: fmt.Sprintf("fd78:2::%d", 2+i)}
 		join(lb.ns, lb.name, "hub", append([]string{"addr add " + lb.address4 + "/24 dev eth0", "addr add " + lb.six + "/64 dev eth0 nodad"}, own...)...)
 		s.lbs[i] = lb
 	}
-	lines := own
-	for i := range 3 {
-		lines = append([]string{fmt.Sprintf("addr add 10.78.2.%d/24 dev eth0", 11+i), fmt.Sprintf("addr add fd78:2::%d/64 dev eth0 nodad", 11+i)}, lines...)
+	for i, ns := range ns[4:] {
+		bed.Sysctl(t, ns, "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
+		join(ns, fmt.Sprintf("server%d", i), "hub", append([]string{fmt.Sprintf("addr add 10.78.2.%d/24 dev eth0", 11+i), fmt.Sprintf("addr add fd78:2::%d/64 dev eth0 nodad", 11+i),
+			"addr add " + vip4 + "/32 dev lo", "addr add " + vip6 + "/128 dev lo nodad"}, own...)...)
+		startHelper(t, l4bed.Exec(ns), "web", fmt.Sprint(i), ":80", ":81")
 	}
-	join(s.servers, "servers", "hub", lines...)
 	bed.Sysctl(t, s.router, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv6.fib_multipath_hash_policy=1")
-	for i := range 3 {
-		startHelper(t, l4bed.Exec(s.servers), "web", fmt.Sprint(i), fmt.Sprintf("10.78.2.%d:80", 11+i), fmt.Sprintf("[fd78:2::%d]:80", 11+i))
-	}
 	return s
 }
 
@@ -76,9 +76,9 @@ func (lb *vipBalancer) configure(frontend, more string) {
 [check.web]
 type = "http"
 path = "/healthz"
-interval = "500ms"
-timeout = "500ms"
-fall = 2
+interval = "3s"
+timeout = "3s"
+fall = 1
 rise = 1
 
 [[site]]
@@ -94,10 +94,16 @@ slow_start = "10ms"
 drain_timeout = "1s"
 %[3]s
 `, lb.s.vip4, lb.s.vip6, frontend)
-	for i := range 3 {
-		text += fmt.Sprintf("[[frontend.server]]\naddress = \"10.78.2.%d:80\"\n[[frontend.server]]\naddress = \"[fd78:2::%d]:80\"\n", 11+i, 11+i)
-	}
+	text += serverTables(80)
 	lb.config = write(lb.s.t, lb.s.t.TempDir(), lb.name+".toml", text)
+}
+
+// serverTables are all servers of a frontend.
+func serverTables(port int) (text string) {
+	for i := range 3 {
+		text += fmt.Sprintf("[[frontend.server]]\naddress = \"10.78.2.%d:%d\"\n[[frontend.server]]\naddress = \"[fd78:2::%d]:%d\"\n", 11+i, port, 11+i, port)
+	}
+	return text
 }
 
 // start starts the balancer, and waits until it may have the addresses.
@@ -117,6 +123,29 @@ func (lb *vipBalancer) await(want string) {
 		r := run(lb.s.t, patience, l4bed.Exec(lb.ns, binary(lb.s.t), "ready", "--api", "127.0.0.1:8053", "www")...)
 		if text := r.out + r.err; !strings.Contains(text, want) {
 			return fmt.Errorf("%s: gslb ready www: %s, want %q", lb.name, text, want)
+		}
+		return nil
+	})
+}
+
+// settled waits until all servers of all frontends take connections.
+func (lb *vipBalancer) settled() {
+	lb.s.t.Helper()
+	until(lb.s.t, patience, func() error {
+		var all struct {
+			Frontends []struct {
+				Name      string
+				Available int
+			}
+		}
+		text := must(lb.s.t, l4bed.Exec(lb.ns, binary(lb.s.t), "servers", "--api", "127.0.0.1:8053", "--json")...)
+		if err := json.Unmarshal([]byte(text), &all); err != nil {
+			lb.s.t.Fatalf("%v: %.1000s", err, text)
+		}
+		for _, f := range all.Frontends {
+			if f.Available != 6 {
+				return fmt.Errorf("%s: frontend %s has %d servers, want 6", lb.name, f.Name, f.Available)
+			}
 		}
 		return nil
 	})
@@ -150,13 +179,19 @@ func (lb *vipBalancer) bgp() (st bgp.Status, problems []string) {
 	return *all.BGP, all.Problems
 }
 
-// ask asks at an address, from a namespace, which server answers.
-func (s *vipSite) ask(ns, address string) (server string, err error) {
-	var conn net.Conn
+// dial connects to an address from a namespace.
+func (s *vipSite) dial(ns, address, port string) (conn net.Conn, err error) {
 	err = l4bed.Within(ns, func() error {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(address, "80"), 2*time.Second)
+		d := net.Dialer{Timeout: 2 * time.Second, KeepAlive: -1} // no packet while an address is nowhere
+		conn, err = d.Dial("tcp", net.JoinHostPort(address, port))
 		return err
 	})
+	return conn, err
+}
+
+// ask asks at an address, from a namespace, which server answers.
+func (s *vipSite) ask(ns, address string) (server string, err error) {
+	conn, err := s.dial(ns, address, "80")
 	if err != nil {
 		return "", err
 	}

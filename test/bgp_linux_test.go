@@ -54,7 +54,7 @@ func (b *birdRouter) show(words ...string) string {
 // and in the router's kernel.
 func (b *birdRouter) sees(what string, want ...*vipBalancer) {
 	b.s.t.Helper()
-	until(b.s.t, patience, func() error {
+	b.s.poll(func() error {
 		bird := b.show("route", "all")
 		for _, lb := range b.s.lbs {
 			wanted := false
@@ -133,7 +133,7 @@ func TestBGP(t *testing.T) {
 	one.await("not ready")
 	bird.sees("the first reaches no server", two)
 	s.served("the first reaches no server")
-	until(t, patience, func() error {
+	s.poll(func() error {
 		if _, problems := one.bgp(); len(problems) == 0 || !strings.Contains(strings.Join(problems, "\n"), "BGP: "+s.vip4+" is not announced: frontend www: ") {
 			return fmt.Errorf("problems: %q", problems)
 		}
@@ -162,7 +162,7 @@ func TestBGP(t *testing.T) {
 	one.gslb.Kill()
 	one.configure("announce = true", bgpTables(one, 65000, 64999, "another"))
 	one.start()
-	until(t, patience, func() error {
+	s.poll(func() error {
 		st, _ := one.bgp()
 		if n := st.Neighbors[0]; n.State == bgp.Established || !strings.Contains(n.Error, "another password") {
 			return fmt.Errorf("another password: %+v", n)

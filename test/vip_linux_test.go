@@ -113,10 +113,22 @@ func (lb *vipBalancer) start() {
 	lb.await("ready")
 }
 
+// poll is until, for what starts processes to look.
+func (s *vipSite) poll(f func() error) {
+	s.t.Helper()
+	until(s.t, patience, func() error {
+		err := f()
+		if err != nil {
+			time.Sleep(200 * time.Millisecond)
+		}
+		return err
+	})
+}
+
 // await waits until gslb ready says so.
 func (lb *vipBalancer) await(want string) {
 	lb.s.t.Helper()
-	until(lb.s.t, patience, func() error {
+	lb.s.poll(func() error {
 		if lb.gslb.ended() {
 			lb.s.t.Fatalf("%s ended: %v", lb.name, lb.gslb.cmd.ProcessState)
 		}
@@ -131,7 +143,7 @@ func (lb *vipBalancer) await(want string) {
 // settled waits until all servers of all frontends take connections.
 func (lb *vipBalancer) settled() {
 	lb.s.t.Helper()
-	until(lb.s.t, patience, func() error {
+	lb.s.poll(func() error {
 		var all struct {
 			Frontends []struct {
 				Name      string
@@ -202,7 +214,7 @@ func (s *vipSite) ask(ns, address string) (server string, err error) {
 // served waits until clients are served at both virtual addresses.
 func (s *vipSite) served(what string) {
 	s.t.Helper()
-	until(s.t, patience, func() error {
+	s.poll(func() error {
 		_, err4 := s.ask(s.client, s.vip4)
 		_, err6 := s.ask(s.client, s.vip6)
 		if err := errors.Join(err4, err6); err != nil {

@@ -52,7 +52,7 @@ func (lb *vipBalancer) keepalive(priority int) {
 // holds waits until this balancer has the virtual addresses, and the other has not.
 func (s *vipSite) holds(what string, want *vipBalancer) {
 	s.t.Helper()
-	until(s.t, patience, func() error {
+	s.poll(func() error {
 		for _, lb := range s.lbs {
 			has := must(s.t, "ip", "-n", lb.ns, "address", "show", "dev", "eth0")
 			for _, vip := range []string{s.vip4, s.vip6} {

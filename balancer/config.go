@@ -264,8 +264,10 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.LowWatermark, 0.75)
 	c.Clone.withDefaults()
 	c.Repair.withDefaults()
-	setDefault(&c.PassiveFailures, 2)
-	setDefault(&c.PassiveResets, 5)
+	if !c.inKernel() { // which does not tell of them
+		setDefault(&c.PassiveFailures, 2)
+		setDefault(&c.PassiveResets, 5)
+	}
 	setDefault(&c.MaxEjected, 0.5)
 	setDefault(&c.EjectTime, time.Second)
 	setDefault(&c.EjectTimeMost, max(30*time.Second, c.EjectTime))

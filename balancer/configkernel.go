@@ -88,6 +88,14 @@ func (c Config) validateKernel(bad func(key, msg string)) {
 	never(len(c.Deny) > 0, "deny", admits)
 	never(c.NetworkConnections != 0, "network_connections", admits)
 	never(c.NetworkRate != 0, "network_rate", admits)
+	const unseen = "what connections say does not come by; a check tells"
+	never(c.PassiveFailures > 0, "passive_failures", unseen)
+	never(c.PassiveResets > 0, "passive_resets", unseen)
+	const within = "gslb does not see the connections' bytes"
+	never(c.FirstByteTimeout != 0, "first_byte_timeout", within)
+	never(c.DeferAccept, "defer_accept", within)
+	never(c.MinRate != 0, "min_rate", within)
+	never(c.LogConnections != 0, "log_connections", "gslb does not see connections end; `gslb connections` lists those that are open")
 	if c.Plane == PlaneNAT {
 		const own = "the kernel's connection tracking has time-outs of its own, for all connections (sysctl net.netfilter.nf_conntrack_*_timeout_*)"
 		never(c.IdleTimeout != 0, "idle_timeout", own)

@@ -1,15 +1,22 @@
 package dnssec
 
-import "crypto/sha256"
+import (
+	"cmp"
+	"crypto/sha256"
+	"slices"
+)
 
 // Cache holds the signatures of a zone as it was last signed, by key and by
 // what they sign. It makes signing anew cheap: what is unchanged and not due is
-// looked up by its digest. It never changes once SignZone has returned it; only
-// what that signing used is in it.
+// looked up by its digest. It never changes once it has been returned; only what
+// SignZone used is in it, and what a Part made since.
 //
 // It needs about 100 octets for each signature of 64.
 type Cache struct {
 	keys map[[8]byte]*signatures // by Key.id
+	// later are those that came after, the newest last, each at most half as many as
+	// those before it: so there are few of them, and to add some copies few others.
+	later []*Cache
 }
 
 // blockLen is about how many octets of signatures are kept in one piece.
@@ -37,15 +44,42 @@ func (c *Cache) get(k *Key, d digest) []byte {
 	if c == nil {
 		return nil
 	}
-	s := c.keys[k.id]
-	if s == nil {
-		return nil
+	if s := c.keys[k.id]; s != nil {
+		if i, ok := s.index[d]; ok {
+			return s.at(i)
+		}
 	}
-	i, ok := s.index[d]
-	if !ok {
-		return nil
+	for _, l := range c.later {
+		if known := l.get(k, d); known != nil {
+			return known
+		}
 	}
-	return s.at(i)
+	return nil
+}
+
+// with gives the cache with the signatures of another that has no later ones.
+func (c *Cache) with(more *Cache) *Cache {
+	if c == nil || more.Len() == 0 {
+		return cmp.Or(c, more)
+	}
+	next := &Cache{keys: c.keys, later: append(slices.Clone(c.later), more)}
+	for n := len(next.later); n > 1 && 2*next.later[n-1].Len() > next.later[n-2].Len(); n-- {
+		next.later = append(next.later[:n-2], joined(next.later[n-2], next.later[n-1]))
+	}
+	return next
+}
+
+// joined gives the signatures of two caches without later ones.
+func joined(a, b *Cache) *Cache {
+	next := &Cache{keys: make(map[[8]byte]*signatures)}
+	for _, from := range []*Cache{a, b} {
+		for id, s := range from.keys {
+			for d, i := range s.index {
+				next.add(id, s.length, d, s.at(i), len(s.index))
+			}
+		}
+	}
+	return next
 }
 
 // at gives the signature with a number.
@@ -57,11 +91,15 @@ func (s *signatures) at(i uint32) []byte {
 // put takes in a signature. Expected says how many of this key there will be,
 // about.
 func (c *Cache) put(k *Key, d digest, signature []byte, expected int) {
-	s := c.keys[k.id]
+	c.add(k.id, k.signatureLen(), d, signature, expected)
+}
+
+func (c *Cache) add(id [8]byte, length int, d digest, signature []byte, expected int) {
+	s := c.keys[id]
 	if s == nil {
-		s = &signatures{length: k.signatureLen(), index: make(map[digest]uint32, expected)}
+		s = &signatures{length: length, index: make(map[digest]uint32, expected)}
 		s.perBlock = blockLen / s.length
-		c.keys[k.id] = s
+		c.keys[id] = s
 	}
 	if _, ok := s.index[d]; ok || len(signature) != s.length {
 		return
@@ -81,6 +119,9 @@ func (c *Cache) Len() int {
 	if c != nil {
 		for _, s := range c.keys {
 			n += len(s.index)
+		}
+		for _, l := range c.later {
+			n += l.Len()
 		}
 	}
 	return n

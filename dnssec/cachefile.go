@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"iter"
 )
 
 // cacheMagic begins a written cache, and tells its format.
@@ -21,7 +22,7 @@ func (c *Cache) WriteTo(w io.Writer) (int64, error) {
 	sum := sha256.New()
 	out := &countingWriter{w: bufio.NewWriter(w), sum: sum}
 	out.write([]byte(cacheMagic))
-	for id, s := range c.keys {
+	for id, s := range c.all() {
 		head := binary.BigEndian.AppendUint16(bytes.Clone(id[:]), uint16(s.length))
 		out.write(binary.BigEndian.AppendUint32(head, uint32(len(s.index))))
 		for d, i := range s.index {
@@ -32,6 +33,19 @@ func (c *Cache) WriteTo(w io.Writer) (int64, error) {
 	out.sum = nil
 	out.write(sum.Sum(nil))
 	return out.n, errors.Join(out.err, out.w.Flush())
+}
+
+// all gives the signatures by key: those of one key in as many parts as they came.
+func (c *Cache) all() iter.Seq2[[8]byte, *signatures] {
+	return func(yield func([8]byte, *signatures) bool) {
+		for _, l := range append([]*Cache{c}, c.later...) {
+			for id, s := range l.keys {
+				if !yield(id, s) {
+					return
+				}
+			}
+		}
+	}
 }
 
 type countingWriter struct {

@@ -17,7 +17,8 @@ type pipeline struct {
 	batch  *batch   // being filled, or nil
 	queue  []*batch // given to the workers, the oldest first
 	free   []*batch
-	depth  int // how long the queue may get
+	depth  int  // how long the queue may get
+	part   bool // old has what is reused, and stays
 	work   chan *batch
 }
 
@@ -202,13 +203,16 @@ func (p *pipeline) deliver(j *job) error {
 		if s.err != nil {
 			return s.err
 		}
+		j.rrsig = append(j.rrsig, s.rrsig)
 		if s.reused {
 			p.result.Reused++
 		} else {
 			p.result.Made++
 		}
+		if s.reused && p.part {
+			continue
+		}
 		p.result.Cache.put(s.key, s.digest, s.rrsig[s.header:], p.old.len(s.key))
-		j.rrsig = append(j.rrsig, s.rrsig)
 	}
 	j.out.RRSIG = j.rrsig
 	return p.emit(&j.out)

@@ -70,7 +70,7 @@ type Result struct {
 	Cache  *Cache    // for the next time
 	Next   time.Time // when the first signature is to be renewed
 	Made   int       // signatures made
-	Reused int       // signatures taken from the cache
+	Reused int       // signatures that were there before; of a zone that was patched, about
 	Names  int       // records of denial: NSEC, or NSEC3
 }
 

@@ -42,7 +42,7 @@ type arena []byte
 // node is the number of a node; 0: none.
 type node uint32
 
-// apex is the number of a zone's first node.
+// apex is the number of a zone's first node, which is that of its apex until the zone is patched.
 const apex node = 1
 
 // Flags of a node.

@@ -3,6 +3,7 @@ package zones
 import (
 	"bytes"
 	"encoding/binary"
+	"iter"
 	"slices"
 
 	"gslb/dnsname"
@@ -22,10 +23,19 @@ type chain struct {
 	levels []level // the lowest, of all nodes, first; each one has the first names of the blocks below
 	text   []byte  // what the keys of a block begin with
 	first  []byte  // the key of the first node
+	// chunks are the trees that a chain of many nodes is made of, so that the next
+	// one can share those that have not changed; nodes and levels are of their first
+	// nodes then. nil: it is all one tree.
+	chunks []*chain
 }
 
+const (
+	chunkSize = 1 << 12 // nodes of a chunk when it is made,
+	mostChunk = 2 * chunkSize
+)
+
 // chainBytes is what a chain takes itself.
-const chainBytes = 96
+const chainBytes = 120
 
 type level struct {
 	heads  []uint64 // the eight octets of each key
@@ -131,6 +141,34 @@ func (z *Zone) sorted(nodes []node) []keyed {
 
 // newChain makes the chain of nodes that are in canonical order.
 func newChain(list []keyed) *chain {
+	if len(list) <= mostChunk {
+		return newChunk(list)
+	}
+	var chunks []*chain
+	for len(list) > 0 {
+		n := min(chunkSize, len(list))
+		chunks = append(chunks, newChunk(list[:n]))
+		list = list[n:]
+	}
+	return chainOf(chunks)
+}
+
+// chainOf joins chunks, none of them empty.
+func chainOf(chunks []*chain) *chain {
+	if len(chunks) == 1 {
+		return chunks[0]
+	}
+	firsts := make([]keyed, len(chunks))
+	for i, c := range chunks {
+		firsts[i] = keyed{keyHead(c.first, 0), c.first, c.nodes[0]}
+	}
+	top := newChunk(firsts)
+	top.chunks = chunks
+	return top
+}
+
+// newChunk makes a chain of one tree.
+func newChunk(list []keyed) *chain {
 	c := new(chain)
 	if len(list) == 0 {
 		return c
@@ -162,6 +200,35 @@ func newChain(list []keyed) *chain {
 	}
 }
 
+// all gives the nodes of the chain in canonical order.
+func (c *chain) all() iter.Seq[node] {
+	return func(yield func(node) bool) {
+		for _, chunk := range c.pieces() {
+			for _, n := range chunk.nodes {
+				if !yield(n) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// pieces are the chunks; the chain itself where it is the only one.
+func (c *chain) pieces() []*chain {
+	if c.chunks != nil {
+		return c.chunks
+	}
+	return []*chain{c}
+}
+
+// len is how many nodes there are.
+func (c *chain) len() (n int) {
+	for _, chunk := range c.pieces() {
+		n += len(chunk.nodes)
+	}
+	return n
+}
+
 func commonPrefix(a, b []byte) int {
 	n := 0
 	for n < len(a) && n < len(b) && a[n] == b[n] {
@@ -175,9 +242,12 @@ func (c *chain) bytes() int {
 	if c == nil {
 		return 0
 	}
-	n := chainBytes + 4*cap(c.nodes) + cap(c.text) + cap(c.first)
+	n := chainBytes + 4*cap(c.nodes) + cap(c.text) + cap(c.first) + 8*cap(c.chunks)
 	for i := range c.levels {
 		n += 8*cap(c.levels[i].heads) + 8*cap(c.levels[i].blocks)
+	}
+	for _, chunk := range c.chunks {
+		n += chunk.bytes()
 	}
 	return n
 }
@@ -187,19 +257,32 @@ func (c *chain) bytes() int {
 func (z *Zone) cover(key []byte) node {
 	c := z.chain
 	if bytes.Compare(key, c.first) < 0 {
+		if c.chunks != nil {
+			c = c.chunks[len(c.chunks)-1]
+		}
 		return c.nodes[len(c.nodes)-1]
 	}
-	i := 0
-	for l := len(c.levels) - 1; l >= 0; l-- {
-		i = z.search(l, i, key)
+	i := c.at(z, key)
+	if c.chunks != nil {
+		c = c.chunks[i]
+		i = c.at(z, key)
 	}
 	return c.nodes[i]
 }
 
+// at gives the place of the last node of a tree whose key is not behind a key; its
+// first is not.
+func (c *chain) at(z *Zone, key []byte) int {
+	i := 0
+	for l := len(c.levels) - 1; l >= 0; l-- {
+		i = c.search(z, l, i, key)
+	}
+	return i
+}
+
 // search finds in a block of a level the last entry whose key is not behind the
 // key; its first is not.
-func (z *Zone) search(l, number int, key []byte) int {
-	c := z.chain
+func (c *chain) search(z *Zone, l, number int, key []byte) int {
 	lv := &c.levels[l]
 	b := lv.blocks[number]
 	skip := int(b.skip)

@@ -48,7 +48,7 @@ var errTooMuch = errors.New("too much for one zone: it can have 16 GiB of names 
 func (b *builder) finish() []error {
 	defer b.release()
 	c := compiler{builder: b, z: b.zone}
-	c.z.arena = make(arena, 4, 4+b.octets)
+	c.z.arena, c.z.top = make(arena, 4, 4+b.octets), apex
 	c.z.index = newIndex(b.nodes.len() - 1)
 	c.z.files = b.files
 	for i := uint32(1); i < uint32(b.nodes.len()); i++ {
@@ -96,7 +96,7 @@ func (c *compiler) node(d *draft) {
 			c.alias(n, g)
 			continue
 		}
-		d.flags |= ownFlag(g.rrtype, n)
+		d.flags |= ownFlag(g.rrtype, n == apex)
 		c.set(n, g)
 		sets++
 	}
@@ -137,9 +137,9 @@ func inherited(above uint8) (flags uint8) {
 }
 
 // ownFlag is the flag that a node has for owning a type.
-func ownFlag(rrtype uint16, n node) uint8 {
+func ownFlag(rrtype uint16, top bool) uint8 {
 	switch {
-	case rrtype == dns.TypeNS && n != apex:
+	case rrtype == dns.TypeNS && !top:
 		return isCut
 	case rrtype == dns.TypeCNAME:
 		return hasCNAME
@@ -363,12 +363,12 @@ func belowDNAMEError(name, dname string) string {
 
 // apex checks the records of the apex, and makes of its SOA what negative answers need.
 func (c *compiler) apex() {
-	soa, _, ok := c.z.arena.find(apex, dns.TypeSOA)
+	soa, _, ok := c.z.arena.find(c.z.top, dns.TypeSOA)
 	if !ok {
 		c.errs = []error{fmt.Errorf("no SOA record at %s: a zone has exactly one, at its apex (RFC 1035, section 5.2)", c.z.Name)}
 		return
 	}
-	if _, _, ok := c.z.arena.find(apex, dns.TypeNS); !ok {
+	if _, _, ok := c.z.arena.find(c.z.top, dns.TypeNS); !ok {
 		c.fail("no NS record at %s: a zone names its servers at its apex", c.z.Name)
 	}
 	data := soa.first()

@@ -215,7 +215,7 @@ func (z *Zone) parents(name *Name) bool {
 // or the delegation that is met on that way.
 func (db *DB) encloser(z *Zone, name *Name) (n node, over *overName, k int) {
 	k = name.labels - int(z.labels)
-	n, over = apex, db.over.find(name, k)
+	n, over = z.top, db.over.find(name, k)
 	for i := k - 1; i > 0; i-- {
 		below, overBelow := z.find(name, i), db.over.find(name, i)
 		if below == 0 && overBelow == nil {

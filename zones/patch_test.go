@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -33,7 +34,15 @@ func (m model) changed(t testing.TB, name string) Changed {
 
 func (m model) make(t testing.TB) *Zone {
 	t.Helper()
-	z, err := Make("x.", "x.zone", func(yield func(RR) bool) {
+	z, err := m.tryMake(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return z
+}
+
+func (m model) tryMake(t testing.TB) (*Zone, error) {
+	return Make("x.", "x.zone", func(yield func(RR) bool) {
 		for _, name := range append([]string{"x."}, slices.Sorted(maps.Keys(m))...) {
 			for _, r := range m.changed(t, name).Records {
 				if !yield(r) {
@@ -42,19 +51,17 @@ func (m model) make(t testing.TB) *Zone {
 			}
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return z
 }
 
 func rr(t testing.TB, text string) RR {
 	t.Helper()
 	z := readZone(t, "$TTL 60\n@ IN SOA a. b. 1 1 1 1 1\n@ IN NS a.\n"+text+"\n")
 	for owner, set := range z.Walk() {
-		if set.Type != dns.TypeSOA && set.Type != dns.TypeNS {
+		if set.Type != dns.TypeSOA {
 			for r := range set.Of(owner) {
-				return r
+				if r.Type != dns.TypeNS || !bytes.Equal(r.Data, []byte("\x01a\x00")) {
+					return r
+				}
 			}
 		}
 	}
@@ -66,54 +73,15 @@ func rr(t testing.TB, text string) RR {
 // is made anew, in the same octets, and the zone before stays as it was.
 func TestPatch(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
-	data := []string{"A 192.0.2.1", "A 192.0.2.2", "AAAA 2001:db8::1", "TXT one", "TXT two", "MX 10 target", "MX 20 b.x.", "SRV 1 2 3 h9", "HTTPS 1 . alpn=h2", "CNAME h3", "TYPE65400 \\# 1 00"}
-	names := []string{"a", "b", "*", "c.b", "*.b", "d.c.b", "*.d.c.b", "target", "Upper.b", "h1", "h2", "x1.h2", "*.e.f.g", "e.f.g", "g", "below.sub"}
+	data := []string{"A 192.0.2.1", "A 192.0.2.2", "AAAA 2001:db8::1", "TXT one", "TXT two", "MX 10 target", "MX 20 b.x.", "SRV 1 2 3 h9", "HTTPS 1 . alpn=h2", "CNAME h3", "TYPE65400 \\# 1 00", "NS ns.sub", "NS ns1.cut", "NS other.", "DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000"}
+	names := []string{"a", "b", "*", "c.b", "*.b", "d.c.b", "*.d.c.b", "target", "Upper.b", "h1", "h2", "x1.h2", "*.e.f.g", "e.f.g", "g", "below.sub", "ns.sub", "ns", "cut", "ns1.cut", "cut.b", "x.cut.b", "mail", ""}
 	patched, anew := 0, 0
 	for round := range 3 {
-		base := model{}
-		add := func(text string) {
-			r := rr(t, text)
-			n := dnsname.Format(bytes.ToLower(r.Owner))
-			base[n] = append(base[n], r)
-		}
-		z0 := readZone(t, "$TTL 60\n@ IN SOA ns.x. h.x. 1 3600 600 86400 60\n@ IN NS ns\n@ IN NS nowhere\n@ IN MX 5 mail\nsub IN NS ns.sub\nns.sub IN A 192.0.2.7\nns IN A 192.0.2.3\n")
-		for owner, set := range z0.Walk() {
-			for r := range set.Of(owner) {
-				base[dnsname.Format(owner)] = append(base[dnsname.Format(owner)], r)
-			}
-		}
-		for i := range 150 {
-			add(fmt.Sprintf("h%d A 192.0.2.%d", i, i))
-		}
+		base := newModel(t)
 		z := base.make(t)
 		var p Patcher
 		for step := range 50 {
-			// One to three names get other records, or none, or what is there and more.
-			changes := map[string]bool{"x.": true}
-			for range 1 + random.IntN(3) {
-				name := names[random.IntN(len(names))]
-				key := strings.ToLower(name) + ".x."
-				var list []RR
-				for range random.IntN(4) {
-					r := rr(t, name+" "+data[random.IntN(len(data))])
-					if !slices.ContainsFunc(list, r.Same) {
-						list = append(list, r)
-					}
-				}
-				if i := slices.IndexFunc(list, func(r RR) bool { return r.Type == dns.TypeCNAME }); i >= 0 {
-					list = list[i : i+1]
-				}
-				for i := range list {
-					list[i].Owner = list[0].Owner
-				}
-				if base[key] = list; len(list) == 0 {
-					delete(base, key)
-				}
-				changes[key] = true
-			}
-			soa := slices.IndexFunc(base["x."], func(r RR) bool { return r.Type == dns.TypeSOA })
-			base["x."] = slices.Clone(base["x."])
-			base["x."][soa] = rr2(base["x."][soa], uint32(step+2))
+			changes := base.change(t, random, names, data, uint32(step+2))
 			var all []Changed
 			for _, key := range slices.Sorted(maps.Keys(changes)) {
 				all = append(all, base.changed(t, key))
@@ -130,13 +98,87 @@ func TestPatch(t *testing.T) {
 			if now := lines(z); !slices.Equal(now, before) {
 				t.Fatal("the zone before has changed")
 			}
-			alike(t, fmt.Sprintf("round %d, step %d", round, step), next, want, names)
+			alike(t, fmt.Sprintf("round %d, step %d", round, step), next, want, near(random, names, changes))
 			z = next
 		}
 	}
 	if patched < 75 {
 		t.Errorf("only %d of %d were patched", patched, patched+anew)
 	}
+}
+
+// change changes the records of one to three names, and the serial number; what it
+// gives are these names.
+func (m model) change(t testing.TB, random *rand.Rand, names, data []string, serial uint32) map[string]bool {
+	changes := map[string]bool{"x.": true}
+	for range 1 + random.IntN(3) {
+		name := names[random.IntN(len(names))]
+		key := strings.ToLower(name) + ".x."
+		list := someRecords(t, random, name, data)
+		if name == "" { // the apex keeps its SOA, and a server
+			key = "x."
+			keep := slices.DeleteFunc(slices.Clone(m[key]), func(r RR) bool {
+				return r.Type != dns.TypeSOA && r.Type != dns.TypeNS || random.IntN(4) == 0 && string(r.Data) == "\x07nowhere\x01x\x00"
+			})
+			list = append(keep, slices.DeleteFunc(list, func(r RR) bool {
+				return r.Type == dns.TypeCNAME || r.Type == dns.TypeDS || r.Type == dns.TypeNS && slices.ContainsFunc(keep, r.Same)
+			})...)
+			for i := range list {
+				if list[i].Owner = m[key][0].Owner; list[i].Type == dns.TypeNS {
+					list[i].TTL = 60
+				}
+			}
+		}
+		if m[key] = list; len(list) == 0 {
+			delete(m, key)
+		}
+		changes[key] = true
+	}
+	soa := slices.IndexFunc(m["x."], func(r RR) bool { return r.Type == dns.TypeSOA })
+	m["x."] = slices.Clone(m["x."])
+	m["x."][soa] = rr2(m["x."][soa], serial)
+	return changes
+}
+
+// someRecords are random records of a name.
+func someRecords(t testing.TB, random *rand.Rand, name string, data []string) (list []RR) {
+	for range random.IntN(4) {
+		d := data[random.IntN(len(data))]
+		if strings.HasPrefix(name, "*") && strings.HasPrefix(d, "NS") || name == "" && strings.HasPrefix(d, "CNAME") {
+			continue
+		}
+		r := rr(t, cmp.Or(name, "@")+" "+d)
+		if !slices.ContainsFunc(list, r.Same) {
+			list = append(list, r)
+		}
+	}
+	if i := slices.IndexFunc(list, func(r RR) bool { return r.Type == dns.TypeCNAME }); i >= 0 {
+		list = list[i : i+1]
+	}
+	for i := range list {
+		list[i].Owner = list[0].Owner
+	}
+	return list
+}
+
+// newModel is a zone to begin with.
+func newModel(t testing.TB) model {
+	base := model{}
+	add := func(text string) {
+		r := rr(t, text)
+		n := dnsname.Format(bytes.ToLower(r.Owner))
+		base[n] = append(base[n], r)
+	}
+	z0 := readZone(t, "$TTL 60\n@ IN SOA ns.x. h.x. 1 3600 600 86400 60\n@ IN NS ns\n@ IN NS nowhere\n@ IN MX 5 mail\nsub IN NS ns.sub\nns.sub IN A 192.0.2.7\nns IN A 192.0.2.3\n")
+	for owner, set := range z0.Walk() {
+		for r := range set.Of(owner) {
+			base[dnsname.Format(owner)] = append(base[dnsname.Format(owner)], r)
+		}
+	}
+	for i := range 150 {
+		add(fmt.Sprintf("h%d A 192.0.2.%d", i, i))
+	}
+	return base
 }
 
 // rr2 is an SOA record with another serial number.
@@ -150,10 +192,7 @@ func rr2(soa RR, serial uint32) RR {
 // alike compares two zones by their records and by all answers.
 func alike(t *testing.T, what string, got, want *Zone, names []string) {
 	t.Helper()
-	if a, b := lines(got), lines(want); !slices.Equal(a, b) {
-		gone := func(s string) bool { return slices.Contains(a, s) && slices.Contains(b, s) }
-		t.Fatalf("%s: records\n%s\nwant\n%s", what, strings.Join(slices.DeleteFunc(slices.Clone(a), gone), "\n"), strings.Join(slices.DeleteFunc(slices.Clone(b), gone), "\n"))
-	}
+	sameLines(t, what, lines(got), lines(want))
 	if got.names != want.names || got.Serial != want.Serial {
 		t.Fatalf("%s: %d names, serial %d; want %d, %d", what, got.names, got.Serial, want.names, want.Serial)
 	}
@@ -165,6 +204,26 @@ func alike(t *testing.T, what string, got, want *Zone, names []string) {
 		}
 		dbs[i] = db
 	}
+	answerAlike(t, what, dbs, names, false)
+}
+
+func sameLines(t *testing.T, what string, a, b []string) {
+	t.Helper()
+	if slices.Equal(a, b) {
+		return
+	}
+	gone := func(s string) bool { return slices.Contains(a, s) && slices.Contains(b, s) }
+	t.Fatalf("%s: %d records\n%s\nwant %d\n%s", what, len(a), strings.Join(slices.DeleteFunc(slices.Clone(a), gone), "\n"), len(b), strings.Join(slices.DeleteFunc(slices.Clone(b), gone), "\n"))
+}
+
+// answerAlike asks two DBs all there is to ask about names and those near them.
+func answerAlike(t *testing.T, what string, dbs [2]*DB, names []string, signed bool) {
+	t.Helper()
+	types := []uint16{dns.TypeA, dns.TypeTXT, dns.TypeMX, dns.TypeSOA, dns.TypeANY}
+	if signed {
+		types = append(types, dns.TypeAAAA, dns.TypeDS, dns.TypeNS, dns.TypeNSEC, dns.TypeRRSIG)
+	}
+	var n Name
 	for _, label := range append([]string{"", "h7", "h149", "nothing", "ns", "nowhere", "sub", "x.sub", "f.g"}, names...) {
 		for _, prefix := range []string{"", "z.y.", "*."} {
 			name := strings.TrimPrefix(prefix+label+".x.", ".")
@@ -172,14 +231,18 @@ func alike(t *testing.T, what string, got, want *Zone, names []string) {
 			if err != nil {
 				continue
 			}
-			for _, qtype := range []uint16{dns.TypeA, dns.TypeTXT, dns.TypeMX, dns.TypeSOA, dns.TypeANY} {
+			for _, qtype := range types {
 				var said [2]string
 				for i, db := range dbs {
-					var n Name
 					var r Result
 					n.Set(wire)
-					db.Lookup(&n, qtype, false, &r)
+					db.Lookup(&n, qtype, signed, &r)
 					said[i] = fmt.Sprintf("%s %x %d %d %d", show(&r), r.Wire.Body, r.Wire.Answer, r.Wire.Authority, r.Wire.Additional)
+					for site := 0; r.Outcome == Tailored && site < 2; site++ {
+						db.Tailor(&r, qtype, site)
+						said[i] += fmt.Sprintf("\nat %d %s", site, show(&r))
+						r.Outcome = Tailored
+					}
 				}
 				if said[0] != said[1] {
 					t.Fatalf("%s: %s %s:\n%s\nwant\n%s", what, name, dns.Type(qtype), said[0], said[1])

@@ -38,7 +38,7 @@ func (z *Zone) Presigned(now time.Time) (p Presigned, ok bool) {
 	if !z.Loaded() || z.signing != nil {
 		return p, false
 	}
-	if keys, _, _ := z.arena.find(apex, dns.TypeDNSKEY); !z.Signed() && z.denial == noDenial && keys.Sigs == 0 {
+	if keys, _, _ := z.arena.find(z.top, dns.TypeDNSKEY); !z.Signed() && z.denial == noDenial && keys.Sigs == 0 {
 		return p, false
 	}
 	c := presignedCheck{z: z, now: now.Unix()}
@@ -99,7 +99,7 @@ func (c *presignedCheck) fault(format string, args ...any) {
 func (c *presignedCheck) keys() {
 	const zoneKey, revoked = 1 << 8, 1 << 7
 	c.tags = make(map[keyID]bool)
-	set, _, _ := c.z.arena.find(apex, dns.TypeDNSKEY)
+	set, _, _ := c.z.arena.find(c.z.top, dns.TypeDNSKEY)
 	for data := range set.Data() {
 		if flags := binary.BigEndian.Uint16(data); len(data) < 5 || flags&zoneKey == 0 || flags&revoked != 0 {
 			continue
@@ -122,7 +122,7 @@ func (c *presignedCheck) optOut() {
 	if c.z.denial != withNSEC3 {
 		return
 	}
-	for _, n := range c.z.chain.nodes {
+	for n := range c.z.chain.all() {
 		set, _, _ := c.z.arena.find(n, dns.TypeNSEC3)
 		if p, ok := nsec3Params(set.first()); ok && p.OptOut {
 			c.optsOut = true

@@ -51,7 +51,7 @@ func (db *DB) sign() error {
 			if len(z.arena) < alone {
 				settings.Workers = 1
 			}
-			next[i], errs[i] = z.sign(&settings, numberings(z.Name), steered[z], now())
+			next[i], errs[i] = z.sign(db.signedBefore(z), &settings, numberings(z.Name), steered[z], now())
 		case s == nil && z.signing != nil:
 			if next[i], errs[i] = z.unsigned(); errs[i] == nil {
 				next[i], errs[i] = next[i].numbered(numberings(z.Name), now())
@@ -94,15 +94,24 @@ func (db *DB) sign() error {
 // cacheOf gives the signatures of a zone as it was signed last, whether it is that
 // zone still or was read or made anew since; nil: there are none.
 func (db *DB) cacheOf(z *Zone) *dnssec.Cache {
-	if z.signing == nil && db.before != nil {
-		if at, ok := slices.BinarySearchFunc(db.before.list, z, byName); ok {
-			z = db.before.list[at]
-		}
-	}
 	if z.signing == nil {
+		z = db.signedBefore(z)
+	}
+	if z == nil {
 		return nil
 	}
 	return z.signing.result.Cache
+}
+
+// signedBefore is the signed zone in whose place another comes; nil: there is none.
+func (db *DB) signedBefore(z *Zone) *Zone {
+	if z.signing != nil || db.before == nil {
+		return nil
+	}
+	if at, ok := slices.BinarySearchFunc(db.before.list, z, byName); ok && db.before.list[at].signing != nil {
+		return db.before.list[at]
+	}
+	return nil
 }
 
 // letGo drops the signatures from before the start of zones that have been signed:

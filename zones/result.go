@@ -216,7 +216,7 @@ func (r *Result) negative(z *Zone, o Outcome) {
 	if len(r.Answer) == 0 || o == NXDomain {
 		r.Outcome = o // RFC 6604, section 3: the code is that of the chain's end
 	}
-	r.Authority = append(r.Authority, Record{Owner: z.arena.owner(apex), Set: soa})
+	r.Authority = append(r.Authority, Record{Owner: z.arena.owner(z.top), Set: soa})
 }
 
 // fail ends in a zone whose records are not known. After an alias the answer ends

@@ -184,7 +184,7 @@ func BenchmarkSign(b *testing.B) {
 	k := key(b, "example.", dnssec.ECDSAP256SHA256, dnssec.CSK)
 	b.ReportAllocs()
 	for b.Loop() {
-		signed, err := z.sign(&dnssec.Signing{Keys: csk(k)}, numbering{}, nil, signTime)
+		signed, err := z.sign(nil, &dnssec.Signing{Keys: csk(k)}, numbering{}, nil, signTime)
 		if err != nil {
 			b.Fatal(err)
 		}

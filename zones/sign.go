@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"weak"
 
 	"github.com/miekg/dns"
 
@@ -23,6 +24,8 @@ type signing struct {
 	serial  uint32  // of the zone as it came
 	keys    []RRset // DNSKEY, CDS and CDNSKEY records of the zone as it came
 	steered map[string]signedSteered
+	of      weak.Pointer[Zone] // the zone as it came
+	patcher *Patcher           // makes the versions of the signed zone; nil: it has not yet
 }
 
 // signedSteered are the answers of a steered name, by its owner, with their signatures.
@@ -68,12 +71,14 @@ type zoneSigner struct {
 	steered map[string]signedSteered
 	joints  map[*Steered][]joint
 	hashes  map[string]string // steered names by the owners of their NSEC3 records
+	patch   *patch            // that writes behind the signed zone before; nil: all is written
 }
 
 // sign gives the signed zone, made of one that is not signed or was signed here
 // before; where nothing has changed and nothing is due it is the zone itself. The
-// sites of the steered names get their signatures.
-func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now time.Time) (*Zone, error) {
+// sites of the steered names get their signatures. before, which may be nil, is the
+// signed zone in whose place it comes.
+func (z *Zone) sign(before *Zone, s *dnssec.Signing, serial numbering, steered []*Steered, now time.Time) (*Zone, error) {
 	if z.signing == nil && (z.Signed() || z.denial != noDenial) {
 		return nil, fmt.Errorf("zone %s: %s: it comes signed already: leave out its RRSIG, NSEC and NSEC3 records, or do not have it signed here", z.Name, z.File)
 	}
@@ -85,6 +90,9 @@ func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now
 		return z, nil
 	}
 	begin := time.Now()
+	if next := z.patchSigned(before, s, inputs, serial, steered, now); next != nil {
+		return next, nil
+	}
 	joints := make(map[*Steered][]joint)
 	for _, st := range steered {
 		all, err := st.joints()
@@ -108,7 +116,10 @@ func (z *Zone) sign(s *dnssec.Signing, serial numbering, steered []*Steered, now
 	for _, st := range steered {
 		st.take(n, w.steered[string(st.owner)])
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z)}
+	if z.signing != nil {
+		n.signing.of = z.signing.of
+	}
 	return n, nil
 }
 
@@ -148,7 +159,7 @@ func (z *Zone) ownKeys() (list []RRset) {
 		return z.signing.keys
 	}
 	for _, rrtype := range []uint16{dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY} {
-		if set, _, ok := z.arena.find(apex, rrtype); ok {
+		if set, _, ok := z.arena.find(z.top, rrtype); ok {
 			set.Wire, set.Sigs = bytes.Clone(set.Wire), 0 // the arena goes
 			list = append(list, set)
 		}
@@ -165,7 +176,7 @@ func (z *Zone) ofSigning(n node, rrtype uint16) bool {
 	case dns.TypeNSEC, dns.TypeNSEC3:
 		return true
 	case dns.TypeNSEC3PARAM, dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
-		return n == apex
+		return n == z.top
 	}
 	return false
 }
@@ -175,7 +186,7 @@ func newZoneSigner(old *Zone, steered []*Steered, serial uint32) *zoneSigner {
 	w := &zoneSigner{old: old, serial: serial, steered: make(map[string]signedSteered)}
 	w.compiler = compiler{builder: &builder{zone: z}, z: z}
 	w.order(steered)
-	z.arena = make(arena, 4, 4+len(old.arena)+len(w.sources)*300)
+	z.arena, z.top = make(arena, 4, 4+len(old.arena)+len(w.sources)*300), apex
 	z.index = newIndex(len(w.sources))
 	for _, st := range steered {
 		w.steered[string(st.owner)] = signedSteered{sites: slices.Clone(st.sites)}
@@ -212,13 +223,7 @@ func (w *zoneSigner) order(steered []*Steered) {
 }
 
 // after is where the node behind one begins.
-func (a arena) after(n node) int {
-	count, at := a.sets(n)
-	for range count {
-		_, _, at = a.set(at)
-	}
-	return (at + 3) &^ 3
-}
+func (a arena) after(n node) int { return (a.end(n) + 3) &^ 3 }
 
 // sets gives the RRsets that a source has of its own.
 func (w *zoneSigner) own(s *source, yield func(RRset)) {
@@ -235,7 +240,7 @@ func (w *zoneSigner) own(s *source, yield func(RRset)) {
 			yield(set)
 		}
 	}
-	if s.node == apex && w.old.signing != nil {
+	if s.node == w.old.top && w.old.signing != nil {
 		for _, set := range w.old.signing.keys {
 			yield(set)
 		}
@@ -266,30 +271,35 @@ const idJoint = 1 << 32
 func (w *zoneSigner) walk(visit func(*dnssec.Name) error) error {
 	var n dnssec.Name
 	for i := range w.sources {
-		s := &w.sources[i]
-		n = dnssec.Name{Owner: s.owner, Sets: n.Sets[:0]}
-		if s.node != 0 {
-			n.Standing = standing(w.old.arena.flags(s.node))
-		}
-		w.own(s, func(set RRset) { n.Sets = append(n.Sets, toSign(set, 0, n.Sets)) })
-		if s.steered != nil {
-			for site := range s.steered.sites {
-				for kind, set := range s.steered.sites[site].all() {
-					if set.Count > 0 {
-						n.Sets = append(n.Sets, toSign(set, uint64(site*idNext+kind+1), n.Sets))
-					}
-				}
-			}
-			for at, j := range w.joints[s.steered] {
-				n.Sets = append(n.Sets, toSign(s.steered.unsigned(j), uint64(idJoint+at), n.Sets))
-			}
-			n.Deny, n.Exists = s.steered.denies(), true
-		}
+		w.describe(&w.sources[i], &n)
 		if err := visit(&n); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// describe makes n, whose room is used again, what dnssec takes of a source.
+func (w *zoneSigner) describe(s *source, n *dnssec.Name) {
+	*n = dnssec.Name{Owner: s.owner, Sets: n.Sets[:0]}
+	if s.node != 0 {
+		n.Standing = standing(w.old.arena.flags(s.node))
+	}
+	w.own(s, func(set RRset) { n.Sets = append(n.Sets, toSign(set, 0, n.Sets)) })
+	if s.steered == nil {
+		return
+	}
+	for site := range s.steered.sites {
+		for kind, set := range s.steered.sites[site].all() {
+			if set.Count > 0 {
+				n.Sets = append(n.Sets, toSign(set, uint64(site*idNext+kind+1), n.Sets))
+			}
+		}
+	}
+	for at, j := range w.joints[s.steered] {
+		n.Sets = append(n.Sets, toSign(s.steered.unsigned(j), uint64(idJoint+at), n.Sets))
+	}
+	n.Deny, n.Exists = s.steered.denies(), true
 }
 
 func standing(flags uint8) dnssec.Standing {
@@ -368,8 +378,11 @@ func (w *zoneSigner) write() {
 	if s.node != 0 {
 		flags = w.old.arena.flags(s.node)
 	}
+	if w.patch != nil {
+		flags = w.patch.flags(&w.name, flags)
+	}
 	w.own(s, func(set RRset) {
-		if s.node == apex && w.comes(set.Type) {
+		if s.node == w.old.top && w.comes(set.Type) {
 			return // with those of the keys
 		}
 		w.put(n, set.Type, set.TTL(), int(set.Count), set.Wire, w.signaturesOf(set.Type))
@@ -385,10 +398,14 @@ func (w *zoneSigner) write() {
 	if a := w.old.aliasAt(s.node); a != nil {
 		w.z.aliases = append(w.z.aliases, alias{n, a.set, a.file, a.line})
 	}
-	if dnsname.IsWild(s.owner) {
-		w.name.wildAbove(w.z)
+	if w.patch != nil {
+		w.patch.enter(&w.name, n)
+	} else {
+		if dnsname.IsWild(s.owner) {
+			w.name.wildAbove(w.z)
+		}
+		w.z.index.put(w.name.hash[0], uint32(n))
 	}
-	w.z.index.put(w.name.hash[0], uint32(n))
 	if s.steered != nil {
 		w.answers(s.steered)
 	}
@@ -452,6 +469,9 @@ func (w *zoneSigner) nsec3(s *dnssec.Signed) error {
 	n := w.begin(s.Owner)
 	w.putData(n, s)
 	w.end(n, forSigning, 1)
+	if w.patch != nil {
+		w.patch.chain.moved(w.z.arena, n)
+	}
 	w.compiler.nsec3 = append(w.compiler.nsec3, n)
 	return w.limit()
 }

@@ -115,7 +115,7 @@ func (s RRset) with(ttl uint32, sigs [][]byte) RRset {
 // hash tells whose it is.
 func (w *zoneSigner) nsec3Variant(v *dnssec.Signed) error {
 	if w.hashes == nil {
-		params, _, _ := w.z.arena.find(apex, dns.TypeNSEC3PARAM)
+		params, _, _ := w.z.arena.find(w.z.top, dns.TypeNSEC3PARAM)
 		w.hashes = make(map[string]string)
 		p, _ := nsec3Params(params.first())
 		for owner := range w.steered {

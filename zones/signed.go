@@ -43,7 +43,7 @@ func (c *compiler) hasNSEC3(d *draft) bool {
 // denial finds out how the zone proves what is not in it, and makes the chain.
 func (c *compiler) denial() {
 	list, rrtype := c.nsec, dns.TypeNSEC
-	if param, _, ok := c.z.arena.find(apex, dns.TypeNSEC3PARAM); ok && len(c.nsec3) > 0 {
+	if param, _, ok := c.z.arena.find(c.z.top, dns.TypeNSEC3PARAM); ok && len(c.nsec3) > 0 {
 		for data := range param.Data() {
 			if c.chooseNSEC3(data) {
 				list, rrtype = c.usedNSEC3(), dns.TypeNSEC3
@@ -95,16 +95,23 @@ func (c *compiler) usedNSEC3() []node {
 func (c *compiler) links(rrtype uint16) {
 	z := c.z
 	broken, first := 0, ""
-	for i, n := range z.chain.nodes {
+	link := func(n, next node) {
 		set, _, _ := z.arena.find(n, rrtype)
-		next := z.arena.owner(z.chain.nodes[(i+1)%len(z.chain.nodes)])
-		if !leadsTo(set.first(), rrtype, next) {
+		if !leadsTo(set.first(), rrtype, z.arena.owner(next)) {
 			if broken++; broken == 1 {
 				first = dnsname.Format(z.arena.owner(n))
 			}
 		}
 	}
-	if string(lower(slices.Clone(z.arena.owner(z.chain.nodes[0])))) != string(z.apex) && rrtype == dns.TypeNSEC {
+	begin, before := z.chain.pieces()[0].nodes[0], node(0)
+	for n := range z.chain.all() {
+		if before != 0 {
+			link(before, n)
+		}
+		before = n
+	}
+	link(before, begin)
+	if string(lower(slices.Clone(z.arena.owner(begin)))) != string(z.apex) && rrtype == dns.TypeNSEC {
 		broken++
 		first = z.Name
 	}

@@ -2,6 +2,7 @@ package zones
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -31,11 +32,11 @@ func (c *compiler) tail(w waiting) {
 	var required int
 	r.Additional.z = c.z
 	r.Additional.refs, required = c.addresses(set, w.n)
-	owner := c.z.arena.owner(max(w.n, apex))
+	owner := c.z.arena.owner(cmp.Or(w.n, c.z.top))
 	switch {
 	case w.n == 0: // the SOA of negative answers
 		r.Authority = append(r.Authority, Record{owner, set})
-	case set.Type == dns.TypeNS && w.n != apex: // RFC 1034, section 4.3.2, step 3b
+	case set.Type == dns.TypeNS && w.n != c.z.top: // RFC 1034, section 4.3.2, step 3b
 		r.Authority = append(r.Authority, Record{owner, set})
 	default:
 		r.Answer = append(r.Answer, Record{nil, set})
@@ -93,7 +94,7 @@ func (c *compiler) addresses(set RRset, n node) (refs []byte, required int) {
 		return nil, 0
 	}
 	z, owner := c.z, c.z.arena.owner(n)
-	cut := set.Type == dns.TypeNS && n != apex
+	cut := set.Type == dns.TypeNS && n != z.top
 	var others []byte
 	var target Name
 	for data := range set.Data() {

@@ -188,6 +188,14 @@ func (z *Zone) SOA() RRset {
 // Diff gives what makes z, which is an older version or not loaded, into next.
 // The SOA records are among them.
 func (z *Zone) Diff(next *Zone) (removed, added []RR) {
+	if owners, ok := next.editedSince(z); ok {
+		return z.diffAt(next, owners)
+	}
+	return z.diff(next)
+}
+
+// diff is Diff that looks at all names.
+func (z *Zone) diff(next *Zone) (removed, added []RR) {
 	for owner, set := range z.Walk() {
 		now, _ := next.Set(owner, set.Type)
 		if !bytes.Equal(set.Wire, now.Wire) {

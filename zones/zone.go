@@ -18,8 +18,10 @@ type Zone struct {
 	arena  arena
 	small  smallIndex // of the nodes, if they are few; else index is
 	labels uint8      // of apex
+	top    node       // the one of the apex
 
-	index  index  // of the nodes, by hash
+	index  index  // of the nodes, by hash; nil: small is, or pages
+	pages  *pages // of a zone that has been patched
 	apex   []byte // wire form, lower case
 	negSOA int    // where the SOA of negative answers is in arena
 	hash   uint64 // of apex
@@ -30,9 +32,10 @@ type Zone struct {
 	// Warnings are faults that do not keep the zone from being served.
 	Warnings []string
 
-	names  int    // that own records
-	more   []span // of nodes in arena behind its tails: see Patcher
-	negSig uint32 // the tail of the same with its signatures; 0: there is none
+	names   int      // that own records
+	patched *patched // nil: it has not been
+	edited  *edited  // how it was, if that is known
+	negSig  uint32   // the tail of the same with its signatures; 0: there is none
 
 	denial denial
 	nsec3  dnssec.NSEC3Params
@@ -55,7 +58,7 @@ type missing struct {
 
 // Bytes is the memory that the zone takes.
 func (z *Zone) Bytes() int {
-	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + 16*len(z.more) + aliasBytes*len(z.aliases) + z.chain.bytes()
+	return zoneBytes + len(z.Name) + len(z.File) + len(z.apex) + cap(z.arena) + 8*cap(z.index) + 48*len(z.files) + z.patched.bytes() + z.pages.bytes() + aliasBytes*len(z.aliases) + z.chain.bytes()
 }
 
 // zoneBytes is what a Zone takes itself.
@@ -84,7 +87,7 @@ func (z *Zone) Apex() []byte {
 	if !z.Loaded() {
 		return z.apex
 	}
-	return z.arena.owner(apex)
+	return z.arena.owner(z.top)
 }
 
 // Labels is how many labels the zone's name has, the root's not counted.
@@ -96,7 +99,7 @@ func (z *Zone) Expire() uint32 {
 	if !z.Loaded() {
 		return 0
 	}
-	soa, _, ok := z.arena.find(apex, dns.TypeSOA)
+	soa, _, ok := z.arena.find(z.top, dns.TypeSOA)
 	if !ok {
 		return 0
 	}
@@ -116,7 +119,7 @@ func (z *Zone) is(name []byte) bool {
 	if !z.Loaded() {
 		return string(z.apex) == string(name)
 	}
-	return z.arena.is(apex, name)
+	return z.arena.is(z.top, name)
 }
 
 // find gives the node of a name without its first k labels; 0: there is none.
@@ -126,6 +129,14 @@ func (z *Zone) find(name *Name, k int) node {
 		for n, i := z.small.scan(h, 0); n != 0; n, i = z.small.scan(h, i+1) {
 			if z.arena.is(n, name.from(k)) {
 				return n
+			}
+		}
+		return 0
+	}
+	if z.pages != nil {
+		for n, i := z.pages.first(h); n != 0; n, i = z.pages.after(h, i) {
+			if z.arena.is(node(n), name.from(k)) {
+				return node(n)
 			}
 		}
 		return 0
@@ -145,6 +156,14 @@ func (z *Zone) wild(name *Name, k int) node {
 		for n, i := z.small.scan(h, 0); n != 0; n, i = z.small.scan(h, i+1) {
 			if z.arena.isWildOf(n, name.from(k)) {
 				return n
+			}
+		}
+		return 0
+	}
+	if z.pages != nil {
+		for n, i := z.pages.first(h); n != 0; n, i = z.pages.after(h, i) {
+			if z.arena.isWildOf(node(n), name.from(k)) {
+				return node(n)
 			}
 		}
 		return 0

@@ -212,7 +212,11 @@ func (p *pipeline) deliver(j *job) error {
 		if s.reused && p.part {
 			continue
 		}
-		p.result.Cache.put(s.key, s.digest, s.rrsig[s.header:], p.old.len(s.key))
+		expected := p.old.len(s.key)
+		if p.part {
+			expected = len(p.queue)
+		}
+		p.result.Cache.put(s.key, s.digest, s.rrsig[s.header:], expected)
 	}
 	j.out.RRSIG = j.rrsig
 	return p.emit(&j.out)

@@ -172,10 +172,12 @@ func (p *Patcher) learn(z *Zone) {
 		if used++; n != z.top {
 			p.kids[name.hash[1]]++
 		}
-		z.arena.each(n, func(set RRset) bool {
+		count, at := z.arena.sets(n)
+		for range count {
+			var set RRset
+			set, _, at = z.arena.set(at)
 			p.target(set)
-			return true
-		})
+		}
 	}
 	slots := len(z.index)
 	switch {

@@ -83,9 +83,11 @@ func (a *Ahead) Read(db *DB) {
 			n.next, _ = z.small.scan(n.hash, 0)
 		} else if len(z.index) > 0 {
 			sum += z.index[z.index.start(n.hash)]
+		} else if z.pages != nil {
+			sum += z.pages.at(z.pages.start(n.hash))
 		}
 		if len(n.zone.arena) > 0 {
-			sum += uint64(n.zone.arena[4])
+			sum += uint64(n.zone.arena[4*int(n.zone.top)])
 		}
 	}
 	for i := range names {
@@ -93,6 +95,9 @@ func (a *Ahead) Read(db *DB) {
 		z := n.zone
 		if n.next == 0 && len(z.index) > 0 {
 			number, _ := z.index.first(n.hash)
+			n.next = node(number)
+		} else if n.next == 0 && z.pages != nil {
+			number, _ := z.pages.first(n.hash)
 			n.next = node(number)
 		}
 		at := 4 * int(n.next)

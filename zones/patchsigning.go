@@ -343,9 +343,7 @@ func (w *signedPatch) signNSEC3(c *patch, part *dnssec.Part) error {
 	for key := range there {
 		w.written = append(w.written, []byte(key))
 	}
-	for _, at := range w.edges {
-		w.written = append(w.written, at)
-	}
+	w.written = append(w.written, w.edges...)
 	for key := range w.touched {
 		w.written = append(w.written, []byte(key))
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gslb/geo"
+	"gslb/health"
 	"gslb/zones"
 
 	"github.com/miekg/dns"
@@ -21,7 +22,9 @@ type Expect struct {
 	Type  string          `toml:"type"`  // of record; default A
 	Down  []string        `toml:"down"`  // sites that are down; all others are up
 	Drain []string        `toml:"drain"` // sites that drain
-	At    time.Time       `toml:"at"`    // when; the draws of weighted picks depend on it
+	// RTT are the round-trip times in milliseconds, by site, that a checker beside the client has measured.
+	RTT map[string]float64 `toml:"rtt_ms"`
+	At  time.Time          `toml:"at"` // when; the draws of weighted picks depend on it
 	// What is expected; all that are written must hold.
 	Site      string       `toml:"site"`
 	Sites     []string     `toml:"sites"` // one of these
@@ -65,6 +68,12 @@ func (c *Config) checkExpects(r *report) {
 		}
 		if e.Site != "" {
 			c.checkSiteName(r, path+".site", e.Site)
+		}
+		for site := range e.RTT {
+			c.checkSiteName(r, path+".rtt_ms."+site, site)
+		}
+		if err := (&health.Times{RTT: e.RTT}).Fault(); err != nil {
+			r.bad(path+".rtt_ms", "%v", err)
 		}
 		if e.Site == "" && e.Sites == nil && e.CNAME == "" && e.Addresses == nil && !r.faulty(path) {
 			r.bad(path, "expects nothing: must have site, sites, cname or addresses")

@@ -26,7 +26,12 @@ func (t *topology) checkExpected() error {
 	g := t.generation(nil, nil)
 	var errs []error
 	for i, e := range t.cfg.Expects {
-		if fault := t.fails(g.WithStates(expectedStates(t.sites, e)), e); fault != "" {
+		states := expectedStates(t.sites, e)
+		fault := t.expectedTimes(states, e)
+		if fault == "" {
+			fault = t.fails(g.WithStates(states), e)
+		}
+		if fault != "" {
 			errs = append(errs, t.cfg.Fault("expect", i, fault))
 		}
 	}
@@ -44,6 +49,23 @@ func expectedStates(sites []string, e config.Expect) *health.States {
 		s.Sites[name] = st
 	}
 	return s
+}
+
+// expectedTimes adds the round-trip times that are given, as those of a checker that stands where
+// the client is. It says why that cannot be; "": it can.
+func (t *topology) expectedTimes(states *health.States, e config.Expect) string {
+	if len(e.RTT) == 0 {
+		return ""
+	}
+	at := e.Place.Place()
+	if !e.HasPlace() {
+		at, _ = t.places.Lookup(e.Addr())
+	}
+	if !at.HasLocation {
+		return fmt.Sprintf("rtt_ms: it is not known where %s is, so that no checker's times are for it: give the place a location", who(e))
+	}
+	states.Times = []health.Times{{Vantage: "a checker beside the client", Location: &[2]float64{at.Location.Latitude, at.Location.Longitude}, RTT: e.RTT}}
+	return ""
 }
 
 // got is an answer as expectations see it.

@@ -85,6 +85,25 @@ func TestExpect(t *testing.T) {
 	}
 }
 
+// A policy that goes by measured times can be tested with times.
+func TestExpectTimes(t *testing.T) {
+	const there = `place = { country = "JP", location = [35.68, 139.69] }`
+	for _, test := range []struct{ expect, want string }{
+		{there + "\nrtt_ms = { kt = 40, lgu = 12.5 }\nsite = \"lgu\"", ""},
+		{there + "\nrtt_ms = { kt = 9, lgu = 12.5 }\nsite = \"kt\"", ""},
+		{there + "\nrtt_ms = { kt = 9, lgu = 12.5 }\ndown = [\"kt\"]\nsite = \"lgu\"", ""},
+		{there + "\nrtt_ms = { kt = 9, lgu = 12.5 }\nsite = \"lgu\"", "gives site kt, expected lgu"},
+		{"place = { asn = 4766 }\nrtt_ms = { kt = 9, lgu = 12.5 }\nsite = \"kt\"", "it is not known where"},
+		{there + "\nrtt_ms = { kt = 9, lguu = 12.5 }\nsite = \"kt\"", "lguu"},
+		{there + "\nrtt_ms = { kt = -1, lgu = 12.5 }\nsite = \"kt\"", "must be 0 to 600000 milliseconds"},
+	} {
+		_, _, err := runGSLB("check", expecting(t, "[[steer]]\nname = \"lat.abc.com.\"\nanswer = \"address\"\n[[steer.rule]]\nto = [\"latency:all\"]\n[[expect]]\nname = \"lat.abc.com\"\n"+test.expect+"\n"))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want %q", test.expect, err, test.want)
+		}
+	}
+}
+
 // With several sites in an answer, site is the first, sites hold all, and one without
 // the records asked for leaves no answer empty.
 func TestExpectSeveral(t *testing.T) {

@@ -18,7 +18,7 @@ type comparison struct {
 	missing     []string // titles of peers that are not installed
 	workloads   []workload
 	series      map[string]map[string]series // by workload, then by contestant's title
-	own         map[string]series            // gslb's static answers, measured beside this workload
+	own         map[string]series            // gslb's answers to workload.beside of this workload
 }
 
 // repetition is what goes with one repetition: the servers, started together.
@@ -129,8 +129,8 @@ func (c *comparison) visit(ctx context.Context, who *contestant, r *repetition, 
 			return err
 		}
 	}
-	if w.own && who.title == gslb.title {
-		beside, err := c.slice(ctx, who, s, workloadNamed("static"), r)
+	if w.beside != "" && who.title == gslb.title {
+		beside, err := c.slice(ctx, who, s, workloadNamed(w.beside), r)
 		if err != nil {
 			return err
 		}

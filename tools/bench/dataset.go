@@ -15,6 +15,7 @@ import (
 const (
 	staticZone   = "bench.example."
 	signedZone   = "signed.example." // the same names, with DNSSEC signatures
+	paddedZone   = "padded.example." // the same names, unsigned, with TXT records that make answers as large as signed ones; its name is as long
 	steeredZone  = "steered.example."
 	steeredName  = "www." + steeredZone // by country
 	operatorZone = "operator.example."
@@ -73,16 +74,17 @@ type dataset struct {
 	names     int         // of the static zone
 	static    string      // master file of staticZone
 	signed    string      // master file of signedZone; there only when some workload needs it
+	padded    string      // that of paddedZone, likewise
 	database  string      // City database
 	operators string      // ASN database; there only when some workload needs it
 	many      []plainZone // zones of few names each
 	api       string      // where gslb's API listens, host:port; "": nowhere
 
 	// For loadgen.
-	staticNames, signedNames string // all names of the zone
-	mixedNames               string // the mix
-	subnets4, subnets6       string // networks that the City database knows, in /24 and /56
-	operatorSubnets          string // those of the ASN database, in /24
+	staticNames, signedNames, paddedNames string // all names of the zone
+	mixedNames                            string // the mix
+	subnets4, subnets6                    string // networks that the City database knows, in /24 and /56
+	operatorSubnets                       string // those of the ASN database, in /24
 }
 
 // newDataset writes the files into dir. The tools directory holds the binaries
@@ -90,8 +92,8 @@ type dataset struct {
 func newDataset(ctx context.Context, o *options, needs abilities, dir, tools string) (*dataset, error) {
 	in := func(name string) string { return filepath.Join(dir, name) }
 	d := &dataset{
-		names: o.Names, static: in("bench.example.zone"), signed: in("signed.example.zone"), database: in("city.mmdb"), operators: in("asn.mmdb"),
-		staticNames: in("static.names"), signedNames: in("signed.names"), mixedNames: in("mixed.names"),
+		names: o.Names, static: in("bench.example.zone"), signed: in("signed.example.zone"), padded: in("padded.example.zone"), database: in("city.mmdb"), operators: in("asn.mmdb"),
+		staticNames: in("static.names"), signedNames: in("signed.names"), paddedNames: in("padded.names"), mixedNames: in("mixed.names"),
 		subnets4: in("known4.subnets"), subnets6: in("known6.subnets"), operatorSubnets: in("operator4.subnets"),
 	}
 	if err := d.writeStatic(o.Names); err != nil {
@@ -100,6 +102,9 @@ func newDataset(ctx context.Context, o *options, needs abilities, dir, tools str
 	if needs.signed {
 		if err := writeSignedZone(d.signed, o.Names); err != nil {
 			return nil, fmt.Errorf("signing a zone: %w", err)
+		}
+		if err := os.WriteFile(d.padded, []byte(paddedZoneText(o.Names)), 0o644); err != nil {
+			return nil, err
 		}
 	}
 	if needs.steer {
@@ -139,13 +144,14 @@ func makeDatabase(ctx context.Context, tools, edition, typeName string, networks
 
 // writeStatic writes the static zone and the lists of names.
 func (d *dataset) writeStatic(names int) error {
-	var static, signed strings.Builder
+	var static, signed, padded strings.Builder
 	for i := range min(names, mostAsked) {
 		at := i * names / min(names, mostAsked)
 		fmt.Fprintf(&static, "%s A\n", staticName(at))
-		fmt.Fprintf(&signed, "%s%s A\n", staticLabel(at)+".", signedZone)
+		fmt.Fprintf(&signed, "%s.%s A\n", staticLabel(at), signedZone)
+		fmt.Fprintf(&padded, "%s.%s TXT\n", staticLabel(at), paddedZone)
 	}
-	for file, text := range map[string]string{d.static: staticZoneText(names), d.staticNames: static.String(), d.signedNames: signed.String(), d.mixedNames: mixedNames(min(names, mostAsked))} {
+	for file, text := range map[string]string{d.static: staticZoneText(names), d.staticNames: static.String(), d.signedNames: signed.String(), d.paddedNames: padded.String(), d.mixedNames: mixedNames(min(names, mostAsked))} {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			return err
 		}
@@ -181,6 +187,18 @@ func staticZoneText(names int) string {
 	b.WriteString(zoneHead(staticZone))
 	for i := range names {
 		fmt.Fprintf(&b, "%s A %s\n", staticLabel(i), staticAddress(i))
+	}
+	return b.String()
+}
+
+// paddedZoneText has a TXT record for each name, whose answer is as large as an address
+// with its signature.
+func paddedZoneText(names int) string {
+	const address, signature = 12 + 4, 12 + 18 + len(signedZone) + 1 + 64 // records with a compressed owner; RFC 4034 section 3.1, ECDSA P-256
+	var b strings.Builder
+	b.WriteString(zoneHead(paddedZone))
+	for i := range names {
+		fmt.Fprintf(&b, "%s TXT \"%s\"\n", staticLabel(i), strings.Repeat("x", address+signature-12-1))
 	}
 	return b.String()
 }

@@ -97,7 +97,7 @@ func (c *comparison) method() string {
   pinned to core %d (-1: not pinned). All servers are started together, %d times; each time, %d rounds go over all workloads, and in each of them every
   server is measured once, for %v s after a warm-up of %v, one at a time and another one first in each round. The idle ones stay started.
 - Figures are medians over the %d slices, each by itself. Ratios are taken slice by slice, since a machine may change its speed in the midst of a run, and
-  their median and middle half are given. gslb's own static answer is measured right before the workloads that are compared with it.
+  their median and middle half are given. What gslb is compared with of its own is measured right before.
 - CPU per answer is what the server's process group ran (its CPU clocks), in user and kernel mode, with the kernel's packet thread of its core, over the
   answers that came in time. It is the first figure, since the generator may be the slower side: then *server core %%* is below 100 and *generator core %%*
   near it, and the rate is the generator's. Kernel work that loopback does at once for the peer's socket counts for whoever sends.

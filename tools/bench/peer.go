@@ -136,7 +136,7 @@ func (s *setup) plainZones() []plainZone { return append(s.fewZones(), s.data.ma
 func (s *setup) fewZones() []plainZone {
 	zones := []plainZone{{staticZone, s.data.static}}
 	if s.with.signed {
-		zones = append(zones, plainZone{signedZone, s.data.signed})
+		zones = append(zones, plainZone{signedZone, s.data.signed}, plainZone{paddedZone, s.data.padded})
 	}
 	return zones
 }

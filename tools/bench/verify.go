@@ -38,6 +38,8 @@ func (s *server) verify(ctx context.Context, w *workload, d *dataset) error {
 		return v.subnets(ctx, d.subnets6, v.steered)
 	case "operator":
 		return v.subnets(ctx, d.operatorSubnets, v.byOperator)
+	case "static-size":
+		return v.padded(ctx)
 	case "static-do":
 		return v.signedStatic(ctx)
 	case "nxdomain-do":
@@ -153,6 +155,33 @@ func (v *verifier) signedStatic(ctx context.Context) error {
 		return err
 	}
 	return v.signatures(ctx, m.Answer, dns.TypeA)
+}
+
+// padded checks that an unsigned answer has as many octets as a signed one.
+func (v *verifier) padded(ctx context.Context) error {
+	var sizes []int
+	for _, q := range []struct {
+		zone   string
+		rrtype uint16
+	}{{paddedZone, dns.TypeTXT}, {signedZone, dns.TypeA}} {
+		m, err := v.askType(ctx, staticLabel(1)+"."+q.zone, q.rrtype, netip.Prefix{}, true)
+		if err != nil {
+			return err
+		}
+		if len(m.Answer) == 0 {
+			return fmt.Errorf("%s %s: no answer", m.Question[0].Name, dns.TypeToString[q.rrtype])
+		}
+		m.Ns, m.Extra, m.Compress = nil, nil, true // some servers say more
+		wire, err := m.Pack()
+		if err != nil {
+			return err
+		}
+		sizes = append(sizes, len(wire))
+	}
+	if sizes[0] != sizes[1] {
+		return fmt.Errorf("the answer to compare with has %d octets, the signed one %d", sizes[0], sizes[1])
+	}
+	return nil
 }
 
 func (v *verifier) signedMissing(ctx context.Context) error {

@@ -13,10 +13,10 @@ type workload struct {
 	about     string
 	needs     abilities
 	tcp       bool
-	answers   int  // records that each positive answer has at least
-	authority int  // records that the authority section of each answer has at least
-	lenient   bool // the client subnet need not come back: most servers leave it out where they do not steer
-	own       bool // gslb's own static answer is measured beside it, for their ratio
+	answers   int    // records that each positive answer has at least
+	authority int    // records that the authority section of each answer has at least
+	lenient   bool   // the client subnet need not come back: most servers leave it out where they do not steer
+	beside    string // a workload whose answers by gslb are measured right before it, for their ratio; "": none
 	args      func(d *dataset) []string
 }
 
@@ -33,12 +33,12 @@ var workloads = []workload{
 		args:  func(*dataset) []string { return []string{"-name", steeredName} },
 	},
 	{
-		name: "ecs", title: "A steered name, by real IPv4 client subnet", needs: abilities{steer: true, ecs: true}, answers: 1, own: true,
+		name: "ecs", title: "A steered name, by real IPv4 client subnet", needs: abilities{steer: true, ecs: true}, answers: 1, beside: "static",
 		about: "One steered name, with a client subnet in each query: a random /24 of a random network that the database knows.",
 		args:  func(d *dataset) []string { return []string{"-name", steeredName, "-ecs", "@" + d.subnets4} },
 	},
 	{
-		name: "ecs6", title: "A steered name, by real IPv6 client subnet", needs: abilities{steer: true, ecs: true}, answers: 1, own: true,
+		name: "ecs6", title: "A steered name, by real IPv6 client subnet", needs: abilities{steer: true, ecs: true}, answers: 1, beside: "static",
 		about: "The same with a random /56 of a random IPv6 network that the database knows.",
 		args:  func(d *dataset) []string { return []string{"-name", steeredName, "-ecs", "@" + d.subnets6} },
 	},
@@ -48,7 +48,7 @@ var workloads = []workload{
 		args:  func(d *dataset) []string { return []string{"-name", operatorName, "-ecs", "@" + d.operatorSubnets} },
 	},
 	{
-		name: "nxdomain", title: "Random names that do not exist", needs: abilities{static: true}, authority: 1, own: true,
+		name: "nxdomain", title: "Random names that do not exist", needs: abilities{static: true}, authority: 1, beside: "static",
 		about: "Twelve random characters below the static zone: NXDOMAIN, with the SOA record.",
 		args:  func(*dataset) []string { return []string{"-names", "random-nx", "-name", staticZone} },
 	},
@@ -58,12 +58,17 @@ var workloads = []workload{
 		args:  func(d *dataset) []string { return []string{"-names", d.mixedNames, "-ecs", "@" + d.subnets4} },
 	},
 	{
-		name: "static-do", title: "Signed static names", needs: abilities{signed: true}, answers: 2,
+		name: "static-size", title: "Static names, as large as signed ones", needs: abilities{signed: true}, answers: 1,
+		about: "TXT records, unsigned, with DO set: the answers have as many octets as those of the next one.",
+		args:  func(d *dataset) []string { return []string{"-names", d.paddedNames, "-do"} },
+	},
+	{
+		name: "static-do", title: "Signed static names", needs: abilities{signed: true}, answers: 2, beside: "static-size",
 		about: "As static names, with DO set, from the signed zone: an address with its signature.",
 		args:  func(d *dataset) []string { return []string{"-names", d.signedNames, "-do"} },
 	},
 	{
-		name: "nxdomain-do", title: "Random names that do not exist, signed", needs: abilities{signed: true}, authority: 4, own: true,
+		name: "nxdomain-do", title: "Random names that do not exist, signed", needs: abilities{signed: true}, authority: 4, beside: "static",
 		about: "As random names, with DO set, from the signed zone: SOA and NSEC records with their signatures.",
 		args:  func(*dataset) []string { return []string{"-names", "random-nx", "-name", signedZone, "-do"} },
 	},

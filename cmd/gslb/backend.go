@@ -67,9 +67,7 @@ func (n *node) known(site string) error {
 
 // Explain is part of console.Backend.
 func (n *node) Explain(name, client, qtype string) (*console.Explanation, error) {
-	n.mu.Lock()
-	topo := n.topo
-	n.mu.Unlock()
+	topo := n.inForce()
 	var g *dnsserver.Generation
 	if n.dns != nil {
 		g = n.dns.Generation()
@@ -314,8 +312,5 @@ func (n *node) choices() map[string]map[string]uint64 {
 	if n.dns == nil {
 		return nil
 	}
-	n.mu.Lock()
-	sites := n.topo.sites
-	n.mu.Unlock()
-	return picked(n.dns.Stats(), sites)
+	return picked(n.dns.Stats(), n.inForce().sites)
 }

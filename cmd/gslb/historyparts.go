@@ -18,9 +18,7 @@ func (n *node) tidyHistory(ctx context.Context) error {
 			return nil
 		case <-time.After(wait):
 		}
-		n.mu.Lock()
-		cfg := n.topo.cfg.History
-		n.mu.Unlock()
+		cfg := n.inForce().cfg.History
 		n.history.Keep(cfg)
 		err := n.history.Tidy(ctx)
 		if err == nil {

@@ -63,9 +63,7 @@ func (n *node) incident(e balancer.Event) history.Event {
 
 // siteOf is the site that a frontend serves.
 func (n *node) siteOf(frontend string) string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, f := range n.topo.cfg.Frontends {
+	for _, f := range n.inForce().cfg.Frontends {
 		if f.Name == frontend {
 			return f.Site
 		}

@@ -80,9 +80,7 @@ func (n *node) given(all map[string]*given, now time.Time) {
 	if len(sites) == 0 {
 		return
 	}
-	n.mu.Lock()
-	topo := n.topo
-	n.mu.Unlock()
+	topo := n.inForce()
 	ttls := map[string]time.Duration{}
 	for _, s := range topo.db.Tailored() {
 		name := cmp.Or(s.Target, s.Name) // answers to an ALIAS are counted at its target
@@ -252,9 +250,7 @@ func (n *node) Drained(site string, quiet time.Duration) (health.DrainProgress, 
 	if err := n.known(site); err != nil {
 		return health.DrainProgress{}, err
 	}
-	n.mu.Lock()
-	cfg := n.topo.cfg.Drain
-	n.mu.Unlock()
+	cfg := n.inForce().cfg.Drain
 	if quiet > 0 {
 		cfg.Quiet = quiet
 	}
@@ -291,9 +287,7 @@ func (n *node) knowNobody() {
 			out.addresses[netip.IPv6Loopback()] = true
 		}
 	}
-	n.mu.Lock()
-	out.networks = n.topo.cfg.Drain.Ignore
-	n.mu.Unlock()
+	out.networks = n.inForce().cfg.Drain.Ignore
 	n.nobody.Store(out)
 }
 

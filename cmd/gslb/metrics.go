@@ -22,11 +22,7 @@ func (n *node) register() {
 		n.registry.MustRegister(n.api)
 	}
 	if n.dns != nil {
-		n.registry.MustRegister(n.dns.Collector(func() []string {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return n.topo.sites
-		}))
+		n.registry.MustRegister(n.dns.Collector(func() []string { return n.inForce().sites }))
 	}
 }
 

@@ -22,9 +22,7 @@ func (n *node) DB() *zones.DB { return n.dns.Generation().DB }
 func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error {
 	n.turn.Lock()
 	defer n.turn.Unlock()
-	n.mu.Lock()
-	db := n.topo.db
-	n.mu.Unlock()
+	db := n.inForce().db
 	next, err := db.With(put, drop)
 	if err != nil {
 		return err

@@ -350,25 +350,34 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 func (n *node) answer(part func(name string, f func(context.Context) error)) {
 	if n.dns != nil {
 		part("dns", n.dns.Serve)
-		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "https", n.dns.HTTPSAddrs(), "quic", n.dns.QUICAddrs(), "zones", len(n.topo.db.Zones()), "steered", len(n.topo.db.Steered()))
+		db := n.inForce().db
+		n.log.Info("serving DNS", "addresses", n.dns.Addrs(), "tls", n.dns.TLSAddrs(), "https", n.dns.HTTPSAddrs(), "quic", n.dns.QUICAddrs(), "zones", len(db.Zones()), "steered", len(db.Steered()))
 	}
 	if n.balancer != nil {
 		part("balancer", func(ctx context.Context) error { return n.balancer.Run(ctx, n.report) })
 	}
 }
 
+// inForce is the topology that is served now: zones that move, databases and reloads put others in its place.
+func (n *node) inForce() *topology {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.topo
+}
+
 // background starts all other parts.
 func (n *node) background(part func(name string, f func(context.Context) error)) {
+	node := n.inForce().cfg.Node
 	if n.dns != nil {
 		part("replay", n.record)
-		if n.topo.cfg.Node.WatchZones {
+		if node.WatchZones {
 			part("watch_zones", n.watchZones)
 		}
 		part("transfer", n.moves.Run)
 		part("dnssec", n.maintain)
 		part("dnssec parents", n.signer.keeper.Parents)
 	}
-	if n.topo.cfg.Node.HasRole(config.RoleChecker) {
+	if node.HasRole(config.RoleChecker) {
 		part("checker", func(ctx context.Context) error { return n.runner.Run(ctx, n.vote) })
 		part("times", n.measure)
 	}

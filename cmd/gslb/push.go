@@ -13,9 +13,7 @@ import (
 // Push is part of console.Backend: it notes what an application reports of
 // itself for the checks of this node.
 func (n *node) Push(p console.Push) error {
-	n.mu.Lock()
-	cfg := n.topo.cfg
-	n.mu.Unlock()
+	cfg := n.inForce().cfg
 	if c, ok := cfg.Checks[p.Check]; !ok || c.Type != "push" {
 		return fmt.Errorf("%w: there is no check of type push with the name %.100q", console.ErrNotFound, p.Check)
 	}

@@ -43,9 +43,7 @@ func (n *node) watchPlaces(ctx context.Context) (stop func()) {
 // replaced is given databases that were just read: they are used, unless the
 // breaker holds them.
 func (n *node) replaced(places *geo.DB) {
-	n.mu.Lock()
-	served := n.topo
-	n.mu.Unlock()
+	served := n.inForce()
 	if mark := markOf(places); mark == n.dropped {
 		return
 	} else if change := n.tooLargeSlowly(served, served.cfg, places); change.Why != "" {
@@ -64,9 +62,7 @@ func (n *node) tooLargeSlowly(served *topology, after *config.Config, places *ge
 
 // use puts databases in force: all clients are classified anew.
 func (n *node) use(places *geo.DB) {
-	n.mu.Lock()
-	served := n.topo
-	n.mu.Unlock()
+	served := n.inForce()
 	begin := time.Now()
 	var policies []dnsserver.Policy
 	var err error
@@ -176,9 +172,7 @@ func (n *node) reload(o reloading) error {
 	}
 	n.turn.Lock()
 	defer n.turn.Unlock()
-	n.mu.Lock()
-	served := n.topo // no zone changes from now on
-	n.mu.Unlock()
+	served := n.inForce() // no zone changes from now on
 	signing, err := n.prepareSigning(cfg)
 	if err != nil {
 		return err
@@ -279,9 +273,7 @@ func (n *node) applyRest(cfg *config.Config) error {
 
 // gate holds a configuration that would move too much.
 func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
-	n.mu.Lock()
-	served := n.topo
-	n.mu.Unlock()
+	served := n.inForce()
 	change := n.tooLarge(served, cfg, places)
 	if change.Why == "" {
 		return nil
@@ -306,7 +298,7 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 // keepBound records which changes a reload cannot put in force, for the log and
 // the status, and gives cfg the values that go on being in force.
 func (n *node) keepBound(cfg *config.Config) {
-	inForce := n.topo.cfg
+	inForce := n.inForce().cfg
 	bound := inForce.DNS.WithLive(cfg.DNS)
 	for _, part := range []struct {
 		name     string

@@ -83,19 +83,13 @@ func only(names []string, cfg *config.Config) (func(zones.Config) bool, error) {
 
 // reloadFor is reloadNow for somebody who waits to hear what has changed.
 func (n *node) reloadFor(ctx context.Context, o reloading) (console.Reloaded, error) {
-	begin, before := time.Now(), n.zonesNow()
+	begin, before := time.Now(), n.inForce().db
 	if err := n.reloadNow(ctx, o); err != nil {
 		return console.Reloaded{}, err
 	}
-	done := changedZones(before, n.zonesNow())
+	done := changedZones(before, n.inForce().db)
 	done.Took = time.Since(begin)
 	return done, nil
-}
-
-func (n *node) zonesNow() *zones.DB {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.topo.db
 }
 
 // reloadNow reads again what is asked for, beside the queries, and tells when that fails. It runs in the

@@ -69,7 +69,7 @@ func (p *pool) usable() (available int, panics bool) {
 	return available, p.panic && available == 0
 }
 
-// virtual are the addresses that the frontend listens at, each once.
+// addresses are those that the frontend listens at, each once.
 func (c *Config) addresses() []netip.Addr {
 	var out []netip.Addr
 	for _, l := range c.Listen {

@@ -112,9 +112,7 @@ func (n *node) maintain(ctx context.Context) error {
 func (n *node) signingDue(now time.Time) bool {
 	n.turn.Lock()
 	defer n.turn.Unlock()
-	n.mu.Lock()
-	topo := n.topo
-	n.mu.Unlock()
+	topo := n.inForce()
 	n.noteZones(topo, now)
 	next := n.signer.keeper.Next(now)
 	return len(topo.signed) > 0 && (n.signer.keeper.Changed(now) || !next.IsZero() && !now.Before(next))
@@ -125,9 +123,7 @@ func (n *node) signingDue(now time.Time) bool {
 func (n *node) resign(now time.Time) (changed bool, err error) {
 	n.turn.Lock()
 	defer n.turn.Unlock()
-	n.mu.Lock()
-	topo := n.topo
-	n.mu.Unlock()
+	topo := n.inForce()
 	k := n.signer.keeper
 	round, err := k.Prepare(topo.signed, now)
 	if err != nil {

@@ -66,9 +66,7 @@ func (n *node) trialOf(ctx context.Context, r history.Revision, places *geo.DB) 
 	if err != nil {
 		return nil, err
 	}
-	n.mu.Lock()
-	served := n.topo
-	n.mu.Unlock()
+	served := n.inForce()
 	parallel.Background(func() {
 		var cfg *config.Config
 		if cfg, err = config.LoadBoth(n.path, file); err != nil {

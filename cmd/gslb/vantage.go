@@ -63,9 +63,7 @@ const doubt = 10 * time.Second
 
 // look takes this node's votes back while too few of its control targets answer.
 func (n *node) look() {
-	n.mu.Lock()
-	need := n.topo.cfg.Checker.NeedsControl()
-	n.mu.Unlock()
+	need := n.inForce().cfg.Checker.NeedsControl()
 	all, down, detail := n.runner.Sight()
 	switch sees := all-down >= need; {
 	case !sees && n.blind.IsZero():

@@ -16,7 +16,7 @@ import (
 
 // newSpeaker makes what announces this node's addresses; nil: nothing does.
 func (n *node) newSpeaker(takesOver bool) *speaker.Speaker {
-	cfg := n.topo.cfg.BGP
+	cfg := n.inForce().cfg.BGP
 	if !cfg.Used() {
 		return nil
 	}

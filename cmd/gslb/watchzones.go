@@ -72,9 +72,8 @@ func (n *node) watchZones(ctx context.Context) error {
 
 // folders lists where files of zones are.
 func (z *zoneWatch) folders() []string {
-	z.n.mu.Lock()
-	cfg, db := z.n.topo.cfg, z.n.topo.db
-	z.n.mu.Unlock()
+	topo := z.n.inForce()
+	cfg, db := topo.cfg, topo.db
 	if db == z.db {
 		return z.dir
 	}
@@ -95,9 +94,8 @@ func (z *zoneWatch) folders() []string {
 
 // take reads again what a change is about.
 func (z *zoneWatch) take(ctx context.Context, c folders.Change) {
-	z.n.mu.Lock()
-	cfg, db := z.n.topo.cfg, z.n.topo.db
-	z.n.mu.Unlock()
+	topo := z.n.inForce()
+	cfg, db := topo.cfg, topo.db
 	for path := range z.bad {
 		if c.All || slices.Contains(c.Paths, path) {
 			delete(z.bad, path)

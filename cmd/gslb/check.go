@@ -65,7 +65,7 @@ type examined struct {
 // be nil, is taken from there.
 func examine(cfg *config.Config, node bool, places *geo.DB, prev *topology) (*examined, error) {
 	places, err := places.Reopen(cfg.Geo)
-	t, compileErr := compile(cfg, places, prev, absent(cfg), nil) // without databases if they are bad: all faults are to be seen at once
+	t, compileErr := ingredients{places: places, prev: prev}.compile(cfg) // without databases if they are bad: all faults are to be seen at once
 	err = errors.Join(err, compileErr, checkProbes(cfg))
 	if err == nil && node { // without a node's databases clients are nowhere
 		err = t.checkExpected()

@@ -142,7 +142,7 @@ func explanation(ctx context.Context, c *cli.Command) (*console.Explanation, err
 	if err != nil {
 		return nil, err
 	}
-	t, err := compile(cfg, places, nil, absent(cfg), nil)
+	t, err := ingredients{places: places}.compile(cfg)
 	if err != nil {
 		return nil, err
 	}

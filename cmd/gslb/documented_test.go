@@ -68,7 +68,7 @@ func TestDocumentedConfigurations(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := compile(cfg, places, nil, absent(cfg), nil); err != nil {
+			if _, err := (ingredients{places: places}).compile(cfg); err != nil {
 				t.Errorf("%s: configuration %d: %v", file, i+1, err)
 			}
 		}

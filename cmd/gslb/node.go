@@ -203,7 +203,7 @@ func (n *node) begin(cfg *config.Config) (moving *transfer.Prepared, checks []pr
 	if err != nil {
 		return moving, nil, err
 	}
-	if n.topo, err = compile(cfg, n.places, nil, others, signing); err != nil {
+	if n.topo, err = (ingredients{places: n.places, others: others, signing: signing}).compile(cfg); err != nil {
 		return moving, nil, err
 	}
 	if err := n.topo.checkExpected(); err != nil { // a fleet that restarts is not to be without DNS for it

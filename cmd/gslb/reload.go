@@ -177,7 +177,7 @@ func (n *node) reload(o reloading) error {
 	if err != nil {
 		return err
 	}
-	topo, err := compileSome(cfg, places, served, others, signing, look)
+	topo, err := ingredients{places, served, others, signing, look}.compile(cfg)
 	if err != nil {
 		if !o.some() {
 			if _, at := load(n.path, o.topology); at != nil { // a zone's file is gone: this has the line

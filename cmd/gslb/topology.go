@@ -31,20 +31,27 @@ type topology struct {
 	secrets  *dnsserver.Secrets // of cookies; nil: random ones
 }
 
-// compile reads the zones and compiles the policies against the databases. What
-// is the same in prev, which may be nil, it takes from there: zones by their
-// files, policies with their tables. All faults come as one error. others are
-// the zones that do not come from files; signing says how zones are signed, nil:
-// none is.
-func compile(cfg *config.Config, places *geo.DB, prev *topology, others beside, signing *signings) (*topology, error) {
-	return compileSome(cfg, places, prev, others, signing, nil)
+// ingredients are what a topology is made of beside its configuration.
+type ingredients struct {
+	places *geo.DB // that policies are compiled against
+	// prev is what was compiled before. What would come out the same is taken from it: zones by
+	// their files, policies with their tables. nil: there is none.
+	prev    *topology
+	others  beside                  // the zones that do not come from files; nil: they are absent
+	signing *signings               // how zones are signed; nil: none is
+	look    func(zones.Config) bool // whose files are looked at, see zones.Input.Look; nil: all
 }
 
-// compileSome is compile that looks only at the files of some zones, see zones.Input.Look.
-func compileSome(cfg *config.Config, places *geo.DB, prev *topology, others beside, signing *signings, look func(zones.Config) bool) (*topology, error) {
-	t := &topology{cfg: cfg, places: places, signed: signedZones(cfg)}
+// compile reads the zones and compiles the policies against the databases. All
+// faults come as one error.
+func (in ingredients) compile(cfg *config.Config) (*topology, error) {
+	t := &topology{cfg: cfg, places: in.places, signed: signedZones(cfg)}
+	prev, others := in.prev, in.others
 	if prev == nil {
 		prev = new(topology)
+	}
+	if others == nil {
+		others = absent(cfg)
 	}
 	for _, s := range cfg.Sites {
 		t.sites = append(t.sites, s.Name)
@@ -55,14 +62,14 @@ func compileSome(cfg *config.Config, places *geo.DB, prev *topology, others besi
 	}
 	var index []int
 	t.sources, index = distinct(all)
-	if t.policies, err = classify(t.sources, cfg.SteerSites(), places, prev); err != nil {
+	if t.policies, err = classify(t.sources, cfg.SteerSites(), in.places, prev); err != nil {
 		return nil, err
 	}
-	in := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg), Look: look}
-	if signing != nil {
-		in.Signing, in.Now, in.Numbers = signing.zones, signing.now, signing.numbers
+	load := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg), Look: in.look}
+	if s := in.signing; s != nil {
+		load.Signing, load.Now, load.Numbers = s.zones, s.now, s.numbers
 	}
-	if t.db, err = in.Load(prev.db); err != nil {
+	if t.db, err = load.Load(prev.db); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, steady.Now())); err != nil {

@@ -64,7 +64,7 @@ answer = "address"
 		if places, err = places.Reopen(cfg.Geo); err != nil {
 			t.Fatal(err)
 		}
-		next, err := compile(cfg, places, prev, absent(cfg), nil)
+		next, err := ingredients{places: places, prev: prev}.compile(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}

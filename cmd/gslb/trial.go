@@ -80,7 +80,7 @@ func (n *node) trialOf(ctx context.Context, r history.Revision, places *geo.DB) 
 		if signing, err = n.trialSigning(cfg, served); err != nil {
 			return
 		}
-		if topo, err = compile(cfg, places, served, absent(cfg), signing); err != nil {
+		if topo, err = (ingredients{places: places, prev: served, signing: signing}).compile(cfg); err != nil {
 			return
 		}
 		if len(topo.policies) == 0 {

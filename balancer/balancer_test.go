@@ -3,6 +3,7 @@ package balancer
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,6 +17,7 @@ import (
 
 	"gslb/health"
 	"gslb/health/probe"
+	"gslb/test/bed"
 )
 
 // backend is a real TCP server on loopback that says its name when a client
@@ -34,7 +36,7 @@ type backend struct {
 
 func newBackend(t testing.TB, name string, serve func(*net.TCPConn)) *backend {
 	t.Helper()
-	b := &backend{t: t, name: name, address: "127.0.0.1:0", serve: serve, conns: map[*net.TCPConn]bool{}}
+	b := &backend{t: t, name: name, address: bed.Reserve(t, "tcp"), serve: serve, conns: map[*net.TCPConn]bool{}}
 	if serve == nil {
 		b.serve = func(c *net.TCPConn) {
 			if _, err := fmt.Fprintln(c, name); err == nil {
@@ -48,26 +50,27 @@ func newBackend(t testing.TB, name string, serve func(*net.TCPConn)) *backend {
 	return b
 }
 
-// start listens, at the address it had before if there was one.
+// start listens, at the address that is its own while it is dead, too.
 func (b *backend) start() {
 	b.t.Helper()
-	var l net.Listener
-	eventually(b.t, "listening at "+b.address, func() bool {
-		var err error
-		lc := net.ListenConfig{}
-		lc.SetMultipathTCP(false)
-		l, err = lc.Listen(context.Background(), "tcp", b.address)
-		return err == nil
-	})
-	b.address = l.Addr().String()
+	lc := net.ListenConfig{}
+	lc.SetMultipathTCP(false)
+	l, err := lc.Listen(context.Background(), "tcp", b.address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.mu.Lock()
 	b.listener = l
 	b.mu.Unlock()
 	go func() {
 		for {
 			c, err := l.Accept()
-			if err != nil {
+			if errors.Is(err, net.ErrClosed) {
 				return
+			}
+			if err != nil { // for want of descriptors
+				time.Sleep(time.Millisecond)
+				continue
 			}
 			conn := c.(*net.TCPConn)
 			b.accepted.Add(1)
@@ -97,14 +100,17 @@ func (b *backend) kill() {
 	}
 }
 
+// patience is how long what must happen may take, on however busy a machine.
+const patience = time.Minute
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		if ok() {
 			return
 		}
 	}
-	t.Fatalf("not within 10 s: %s", what)
+	t.Fatalf("not within %v: %s", patience, what)
 }
 
 // rig is a running balancer with one frontend, "www".
@@ -228,7 +234,7 @@ type client struct {
 }
 
 func (r *rig) connect() (*client, error) {
-	conn, err := net.DialTimeout("tcp", r.address, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", r.address, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +244,7 @@ func (r *rig) connect() (*client, error) {
 // greeted reads the backend's name.
 func (r *rig) greeted(conn net.Conn) (*client, error) {
 	c := &client{TCPConn: conn.(*net.TCPConn), in: bufio.NewReader(conn)}
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * patience)) // of all that is done with it
 	line, err := c.in.ReadString('\n')
 	if err != nil {
 		conn.Close()

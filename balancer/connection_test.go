@@ -60,9 +60,9 @@ func testEndings(t *testing.T, engine string) {
 		{"the client resets", nil, func(p *pipe) { reset(p.client) }, endClientReset},
 		{"the server resets", nil, func(p *pipe) { reset(p.server) }, endServerReset},
 		{"the client finishes, then the server resets", nil, func(p *pipe) { p.client.CloseWrite(); p.read(p.server); reset(p.server) }, endServerReset},
-		{"nobody says anything", func(c *Config) { c.IdleTimeout = time.Second }, func(*pipe) {}, endIdle},
+		{"nobody says anything", func(c *Config) { c.IdleTimeout = 2 * time.Second }, func(*pipe) {}, endIdle},
 		{"half-closed and forgotten", func(c *Config) { c.CloseTimeout = 100 * time.Millisecond }, func(p *pipe) { p.client.CloseWrite() }, endHalf},
-		{"the client says nothing", func(c *Config) { c.FirstByteTimeout = time.Second }, func(*pipe) {}, endSilent},
+		{"the client says nothing", func(c *Config) { c.FirstByteTimeout = 2 * time.Second }, func(*pipe) {}, endSilent},
 		{"bytes come too slowly", func(c *Config) { c.MinRate, c.MinRateTime = 1<<20, 100*time.Millisecond }, func(p *pipe) {
 			for { // until it is reset
 				if _, err := p.client.Write([]byte("x")); err != nil {

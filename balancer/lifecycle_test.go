@@ -136,7 +136,7 @@ func TestListenerMovesBetweenFrontends(t *testing.T) {
 		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 		cfg := config(a)
 		cfg.Listen = []string{bed.FreeAddress(t)}
-		cfg.DrainTimeout = 3 * time.Second // longer than a busy machine stands still
+		cfg.DrainTimeout = 8 * time.Second // longer than a busy machine stands still
 		r := newRig(t, cfg, nil)
 		s := r.stream(2)
 		held := r.mustConnect()

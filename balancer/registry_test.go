@@ -13,7 +13,7 @@ func TestRegister(t *testing.T) {
 	t.Parallel()
 	a, clone, third := newBackend(t, "a", nil), newBackend(t, "clone", nil), newBackend(t, "third", nil)
 	cfg := config(a)
-	cfg.Pick, cfg.DrainTimeout, cfg.SlowStart = RoundRobin, 10*time.Second, 10*time.Millisecond
+	cfg.Pick, cfg.DrainTimeout, cfg.SlowStart = RoundRobin, 2*patience, 10*time.Millisecond
 	file := filepath.Join(t.TempDir(), "registered.json")
 	r := newRigWith(t, Options{File: file, ReportEvery: 20 * time.Millisecond}, cfg, nil)
 	held := r.mustConnect()

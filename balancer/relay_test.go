@@ -45,7 +45,7 @@ func newPipeOf(t *testing.T, config configOf, change func(*Config)) *pipe {
 	}
 	p.client, p.server = conn.(*net.TCPConn), <-servers
 	for _, c := range []*net.TCPConn{p.client, p.server} {
-		c.SetDeadline(time.Now().Add(20 * time.Second))
+		c.SetDeadline(time.Now().Add(2 * patience))
 		t.Cleanup(func() { c.Close() })
 	}
 	return p

@@ -65,13 +65,13 @@ func TestSendProxy(t *testing.T) {
 			})
 			cfg := config(a)
 			cfg.SendProxy, cfg.Check = version, "tcp"
-			r := newRig(t, cfg, map[string]probe.Config{"tcp": {Type: "tcp", Interval: 20 * time.Millisecond, Timeout: 20 * time.Millisecond, Send: "x\n", Expect: "x"}})
+			r := newRig(t, cfg, map[string]probe.Config{"tcp": {Type: "tcp", Interval: 20 * time.Millisecond, Timeout: 10 * time.Second, Send: "x\n", Expect: "x"}})
 			conn, err := net.Dial("tcp", r.address)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			conn.SetDeadline(time.Now().Add(30 * time.Second))
+			conn.SetDeadline(time.Now().Add(patience))
 			fmt.Fprintln(conn, "hello")
 			got, err := io.ReadAll(conn)
 			own := conn.LocalAddr().(*net.TCPAddr).AddrPort()
@@ -85,7 +85,7 @@ func TestSendProxy(t *testing.T) {
 			}
 			select {
 			case <-locals:
-			case <-time.After(30 * time.Second):
+			case <-time.After(patience):
 				t.Errorf("%s: the check came without a header of its own", version)
 			}
 		}

@@ -133,7 +133,7 @@ func TestTransparentFastOpen(t *testing.T) {
 			}
 			ask() // and has a cookie from now on
 			before := fastOpened(t, site.Balancer)
-			for end := time.Now().Add(20 * time.Second); fastOpened(t, site.Balancer) == before; ask() {
+			for end := time.Now().Add(patience); fastOpened(t, site.Balancer) == before; ask() {
 				if time.Now().After(end) {
 					t.Fatalf("%s, %s: data with a SYN is not taken", engine, vip)
 				}
@@ -144,7 +144,7 @@ func TestTransparentFastOpen(t *testing.T) {
 
 // sendFast sends data to an address, with the SYN if it has its cookie, and returns the answer.
 func sendFast(to, data string) (string, error) {
-	d := net.Dialer{Timeout: 20 * time.Second, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	d := net.Dialer{Timeout: patience, Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		if fault := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_FASTOPEN_CONNECT, 1) }); fault != nil {
 			return fault
 		}
@@ -155,7 +155,7 @@ func sendFast(to, data string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, data); err != nil {
 		return "", err
 	}

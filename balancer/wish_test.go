@@ -127,7 +127,7 @@ func TestAgentIsHeeded(t *testing.T) {
 		cfg := config(a)
 		cfg.Check = "agent"
 		r := newRig(t, cfg, map[string]probe.Config{"agent": {
-			Type: "agent", Port: agent.Addr().(*net.TCPAddr).Port, Interval: 50 * time.Millisecond, Timeout: 50 * time.Millisecond, Rise: 1, Fall: 100,
+			Type: "agent", Port: agent.Addr().(*net.TCPAddr).Port, Interval: 50 * time.Millisecond, Timeout: 10 * time.Second, Rise: 1, Fall: 100,
 		}})
 		eventually(t, "up", func() bool { return r.server(a.address).State == health.Up })
 		line.Store("ready 40% maxconn:7")

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -146,7 +147,7 @@ func closedWith(c *quic.Conn) error {
 // Faults for which a connection is closed: RFC 9250, section 4.3.3.
 func TestDoQProtocolErrors(t *testing.T) {
 	t.Parallel()
-	s := startQUIC(t, func(c *Config) { c.TCPIdle = standstill })
+	s := startQUIC(t, func(c *Config) { c.TCPIdle = time.Hour })
 	one := framed(doq(t, "static.abc.com.", dns.TypeA))
 	withID := bytes.Clone(one)
 	withID[3] = 1
@@ -172,21 +173,24 @@ func TestDoQProtocolErrors(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	// The end of the stream never comes.
-	c, err := dialQUIC(t, s.QUICAddrs()[0].String(), nil, &quic.Config{KeepAlivePeriod: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.CloseWithError(0, "")
-	str, err := c.OpenStreamSync(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	str.Write(one)
-	var app *quic.ApplicationError
-	if err := closedWith(c); !errors.As(err, &app) || app.ErrorCode != doqProtocolError {
-		t.Errorf("a stream without end: %v", err)
-	}
+	withIdle(t, func(idle time.Duration) error { // the end of the stream never comes
+		s := startQUIC(t, func(c *Config) { c.TCPIdle = idle })
+		c, err := dialQUIC(t, s.QUICAddrs()[0].String(), nil, &quic.Config{KeepAlivePeriod: 100 * time.Millisecond})
+		if err != nil {
+			return err
+		}
+		defer c.CloseWithError(0, "")
+		str, err := c.OpenStreamSync(t.Context())
+		if err != nil {
+			return err
+		}
+		str.Write(one)
+		var app *quic.ApplicationError
+		if err := closedWith(c); !errors.As(err, &app) || app.ErrorCode != doqProtocolError {
+			return fmt.Errorf("a stream without end: %v", err)
+		}
+		return nil
+	})
 	// Streams of one direction are not for DNS: no client may open one.
 	if _, err := mustDialQUIC(t, s).OpenUniStream(); err == nil {
 		t.Error("a stream of one direction can be opened")
@@ -243,22 +247,25 @@ func TestDoQLimits(t *testing.T) {
 // comes over it.
 func TestDoQIdle(t *testing.T) {
 	t.Parallel()
-	s := startQUIC(t, func(c *Config) { c.TCPIdle = standstill })
-	c, err := dialQUIC(t, s.QUICAddrs()[0].String(), nil, &quic.Config{KeepAlivePeriod: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.CloseWithError(0, "")
-	if _, err := askDoQ(c, framed(doq(t, "static.abc.com.", dns.TypeA))); err != nil {
-		t.Fatal(err)
-	}
-	var app *quic.ApplicationError
-	if err := closedWith(c); !errors.As(err, &app) || !app.Remote || app.ErrorCode != doqNoError {
-		t.Errorf("%v", err)
-	}
-	if !eventually(func() bool { return s.Stats().TCPOpen == 0 }) {
-		t.Errorf("%d connections stay counted", s.Stats().TCPOpen)
-	}
+	withIdle(t, func(idle time.Duration) error {
+		s := startQUIC(t, func(c *Config) { c.TCPIdle = idle })
+		c, err := dialQUIC(t, s.QUICAddrs()[0].String(), nil, &quic.Config{KeepAlivePeriod: 100 * time.Millisecond})
+		if err != nil {
+			return err
+		}
+		defer c.CloseWithError(0, "")
+		if _, err := askDoQ(c, framed(doq(t, "static.abc.com.", dns.TypeA))); err != nil {
+			return err
+		}
+		var app *quic.ApplicationError
+		if err := closedWith(c); !errors.As(err, &app) || !app.Remote || app.ErrorCode != doqNoError {
+			return err
+		}
+		if !eventually(func() bool { return s.Stats().TCPOpen == 0 }) {
+			return fmt.Errorf("%d connections stay counted", s.Stats().TCPOpen)
+		}
+		return nil
+	})
 }
 
 // With many handshakes that are not over, clients must show that they are where
@@ -375,10 +382,13 @@ func TestDoQOther(t *testing.T) {
 // Handshakes that come to nothing are counted by why.
 func TestHandshakeReasons(t *testing.T) {
 	t.Parallel()
-	s := startQUIC(t, func(c *Config) {
-		c.TCPIdle = standstill
-		c.TLS = TLS{Listen: []string{"127.0.0.1:0"}, Cert: c.QUIC.Cert, Key: c.QUIC.Key}
-	})
+	begin := func(idle time.Duration) *Server {
+		return startQUIC(t, func(c *Config) {
+			c.TCPIdle = idle
+			c.TLS = TLS{Listen: []string{"127.0.0.1:0"}, Cert: c.QUIC.Cert, Key: c.QUIC.Key}
+		})
+	}
+	s := begin(time.Hour)
 	strict := func(protocol string) *tls.Config { // does not know who made the certificate
 		return &tls.Config{NextProtos: []string{protocol}, ServerName: "ns1.abc.com"}
 	}
@@ -399,9 +409,6 @@ func TestHandshakeReasons(t *testing.T) {
 		}
 		defer c.Close()
 		c.Write([]byte(text))
-		if text == "" {
-			io.Copy(io.Discard, c)
-		}
 	}
 	for _, c := range []struct {
 		transport, reason int
@@ -413,7 +420,6 @@ func TestHandshakeReasons(t *testing.T) {
 		{handshakeTLS, failedALPN, func() { overTLS(&tls.Config{NextProtos: []string{"h2"}, InsecureSkipVerify: true}) }},
 		{handshakeTLS, failedAlert, func() { overTLS(strict("dot")) }},
 		{handshakeTLS, failedNotTLS, func() { raw("GET / HTTP/1.1\r\n\r\n") }},
-		{handshakeTLS, failedTimeout, func() { raw("") }},
 		{handshakeTLS, failedClosed, func() { raw("\x16\x03\x01") }},
 		{handshakeQUIC, failedALPN, func() { overQUIC(&tls.Config{NextProtos: []string{"h3"}, InsecureSkipVerify: true}) }},
 		{handshakeQUIC, failedAlert, func() { overQUIC(strict("doq")) }},
@@ -423,10 +429,21 @@ func TestHandshakeReasons(t *testing.T) {
 			t.Errorf("%s %s is not counted: %v", encryptedTables[c.transport], handshakeReasons[c.reason], s.handshakes.total())
 		}
 	}
-	if n := s.handshakes.total(); n != 8 {
-		t.Errorf("%d handshakes failed, want 8", n)
+	if n := s.handshakes.total(); n != 7 {
+		t.Errorf("%d handshakes failed, want 7", n)
 	}
-	if !eventually(func() bool { return s.unfinished.Load() == 0 && s.Stats().TCPOpen == 0 }) {
-		t.Errorf("%d unfinished, %d open", s.unfinished.Load(), s.Stats().TCPOpen)
+	hasty := begin(200 * time.Millisecond)
+	silent, err := net.Dial("tcp", hasty.TLSAddrs()[0].String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	if !eventually(func() bool { return hasty.handshakes[handshakeTLS][failedTimeout].Load() == 1 }) {
+		t.Errorf("a time-out is not counted: %v", hasty.handshakes.total())
+	}
+	for _, s := range []*Server{s, hasty} {
+		if !eventually(func() bool { return s.unfinished.Load() == 0 && s.Stats().TCPOpen == 0 }) {
+			t.Errorf("%d unfinished, %d open", s.unfinished.Load(), s.Stats().TCPOpen)
+		}
 	}
 }

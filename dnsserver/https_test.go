@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -174,15 +175,18 @@ func TestHTTPSEvictsTheIdle(t *testing.T) {
 // A client that says nothing behind its handshake is given up.
 func TestHTTPSSilence(t *testing.T) {
 	t.Parallel()
-	s := startHTTPS(t, func(c *Config) { c.TCPIdle = standstill })
-	c, err := tls.Dial("tcp", s.HTTPSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if !eventually(func() bool { return s.Stats().TCPOpen == 0 }) {
-		t.Error("still open")
-	}
+	withIdle(t, func(idle time.Duration) error {
+		s := startHTTPS(t, func(c *Config) { c.TCPIdle = idle })
+		c, err := tls.Dial("tcp", s.HTTPSAddrs()[0].String(), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		if !eventually(func() bool { return s.Stats().TCPOpen == 0 }) {
+			return errors.New("still open")
+		}
+		return nil
+	})
 }
 
 // leastTTL says of answers of all kinds what a look at all their records says.

@@ -154,17 +154,19 @@ func TestTLSResumption(t *testing.T) {
 // counts among all, plain ones too.
 func TestTLSHandshakeIsBounded(t *testing.T) {
 	t.Parallel()
-	s := startTLS(t, func(c *Config) { c.TCPIdle, c.TCPMaxClient = standstill, 2 })
-	addr := s.TLSAddrs()[0].String()
-	var all []net.Conn
-	for range 2 {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
+	silent := func(s *Server) (all [2]net.Conn) {
+		for i := range all {
+			c, err := net.Dial("tcp", s.TLSAddrs()[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.Close() })
+			all[i] = c
 		}
-		defer c.Close()
-		all = append(all, c)
+		return all
 	}
+	s := startTLS(t, func(c *Config) { c.TCPIdle, c.TCPMaxClient = time.Hour, 2 })
+	silent(s)
 	if !eventually(func() bool { return s.Stats().TCPOpen == 2 }) {
 		t.Fatalf("%d connections are open", s.Stats().TCPOpen)
 	}
@@ -173,7 +175,8 @@ func TestTLSHandshakeIsBounded(t *testing.T) {
 	if _, err := third.Read(make([]byte, 1)); err == nil {
 		t.Error("a third connection of one client is served")
 	}
-	for _, c := range all {
+	s = startTLS(t, func(c *Config) { c.TCPIdle = 200 * time.Millisecond })
+	for _, c := range silent(s) {
 		c.SetReadDeadline(time.Now().Add(patience))
 		if _, err := io.Copy(io.Discard, c); err != nil && strings.Contains(err.Error(), "timeout") {
 			t.Error("a client that does nothing is not given up")

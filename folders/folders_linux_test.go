@@ -62,6 +62,7 @@ func TestChanges(t *testing.T) {
 	write := func(name string) error { return os.WriteFile(file(name), []byte("text"), 0o644) }
 	do(t, write("edited"), write("renamed"), write("removed"), os.Mkdir(file("folder"), 0o755))
 	w := watch(t, dir)
+	var before []string // of the row before: a slow machine may tell of it once more
 	for _, c := range []struct {
 		what string
 		do   func() error
@@ -84,12 +85,13 @@ func TestChanges(t *testing.T) {
 			if change.All {
 				t.Fatalf("%s: all", c.what)
 			}
-			got = append(got, change.Paths...)
+			got = append(got, slices.DeleteFunc(change.Paths, func(path string) bool { return slices.Contains(before, path) && !slices.Contains(want, path) })...)
 			slices.Sort(got)
 			if got = slices.Compact(got); len(got) > len(want) {
 				t.Fatalf("%s: %q, want %q", c.what, got, want)
 			}
 		}
+		before = append(before, want...)
 	}
 }
 

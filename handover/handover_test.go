@@ -86,7 +86,7 @@ func listeners(t *testing.T, n int) (s *Sockets, addrs map[string]string) {
 func start(t *testing.T, how string) (*Child, context.Context) {
 	t.Helper()
 	t.Setenv("HANDOVER_TEST", how)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	t.Cleanup(cancel)
 	c, err := Start(os.Args[0], nil)
 	if err != nil {
@@ -118,7 +118,7 @@ func TestTakesOver(t *testing.T) {
 	s.Close() // only the child has them now
 	for i, conn := range early {
 		var b [64]byte
-		conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		n, err := conn.Read(b[:])
 		if want := fmt.Sprintf("listener %03d", i); err != nil || string(b[:n]) != want {
 			t.Fatalf("%q, %v, want %q", b[:n], err, want)

@@ -38,7 +38,7 @@ func TestMeasureProcessors(t *testing.T) {
 	}
 	for {
 		now, ok := measureProcessors()
-		if !ok || now.n != before.n || now.own < before.own || now.idle < before.idle {
+		if !ok || now.n != before.n || now.own < before.own { // the kernel may take back some of what it has counted as idle (proc(5), iowait)
 			t.Fatalf("%+v, %v after %+v", now, ok, before)
 		}
 		if now.own > before.own {

@@ -48,6 +48,9 @@ func newSite(t *testing.T, servers int, answers l4bed.Return) *l4bed.Site {
 
 const port = 80
 
+// patience is how long what must happen may take, on however busy a machine.
+const patience = time.Minute
+
 // serve serves as server i, in the namespace of the thread, until the test ends.
 func serve(t *testing.T, i int) error {
 	l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
@@ -96,11 +99,11 @@ func within(t *testing.T, ns string, f func() error) {
 
 // ask connects to an address and returns which server it is, and the open connection.
 func ask(address string) (server string, conn net.Conn, err error) {
-	conn, err = net.DialTimeout("tcp", address, 5*time.Second)
+	conn, err = net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		return "", nil, err
 	}
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * patience))
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		conn.Close()
@@ -244,10 +247,9 @@ func TestNAT(t *testing.T) {
 	service.Slots4 = nil
 	apply(service)
 	within(t, site.Client, func() error {
-		begun := time.Now()
 		_, _, err := ask(l4bed.VIP4 + ":80")
-		if err == nil || time.Since(begun) > 4*time.Second {
-			t.Errorf("without servers: %v after %v, want to be refused at once", err, time.Since(begun))
+		if late := net.Error(nil); err == nil || errors.As(err, &late) && late.Timeout() {
+			t.Errorf("without servers: %v, want to be refused", err)
 		}
 		return nil
 	})

@@ -56,7 +56,7 @@ func TestOverride(t *testing.T) {
 	}
 	a.await(t, "kt not draining", func(s *health.States) bool { return !s.Site("kt").Draining })
 
-	if err := b.SetOverride(ctx, health.Override{Site: "kt", Kind: health.ForceDown, Why: "test", Until: time.Now().Add(700 * time.Millisecond)}); err != nil {
+	if err := b.SetOverride(ctx, health.Override{Site: "kt", Kind: health.ForceDown, Why: "test", Until: time.Now().Add(4 * time.Second)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, n := range []*node{a, b} {

@@ -26,7 +26,7 @@ func TestControlText(t *testing.T) {
 // TestDoubt: verdicts of down that began while this machine could not see are
 // forgotten, older ones and those on control targets are not.
 func TestDoubt(t *testing.T) {
-	dead := bed.FreeAddress(t)
+	dead := bed.Reserve(t, "tcp")
 	control, err := Control(dead, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,7 @@ func TestGenerationTransition(t *testing.T) {
 		w.Header().Set("X-Release", release.Load().(string))
 	}))
 	defer srv.Close()
-	web := Config{Name: "web", Type: "http", Interval: minInterval, Timeout: minInterval, Rise: 1, Generation: GenerationSource{Header: "X-Release"}}
+	web := Config{Name: "web", Type: "http", Interval: minInterval, Timeout: patient, Rise: 1, Generation: GenerationSource{Header: "X-Release"}}
 	r := NewRunner(nil)
 	address := srv.Listener.Addr().String()
 	plain, all := Target{Name: "plain", Address: address}, Target{Name: "all", Address: address}

@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 func TestMedianOfTrips(t *testing.T) {
@@ -81,12 +83,7 @@ func TestTrips(t *testing.T) {
 			udp.WriteTo(buf[:n], from)
 		}
 	}()
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nowhere := closed.Addr().String()
-	closed.Close()
+	nowhere := bed.Reserve(t, "tcp")
 	base := Config{Interval: 200 * time.Millisecond, Timeout: 10 * time.Second, Rise: 1, Fall: 1}
 	speaks, asks := base, base
 	speaks.Type, speaks.Expect = "tcp", "hello"

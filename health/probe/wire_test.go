@@ -60,7 +60,7 @@ func say(raw string) func(*net.TCPConn) {
 }
 
 // closedPort is a port where nobody listens.
-func closedPort(t *testing.T) string { return bed.FreeAddress(t) }
+func closedPort(t *testing.T) string { return bed.Reserve(t, "tcp") }
 
 // fullQueue is a listener whose accept queue is full: the kernel drops further SYNs.
 func fullQueue(t *testing.T) string {
@@ -301,8 +301,17 @@ func TestRunnerOnTheWire(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	server := httptest.NewServer(handler)
-	address := server.Listener.Addr().String()
+	address := bed.Reserve(t, "tcp")
+	serve := func() *httptest.Server {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}}
+		server.Start()
+		return server
+	}
+	server := serve()
 	r := NewRunner(nil)
 	err := r.Set([]Check{{Target{"kt", address}, Config{Type: "http", Interval: 20 * time.Millisecond, Timeout: 5 * time.Second}}})
 	if err != nil {
@@ -329,12 +338,7 @@ func TestRunnerOnTheWire(t *testing.T) {
 	expect(health.Up, "ok in ")
 	server.Close()
 	expect(health.Down, "connect to "+address+": connection refused")
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
-	}
-	again := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}}
-	again.Start()
+	again := serve()
 	defer again.Close()
 	expect(health.Up, "ok in ")
 }

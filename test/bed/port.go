@@ -11,7 +11,8 @@ import (
 
 // Ports are taken from below the range that systems use for port 0 and for
 // outgoing connections, so that nobody gets one between the moment it is found
-// free and the moment a process listens on it; and each only once in a run.
+// free and the moment a process listens on it; and each only once in a run, of all
+// test programs that run at the same time (claim).
 const (
 	firstPort = 12000
 	lastPort  = 31000
@@ -30,7 +31,7 @@ func FreePort(t testing.TB, hosts ...string) int {
 	t.Helper()
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort)
-		if _, twice := given.LoadOrStore(port, true); !twice && isFree(port, hosts) {
+		if _, twice := given.LoadOrStore(port, true); !twice && claim(port) && isFree(port, hosts) {
 			return port
 		}
 	}

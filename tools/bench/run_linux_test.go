@@ -206,7 +206,7 @@ func TestStopEndsTheGroup(t *testing.T) {
 		t.Errorf("ended at once: %s", p.lastWords())
 	}
 	p.stop()
-	for deadline := time.Now().Add(5 * time.Second); syscall.Kill(-p.cmd.Process.Pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); syscall.Kill(-p.cmd.Process.Pid, 0) == nil; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("a process of the group is left")
 		}

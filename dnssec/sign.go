@@ -161,6 +161,18 @@ func (t Times) at(now int64, k *Key, owner []byte, rrtype uint16) (Lifespan, int
 	return Lifespan{uint32(start - int64(t.Backdate/time.Second)), uint32(start + int64(t.Validity/time.Second))}, start + period
 }
 
+// Renewal is when a signature is to be renewed that expires at a time, in seconds as an
+// RRSIG has it, which is taken to be near now (RFC 4034, section 3.1.5).
+func (t Times) Renewal(expiration uint32, now time.Time) time.Time {
+	if t == (Times{}) {
+		t = DefaultTimes
+	}
+	step := int64(t.Step / time.Second)
+	period := int64((t.Validity-t.Refresh)/time.Second) / step * step
+	expires := now.Unix() + int64(int32(expiration-uint32(now.Unix())))
+	return time.Unix(expires-int64(t.Validity/time.Second)+period, 0).UTC()
+}
+
 // gridHash is FNV-1a with a last mixing. The owner is in lower case.
 func gridHash(k *Key, owner []byte, rrtype uint16) uint64 {
 	h := uint64(14695981039346656037)

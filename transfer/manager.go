@@ -91,6 +91,7 @@ type zone struct {
 	raw     atomic.Pointer[zones.Zone]
 	history atomic.Pointer[[]*change]
 	patcher zones.Patcher // makes the versions of raw
+	ahead   atomic.Bool   // somebody is at ready
 	kept
 
 	waiting sync.Mutex  // guards queue

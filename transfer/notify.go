@@ -30,6 +30,7 @@ func (z *zone) changed() {
 	if ctx == nil || ctx.Err() != nil {
 		return
 	}
+	z.ready(ctx, v.zone)
 	if z.stop != nil && z.telling == v.zone.Serial {
 		return
 	}

@@ -77,6 +77,13 @@ func (e *chainEdit) leave(owner []byte) {
 	}
 }
 
+// has tells whether a name is in the chain as it is to be.
+func (e *chainEdit) has(owner []byte) bool {
+	key := e.key(owner)
+	_, found := place(e.open(e.chunk(key)), key)
+	return found
+}
+
 // moved tells of a node that a name of the chain, if it is one, has from now on. It
 // lies in an arena that is longer than that of the zone before.
 func (e *chainEdit) moved(a arena, n node) {

@@ -60,6 +60,18 @@ func (p *pages) scan(h uint64, i int) (number uint32, at int) {
 	}
 }
 
+// taken is how many slots are not free.
+func (p *pages) taken() (n int) {
+	for _, page := range p.list {
+		for _, slot := range page {
+			if slot != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // bytes is the memory that they take, all pages counted.
 func (p *pages) bytes() int {
 	if p == nil {

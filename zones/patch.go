@@ -25,7 +25,8 @@ type Changed struct {
 // zone, the zone is to be made anew.
 type Patcher struct {
 	mu   sync.Mutex // held while it works
-	zone *Zone      // that the next one is made of; its arena is the Patcher's own
+	zone *Zone      // that the next one is made of
+	own  bool       // its arena is the Patcher's own, and has room behind its end
 	// kids are how many nodes stand right below a node, by its hash: one without
 	// records and without kids goes.
 	kids map[uint64]int
@@ -111,15 +112,12 @@ func (z *Zone) alive(n node) bool {
 // made anew: it is signed or has ALIAS records, a DNAME changes, a delegation comes or goes above
 // other names, something is wrong, or it is time to. z stays as it is.
 func (p *Patcher) Patch(z *Zone, changes []Changed) (next *Zone, ok bool) {
-	if !z.Loaded() || z.Signed() || z.denial != noDenial || z.signing != nil || len(z.aliases) > 0 {
+	if z.signing != nil || !z.patchable() {
 		return nil, false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh := p.zone != z
-	if fresh {
-		p.learn(z)
-	}
+	p.know(z)
 	changes = slices.Clone(changes)
 	inOrder(changes, func(c *Changed) []byte { return c.Owner })
 	size, names := 1024, 0
@@ -136,7 +134,7 @@ func (p *Patcher) Patch(z *Zone, changes []Changed) (next *Zone, ok bool) {
 	if !plan.whole(changes) || p.full(z, size, names) {
 		return nil, false
 	}
-	c := p.start(z, fresh, size)
+	c := p.start(z, size)
 	c.moved = plan.moved
 	for i := range changes {
 		c.change(&changes[i])
@@ -148,45 +146,13 @@ func (p *Patcher) Patch(z *Zone, changes []Changed) (next *Zone, ok bool) {
 	}
 	c.finish()
 	c.z.edited = z.edit(changes)
-	p.zone = c.z
+	p.zone, p.own = c.z, true
 	return c.z, true
 }
 
 // full tells whether it is time to make the zone anew.
 func (p *Patcher) full(z *Zone, size, names int) bool {
 	return len(z.arena)+size-p.whole > max(leastLeft, p.whole/4) || p.slots < names || len(z.arena)+size > maxArena/2
-}
-
-// learn looks at a zone that was made otherwise.
-func (p *Patcher) learn(z *Zone) {
-	p.zone, p.kids, p.targets, p.whole = z, make(map[uint64]int), make(map[uint64]struct{}), len(z.arena)
-	if z.patched != nil {
-		p.whole = z.patched.spans[0].to
-	}
-	used := 0
-	var name Name
-	for n := range z.live() {
-		if name.Set(z.arena.owner(n)); z.hashedOwner(&name, n) {
-			continue
-		}
-		if used++; n != z.top {
-			p.kids[name.hash[1]]++
-		}
-		count, at := z.arena.sets(n)
-		for range count {
-			var set RRset
-			set, _, at = z.arena.set(at)
-			p.target(set)
-		}
-	}
-	slots := len(z.index)
-	switch {
-	case z.pages != nil:
-		slots = z.pages.slots
-	case z.index == nil:
-		slots = len(z.grown())
-	}
-	p.slots = slots*2/3 - used
 }
 
 // hashedOwner tells whether a node is there for its NSEC3 record only, and no name.
@@ -210,7 +176,7 @@ func (p *Patcher) target(set RRset) {
 
 // start begins the next zone: with the arena of the one before, or with a copy of it
 // where that is not the Patcher's own or has no more room.
-func (p *Patcher) start(z *Zone, fresh bool, size int) *patch {
+func (p *Patcher) start(z *Zone, size int) *patch {
 	n := *z
 	n.files, n.edited = nil, nil
 	n.Warnings, n.missing = slices.Clip(z.Warnings), slices.Clip(z.missing)
@@ -218,7 +184,7 @@ func (p *Patcher) start(z *Zone, fresh bool, size int) *patch {
 	if z.patched != nil {
 		n.patched.spans = z.patched.spans
 	}
-	if fresh {
+	if !p.own {
 		room := len(z.arena) + size + max(leastLeft, p.whole/4)
 		n.arena, n.patched.spans = append(make(arena, 0, room), z.arena...), slices.Clip(n.patched.spans)
 	}

@@ -3,6 +3,8 @@ package zones
 import (
 	"bytes"
 	"cmp"
+	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -69,10 +71,15 @@ func rr(t testing.TB, text string) RR {
 	return RR{}
 }
 
+// patchSeed lets TestPatch and TestPatchSigned make other changes than they ever do:
+//
+//	go test ./zones -run 'TestPatch(Signed)?$' -patch.seed 17
+var patchSeed = flag.Uint64("patch.seed", 9, "what the changes of TestPatch and TestPatchSigned are drawn from")
+
 // TestPatch: after any changes a patched zone answers all there is to ask as one that
 // is made anew, in the same octets, and the zone before stays as it was.
 func TestPatch(t *testing.T) {
-	random := rand.New(rand.NewPCG(7, 8))
+	random := rand.New(rand.NewPCG(*patchSeed, 8))
 	data := []string{"A 192.0.2.1", "A 192.0.2.2", "AAAA 2001:db8::1", "TXT one", "TXT two", "MX 10 target", "MX 20 b.x.", "SRV 1 2 3 h9", "HTTPS 1 . alpn=h2", "CNAME h3", "TYPE65400 \\# 1 00", "NS ns.sub", "NS ns1.cut", "NS other.", "DS 1 13 2 0000000000000000000000000000000000000000000000000000000000000000"}
 	names := []string{"a", "b", "*", "c.b", "*.b", "d.c.b", "*.d.c.b", "target", "Upper.b", "h1", "h2", "x1.h2", "*.e.f.g", "e.f.g", "g", "below.sub", "ns.sub", "ns", "cut", "ns1.cut", "cut.b", "x.cut.b", "mail", ""}
 	patched, anew := 0, 0
@@ -104,6 +111,77 @@ func TestPatch(t *testing.T) {
 	}
 	if patched < 75 {
 		t.Errorf("only %d of %d were patched", patched, patched+anew)
+	}
+}
+
+// TestPatchKeepsSlotsFree: names that come and go leave slots of the index behind that
+// are not free again; who patches knows of them, also if it did not make them. With
+// none free a look-up for a name that is not there would not end.
+func TestPatchKeepsSlotsFree(t *testing.T) {
+	base := newModel(t)
+	z := base.make(t)
+	free := func() int { return z.pages.slots - z.pages.taken() }
+	anew := 0
+	for i := range 400 {
+		name := fmt.Sprintf("new%d.x.", i/2)
+		if base[name] = []RR{rr(t, fmt.Sprintf("new%d A 192.0.2.1", i/2))}; i%2 == 1 {
+			delete(base, name)
+		}
+		changes := []Changed{base.changed(t, "x."), base.changed(t, name)}
+		if i%2 == 1 {
+			changes[1].Owner = []byte(fmt.Sprintf("%cnew%d\x01x\x00", len(name)-3, i/2))
+		}
+		next, ok := new(Patcher).Patch(z, changes)
+		if !ok {
+			next, anew = base.make(t), anew+1
+		} else if z = next; free() < z.pages.slots/4 {
+			t.Fatalf("after %d changes %d of %d slots are free", i+1, free(), z.pages.slots)
+		}
+		z = next
+	}
+	if anew == 0 || anew > 100 {
+		t.Errorf("%d of 400 were made anew", anew)
+	}
+}
+
+// TestPatchReady: what is learned ahead is what is learned when a change comes; a zone
+// that has been changed meanwhile is not gone back to, and one that ends leaves nothing.
+func TestPatchReady(t *testing.T) {
+	base := newModel(t)
+	z := base.make(t)
+	ended, end := context.WithCancel(t.Context())
+	end()
+	var p, other Patcher
+	for i := range yieldEvery {
+		base[fmt.Sprintf("more%d.x.", i)] = []RR{rr(t, fmt.Sprintf("more%d A 192.0.2.1", i))}
+	}
+	large := base.make(t)
+	if p.Ready(large)(ended); p.zone != nil {
+		t.Error("it has learned of a zone though it was to end")
+	}
+	p.Ready(z)(t.Context())
+	if other.learn(z, func() bool { return true }); p.zone != z || p.own || !maps.Equal(p.kids, other.kids) || !maps.Equal(p.targets, other.targets) || p.slots != other.slots || p.whole != other.whole {
+		t.Errorf("learned ahead: %d names, %d targets, %d slots; want %d, %d, %d", len(p.kids), len(p.targets), p.slots, len(other.kids), len(other.targets), other.slots)
+	}
+	before := lines(z)
+	a := Changed{Owner: []byte("\x01a\x01x\x00")}
+	a.Records = []RR{{a.Owner, dns.TypeA, 60, []byte{192, 0, 2, 1}}}
+	next, ok := p.Patch(z, []Changed{a})
+	if !ok || p.zone != next || !slices.Equal(before, lines(z)) {
+		t.Fatal("not patched, or the zone before has changed")
+	}
+	if p.Ready(z) != nil || p.Ready(next) != nil {
+		t.Error("there is something to be learned of a zone that has been changed, or that it made")
+	}
+	late := p.Ready(large)
+	if next, ok = p.Patch(next, []Changed{{Owner: a.Owner}}); !ok {
+		t.Fatal("not patched")
+	}
+	if late(t.Context()); p.zone != next {
+		t.Error("a change that came meanwhile is forgotten")
+	}
+	if p.Ready(large)(t.Context()); p.zone != large {
+		t.Error("it does not know the zone that came in its place")
 	}
 }
 

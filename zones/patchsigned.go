@@ -25,39 +25,49 @@ const (
 	mostPatched = 20
 )
 
-// patchSigned gives the signed zone of z, as sign does, by patching the one before;
-// nil: it has to be made anew.
+// patchSigned gives the signed zone of z, as sign does, by patching the one before, or
+// z itself where signatures of it are due; nil: it has to be made anew.
 func (z *Zone) patchSigned(before *Zone, s *dnssec.Signing, inputs [32]byte, serial numbering, steered []*Steered, now time.Time) *Zone {
-	if before == nil || z.signing != nil || before.signing.inputs != inputs || before.broken != "" ||
-		before.names < leastPatched || len(z.aliases)+len(before.aliases) > 0 {
+	if z.signing != nil {
+		before = z
+	}
+	if before == nil || before.signing.inputs != inputs || !before.patchable() || len(z.aliases) > 0 {
 		return nil
 	}
 	begin := time.Now()
-	owners, ok := z.since(before.signing.of)
-	if !ok {
-		owners, ok = before.differences(z)
+	var owners [][]byte
+	var stale due
+	ok := true
+	if next := before.signing.result.Next; !next.IsZero() && !now.Before(next) {
+		stale, ok = before.due(s.Times, now)
+	} else {
+		stale.next = next
 	}
-	if !ok || mostPatched*len(owners) > before.names || !z.sameApex(before, serial, now) {
+	if ok && z != before {
+		if owners, ok = z.since(before.signing.of); !ok {
+			owners, ok = before.differences(z)
+		}
+		ok = ok && z.sameApex(before, serial, now)
+	}
+	if !ok || mostPatched*(len(owners)+len(stale.owners)+len(stale.hashed)) > before.names {
 		return nil
 	}
 	p := before.signing.patcher
-	if p == nil {
-		p = new(Patcher)
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	fresh := p.zone != before
-	if fresh {
-		p.learn(before)
-	}
+	p.know(before)
 	w := signedPatch{raw: z, before: before, names: make(map[string]*Steered), touched: make(map[string][]byte)}
 	for _, st := range steered {
 		w.names[string(st.owner)] = st
 	}
-	if !w.touch(p, owners, s) || p.full(before, 2048*(len(w.touched)+2), len(w.touched)) {
+	if !w.touch(p, owners, s) {
 		return nil
 	}
-	result, err := w.make(p, fresh, s, serial.next(z, now, serial.last, serial.known), now)
+	w.renew(&stale)
+	if p.full(before, 2048*(len(w.touched)+len(stale.hashed)+2), len(w.touched)) {
+		return nil
+	}
+	result, err := w.make(p, s, serial.next(z, now, serial.last, serial.known), now)
 	if err != nil {
 		p.zone = nil // what it knows is not that of any zone
 		return nil   // and making it anew will tell
@@ -69,12 +79,15 @@ func (z *Zone) patchSigned(before *Zone, s *dnssec.Signing, inputs [32]byte, ser
 	last := &before.signing.result
 	result.Names += last.Names
 	result.Reused = max(result.Reused, last.Made+last.Reused-result.Made) // those that stay, about
-	if next := last.Next; !next.IsZero() && (result.Next.IsZero() || next.Before(result.Next)) {
+	if next := stale.next; !next.IsZero() && (result.Next.IsZero() || next.Before(result.Next)) {
 		result.Next = next
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.Serial, keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: p}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: p}
+	if z.signing != nil {
+		n.signing.of = z.signing.of
+	}
 	n.edited = before.editAt(w.written)
-	p.zone = n
+	p.zone, p.own = n, true
 	return n
 }
 
@@ -96,12 +109,13 @@ func (z *Zone) sameApex(before *Zone, serial numbering, now time.Time) bool {
 }
 
 // differences gives the names that have other records in the zone as it is to be
-// signed than in the one that was signed; ok is false where they are too many.
+// signed than in the one that was signed, each once; ok is false where they are too many.
 func (z *Zone) differences(next *Zone) (owners [][]byte, ok bool) {
 	most := z.names / mostPatched
+	noted := make(map[string]bool)
 	note := func(owner []byte) bool {
-		if len(owners) == 0 || !sameName(owners[len(owners)-1], owner) {
-			owners = append(owners, dnsname.AppendLower(nil, owner))
+		if lower := dnsname.AppendLower(nil, owner); !noted[string(lower)] {
+			noted[string(lower)], owners = true, append(owners, lower)
 		}
 		return len(owners) <= most
 	}

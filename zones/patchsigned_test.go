@@ -16,9 +16,10 @@ import (
 	"gslb/dnssec"
 )
 
-// TestPatchSigned: after any changes a signed zone that was patched has the records,
-// signatures and answers of one that is signed anew, in the same octets, and for that
-// all signatures are at hand; steered names in it are as they were.
+// TestPatchSigned: after any changes, and when signatures are due, with a change or
+// without one, a signed zone that was patched has the records, signatures and answers
+// of one that is signed anew, in the same octets, and for that all signatures are at
+// hand; steered names in it are as they were.
 func TestPatchSigned(t *testing.T) {
 	steered := []SteeredConfig{
 		{Name: "www.x.", Form: Address, TTL: 30 * time.Second, Sites: []int{0, 1}},
@@ -32,12 +33,13 @@ func TestPatchSigned(t *testing.T) {
 	for _, denial := range []dnssec.Signing{{Denial: dnssec.WithNSEC}, {Denial: dnssec.WithNSEC3}, {Denial: dnssec.WithNSEC3, NSEC3: dnssec.NSEC3Params{OptOut: true, Salt: []byte{1}}}} {
 		what := fmt.Sprintf("denial %d, opt-out %v", denial.Denial, denial.NSEC3.OptOut)
 		denial.Keys = csk(k)
-		random := rand.New(rand.NewPCG(9, 10))
+		now := signTime
+		random := rand.New(rand.NewPCG(*patchSeed, 10))
 		load := func(z *Zone, cache *dnssec.Cache) (*DB, error) {
 			s := denial
 			s.Cache = cache
 			return Input{Others: func(func([]byte) *Zone) ([]*Zone, error) { return []*Zone{z}, nil }, Steered: steered, Sites: sites,
-				Signing: map[string]*dnssec.Signing{"x.": &s}, Now: func() time.Time { return signTime }}.Load(nil)
+				Signing: map[string]*dnssec.Signing{"x.": &s}, Now: func() time.Time { return now }}.Load(nil)
 		}
 		base := newModel(t)
 		for i := range 100 {
@@ -50,8 +52,54 @@ func TestPatchSigned(t *testing.T) {
 			t.Fatal(err)
 		}
 		var p Patcher
-		patched, refused := 0, 0
+		patched, refused, renewed := 0, 0, 0
+		// check compares the zone as it is served with one that is signed anew.
+		check := func(at string, before, raw *Zone, names []string) {
+			t.Helper()
+			signed := db.Zones()[0]
+			if signed.patched != nil {
+				patched++
+			} else {
+				refused++
+			}
+			anew, err := load(raw, signed.signing.result.Cache)
+			if err != nil {
+				t.Fatal(err)
+			}
+			other := anew.Zones()[0]
+			if made := other.signing.result.Made; made > 0 {
+				t.Errorf("%s: %d signatures are not at hand", at, made)
+			}
+			sameLines(t, at, lines(signed), lines(other))
+			if signed.names != other.names || signed.Serial != other.Serial || signed.signing.result.Names != other.signing.result.Names || !signed.signing.result.Next.Equal(other.signing.result.Next) {
+				t.Fatalf("%s: %d names, serial %d, %d proofs, next %v; want %d, %d, %d, %v", at, signed.names, signed.Serial, signed.signing.result.Names, signed.signing.result.Next,
+					other.names, other.Serial, other.signing.result.Names, other.signing.result.Next)
+			}
+			answerAlike(t, at, [2]*DB{db, anew}, names, true)
+			removed, added := before.Diff(signed)
+			wholeR, wholeA := before.diff(signed)
+			if !slices.Equal(texts(removed), texts(wholeR)) || !slices.Equal(texts(added), texts(wholeA)) {
+				t.Fatalf("%s: differences\n%s\n%s\nwant\n%s\n%s", at, texts(removed), texts(added), texts(wholeR), texts(wholeA))
+			}
+		}
 		for step := range 40 {
+			at := fmt.Sprintf("%s, step %d", what, step)
+			if step%4 == 3 {
+				now = now.Add(time.Duration(2+random.IntN(4)) * time.Hour)
+			}
+			if step%8 == 3 {
+				before, oldLines := db.Zones()[0], lines(db.Zones()[0])
+				if db, err = db.Resign(map[string]*dnssec.Signing{"x.": &denial}); err != nil {
+					t.Fatal(err)
+				}
+				if !slices.Equal(lines(before), oldLines) {
+					t.Fatalf("%s: the zone before has changed", at)
+				}
+				if r := db.Zones()[0].signing.result; r.Made > 0 && db.Zones()[0].patched != nil {
+					renewed++
+				}
+				check(at+", renewed", before, z, near(random, names, nil))
+			}
 			was := maps.Clone(base)
 			changes := base.change(t, random, names, data, uint32(step+2))
 			want, err := base.tryMake(t)
@@ -77,40 +125,50 @@ func TestPatchSigned(t *testing.T) {
 				continue
 			}
 			z = next
-			signed := db.Zones()[0]
-			if signed.patched != nil {
-				patched++
-			} else {
-				refused++
-			}
 			if !slices.Equal(lines(before), oldLines) {
-				t.Fatalf("%s, step %d: the zone before has changed", what, step)
+				t.Fatalf("%s: the zone before has changed", at)
 			}
-			anew, err := load(want, signed.signing.result.Cache)
-			if err != nil {
-				t.Fatal(err)
-			}
-			other := anew.Zones()[0]
-			if made := other.signing.result.Made; made > 0 {
-				t.Errorf("%s, step %d: %d signatures are not at hand", what, step, made)
-			}
-			at := fmt.Sprintf("%s, step %d", what, step)
-			sameLines(t, at, lines(signed), lines(other))
-			if signed.names != other.names || signed.Serial != other.Serial || signed.signing.result.Names != other.signing.result.Names || !signed.signing.result.Next.Equal(other.signing.result.Next) {
-				t.Fatalf("%s: %d names, serial %d, %d proofs, next %v; want %d, %d, %d, %v", at, signed.names, signed.Serial, signed.signing.result.Names, signed.signing.result.Next,
-					other.names, other.Serial, other.signing.result.Names, other.signing.result.Next)
-			}
-			answerAlike(t, at, [2]*DB{db, anew}, near(random, names, changes), true)
-			removed, added := before.Diff(signed)
-			wholeR, wholeA := before.diff(signed)
-			if !slices.Equal(texts(removed), texts(wholeR)) || !slices.Equal(texts(added), texts(wholeA)) {
-				t.Fatalf("%s: differences\n%s\n%s\nwant\n%s\n%s", at, texts(removed), texts(added), texts(wholeR), texts(wholeA))
-			}
+			check(at, before, want, near(random, names, changes))
 		}
-		if t.Logf("%s: %d were patched, %d not", what, patched, refused); patched < 10 {
-			t.Errorf("%s: only %d were patched, %d not", what, patched, refused)
+		if t.Logf("%s: %d were patched, %d not; of these %d as they were due alone", what, patched, refused, renewed); patched < 10 || renewed == 0 {
+			t.Errorf("%s: only %d were patched, %d not; %d as they were due alone", what, patched, refused, renewed)
 		}
 	}
+}
+
+// TestPatchSignedReadAnew: a zone that was read anew, where nobody has noted what has
+// changed, delegates a name, and some of the names below it have changed: the others
+// are no longer signed either.
+func TestPatchSignedReadAnew(t *testing.T) {
+	k := key(t, "x.", dnssec.ECDSAP256SHA256, dnssec.CSK)
+	load := func(z *Zone, cache *dnssec.Cache) *DB {
+		s := &dnssec.Signing{Keys: csk(k), Cache: cache}
+		db, err := Input{Others: func(func([]byte) *Zone) ([]*Zone, error) { return []*Zone{z}, nil }, Signing: map[string]*dnssec.Signing{"x.": s}, Now: func() time.Time { return signTime }}.Load(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	}
+	base := newModel(t)
+	for i := range 100 {
+		base[fmt.Sprintf("i%d.x.", i)] = []RR{rr(t, fmt.Sprintf("i%d A 192.0.2.%d", i, i))}
+	}
+	base["cut.x."] = []RR{rr(t, "cut TXT whole")}
+	for _, name := range []string{"a.cut", "b.cut"} {
+		base[name+".x."] = []RR{rr(t, name+" A 192.0.2.1")}
+	}
+	db := load(base.make(t), nil)
+	base["cut.x."] = []RR{rr(t, "cut NS other.")}
+	base["a.cut.x."] = []RR{rr(t, "a.cut A 192.0.2.2")}
+	next := base.make(t)
+	db, err := db.With([]*Zone{next}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := db.Zones()[0]
+	anew := load(next, signed.signing.result.Cache)
+	sameLines(t, "delegated", lines(signed), lines(anew.Zones()[0]))
+	answerAlike(t, "delegated", [2]*DB{db, anew}, []string{"cut", "a.cut", "b.cut", "c.cut"}, true)
 }
 
 // near are the labels of names that have changed, and of some others.

@@ -23,6 +23,7 @@ type signedPatch struct {
 	// touched are the names that are written anew for their own sake, or go, by
 	// themselves in lower case: as they are written.
 	touched map[string][]byte
+	hashed  [][]byte // owners of NSEC3 records that are signed anew, as they are due
 	optOut  bool
 	written [][]byte // all owners that have other records now
 	// edges are the owners in the chain next to which others have come or gone.
@@ -112,8 +113,8 @@ func (w *signedPatch) touchAt(name *Name, k int) {
 }
 
 // make makes the zone.
-func (w *signedPatch) make(p *Patcher, fresh bool, s *dnssec.Signing, serial uint32, now time.Time) (dnssec.Result, error) {
-	c := p.start(w.before, fresh, 2048*len(w.touched))
+func (w *signedPatch) make(p *Patcher, s *dnssec.Signing, serial uint32, now time.Time) (dnssec.Result, error) {
+	c := p.start(w.before, 2048*len(w.touched))
 	c.chain = newChainEdit(w.before)
 	z := c.z
 	z.File, z.Serial, z.names, z.Warnings, z.missing, z.files = w.raw.File, serial, w.raw.names, w.raw.Warnings, w.raw.missing, w.raw.files
@@ -320,6 +321,12 @@ func (w *signedPatch) signNSEC3(c *patch, part *dnssec.Part) error {
 		if owner := c.chain.neighbour(c.chain.key(at), true); !there[string(owner)] {
 			there[string(owner)] = true
 			records = append(records, record{owner: bytes.Clone(owner)})
+		}
+	}
+	for _, owner := range w.renewed(c) {
+		if !there[string(owner)] {
+			there[string(owner)] = true
+			records = append(records, record{owner: owner})
 		}
 	}
 	for i := range records {

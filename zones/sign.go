@@ -25,7 +25,7 @@ type signing struct {
 	keys    []RRset // DNSKEY, CDS and CDNSKEY records of the zone as it came
 	steered map[string]signedSteered
 	of      weak.Pointer[Zone] // the zone as it came
-	patcher *Patcher           // makes the versions of the signed zone; nil: it has not yet
+	patcher *Patcher           // makes the versions of the signed zone
 }
 
 // signedSteered are the answers of a steered name, by its owner, with their signatures.
@@ -116,7 +116,7 @@ func (z *Zone) sign(before *Zone, s *dnssec.Signing, serial numbering, steered [
 	for _, st := range steered {
 		st.take(n, w.steered[string(st.owner)])
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z)}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: new(Patcher)}
 	if z.signing != nil {
 		n.signing.of = z.signing.of
 	}

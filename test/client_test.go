@@ -15,6 +15,10 @@ import (
 	"github.com/miekg/dns"
 )
 
+// answerWithin is when a question that has no answer counts as one that gets none: no machine stands
+// still for so long, and whoever asks again and again is patient enough for some of them.
+const answerWithin = 30 * time.Second
+
 // question makes a query. subnet is the EDNS client subnet, "" for none.
 func question(name string, qtype uint16, subnet string) *dns.Msg {
 	m := new(dns.Msg).SetQuestion(dns.Fqdn(name), qtype)
@@ -34,7 +38,7 @@ func question(name string, qtype uint16, subnet string) *dns.Msg {
 // exchange asks a server and checks that the answer is well-formed and belongs
 // to the question.
 func exchange(network, server string, q *dns.Msg) (*dns.Msg, error) {
-	client := dns.Client{Net: network, Timeout: 10 * time.Second}
+	client := dns.Client{Net: network, Timeout: answerWithin}
 	m, _, err := client.Exchange(q, server)
 	if err != nil {
 		return nil, err
@@ -198,7 +202,7 @@ func (n *node) waitStatus(limit time.Duration, good func(status) error) {
 }
 
 // httpClient opens a connection for each request and uses no proxy.
-var httpClient = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var httpClient = &http.Client{Timeout: answerWithin, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // get fetches a page; any status but 200 is an error.
 func get(url string) (string, error) {

@@ -182,13 +182,9 @@ func (f *clockFleet) order(n *node, args ...string) {
 }
 
 // starved tells whether a node took a site for down since probes had no answer in time, which says
-// nothing of clocks: what is dead here refuses the connection.
+// nothing of clocks.
 func (f *clockFleet) starved() bool {
-	return slices.ContainsFunc(f.nodes, func(n *node) bool {
-		return slices.ContainsFunc(strings.Split(n.log.String(), "\n"), func(line string) bool {
-			return strings.Contains(line, "state=down") && strings.Contains(line, noAnswer)
-		})
-	})
+	return slices.ContainsFunc(f.nodes, func(n *node) bool { return unanswered(n.log.String()) != "" })
 }
 
 // signed sees that what a node signs is good by the real time.

@@ -86,7 +86,7 @@ func TestDelegation(t *testing.T) {
 	tp.startUnbound(ns, "  module-config: \"subnetcache iterator\"\n  qname-minimisation: yes\n")
 
 	dig := func(from string, args ...string) string {
-		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=5", "+tries=1")
+		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=30", "+tries=1")
 		r := run(t, patience, append(argv, args...)...)
 		return r.out
 	}

@@ -10,7 +10,7 @@ import (
 func (n *node) dig(t testing.TB, args ...string) string {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(n.dns)
-	argv := append([]string{"dig", "@" + host, "-p", port, "+time=3", "+tries=1", "+norecurse"}, args...)
+	argv := append([]string{"dig", "@" + host, "-p", port, "+time=30", "+tries=1", "+norecurse"}, args...)
 	return strings.TrimSpace(must(t, argv...))
 }
 

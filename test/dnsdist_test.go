@@ -122,8 +122,9 @@ func TestDnsdist(t *testing.T) {
 			t.Error(line)
 		}
 	}
-	if m, err := from(behindKT, "udp", strange, www); err == nil && len(m[0].Answer) > 0 {
-		t.Errorf("from no front end's address: %v", m[0])
+	// It drops what comes for a server that is down; what it does not drop is answered within a moment.
+	if m, _, err := (&dns.Client{Timeout: time.Second}).Exchange(www, strange); err == nil && len(m.Answer) > 0 {
+		t.Errorf("from no front end's address: %v", m)
 	}
 	text, err := get("http://" + n.api + "/metrics")
 	if err != nil || !strings.Contains(text, "gslb_dns_proxy_errors_total 0") {

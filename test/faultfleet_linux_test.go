@@ -33,18 +33,27 @@ import (
 //	ns4           DNS alone; it reaches etcd through relays  10.99.0.4
 //	hub           the bridge and the sites                   10.99.1.1 to .4
 type faultFleet struct {
-	t       *testing.T
-	tp      *topology
-	rng     *rand.Rand
-	hub     []string // words that run a command there
-	disk    *process // holds the mount namespace with small disks for ns3 and ns4
-	webs    map[string]*process
-	nodes   []*faultNode
-	delay   atomic.Int64        // of the relays, in nanoseconds, each way
-	relays  sync.Map            // net.Conn -> true
-	changes int                 // of a node's answer that the present fault may bring
-	faults  []string            // of what the present fault brought
-	alone   map[*faultNode]bool // cut off from everybody by the present fault
+	t      *testing.T
+	tp     *topology
+	rng    *rand.Rand
+	hub    []string // words that run a command there
+	disk   *process // holds the mount namespace with small disks for ns3 and ns4
+	webs   map[string]*process
+	nodes  []*faultNode
+	delay  atomic.Int64 // of the relays, in nanoseconds, each way
+	relays sync.Map     // net.Conn -> true
+	dog    *watchdog
+
+	unjudged []string // faults that the machine did not let anybody judge
+
+	// Of the present try:
+	began    time.Time
+	changes  int                 // of a node's answer that it may bring
+	siteDied bool                // it killed one
+	faults   []string            // what is wrong with gslb
+	doubts   []string            // what is, or is the machine's doing
+	slow     string              // how the machine is seen to be too slow, beside what is in the logs
+	alone    map[*faultNode]bool // cut off from everybody by it
 }
 
 // faultNode is one of its nodes, with a client beside it that asks all the time.
@@ -64,8 +73,7 @@ const (
 	faultAPI     = "127.0.0.1:8053"
 	faultDNS     = "127.0.0.1:53"
 	askEvery     = 20 * time.Millisecond
-	flapHalf     = 5 * time.Second
-	noAnswer     = "timeout after" // how a probe's detail says that its time was over
+	flapHalf     = 8 * time.Second
 )
 
 // siteHost is where a site stands in the hub.
@@ -84,8 +92,10 @@ func newFaultFleet(t *testing.T, seed, half uint64) *faultFleet {
 	t.Helper()
 	needTool(t, "bridge", "nsenter", "unshare")
 	f := &faultFleet{t: t, tp: newTopology(t), rng: rand.New(rand.NewPCG(seed, half)), webs: map[string]*process{}}
-	f.tp.rise, f.tp.interval, f.tp.timeout = 1, 250*time.Millisecond, 250*time.Millisecond
+	// What is dead refuses at once: long time-outs, and three of them, are what a busy machine needs.
+	f.tp.rise, f.tp.fall, f.tp.interval, f.tp.timeout = 1, 3, time.Second, time.Second
 	f.tp.dns, f.tp.api, f.tp.port = faultDNS, faultAPI, 8080
+	f.dog = startWatchdog(t)
 	f.hub = namespace(t)
 	hub := f.hub[3]
 	must(t, "ip", "-n", hub, "link", "add", "br0", "type", "bridge")
@@ -103,7 +113,7 @@ func newFaultFleet(t *testing.T, seed, half uint64) *faultFleet {
 		must(t, "ip", "-n", n.words[3], "addr", "add", fmt.Sprintf("10.99.0.%d/16", i), "dev", "eth0")
 		must(t, "ip", "-n", n.words[3], "link", "set", "eth0", "up")
 		must(t, "ip", "-n", hub, "link", "set", cable, "master", "br0", "up")
-		n.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dialer(n.words)}}
+		n.http = &http.Client{Timeout: answerWithin, Transport: &http.Transport{DisableKeepAlives: true, DialContext: f.dialer(n.words)}}
 		f.nodes = append(f.nodes, n)
 	}
 	f.makeDisks() // after the namespaces, which it has to see
@@ -327,7 +337,7 @@ func (n *faultNode) begin() {
 	for _, s := range sites {
 		text = strings.Replace(text, fmt.Sprintf("check_address = [\"%s:%d\"]", s.address, f.tp.port), fmt.Sprintf("check_address = [\"%s:%d\"]", siteHost(s.name), f.tp.port), 1)
 	}
-	text = strings.Replace(text, "name = \"cn\"\n", "name = \"cn\"\nflap_limit = 2\nflap_half = \""+flapHalf.String()+"\"\n", 1)
+	text = strings.Replace(text, "name = \"cn\"\n", "name = \"cn\"\nflap_limit = 1.5\nflap_half = \""+flapHalf.String()+"\"\n", 1)
 	f.tp.prefix = append([]string{"nsenter", "-m", "-t", fmt.Sprint(f.disk.cmd.Process.Pid)}, n.words...)
 	n.node = f.tp.startNode(name, write(f.t, f.tp.dir, name+".toml", text), faultDNS, faultAPI)
 }
@@ -462,28 +472,39 @@ func (f *faultFleet) startSite(name string) {
 
 // asker asks for www as a client of KT, over one socket that stays.
 func (n *faultNode) asker() func() (string, error) {
-	var conn net.Conn
+	var conn *dns.Conn
 	return func() (string, error) {
 		if conn == nil {
-			var err error
-			if conn, err = n.fleet.dialer(n.words)(context.Background(), "udp", faultDNS); err != nil {
+			c, err := n.fleet.dialer(n.words)(context.Background(), "udp", faultDNS)
+			if err != nil {
 				return "", err
 			}
-			n.fleet.t.Cleanup(func() { conn.Close() })
+			n.fleet.t.Cleanup(func() { c.Close() })
+			conn = &dns.Conn{Conn: c, UDPSize: 1232}
 		}
-		client := dns.Client{Timeout: 5 * time.Second}
-		if n.struck.Load() {
-			client.Timeout = 200 * time.Millisecond
-		}
-		q := question("www.abc.com.", dns.TypeA, clientKT)
-		m, _, err := client.ExchangeWithConn(q, &dns.Conn{Conn: conn})
-		if err == nil {
-			err = wellFormed(q, m)
-		}
-		if err != nil {
+		return n.askOver(conn, clientKT)
+	}
+}
+
+// askOver asks for www as a client does and gives the site. A node that is struck is not waited for.
+func (n *faultNode) askOver(conn *dns.Conn, subnet string) (string, error) {
+	q := question("www.abc.com.", dns.TypeA, subnet)
+	if err := conn.WriteMsg(q); err != nil {
+		return "", err
+	}
+	for asked := time.Now(); ; {
+		conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		m, err := conn.ReadMsg()
+		switch waited := time.Since(asked); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			if waited > answerWithin || n.struck.Load() && waited > 200*time.Millisecond {
+				return "", fmt.Errorf("no answer within %v", waited)
+			}
+		case err != nil:
 			return "", err
+		case m.Id == q.Id: // not a late answer to a question of before
+			return siteOf(m), wellFormed(q, m)
 		}
-		return siteOf(m), nil
 	}
 }
 
@@ -494,15 +515,7 @@ func (n *faultNode) www(subnet string) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	q := question("www.abc.com.", dns.TypeA, subnet)
-	m, _, err := (&dns.Client{Timeout: 5 * time.Second}).ExchangeWithConn(q, &dns.Conn{Conn: conn})
-	if err == nil {
-		err = wellFormed(q, m)
-	}
-	if err != nil {
-		return "", err
-	}
-	return siteOf(m), nil
+	return n.askOver(&dns.Conn{Conn: conn, UDPSize: 1232}, subnet)
 }
 
 // answers waits until the node sends the clients of the subnet to the site.
@@ -531,4 +544,16 @@ func (n *faultNode) cable(state string) {
 func (n *faultNode) order(args ...string) result {
 	n.t.Helper()
 	return run(n.t, patience, append(append(append([]string{}, n.words...), binary(n.t)), append(args, "--api", n.api)...)...)
+}
+
+// obeyed gives an order that has to be obeyed: at once, unless the machine keeps etcd from
+// answering in time.
+func (n *faultNode) obeyed(args ...string) {
+	n.t.Helper()
+	until(n.t, patience, func() error {
+		if r := n.order(args...); r.code != 0 {
+			return fmt.Errorf("%s: %s%s", strings.Join(args, " "), r.out, r.err)
+		}
+		return nil
+	})
 }

@@ -20,6 +20,9 @@ func TestMain(m *testing.M) {
 }
 
 func runTests(m *testing.M) int {
+	if dir := bed.Memory(); dir != "" { // for the folders of all tests, and of what they start
+		os.Setenv("TMPDIR", dir)
+	}
 	dir, err := os.MkdirTemp("", "gslb-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -12,6 +12,7 @@ import (
 // explained and transferred as configured, taken by another node, and changed by
 // UPDATE; what it may not lead to is refused.
 func TestAlias(t *testing.T) {
+	t.Parallel()
 	needTool(t, "nsupdate")
 	dir := t.TempDir()
 	writeZone(t, dir, 1, "@ 20 IN ALIAS steered\nplain IN ALIAS mail\n")

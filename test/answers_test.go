@@ -158,7 +158,7 @@ func checkTruncation(t *testing.T, n *node) {
 
 // checkUnderLoad asks some thousand different questions and verifies each answer.
 func checkUnderLoad(t *testing.T, n *node) {
-	load := []string{"-server", n.dns, "-duration", "1s", "-timeout", "5s", "-inflight", "20", "-check"}
+	load := []string{"-server", n.dns, "-duration", "1s", "-timeout", "30s", "-inflight", "20", "-check"}
 	for _, args := range [][]string{
 		{"-ecs", "random4", "-answers", "2", "-match", `CNAME\s[abcd]\.www\.abc\.com\.`},
 		{"-ecs", "random6", "-name", "img.abc.com", "-answers", "1"},
@@ -174,6 +174,7 @@ func checkUnderLoad(t *testing.T, n *node) {
 
 // TestListensOnIPv6 asks over IPv6.
 func TestListensOnIPv6(t *testing.T) {
+	t.Parallel()
 	c, err := net.ListenPacket("udp", "[::1]:0")
 	if err != nil {
 		t.Skipf("no IPv6 on loopback: %v", err)
@@ -192,6 +193,7 @@ func TestListensOnIPv6(t *testing.T) {
 
 // TestPortTaken: a clear error, at once, when somebody else has the address.
 func TestPortTaken(t *testing.T) {
+	t.Parallel()
 	tp := newTopology(t)
 	c, err := net.ListenPacket("udp", tp.dns)
 	if err != nil {

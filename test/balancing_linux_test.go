@@ -154,15 +154,15 @@ func TestBalancing(t *testing.T) {
 [check.alive]
 type = "http"
 path = "/healthz"
-interval = "300ms"
-timeout = "300ms"
+interval = "600ms"
+timeout = "600ms"
 rise = 1
 fall = 4
 [check.agent]
 type = "agent"
 port = %[1]s
-interval = "300ms"
-timeout = "300ms"
+interval = "600ms"
+timeout = "600ms"
 rise = 1
 fall = 4
 [check.web]

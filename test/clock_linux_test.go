@@ -33,7 +33,6 @@ type clockFleet struct {
 
 func newClockFleet(t *testing.T) *clockFleet {
 	tp := newTopology(t)
-	tp.interval, tp.timeout, tp.fall, tp.rise = time.Second, time.Second, 3, 1 // what is dead refuses at once
 	f := &clockFleet{t: t, tp: tp}
 	cert, key := newPair(t, "www.abc.com", 10*24*time.Hour)
 	serveSecure(t, fmt.Sprintf("%s:%d", siteNamed(t, "us").address, tp.port), cert, key)
@@ -97,7 +96,7 @@ func TestClocksJump(t *testing.T) {
 		n.waitReady()
 		n.waitUp("kt", "lgu", "cn", "us")
 	}
-	f.order(f.nodes[0], "drain", "cn", "--for", "30m", "--why", "a new rack")
+	f.nodes[0].override("drain", "cn", "--for", "30m", "--why", "a new rack")
 	for _, n := range f.nodes {
 		n.sentTo(patience, clientCN, "lgu")
 		f.asks = append(f.asks, n.queries(20*time.Millisecond, clientCN), n.queries(20*time.Millisecond, clientUS))
@@ -137,7 +136,7 @@ func TestClocksJump(t *testing.T) {
 			if step.dies { // checkers, votes and quorum
 				kt.Kill()
 			} else { // orders, by a node whose clock may be wrong
-				f.order(f.nodes[1], "drain", "kt", "--why", step.name, "--for", "20m")
+				f.nodes[1].override("drain", "kt", "--why", step.name, "--for", "20m")
 			}
 			for _, n := range f.nodes {
 				n.sentTo(patience, clientKT, "lgu")
@@ -145,7 +144,7 @@ func TestClocksJump(t *testing.T) {
 			if step.dies {
 				f.tp.startPlainSites("kt")
 			} else {
-				f.order(f.nodes[0], "undrain", "kt")
+				f.nodes[0].override("undrain", "kt")
 			}
 			for _, n := range f.nodes {
 				n.sentTo(patience, clientKT, "kt")
@@ -167,18 +166,6 @@ func TestClocksJump(t *testing.T) {
 		}
 	}
 	f.recorded(before)
-}
-
-// order gives an order that has to succeed: at once, unless the machine keeps etcd from answering in time.
-func (f *clockFleet) order(n *node, args ...string) {
-	f.t.Helper()
-	argv := append([]string{binary(f.t), args[0], "--api", n.api}, args[1:]...)
-	until(f.t, patience, func() error {
-		if r := run(f.t, patience, argv...); r.code != 0 {
-			return fmt.Errorf("%s: %s%s", strings.Join(argv, " "), r.out, r.err)
-		}
-		return nil
-	})
 }
 
 // starved tells whether a node took a site for down since probes had no answer in time, which says

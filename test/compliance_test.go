@@ -234,6 +234,7 @@ func exchangeRaw(t testing.TB, network, server string, query []byte) []byte {
 // TestCompliance: the compliance checks of the Internet Systems Consortium are all
 // "ok", with every option that they look for; over TCP too.
 func TestCompliance(t *testing.T) {
+	t.Parallel()
 	tp := newTopology(t)
 	tp.keys = "identity = \"ns1.test\"\n"
 	tp.startPlainSites()

@@ -16,6 +16,7 @@ func (n *node) dig(t testing.TB, args ...string) string {
 
 // TestDig shows what an operator sees with dig and nslookup.
 func TestDig(t *testing.T) {
+	t.Parallel()
 	needTool(t, "dig", "nslookup")
 	tp := newTopology(t)
 	tp.startPlainSites()

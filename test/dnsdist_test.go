@@ -23,15 +23,16 @@ const (
 // come, at encrypted over TLS, and at strange from an address that is no front end's.
 func startDnsdist(t testing.TB, n *node, tls, plain, encrypted, strange string) *process {
 	t.Helper()
-	server := func(name, address, source, more string) string {
-		return fmt.Sprintf("newServer({name=%q, pool=%[1]q, address=%q, source=%q, useProxyProtocol=true, checkName=\"abc.com.\", checkType=\"SOA\", mustResolve=true, checkInterval=1%s})\n", name, address, source, more)
+	server := func(name, address, source string, timeout int, more string) string {
+		return fmt.Sprintf("newServer({name=%q, pool=%[1]q, address=%q, source=%q, useProxyProtocol=true, checkName=\"abc.com.\", checkType=\"SOA\", mustResolve=true, checkInterval=1, checkTimeout=%d%s})\n", name, address, source, timeout, more)
 	}
 	port := func(address string) string { _, p, _ := net.SplitHostPort(address); return p }
-	text := "setACL({\"127.0.0.0/8\"})\nsetSecurityPollSuffix(\"\")\n" +
+	// Its patience is of half a minute, but for the server that does not answer.
+	text := "setACL({\"127.0.0.0/8\"})\nsetSecurityPollSuffix(\"\")\nsetUDPTimeout(30)\nsetTCPRecvTimeout(30)\nsetTCPSendTimeout(30)\n" +
 		fmt.Sprintf("addLocal(%q)\naddLocal(%q)\naddLocal(%q)\n", plain, encrypted, strange) +
-		server("plain", n.dns, frontEnd, "") +
-		server("encrypted", tls, frontEnd, `, tls="openssl", validateCertificates=false`) +
-		server("strange", n.dns, noFrontEnd, "")
+		server("plain", n.dns, frontEnd, 30000, "") +
+		server("encrypted", tls, frontEnd, 30000, `, tls="openssl", validateCertificates=false`) +
+		server("strange", n.dns, noFrontEnd, 1000, "")
 	for _, p := range [][2]string{{plain, "plain"}, {encrypted, "encrypted"}, {strange, "strange"}} {
 		text += fmt.Sprintf("addAction(DSTPortRule(%s), PoolAction(%q))\n", port(p[0]), p[1])
 	}
@@ -68,6 +69,7 @@ func from(address, network, server string, questions ...*dns.Msg) (all []*dns.Ms
 // it sends; dnsdist's own health checks pass; and from an address that is no front
 // end's, dnsdist gets nowhere.
 func TestDnsdist(t *testing.T) {
+	t.Parallel()
 	needTool(t, "dnsdist")
 	tp := newTopology(t)
 	tls, plain, encrypted, strange := freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)

@@ -387,6 +387,7 @@ func TestSignedZone(t *testing.T) {
 // TestZoneThatComesSigned: signatures that somebody else made are served, and
 // told about before they expire.
 func TestZoneThatComesSigned(t *testing.T) {
+	t.Parallel()
 	needTool(t, "dnssec-keygen", "dnssec-signzone")
 	dir := t.TempDir()
 	dnsAt, api := freeAddress(t), freeAddress(t)

@@ -72,6 +72,7 @@ func shows(t testing.TB, address, name string) {
 // TestDNSOverTLS: kdig asks and takes a zone over TLS, and the certificate is
 // replaced while the node serves.
 func TestDNSOverTLS(t *testing.T) {
+	t.Parallel()
 	needTool(t, "kdig")
 	tp := newTopology(t)
 	address := freeAddress(t)
@@ -84,7 +85,7 @@ func TestDNSOverTLS(t *testing.T) {
 	replaceText(t, config, "[[zone]]\n", "[[zone]]\ntransfer_to = [{ network = \"127.0.0.0/8\" }]\n")
 	n := tp.startNode("ns1", config, tp.dns, tp.api)
 	kdig := func(args ...string) string {
-		return must(t, append([]string{"kdig", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=first.example"}, args...)...)
+		return must(t, append([]string{"kdig", "+timeout=30", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=first.example"}, args...)...)
 	}
 	if out := kdig("www.abc.com", "+subnet=198.51.100.0/24", "+padding"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "TLS1.3") || !strings.Contains(out, "468 B") {
 		t.Errorf("no steered answer of 468 octets over TLS 1.3 in\n%s", out)
@@ -130,6 +131,7 @@ func proxyHeader(client string, stream bool) []byte {
 // TestFrontEnd: a front end tells the client over UDP, TCP and TLS, and the steered
 // answer follows it.
 func TestFrontEnd(t *testing.T) {
+	t.Parallel()
 	tp := newTopology(t)
 	address := freeAddress(t)
 	cert, key := newPair(t, "ns.example", 90*24*time.Hour)
@@ -244,10 +246,11 @@ func startWebNode(t *testing.T) (n *node, web, quic, certFile string) {
 // TestDNSOverHTTPS: kdig and curl ask over HTTP/2, and are told of HTTP/3, over
 // which quic-go's client asks (Debian's curl has no HTTP/3).
 func TestDNSOverHTTPS(t *testing.T) {
+	t.Parallel()
 	needTool(t, "kdig", "curl")
 	_, address, _, certFile := startWebNode(t)
 	_, port, _ := net.SplitHostPort(address)
-	if out := must(t, "kdig", "@127.0.0.1", "-p", port, "+https", "+tls-ca="+certFile, "+tls-hostname=ns.example", "www.abc.com", "+subnet=198.51.100.0/24"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "HTTP/2") {
+	if out := must(t, "kdig", "+timeout=30", "@127.0.0.1", "-p", port, "+https", "+tls-ca="+certFile, "+tls-hostname=ns.example", "www.abc.com", "+subnet=198.51.100.0/24"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "HTTP/2") {
 		t.Errorf("no steered answer over HTTP/2 in\n%s", out)
 	}
 	url := "https://" + address + "/dns-query?dns=AAABAAABAAAAAAAABWhvc3QxA2FiYwNjb20AAAEAAQ"
@@ -275,6 +278,7 @@ func TestDNSOverHTTPS(t *testing.T) {
 
 // TestDNSOverQUIC: kdig asks and takes a zone over QUIC.
 func TestDNSOverQUIC(t *testing.T) {
+	t.Parallel()
 	needTool(t, "kdig")
 	if out := run(t, patience, "kdig", "+help").out; !strings.Contains(out, "+[no]quic") {
 		t.Skip("this kdig is built without QUIC")
@@ -282,7 +286,7 @@ func TestDNSOverQUIC(t *testing.T) {
 	n, _, address, certFile := startWebNode(t)
 	_, port, _ := net.SplitHostPort(address)
 	kdig := func(args ...string) string {
-		return must(t, append([]string{"kdig", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=ns.example", "+quic"}, args...)...)
+		return must(t, append([]string{"kdig", "+timeout=30", "@127.0.0.1", "-p", port, "+tls-ca=" + certFile, "+tls-hostname=ns.example", "+quic"}, args...)...)
 	}
 	if out := kdig("www.abc.com", "+subnet=198.51.100.0/24", "+padding"); !strings.Contains(out, "a.www.abc.com.") || !strings.Contains(out, "(QUICv1)") || !strings.Contains(out, "468 B") {
 		t.Errorf("no steered answer of 468 octets over QUIC in\n%s", out)

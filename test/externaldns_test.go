@@ -19,6 +19,7 @@ import (
 //
 //	go install sigs.k8s.io/external-dns@v0.20.0
 func TestExternalDNS(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("external-dns")
 	if err != nil {
 		t.Skip("external-dns is not installed; CI does not build it: see this test's comment")
@@ -58,6 +59,7 @@ func TestExternalDNS(t *testing.T) {
 //
 //	cd tools/certmanager && go build -o /usr/local/bin/gslb-certmanager .
 func TestCertManager(t *testing.T) {
+	t.Parallel()
 	program, err := exec.LookPath("gslb-certmanager")
 	if err != nil {
 		t.Skip("tools/certmanager is not built; CI does not build it: see this test's comment")

@@ -92,8 +92,6 @@ func newFaultFleet(t *testing.T, seed, half uint64) *faultFleet {
 	t.Helper()
 	needTool(t, "bridge", "nsenter", "unshare")
 	f := &faultFleet{t: t, tp: newTopology(t), rng: rand.New(rand.NewPCG(seed, half)), webs: map[string]*process{}}
-	// What is dead refuses at once: long time-outs, and three of them, are what a busy machine needs.
-	f.tp.rise, f.tp.fall, f.tp.interval, f.tp.timeout = 1, 3, time.Second, time.Second
 	f.tp.dns, f.tp.api, f.tp.port = faultDNS, faultAPI, 8080
 	f.dog = startWatchdog(t)
 	f.hub = namespace(t)
@@ -337,7 +335,11 @@ func (n *faultNode) begin() {
 	for _, s := range sites {
 		text = strings.Replace(text, fmt.Sprintf("check_address = [\"%s:%d\"]", s.address, f.tp.port), fmt.Sprintf("check_address = [\"%s:%d\"]", siteHost(s.name), f.tp.port), 1)
 	}
-	text = strings.Replace(text, "name = \"cn\"\n", "name = \"cn\"\nflap_limit = 1.5\nflap_half = \""+flapHalf.String()+"\"\n", 1)
+	// The site that flaps is looked at more often, so that it can.
+	head, cn, _ := strings.Cut(text, "name = \"cn\"\n")
+	cn = strings.Replace(cn, "check = \"web\"\n", "check = \"brisk\"\n", 1)
+	text = head + "name = \"cn\"\nflap_limit = 2\nflap_half = \"" + flapHalf.String() + "\"\n" + cn +
+		"[check.brisk]\ntype = \"http\"\npath = \"/healthz\"\ninterval = \"500ms\"\ntimeout = \"500ms\"\nrise = 1\nfall = 2\n"
 	f.tp.prefix = append([]string{"nsenter", "-m", "-t", fmt.Sprint(f.disk.cmd.Process.Pid)}, n.words...)
 	n.node = f.tp.startNode(name, write(f.t, f.tp.dir, name+".toml", text), faultDNS, faultAPI)
 }

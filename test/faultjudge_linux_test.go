@@ -72,7 +72,7 @@ func (f *faultFleet) starvation() string {
 		if f.alone[n] || len(log) < n.said {
 			continue
 		}
-		line := unanswered(log[n.said:])
+		line := unanswered(log[n.said:], "kt", "lgu")
 		if line == "" && f.siteDied { // while all are up a vote that is gone takes no site down
 			line = leaseLost(log[n.said:])
 		}

@@ -403,10 +403,10 @@ func (f *faultFleet) flapping() string {
 	n, held := f.nodes[faultMembers], false
 	falls, began := 0, time.Now()
 	for ; !held; falls++ {
-		if falls == 10 {
-			cycle := time.Since(began) / 10
+		if falls == 10 || time.Since(began) > 5*flapHalf {
+			cycle := time.Since(began) / time.Duration(max(falls, 1))
 			f.doubt("not held after %d falls, one each %v", falls, cycle)
-			if cycle > flapHalf { // fewer count at a time than are needed
+			if cycle > 3*flapHalf/4 { // too few count at a time
 				f.slow = fmt.Sprintf("a fall takes %v here", cycle)
 			}
 			return ""

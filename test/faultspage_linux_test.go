@@ -19,7 +19,7 @@ What breaks, what is answered meanwhile, and the test that asserts it. A test fa
 `
 
 // faultsRig tells what the first table's figures were found with.
-const faultsRig = "Two fleets side by side, one for the faults of etcd's members, one for the others, of four nodes each, every node in a network namespace of its own: ns1 to ns3 answer, check and have a member of etcd each, ns4 answers alone and reaches etcd through relays. Checks every second, three failures are down, one success is up. " +
+const faultsRig = "Two fleets side by side, one for the faults of etcd's members, one for the others, of four nodes each, every node in a network namespace of its own: ns1 to ns3 answer, check and have a member of etcd each, ns4 answers alone and reaches etcd through relays. Checks every second, three failures are down, one success is up; of the site that flaps, every half second and two. " +
 	"Each node is asked every 20 ms, by a client whose sites are kt and, if that is out, lgu; **every** answer is looked at: none may fail on a node that was not itself killed or stopped, and none may be of another site. " +
 	"Unless a row says otherwise, kt is killed while the fault lasts, and the time is from then until a node answers lgu, first to last node. A changed answer where none is due is a fault of gslb, unless the machine was seen to be too busy: a node took a site for down since a probe had no answer within its second (a site that is down here refuses the connection at once), a lease ran out, or the test itself stood still for two seconds. Such a fault is had again, and the test says so where it was so three times. An answer that fails or is of another site is a fault on any machine.\n"
 

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // heldChanges is what a node says that it holds back besides sites.
@@ -32,7 +31,7 @@ func (n *node) heldChanges() (all []string, err error) {
 // holds waits until the node holds one change, with these words, or none for "".
 func (n *node) holds(words string) {
 	n.t.Helper()
-	until(n.t, time.Minute, func() error {
+	until(n.t, patience, func() error {
 		all, err := n.heldChanges()
 		switch {
 		case err != nil:
@@ -55,16 +54,16 @@ func TestSpaceBreaker(t *testing.T) {
 	database := write(t, tp.dir, "city.mmdb", string(cityDatabase(t, map[string]string{"100.0.0.0/16": "CN"})))
 	tp.extra = fmt.Sprintf("[geo]\ndatabases = [%q]\nreload = \"200ms\"\n\n[breaker]\nmax_space_lost = 0.3\n", database)
 	n := tp.startDNSNode()
-	n.sentTo(time.Minute, client, "cn")
+	n.sentTo(patience, client, "cn")
 	order := func(args ...string) {
 		t.Helper()
-		if r := run(t, time.Minute, append(append([]string{binary(t)}, args...), "--api", n.api)...); r.code != 0 {
+		if r := run(t, patience, append(append([]string{binary(t)}, args...), "--api", n.api)...); r.code != 0 {
 			t.Fatalf("gslb %s: exit code %d\n%s%s", strings.Join(args, " "), r.code, r.out, r.err)
 		}
 	}
 	left := func(subnet string) {
 		t.Helper()
-		until(t, time.Minute, func() error {
+		until(t, patience, func() error {
 			if got := n.www(subnet); got == "cn" {
 				return fmt.Errorf("%s is still sent to cn", subnet)
 			}
@@ -79,12 +78,12 @@ func TestSpaceBreaker(t *testing.T) {
 	if got := n.www(client); got != "cn" {
 		t.Errorf("sent to %s by databases that are held", got)
 	}
-	r := run(t, time.Minute, binary(t), "breaker", "--api", n.api)
+	r := run(t, patience, binary(t), "breaker", "--api", n.api)
 	if r.code != 0 || !strings.Contains(r.out, "the new databases") {
 		t.Errorf("gslb breaker: %d\n%s%s", r.code, r.out, r.err)
 	}
-	until(t, time.Minute, func() error {
-		if r = run(t, time.Minute, binary(t), "events", "--kind", "breaker", "--api", n.api); !strings.Contains(r.out, "holds the new databases") {
+	until(t, patience, func() error {
+		if r = run(t, patience, binary(t), "events", "--kind", "breaker", "--api", n.api); !strings.Contains(r.out, "holds the new databases") {
 			return fmt.Errorf("events do not tell: %s%s", r.out, r.err)
 		}
 		return nil
@@ -120,7 +119,7 @@ func TestSpaceBreaker(t *testing.T) {
 	if got := n.www("100.0.9.9/24"); got == "cn" {
 		t.Error("sent to cn by a topology that is held")
 	}
-	n.waitStatus(time.Minute, func(s status) error {
+	n.waitStatus(patience, func(s status) error {
 		for _, p := range s.Problems {
 			if strings.Contains(p, "the new topology is not used") {
 				return nil
@@ -129,6 +128,6 @@ func TestSpaceBreaker(t *testing.T) {
 		return errors.New("no problem told")
 	})
 	order("breaker", "allow", "--why", "it is meant")
-	n.sentTo(time.Minute, "100.0.9.9/24", "cn")
+	n.sentTo(patience, "100.0.9.9/24", "cn")
 	n.holds("")
 }

@@ -47,9 +47,9 @@ func startKernelSite(t *testing.T, plane string, answers l4bed.Return) *kernelSi
 [check.web]
 type = "http"
 path = "/healthz"
-interval = "500ms"
-timeout = "500ms"
-fall = 2
+interval = "1s"
+timeout = "1s"
+fall = 3
 rise = 1
 
 [[site]]
@@ -107,7 +107,7 @@ func (s *kernelSite) start() {
 // dial connects to a virtual address, from the client's namespace.
 func (s *kernelSite) dial(vip string) (conn net.Conn, err error) {
 	err = l4bed.Within(s.Client, func() error {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(vip, "80"), 2*time.Second)
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(vip, "80"), 10*time.Second)
 		return err
 	})
 	return conn, err
@@ -115,7 +115,7 @@ func (s *kernelSite) dial(vip string) (conn net.Conn, err error) {
 
 // get asks over an open connection which server it is.
 func getOver(conn net.Conn) (string, error) {
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(answerWithin))
 	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: www\r\n\r\n"); err != nil {
 		return "", err
 	}

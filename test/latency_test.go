@@ -62,10 +62,10 @@ send = "x"
 expect = "x"
 port = %d
 source = [%q]
-interval = "500ms"
-timeout = "500ms"
+interval = "1s"
+timeout = "1s"
 rise = 1
-fall = 4
+fall = 3
 
 [[steer]]
 name = "lat.abc.com."
@@ -97,7 +97,7 @@ ttl = "2s"
 	goes := func(client, want string) {
 		t.Helper()
 		for _, n := range nodes {
-			until(t, 60*time.Second, func() error {
+			until(t, patience, func() error {
 				m, err := exchange("udp", n.dns, question("lat.abc.com.", dns.TypeA, client))
 				if err != nil {
 					return err
@@ -105,7 +105,7 @@ ttl = "2s"
 				if len(m.Answer) == 1 && strings.HasSuffix(m.Answer[0].String(), "\t"+siteNamed(t, want).address) {
 					return nil
 				}
-				return fmt.Errorf("%s: %s gets %v, want %s\n%s", n.name, client, m.Answer, want, run(t, 10*time.Second, binary(t), "explain", "lat.abc.com", "--client", strings.TrimSuffix(client, "/24"), "--api", n.api).out)
+				return fmt.Errorf("%s: %s gets %v, want %s\n%s", n.name, client, m.Answer, want, run(t, patience, binary(t), "explain", "lat.abc.com", "--client", strings.TrimSuffix(client, "/24"), "--api", n.api).out)
 			})
 		}
 	}
@@ -123,6 +123,7 @@ ttl = "2s"
 	if body, err := get("http://" + ns2.api + "/metrics"); err != nil || !strings.Contains(body, `gslb_site_rtt_seconds{site="kt"} 0.`) {
 		t.Errorf("metrics do not tell the times (%v)", err)
 	}
+	goes(clientKT, "lgu")
 	at := time.Now()
 
 	all["lgu"].conn.Close()

@@ -218,10 +218,11 @@ func axfr(t testing.TB, address, zone, key, secret string) []string {
 }
 
 func tryAXFR(address, zone, key, secret string) (all []string, err error) {
-	return axfrBy(&dns.Transfer{ReadTimeout: 10 * time.Second}, address, zone, key, secret)
+	return axfrBy(&dns.Transfer{}, address, zone, key, secret)
 }
 
 func axfrBy(tr *dns.Transfer, address, zone, key, secret string) (all []string, err error) {
+	tr.DialTimeout, tr.ReadTimeout, tr.WriteTimeout = answerWithin, answerWithin, answerWithin
 	m := new(dns.Msg).SetAxfr(zone)
 	if key != "" {
 		tr.TsigSecret = map[string]string{key: secret}

@@ -16,6 +16,7 @@ import (
 // and neither gives it over anything less. Knot DNS has no TLS before 3.4, but its
 // kdig transfers over TLS.
 func TestTransfersOverTLS(t *testing.T) {
+	t.Parallel()
 	needTool(t, "kdig")
 	dir := t.TempDir()
 	plain, over := freeAddress(t), freeAddress(t)
@@ -42,7 +43,7 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 	hasSerial(t, nsd.dns, "example.", 1)
 
 	kdig := func(name string) result {
-		return run(t, time.Minute, "kdig", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
+		return run(t, time.Minute, "kdig", "+timeout=30", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
 	}
 	if r := kdig("ns.example"); r.code != 0 || !strings.Contains(r.out, "14 records") {
 		t.Errorf("kdig: exit code %d:\n%s%s", r.code, r.out, r.err)
@@ -56,7 +57,7 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 	}
 	third := startMover(t, t.TempDir(), freeAddress(t), config("ns.example"))
 	hasSerial(t, third.dns, "example.", 1)
-	want, err := axfrBy(&dns.Transfer{ReadTimeout: 10 * time.Second, TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}}}, over, "example.", moveKey, moveSecret)
+	want, err := axfrBy(&dns.Transfer{TLS: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"dot"}}}, over, "example.", moveKey, moveSecret)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +91,7 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 func askAXFR(address string, cfg *tls.Config) (*dns.Msg, error) {
 	m := new(dns.Msg).SetAxfr("example.")
 	m.SetTsig(moveKey, dns.HmacSHA256, 300, time.Now().Unix())
-	c := &dns.Client{Net: "tcp", TsigSecret: map[string]string{moveKey: moveSecret}, Timeout: 10 * time.Second}
+	c := &dns.Client{Net: "tcp", TsigSecret: map[string]string{moveKey: moveSecret}, Timeout: answerWithin}
 	if cfg != nil {
 		c.Net, c.TLSConfig = "tcp-tls", cfg
 	}

@@ -22,7 +22,7 @@ func nsupdate(t testing.TB, address, key, script string) result {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(address)
 	file := write(t, t.TempDir(), "script", fmt.Sprintf("server %s %s\n%s\n", host, port, script))
-	argv := []string{"nsupdate", "-t", "5"}
+	argv := []string{"nsupdate", "-t", "60", "-u", "30", "-r", "0"}
 	if key != "" {
 		argv = append(argv, "-y", key)
 	}
@@ -53,6 +53,7 @@ transfer_to = [{ network = "127.0.0.0/8" }]
 
 // TestUpdates: nsupdate as it is, with what it may and what it may not.
 func TestUpdates(t *testing.T) {
+	t.Parallel()
 	needTool(t, "nsupdate")
 	dir := t.TempDir()
 	writeZone(t, dir, 10, "")
@@ -140,7 +141,7 @@ func TestUpdateSurvives(t *testing.T) {
 	hasSerial(t, address, "example.", 25)
 	if needTool(t, "kdig"); true {
 		host, port, _ := net.SplitHostPort(address)
-		out := must(t, "kdig", "@"+host, "-p", port, "example", "IXFR=10")
+		out := must(t, "kdig", "+timeout=30", "@"+host, "-p", port, "example", "IXFR=10")
 		if strings.Count(out, "\tSOA\t") != 2+2*15 || !strings.Contains(out, "last2.example.") {
 			t.Errorf("IXFR from the beginning, after six restarts:\n%s", out)
 		}
@@ -163,6 +164,7 @@ func TestUpdateSurvives(t *testing.T) {
 // TestLego: lego's own RFC 2136 provider proves a name to an ACME server, and
 // cleans up, with a key that may do no more.
 func TestLego(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	program := filepath.Join(t.TempDir(), "ddns")
 	build := exec.Command("go", "build", "-o", program, ".")
@@ -176,7 +178,7 @@ func TestLego(t *testing.T) {
 	lego := func(what, domain string) result {
 		t.Helper()
 		return run(t, time.Minute, "env", "RFC2136_NAMESERVER="+m.dns, "RFC2136_TSIG_KEY="+otherKey, "RFC2136_TSIG_SECRET="+otherSec,
-			"RFC2136_TSIG_ALGORITHM=hmac-sha512.", program, what, domain, "token", "key authorization")
+			"RFC2136_TSIG_ALGORITHM=hmac-sha512.", "RFC2136_DNS_TIMEOUT=30", program, what, domain, "token", "key authorization")
 	}
 	proof := func(want int) {
 		t.Helper()
@@ -201,6 +203,7 @@ func TestLego(t *testing.T) {
 // TestUpdatesLikeBIND: the same updates give the same codes and the same zone as
 // with BIND.
 func TestUpdatesLikeBIND(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	dir, other := t.TempDir(), t.TempDir()
 	writeZone(t, dir, 1, "")

@@ -13,6 +13,7 @@ import (
 // TestProblems: what a person should look at is in the status, in its JSON and in
 // the metrics, and goes when it is over.
 func TestProblems(t *testing.T) {
+	t.Parallel()
 	needLong(t)
 	tp := newTopology(t)
 	tp.startPlainSites("kt", "lgu", "cn")
@@ -38,7 +39,7 @@ func TestProblems(t *testing.T) {
 	// A reload that is still under way begins to count anew.
 	const choices = "\ngslb_dns_choices_total{"
 	var body string
-	for end := time.Now().Add(10 * time.Second); !strings.Contains(body, choices) && time.Now().Before(end); {
+	for end := time.Now().Add(patience); !strings.Contains(body, choices) && time.Now().Before(end); {
 		n.www(clientKT) // so that there is something to count
 		if body, err = get("http://" + n.api + "/metrics"); err != nil {
 			t.Fatal(err)

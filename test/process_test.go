@@ -126,6 +126,18 @@ func (p *process) says(text string) {
 	})
 }
 
+// saysTimes waits until the process's output holds the text so often. What a process says of
+// its work may come after others have seen what it did.
+func (p *process) saysTimes(text string, times int) {
+	p.t.Helper()
+	until(p.t, patience, func() error {
+		if n := strings.Count(p.log.String(), text); n < times {
+			return fmt.Errorf("%s has said %q %d times, want %d", p.name, text, n, times)
+		}
+		return nil
+	})
+}
+
 // output collects what a process says. The last part is kept.
 type output struct {
 	mu  sync.Mutex

@@ -34,6 +34,7 @@ func cookieIn(m *dns.Msg) string {
 // TestProtection: what an operator sets to protect a node, and what SIGHUP puts in
 // force while it serves.
 func TestProtection(t *testing.T) {
+	t.Parallel()
 	needTool(t, "dig")
 	const first, second = "00112233445566778899aabbccddeeff", "ffeeddccbbaa99887766554433221100"
 	tp := newTopology(t)

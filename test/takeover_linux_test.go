@@ -260,7 +260,7 @@ drain_timeout = "10ms"
 		return "", err
 	})
 	connected := startStream(t, 5*time.Millisecond, func() (string, error) {
-		c, err := net.DialTimeout("tcp", tcp, 10*time.Second)
+		c, err := net.DialTimeout("tcp", tcp, answerWithin)
 		if err != nil {
 			return "", err
 		}

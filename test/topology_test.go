@@ -130,8 +130,8 @@ func newTopology(t testing.TB) *topology {
 		t: t, dir: t.TempDir(),
 		dns: freeAddress(t), api: freeAddress(t), etcd: freeAddress(t), peer: freeAddress(t),
 		port: freeSitePort(t),
-		// What is dead refuses at once: it is found as fast as ever, and four probes that are late are few on a busy machine.
-		interval: 300 * time.Millisecond, timeout: 300 * time.Millisecond, rise: 2, fall: 4, capacity: 1000,
+		// What is dead refuses at once. Long time-outs, and three of them, are what a busy machine needs.
+		interval: time.Second, timeout: time.Second, rise: 1, fall: 3, capacity: 1000,
 	}
 	tp.zone = write(t, tp.dir, "abc.com.zone", fmt.Sprintf(abcZone, strings.Repeat("x", 200)))
 	write(t, tp.dir, "abc.com.hosts", abcHosts)
@@ -187,6 +187,7 @@ type node struct {
 	*process
 	dns, api, config string
 	tp               *topology
+	starved          string // what busy found
 }
 
 // writeDNSNode writes the configuration of the first DNS node, which checks the

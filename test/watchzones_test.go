@@ -12,6 +12,7 @@ import (
 // TestWatchZones: with node.watch_zones nobody tells gslb of what has changed. What
 // is wrong with one file keeps that file's zone as it was, and no other.
 func TestWatchZones(t *testing.T) {
+	t.Parallel()
 	tp := newTopology(t)
 	zone := func(address string) string {
 		return "$TTL 60\n@ SOA ns1 hostmaster 1 3600 900 604800 60\n@ NS ns1\nns1 A 192.0.2.53\nwww A " + address + "\n"

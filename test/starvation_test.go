@@ -2,6 +2,7 @@ package test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,15 +16,29 @@ import (
 // refuses the connection, so that no probe of a machine that has time meets its time-out.
 const noAnswer = "timeout after"
 
-// unanswered is the line of a node's log that says that a site is down for probes that had no
-// answer in time; "": none does.
-func unanswered(log string) string {
+// unanswered is the line of a node's log that says that a site, one of these if any are given, is
+// down for probes that had no answer in time; "": none does.
+func unanswered(log string, of ...string) string {
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, `msg="site changed"`) && strings.Contains(line, "state=down") && strings.Contains(line, noAnswer) {
+		_, site, changed := strings.Cut(line, `msg="site changed" site=`)
+		name, why, _ := strings.Cut(site, " ")
+		if changed && strings.Contains(why, "state=down") && strings.Contains(why, noAnswer) && (len(of) == 0 || slices.Contains(of, name)) {
 			return strings.TrimSpace(line)
 		}
 	}
 	return ""
+}
+
+// busy tells whether the node took a site for down since probes had no answer in time. That its users were
+// sent elsewhere is then what they should be.
+func (n *node) busy() bool {
+	n.t.Helper()
+	if n.starved == "" {
+		if n.starved = unanswered(n.log.String()); n.starved != "" {
+			n.t.Logf("the machine was too busy for %s: %s", n.name, n.starved)
+		}
+	}
+	return n.starved != ""
 }
 
 // leaseLost is the line of a node's log that says that its votes were gone for a while, since

@@ -5,7 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -166,7 +165,7 @@ func checkUnderLoad(t *testing.T, n *node) {
 		{"-tcp", "-ecs", "random4", "-answers", "2"},
 	} {
 		argv := append(append([]string{built(t, buildLoadgen)}, load...), args...)
-		if r := run(t, time.Minute, argv...); r.code != 0 {
+		if r := run(t, patience, argv...); r.code != 0 {
 			t.Errorf("%v: exit code %d\n%s%s", args, r.code, r.out, r.err)
 		}
 	}

@@ -27,9 +27,8 @@ func newDemonstration(t *testing.T, args ...string) demonstration {
 	needLinux(t)
 	d := demonstration{dns: freeAddress(t), api: freeAddress(t), folder: t.TempDir()}
 	port := func(address string) string { _, p, _ := net.SplitHostPort(address); return p }
-	d.argv = []string{binary(t), "demo", "--color", "never", "--dns-port", port(d.dns), "--api-port", port(d.api), "--port", strconv.Itoa(freeSitePort(t))}
+	d.argv = []string{"env", "TMPDIR=" + d.folder, binary(t), "demo", "--color", "never", "--dns-port", port(d.dns), "--api-port", port(d.api), "--port", strconv.Itoa(freeSitePort(t))}
 	d.argv = append(d.argv, args...)
-	t.Setenv("TMPDIR", d.folder)
 	return d
 }
 
@@ -77,7 +76,7 @@ func TestDemo(t *testing.T) {
 		case len(words) == 0:
 		case words[0] == "dig" || words[0] == "nslookup" || words[0] == "curl" || words[0] == "delv":
 			tryLine(t, words)
-		case words[0] == d.argv[0] && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
+		case words[0] == binary(t) && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
 			must(t, words...)
 		}
 	}
@@ -140,6 +139,11 @@ func (d demonstration) leavesNothing(t *testing.T) {
 	if left := processes(binary(t)); len(left) > 0 {
 		t.Errorf("processes are left behind: %v", left)
 	}
+	d.leavesNoFiles(t)
+}
+
+func (d demonstration) leavesNoFiles(t *testing.T) {
+	t.Helper()
 	left, err := os.ReadDir(d.folder)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 )
@@ -31,7 +30,7 @@ func TestExternalDNS(t *testing.T) {
 	before := axfr(t, m.dns, "example.", moveKey, moveSecret)
 	sync := func(want uint32) []string {
 		t.Helper()
-		r := run(t, time.Minute, program, "--once", "--source=fake", "--fqdn-template=example", "--domain-filter=example", "--policy=sync", "--registry=txt", "--txt-owner-id=test", "--txt-prefix=of-",
+		r := run(t, patience, program, "--once", "--source=fake", "--fqdn-template=example", "--domain-filter=example", "--policy=sync", "--registry=txt", "--txt-owner-id=test", "--txt-prefix=of-",
 			"--metrics-address="+freeAddress(t), "--provider=rfc2136", "--rfc2136-host="+host, "--rfc2136-port="+port, "--rfc2136-zone=example", "--rfc2136-tsig-axfr",
 			"--rfc2136-tsig-keyname="+strings.TrimSuffix(moveKey, "."), "--rfc2136-tsig-secret="+moveSecret, "--rfc2136-tsig-secret-alg=hmac-sha256")
 		if r.code != 0 {
@@ -69,7 +68,7 @@ func TestCertManager(t *testing.T) {
 	m := startUpdated(t, dir, freeAddress(t))
 	solve := func(what, name, value string) result {
 		t.Helper()
-		return run(t, time.Minute, program, what, m.dns, strings.TrimSuffix(otherKey, "."), otherSec, "HMACSHA512", name, "example.", value)
+		return run(t, patience, program, what, m.dns, strings.TrimSuffix(otherKey, "."), otherSec, "HMACSHA512", name, "example.", value)
 	}
 	proofs := func(want ...string) {
 		t.Helper()

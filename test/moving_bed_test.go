@@ -257,6 +257,19 @@ func sameZone(t testing.TB, zone string, a, b []string) {
 	}
 }
 
+// comesToHave waits until a server of another make has these records of a zone: of its processes
+// one may still send, or refuse, what another has already.
+func comesToHave(t testing.TB, what string, want []string, address, zone, key, secret string) {
+	t.Helper()
+	until(t, patience, func() error {
+		got, err := tryAXFR(address, zone, key, secret)
+		if err == nil && !slices.Equal(got, want) {
+			err = fmt.Errorf("zone %s differs:\n%s\n--- other:\n%s", what, strings.Join(want, "\n"), strings.Join(got, "\n"))
+		}
+		return err
+	})
+}
+
 func writeZone(t testing.TB, dir string, serial uint32, more string) string {
 	t.Helper()
 	path := filepath.Join(dir, "example.zone")

@@ -81,7 +81,7 @@ zone:
 			hasSerial(t, m.dns, "example.", 1)
 			same := func() {
 				t.Helper()
-				sameZone(t, "example. of "+name, axfr(t, at, "example.", moveKey, moveSecret), axfr(t, m.dns, "example.", "", ""))
+				comesToHave(t, "example. of "+name, axfr(t, m.dns, "example.", "", ""), at, "example.", moveKey, moveSecret)
 			}
 			same()
 			want := uint32(2)

@@ -49,7 +49,7 @@ zone:
 		t.Helper()
 		want := axfr(t, primary.dns, "example.", moveKey, moveSecret)
 		for _, o := range others {
-			sameZone(t, "example. of "+o.name, want, axfr(t, o.dns, "example.", "", ""))
+			comesToHave(t, "example. of "+o.name, want, o.dns, "example.", "", "")
 		}
 	}
 	for _, o := range others {

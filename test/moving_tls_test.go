@@ -43,7 +43,7 @@ zone "example" { type secondary; file "example.db"; masterfile-format text; prim
 	hasSerial(t, nsd.dns, "example.", 1)
 
 	kdig := func(name string) result {
-		return run(t, time.Minute, "kdig", "+timeout=30", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
+		return run(t, patience, "kdig", "+timeout=30", "@"+host, "-p", port, "+tls-ca="+certFile, "+tls-hostname="+name, "-y", "hmac-sha256:"+moveKey+":"+moveSecret, "example", "AXFR")
 	}
 	if r := kdig("ns.example"); r.code != 0 || !strings.Contains(r.out, "14 records") {
 		t.Errorf("kdig: exit code %d:\n%s%s", r.code, r.out, r.err)

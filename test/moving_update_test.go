@@ -10,7 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -177,7 +176,7 @@ func TestLego(t *testing.T) {
 	m := startUpdated(t, dir, freeAddress(t))
 	lego := func(what, domain string) result {
 		t.Helper()
-		return run(t, time.Minute, "env", "RFC2136_NAMESERVER="+m.dns, "RFC2136_TSIG_KEY="+otherKey, "RFC2136_TSIG_SECRET="+otherSec,
+		return run(t, patience, "env", "RFC2136_NAMESERVER="+m.dns, "RFC2136_TSIG_KEY="+otherKey, "RFC2136_TSIG_SECRET="+otherSec,
 			"RFC2136_TSIG_ALGORITHM=hmac-sha512.", "RFC2136_DNS_TIMEOUT=30", program, what, domain, "token", "key authorization")
 	}
 	proof := func(want int) {

@@ -202,7 +202,7 @@ func run(t testing.TB, limit time.Duration, argv ...string) result {
 // must is run for a command that has to succeed; it returns its output.
 func must(t testing.TB, argv ...string) string {
 	t.Helper()
-	r := run(t, time.Minute, argv...)
+	r := run(t, patience, argv...)
 	if r.code != 0 {
 		t.Fatalf("%s: exit code %d\n%s%s", strings.Join(argv, " "), r.code, r.out, r.err)
 	}

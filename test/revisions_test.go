@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/miekg/dns"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,7 +28,7 @@ func (tp *topology) startFollower(name, more string) *node {
 // apply orders a topology at this node.
 func (n *node) apply(args ...string) result {
 	n.t.Helper()
-	return run(n.t, time.Minute, append([]string{binary(n.t), "apply", "--api", n.api, n.tp.path("topology.toml")}, args...)...)
+	return run(n.t, patience, append([]string{binary(n.t), "apply", "--api", n.api, n.tp.path("topology.toml")}, args...)...)
 }
 
 // applied is apply that has to succeed at once, on all nodes.
@@ -157,7 +156,7 @@ func TestRevisions(t *testing.T) {
 	t.Run("plan", func(t *testing.T) {
 		small := strings.Replace(strings.ReplaceAll(first, `to = ["nearest:all"]`, `to = ["lgu"]`), "name = \"lgu\"\n", "name = \"lgu\"\ncapacity = 10\n", 1)
 		topologyIs(small)
-		r := run(t, time.Minute, binary(t), "plan", "--api", ns1.api, "--total", "1000", tp.path("topology.toml"))
+		r := run(t, patience, binary(t), "plan", "--api", ns1.api, "--total", "1000", tp.path("topology.toml"))
 		if r.code != 1 || !strings.Contains(r.out, "of its users move") || !strings.Contains(r.out, "OVERLOADED") {
 			t.Errorf("plan: exit code %d, want 1\n%s%s", r.code, r.out, r.err)
 		}

@@ -268,7 +268,7 @@ func TestXDP(t *testing.T) {
 			`-server ` + wireNode4 + `:53 -names random-nx -name abc.com -ecs random4`,
 		} {
 			argv := append(append([]string{}, w.peer...), built(t, buildLoadgen), "-duration", "1s", "-timeout", "30s", "-inflight", "50", "-check", "-max-loss", "0")
-			if r := run(t, time.Minute, append(argv, strings.Fields(args)...)...); r.code != 0 {
+			if r := run(t, patience, append(argv, strings.Fields(args)...)...); r.code != 0 {
 				t.Errorf("%s: exit code %d\n%s%s", args, r.code, r.out, r.err)
 			}
 		}
@@ -321,7 +321,7 @@ func TestXDPWithoutRights(t *testing.T) {
 	const want = "it needs CAP_NET_ADMIN, CAP_BPF and CAP_NET_RAW"
 	until(t, patience, func() error {
 		argv := append(append([]string{}, w.node...), binary(t), "status", "-api", n.api)
-		text := run(t, time.Minute, argv...).out // it is not there at first
+		text := run(t, patience, argv...).out // it is not there at first
 		if !strings.Contains(text, "AF_XDP on eth0: ") || !strings.Contains(text, want) || !strings.Contains(text, "the ordinary sockets take all queries") {
 			return fmt.Errorf("status does not tell of it:\n%s", text)
 		}

@@ -26,6 +26,7 @@ func TestControlText(t *testing.T) {
 // TestDoubt: verdicts of down that began while this machine could not see are
 // forgotten, older ones and those on control targets are not.
 func TestDoubt(t *testing.T) {
+	t.Parallel()
 	dead := bed.Reserve(t, "tcp")
 	control, err := Control(dead, nil)
 	if err != nil {

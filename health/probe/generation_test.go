@@ -37,7 +37,7 @@ func TestGenerationSources(t *testing.T) {
 		{"file", "tcp", GenerationSource{File: file}, "v3"},
 		{"no such file", "tcp", GenerationSource{File: file + ".none"}, ""},
 	} {
-		p, err := New(Config{Type: tc.kind, Generation: tc.source}, Target{Name: "kt", Address: srv.Listener.Addr().String()})
+		p, err := New(Config{Type: tc.kind, Timeout: patient, Interval: patient, Generation: tc.source}, Target{Name: "kt", Address: srv.Listener.Addr().String()})
 		if err != nil {
 			t.Errorf("%s: %v", tc.name, err)
 			continue

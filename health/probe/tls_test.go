@@ -90,6 +90,7 @@ func serveTLS(t *testing.T, c tls.Certificate, sni chan<- string) string {
 }
 
 func TestHTTPS(t *testing.T) {
+	t.Parallel()
 	ca, other := newAuthority(t), newAuthority(t)
 	soon, past := time.Now().Add(time.Hour), time.Now().Add(-time.Hour)
 	plain := httptest.NewServer(http.NotFoundHandler())
@@ -115,7 +116,7 @@ func TestHTTPS(t *testing.T) {
 			"tls handshake with ADDR: certificate signed by unknown authority"},
 		{"not verified", serveTLS(t, ca.issue(t, past, "b.www.abc.com"), nil), Config{Host: "a.www.abc.com", SkipVerify: true}, ""},
 		{"not TLS", plain.Listener.Addr().String(), Config{SkipVerify: true}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
-		{"silent", listen(t, hang), Config{}, "timeout after 2s while handshaking with ADDR"},
+		{"silent", listen(t, hang), Config{}, "timeout after 4s while handshaking with ADDR"},
 		{"reset", listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 9)); _ = c.SetLinger(0) }), Config{},
 			"tls handshake with ADDR: connection reset by peer"},
 		{"closed", listen(t, func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }), Config{},
@@ -146,7 +147,7 @@ func TestSNI(t *testing.T) {
 	ca := newAuthority(t)
 	sni := make(chan string, 1)
 	address := serveTLS(t, ca.issue(t, time.Now().Add(time.Hour), "www.abc.com"), sni)
-	if got := probeOnce(t, Config{Type: "https", Host: "www.abc.com", CA: ca.file}, address); got != "" {
+	if got := probeOnce(t, Config{Type: "https", Timeout: patient, Interval: patient, Host: "www.abc.com", CA: ca.file}, address); got != "" {
 		t.Fatal(got)
 	}
 	if got := <-sni; got != "www.abc.com HTTP/1.1" {

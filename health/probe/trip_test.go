@@ -48,6 +48,7 @@ func TestTravelled(t *testing.T) {
 
 // Of several addresses and checks the least counts, and of what is not reached there is none.
 func TestTrips(t *testing.T) {
+	t.Parallel()
 	const pause = 300 * time.Millisecond
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -30,7 +30,7 @@ import (
 // never comes: long enough for what comes before it.
 const (
 	patient = 30 * time.Second
-	brief   = 2 * time.Second
+	brief   = 4 * time.Second
 )
 
 // wireCase is one probe of a real counterpart.
@@ -86,6 +86,7 @@ func drip(c *net.TCPConn) {
 func reset(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)); _ = c.SetLinger(0) }
 
 func TestTCPExchange(t *testing.T) {
+	t.Parallel()
 	echo := func(c *net.TCPConn) { _, _ = io.Copy(c, c) }
 	runAll(t, "tcp", []wireCase{
 		{"a banner", listen(t, func(c *net.TCPConn) { _, _ = c.Write([]byte("220 mail ESMTP\r\n")); hang(c) }), Config{Expect: "^220 "}, ""},
@@ -98,7 +99,7 @@ func TestTCPExchange(t *testing.T) {
 			hang(c)
 		}), Config{Expect: `^\+PONG`}, ""},
 		{"something else", listen(t, say("-ERR\r\n")), Config{Send: "PING\r\n", Expect: "PONG"}, `answer from ADDR: "-ERR\r\n" does not match "PONG"`},
-		{"never answers", listen(t, hang), Config{Send: "x", Expect: "y", Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
+		{"never answers", listen(t, hang), Config{Send: "x", Expect: "y", Timeout: brief}, "timeout after 4s while waiting for an answer from ADDR"},
 		{"drips", listen(t, drip), Config{Expect: "y", Timeout: brief}, `answer from ADDR: "x…`},
 		{"without end", listen(t, flood(strings.Repeat("x", 4096))), Config{Expect: "y"}, `answer from ADDR: nothing in the first 64 KiB matches "y"`},
 		{"reset", listen(t, reset), Config{Send: "x", Expect: "y"}, "answer from ADDR: connection reset by peer"},
@@ -130,6 +131,7 @@ func listenUDP(t *testing.T, answer func(string) []string) string {
 }
 
 func TestUDP(t *testing.T) {
+	t.Parallel()
 	refused := bed.Reserve(t, "udp")
 	runAll(t, "udp", []wireCase{
 		{"answered", listenUDP(t, func(s string) []string { return []string{"got " + s} }), Config{Send: "hello", Expect: "^got hello$"}, ""},
@@ -137,19 +139,20 @@ func TestUDP(t *testing.T) {
 		{"the second matches", listenUDP(t, func(string) []string { return []string{"no", "yes"} }), Config{Send: "x", Expect: "yes"}, ""},
 		{"none matches", listenUDP(t, func(string) []string { return []string{"no"} }), Config{Send: "x", Expect: "yes", Timeout: brief}, `answer from ADDR: "no" does not match "yes"`},
 		{"a flood of others", listenUDP(t, func(string) []string { return strings.Split(strings.Repeat("no ", 80), " ") }), Config{Send: "x", Expect: "yes"}, `answer from ADDR: none of 64 datagrams matches "yes"`},
-		{"silent", listenUDP(t, func(string) []string { return nil }), Config{Send: "x", Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
+		{"silent", listenUDP(t, func(string) []string { return nil }), Config{Send: "x", Timeout: brief}, "timeout after 4s while waiting for an answer from ADDR"},
 		{"refused", refused, Config{Send: "x"}, "answer from ADDR: connection refused"},
 	})
 }
 
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	year := ca.issue(t, time.Now().Add(365*24*time.Hour), "www.abc.com")
 	runAll(t, "tls", []wireCase{
 		{"verified", serveTLS(t, year, nil), Config{Host: "www.abc.com", CA: ca.file}, ""},
 		{"another name", serveTLS(t, year, nil), Config{Host: "b.abc.com", CA: ca.file}, "tls handshake with ADDR: certificate is valid for www.abc.com, not b.abc.com"},
 		{"another CA", serveTLS(t, year, nil), Config{Host: "www.abc.com"}, "tls handshake with ADDR: certificate signed by unknown authority"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while handshaking with ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 4s while handshaking with ADDR"},
 		{"not TLS", listen(t, flood("hello")), Config{}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
 		{"drips", listen(t, drip), Config{}, "tls handshake with ADDR: first record does not look like a TLS handshake"},
 		{"reset", listen(t, reset), Config{}, "tls handshake with ADDR: connection reset by peer"},
@@ -245,6 +248,7 @@ func web(t *testing.T, secure *tls.Config) *httptest.Server {
 }
 
 func TestHTTPMatches(t *testing.T) {
+	t.Parallel()
 	address := web(t, nil).Listener.Addr().String()
 	other := web(t, nil).Listener.Addr().String()
 	cases := func(version string) []wireCase {
@@ -283,7 +287,7 @@ func TestHTTPMatches(t *testing.T) {
 				c.Redirects, c.Headers, c.BodyMatch = 1, map[string]string{"authorization": "Bearer x"}, `key "" at `+other
 			}), ""},
 			{"body without end is enough " + version, address, with("/big", nil), ""},
-			{"body stalls " + version, address, with("/hang", func(c *Config) { c.Timeout = brief }), "timeout after 2s while reading the body from ADDR"},
+			{"body stalls " + version, address, with("/hang", func(c *Config) { c.Timeout = brief }), "timeout after 4s while reading the body from ADDR"},
 			{"huge headers " + version, address, with("/headers", nil), map[string]string{"1.1": "headers from ADDR: more than 64 KiB", "2": "headers from ADDR: …"}[version]},
 		}
 	}
@@ -291,6 +295,7 @@ func TestHTTPMatches(t *testing.T) {
 }
 
 func TestHTTP2(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	cert := ca.issue(t, time.Now().Add(time.Hour), "www.abc.com")
 	address := web(t, &tls.Config{Certificates: []tls.Certificate{cert}}).Listener.Addr().String()
@@ -304,11 +309,11 @@ func TestHTTP2(t *testing.T) {
 		{"spoken", address, with(func(c *Config) { c.Path, c.BodyMatch = "/method", "^HTTP/2.0 GET" }), ""},
 		{"1.1 by default", address, with(func(c *Config) { c.Path, c.BodyMatch, c.HTTPVersion = "/method", "^HTTP/1.1 GET", "" }), ""},
 		{"not spoken", serveTLS(t, cert, nil), two, "tls handshake with ADDR: remote error: tls: no application protocol"},
-		{"silent", listen(t, hang), with(func(c *Config) { c.Timeout = brief }), "timeout after 2s while handshaking with ADDR"},
-		{"body stalls", address, with(func(c *Config) { c.Path, c.Timeout = "/hang", brief }), "timeout after 2s while reading the body from ADDR…"},
+		{"silent", listen(t, hang), with(func(c *Config) { c.Timeout = brief }), "timeout after 4s while handshaking with ADDR"},
+		{"body stalls", address, with(func(c *Config) { c.Path, c.Timeout = "/hang", brief }), "timeout after 4s while reading the body from ADDR…"},
 	})
 	runAll(t, "http", []wireCase{
-		{"plain, silent", listen(t, hang), Config{HTTPVersion: "2", Timeout: brief}, "timeout after 2s while waiting for headers from ADDR"},
+		{"plain, silent", listen(t, hang), Config{HTTPVersion: "2", Timeout: brief}, "timeout after 4s while waiting for headers from ADDR"},
 		{"plain, not HTTP/2", listen(t, say("HTTP/1.1 400 Bad Request\r\n\r\n")), Config{HTTPVersion: "2"}, "headers from ADDR: …"},
 		{"plain, reset", listen(t, reset), Config{HTTPVersion: "2"}, "headers from ADDR: …"},
 	})
@@ -341,6 +346,7 @@ func serveDNS(t *testing.T, handle dns.HandlerFunc) string {
 }
 
 func TestDNS(t *testing.T) {
+	t.Parallel()
 	address := serveDNS(t, func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)
 		add := func(rr string) {
@@ -407,9 +413,9 @@ func TestDNS(t *testing.T) {
 		{"whole over TCP", address, tcp(ask("long.abc.com.", "A", "192.0.2.99")), ""},
 		{"a forged one before it", address, ask("fake.abc.com.", "A", "192.0.2.1"), ""},
 		{"another question", address, tcp(ask("other.abc.com.", "A")), "answer from ADDR: is the response to another question"},
-		{"silent", listenUDP(t, func(string) []string { return nil }), hurried(ask("a.", "A")), "timeout after 2s while waiting for an answer from ADDR"},
-		{"garbage", listenUDP(t, func(string) []string { return []string{"\x00\x01garbage"} }), hurried(ask("a.", "A")), "timeout after 2s while waiting for an answer from ADDR"},
-		{"silent over TCP", listen(t, hang), hurried(tcp(ask("a.", "A"))), "timeout after 2s while waiting for an answer from ADDR"},
+		{"silent", listenUDP(t, func(string) []string { return nil }), hurried(ask("a.", "A")), "timeout after 4s while waiting for an answer from ADDR"},
+		{"garbage", listenUDP(t, func(string) []string { return []string{"\x00\x01garbage"} }), hurried(ask("a.", "A")), "timeout after 4s while waiting for an answer from ADDR"},
+		{"silent over TCP", listen(t, hang), hurried(tcp(ask("a.", "A"))), "timeout after 4s while waiting for an answer from ADDR"},
 		{"cut off over TCP", listen(t, say("\x00\x40half")), tcp(ask("a.", "A")), "answer from ADDR: connection closed by the other side"},
 		{"not DNS over TCP", listen(t, say("\x00\x02no")), tcp(ask("a.", "A")), "answer from ADDR: …"},
 	})
@@ -444,6 +450,7 @@ func TestICMP(t *testing.T) {
 }
 
 func TestGRPC(t *testing.T) {
+	t.Parallel()
 	serve := func(options ...grpc.ServerOption) (string, *health.Server) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -477,13 +484,14 @@ func TestGRPC(t *testing.T) {
 		{"TLS", secure, Config{TLS: true, Host: "www.abc.com", CA: ca.file}, ""},
 		{"another name", secure, Config{TLS: true, Host: "b.abc.com", CA: ca.file}, "tls handshake with ADDR: certificate is valid for www.abc.com, not b.abc.com"},
 		{"a web server", web(t, nil).Listener.Addr().String(), Config{}, "http 404 from ADDR: want 200, as gRPC answers"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while waiting for headers from ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 4s while waiting for headers from ADDR"},
 		{"a flood", listen(t, flood("\x00")), Config{}, "headers from ADDR: …"},
 		{"refused", closedPort(t), Config{}, "connect to ADDR: connection refused"},
 	})
 }
 
 func TestExec(t *testing.T) {
+	t.Parallel()
 	sh, err := exec.LookPath("/bin/sh")
 	if err != nil {
 		t.Skip("no /bin/sh here")
@@ -498,8 +506,8 @@ func TestExec(t *testing.T) {
 		{"killed", "192.0.2.1", run("kill -9 $$"), "sh: signal: killed"},
 		{"arguments as they are", "192.0.2.1", run(`test "$1" = "a b" && test "$2" = '$HOME'`), ""},
 		{"environment", "192.0.2.1:443", run(`test "$GSLB_ADDRESS" = 192.0.2.1 && test "$GSLB_PORT" = 443 && test -z "$HOME$GSLB_TOKEN" && test "$PWD" = /`), ""},
-		{"never ends", "192.0.2.1", with(run("echo begun; sleep 100"), func(c *Config) { c.Timeout = brief }), "timeout after 2s while running sh: begun"},
-		{"output without end", "192.0.2.1", with(run("while :; do echo x; done"), func(c *Config) { c.Timeout = brief }), "timeout after 2s while running sh: x"},
+		{"never ends", "192.0.2.1", with(run("echo begun; sleep 100"), func(c *Config) { c.Timeout = brief }), "timeout after 4s while running sh: begun"},
+		{"output without end", "192.0.2.1", with(run("while :; do echo x; done"), func(c *Config) { c.Timeout = brief }), "timeout after 4s while running sh: x"},
 		{"leaves a child with its output", "192.0.2.1", run("sleep 100 & exit 0"), ""},
 	})
 }
@@ -507,6 +515,7 @@ func TestExec(t *testing.T) {
 // TestExecLimits: the group of a program ends with it, what cannot be started
 // says nothing of the target, and nothing runs that is not allowed.
 func TestExecLimits(t *testing.T) {
+	t.Parallel()
 	if _, err := os.Stat("/bin/sh"); err != nil {
 		t.Skip("no /bin/sh here")
 	}
@@ -538,11 +547,11 @@ func TestExecLimits(t *testing.T) {
 		}
 	}
 
-	p, _ = New(Config{Type: "exec", Argv: []string{"/nonexistent/program"}}, Target{Address: "192.0.2.1"})
+	p, _ = New(Config{Type: "exec", Timeout: patient, Interval: patient, Argv: []string{"/nonexistent/program"}}, Target{Address: "192.0.2.1"})
 	if _, err := p.Probe(t.Context()); !errors.Is(err, ErrNotProbed) {
 		t.Errorf("a program that is not there: %v", err)
 	}
-	p, _ = New(Config{Type: "exec", Argv: []string{"/bin/sh", "-c", "exit 3"}, ExitUnknown: []int{3}}, Target{Address: "192.0.2.1"})
+	p, _ = New(Config{Type: "exec", Timeout: patient, Interval: patient, Argv: []string{"/bin/sh", "-c", "exit 3"}, ExitUnknown: []int{3}}, Target{Address: "192.0.2.1"})
 	if _, err := p.Probe(t.Context()); !errors.Is(err, ErrNotProbed) {
 		t.Errorf("exit_unknown: %v", err)
 	}
@@ -554,14 +563,15 @@ func TestExecLimits(t *testing.T) {
 }
 
 func TestAgent(t *testing.T) {
+	t.Parallel()
 	runAll(t, "agent", []wireCase{
 		{"up", listen(t, say("up\n")), Config{Send: "hello\n"}, ""},
 		{"without an end of line", listen(t, say("75%")), Config{Send: "x"}, ""},
 		{"not the protocol", listen(t, say("HTTP/1.1 400 Bad Request\r\n")), Config{Send: "x"}, `answer from ADDR: "http/1.1": is no word of the agent-check protocol`},
 		{"nothing", listen(t, say("\n")), Config{Send: "x"}, `answer from ADDR: "": says nothing`},
 		{"closed", listen(t, func(*net.TCPConn) {}), Config{}, "answer from ADDR: connection closed by the other side"},
-		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
-		{"drips", listen(t, drip), Config{Timeout: brief}, "timeout after 2s while waiting for an answer from ADDR"},
+		{"silent", listen(t, hang), Config{Timeout: brief}, "timeout after 4s while waiting for an answer from ADDR"},
+		{"drips", listen(t, drip), Config{Timeout: brief}, "timeout after 4s while waiting for an answer from ADDR"},
 		{"without end", listen(t, flood("up ")), Config{}, "answer from ADDR: no end of the line within 1024 octets"},
 		{"reset", listen(t, reset), Config{Send: "x"}, "answer from ADDR: connection reset by peer"},
 	})
@@ -608,7 +618,7 @@ func TestSource(t *testing.T) {
 	if got := <-from; !strings.HasPrefix(got, "127.0.0.9:") {
 		t.Errorf("came from %s", got)
 	}
-	p, err := New(Config{Type: "tcp", Source: addrs("192.0.2.77")}, Target{Address: address})
+	p, err := New(Config{Type: "tcp", Timeout: patient, Interval: patient, Source: addrs("192.0.2.77")}, Target{Address: address})
 	if err != nil {
 		t.Fatal(err)
 	}

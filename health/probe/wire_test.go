@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +19,12 @@ import (
 	"gslb/health"
 	"gslb/test/bed"
 )
+
+// TestMain has more tests at once than there are processors: they wait for time-outs.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "16")
+	os.Exit(m.Run())
+}
 
 // listen serves each connection with handle until the test ends.
 func listen(t *testing.T, handle func(*net.TCPConn)) string {
@@ -112,6 +119,7 @@ func probeOnce(t *testing.T, cfg Config, address string) string {
 }
 
 func TestTCP(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		address string
@@ -120,7 +128,7 @@ func TestTCP(t *testing.T) {
 		{"accepted", listen(t, hang), ""},
 		{"accepted and reset", listen(t, func(c *net.TCPConn) { _ = c.SetLinger(0) }), ""},
 		{"refused", closedPort(t), "connect to ADDR: connection refused"},
-		{"no answer", fullQueue(t), "timeout after 2s while connecting to ADDR"},
+		{"no answer", fullQueue(t), "timeout after 4s while connecting to ADDR"},
 		{"no such host", "name.invalid:80", "connect to ADDR: look-up of name.invalid: "},
 	}
 	for _, test := range tests {
@@ -138,6 +146,7 @@ func TestTCP(t *testing.T) {
 }
 
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	status := func(code int) string {
 		return "HTTP/1.1 " + fmt.Sprint(code) + " x\r\nContent-Length: 2\r\n\r\nok"
 	}
@@ -166,9 +175,9 @@ func TestHTTP(t *testing.T) {
 			}
 		}, Config{}, ""},
 		{"body cut short", say("HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\nok"), Config{}, "body from ADDR: connection closed by the other side"},
-		{"body stalls", func(c *net.TCPConn) { say("HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\nok")(c); hang(c) }, Config{}, "timeout after 2s while reading the body from ADDR"},
-		{"no answer", hang, Config{}, "timeout after 2s while waiting for headers from ADDR"},
-		{"half a header", func(c *net.TCPConn) { say("HTTP/1.1 200 OK\r\nContent-")(c); hang(c) }, Config{}, "timeout after 2s while waiting for headers from ADDR"},
+		{"body stalls", func(c *net.TCPConn) { say("HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\nok")(c); hang(c) }, Config{}, "timeout after 4s while reading the body from ADDR"},
+		{"no answer", hang, Config{}, "timeout after 4s while waiting for headers from ADDR"},
+		{"half a header", func(c *net.TCPConn) { say("HTTP/1.1 200 OK\r\nContent-")(c); hang(c) }, Config{}, "timeout after 4s while waiting for headers from ADDR"},
 		{"a byte at a time", func(c *net.TCPConn) {
 			for _, b := range []byte("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1000)) {
 				if _, err := c.Write([]byte{b}); err != nil {
@@ -176,7 +185,7 @@ func TestHTTP(t *testing.T) {
 				}
 				time.Sleep(20 * time.Millisecond)
 			}
-		}, Config{}, "timeout after 2s while waiting for headers from ADDR"},
+		}, Config{}, "timeout after 4s while waiting for headers from ADDR"},
 		{"closed without a word", func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)) }, Config{}, "headers from ADDR: connection closed by the other side"},
 		{"half-closed, then silent", func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)); _ = c.CloseWrite(); hang(c) }, Config{}, "headers from ADDR: connection closed by the other side"},
 		{"reset", func(c *net.TCPConn) { _, _ = c.Read(make([]byte, 4096)); _ = c.SetLinger(0) }, Config{}, "headers from ADDR: connection reset by peer"},
@@ -213,7 +222,7 @@ func TestHTTPRequest(t *testing.T) {
 	defer server.Close()
 	address := server.Listener.Addr().String()
 	for _, test := range []struct{ host, want string }{{"", address}, {"www.abc.com", "www.abc.com"}} {
-		p, err := New(Config{Type: "http", Path: "/healthz?deep=1", Host: test.host}, Target{Address: address})
+		p, err := New(Config{Type: "http", Timeout: patient, Interval: patient, Path: "/healthz?deep=1", Host: test.host}, Target{Address: address})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -252,6 +261,7 @@ func TestHostHeader(t *testing.T) {
 
 // TestContext: the end of the caller's context ends a probe at once, and says so.
 func TestContext(t *testing.T) {
+	t.Parallel()
 	address := listen(t, hang)
 	p, err := New(Config{Type: "http", Timeout: 2 * patient, Interval: 2 * patient}, Target{Address: address})
 	if err != nil {
@@ -268,7 +278,7 @@ func TestContext(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), brief)
 	defer cancel()
-	want := "timeout after 2s while waiting for headers from " + address
+	want := "timeout after 4s while waiting for headers from " + address
 	if _, err := p.Probe(ctx); err == nil || err.Error() != want {
 		t.Errorf("caller's deadline: got %v, want %s", err, want)
 	}
@@ -295,6 +305,7 @@ func TestLocalFault(t *testing.T) {
 
 // TestRunnerOnTheWire: a real server fails, dies and comes back, on the real clock.
 func TestRunnerOnTheWire(t *testing.T) {
+	t.Parallel()
 	var failing atomic.Bool
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if failing.Load() {

@@ -18,6 +18,7 @@ var (
 
 func newVeth(t testing.TB, queues int) veth {
 	t.Helper()
+	bed.Long(t)
 	ns := bed.Netns(t, "xdp-s", "xdp-c")
 	v := veth{ns[0], ns[1]}
 	n := fmt.Sprint(queues)

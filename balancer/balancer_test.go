@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -19,6 +20,12 @@ import (
 	"gslb/health/probe"
 	"gslb/test/bed"
 )
+
+// TestMain has more tests at once than there are processors: they wait more than they work.
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "6")
+	os.Exit(m.Run())
+}
 
 // backend is a real TCP server on loopback that says its name when a client
 // connects and then echoes.

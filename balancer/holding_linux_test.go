@@ -108,6 +108,9 @@ func TestHoldingWithin(t *testing.T) {
 // idle, and while an end takes nothing, each way. The test is this program again, in a
 // namespace whose sockets have small buffers: what goes into those by itself is much.
 func TestHolding(t *testing.T) {
+	if bed.RaceDetector {
+		t.Skip("it measures memory, of which the race detector takes much")
+	}
 	if os.Getenv("BALANCER_NARROW") == "" {
 		ns := bed.Netns(t, "holding")[0]
 		bed.IPBatch(t, ns, "link set lo up")

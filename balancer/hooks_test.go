@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"gslb/health"
+	"gslb/test/bed"
 )
 
 // When hooks are called, by a clock of the test.
 func TestHooksAreDue(t *testing.T) {
+	bed.OneGoroutine(t)
 	cfg := named("abcd", "s")
 	cfg.Clone = HookConfig{URL: "http://127.0.0.1:1/"}
 	cfg.Repair = HookConfig{URL: "http://127.0.0.1:1/"}

@@ -133,6 +133,7 @@ func TestApplyIsAllOrNothing(t *testing.T) {
 func TestListenerMovesBetweenFrontends(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		a, b := newBackend(t, "a", nil), newBackend(t, "b", nil)
 		cfg := config(a)
 		cfg.Listen = []string{bed.FreeAddress(t)}

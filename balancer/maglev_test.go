@@ -90,9 +90,7 @@ func (c maglevCase) disrupt(seeds []uint64, shares []float64, before []uint16) (
 // TestMaglev: shares within 1 %, and as few slots changing hands as in the paper.
 // Its table is in docs/maglev.md: go test ./balancer -run TestMaglev -update.
 func TestMaglev(t *testing.T) {
-	if bed.RaceDetector {
-		t.Skip("there is one goroutine, which computes for long")
-	}
+	bed.OneGoroutine(t)
 	uneven := []float64{1, 2, 4}
 	var page strings.Builder
 	page.WriteString("| servers | weights | slots | least share | greatest share | servers that leave | moved needlessly, mean | worst of 5 |\n|--:|---|--:|--:|--:|--:|--:|--:|\n")

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // seeded returns a source of randomness for one test.
@@ -89,6 +91,7 @@ func simulate(table *table, busy, n int, random func() uint64) (share, flight []
 }
 
 func TestPicksFollowSize(t *testing.T) {
+	bed.OneGoroutine(t)
 	sizes := map[string][]float64{
 		"few equal":    {1, 1, 1},
 		"few weighted": {1, 2, 3},
@@ -156,6 +159,7 @@ func TestLeastLoadDoesNotHerd(t *testing.T) {
 }
 
 func TestReturningServerDoesNotTakeEveryConnection(t *testing.T) {
+	bed.OneGoroutine(t)
 	for _, n := range []int{2, 3, 4, 10} {
 		for _, ramp := range []float64{0.01, 0.1, 0.5} {
 			for _, pick := range Picks() {

@@ -72,6 +72,7 @@ func octets(b []byte) (parts [][]byte) {
 func TestProxyFrom(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		cfg := config(teller(t))
 		cfg.ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}
 		cfg.Deny = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}

@@ -66,6 +66,7 @@ func TestConnectIsTriedElsewhere(t *testing.T) {
 func TestUnansweredConnectIsTriedElsewhere(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		// A server whose accept queue is full drops SYNs: the connect times out.
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 		if err != nil {

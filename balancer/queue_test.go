@@ -161,6 +161,7 @@ func TestZoneIsPreferred(t *testing.T) {
 func TestBoundOfAServer(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		a := newBackend(t, "a", nil)
 		cfg := config(a)
 		cfg.Servers[0].MaxConnections, cfg.QueueTimeout = 1, 100*time.Millisecond

@@ -233,6 +233,7 @@ func TestIdleTimeout(t *testing.T) {
 func TestIdleTimeoutWhileSplicing(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 2 * time.Second }) // a machine that is busy may pause the transfer
 		block := string(make([]byte, 4<<20))
 		go io.WriteString(p.server, block)
@@ -254,6 +255,7 @@ func TestCloseTimeoutIsApart(t *testing.T) {
 func TestSlowReaderIsNotIdle(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		if testing.Short() {
 			t.Skip("takes seconds")
 		}

@@ -127,6 +127,7 @@ func (r *rig) handshake(cfg *tls.Config, piece int, before []byte) (string, erro
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		cfgs := routed(t, config)
 		cfgs[0].ProxyFrom = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 		cfgs[2].Deny = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}
@@ -243,6 +244,7 @@ func loggedNames(t *testing.T, path string) (names []string) {
 func TestRoutesRefuse(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		for name, change := range map[string]func(*Config){
 			"no servers": func(c *Config) { c.Servers = nil },
 			"TLS, and reset": func(c *Config) {

@@ -12,6 +12,7 @@ import (
 
 	"gslb/health"
 	"gslb/health/probe"
+	"gslb/test/bed"
 )
 
 // stream makes connections until its stop is called, and counts what becomes of them.
@@ -66,6 +67,7 @@ var tcpCheck = map[string]probe.Config{"web": {
 func TestSpareComesInAndGoesOut(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
+		t.Parallel()
 		a, b, spare := newBackend(t, "a", nil), newBackend(t, "b", nil), newBackend(t, "spare", nil)
 		cfg := config(a, b)
 		cfg.Spares = []ServerConfig{{Address: spare.address}}
@@ -176,6 +178,7 @@ func TestDrainOnTheWire(t *testing.T) {
 }
 
 func TestKilledServerIsIsolatedAndNobodyRefused(t *testing.T) {
+	bed.Long(t)
 	eachEngine(t, func(t *testing.T, config configOf) {
 		a, b, c := newBackend(t, "a", nil), newBackend(t, "b", nil), newBackend(t, "c", nil)
 		for _, pick := range Picks() {

@@ -65,6 +65,7 @@ const transparentRules = `table inet gslb-transparent {
 
 // Servers see the client's address, and what it sends with its SYN, by both engines, in both families.
 func TestTransparentFastOpen(t *testing.T) {
+	bed.Long(t)
 	if os.Geteuid() != 0 {
 		bed.Missing(t, "network namespaces need root")
 	}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/test/bed"
 )
 
 var allAlgorithms = []Algorithm{ECDSAP256SHA256, ECDSAP384SHA384, ED25519, RSASHA256, RSASHA512}
@@ -30,6 +32,7 @@ func generate(t *testing.T, dir string, args ...string) string {
 // Keys that BIND makes are read with all their times, sign, and are written as
 // BIND reads them.
 func TestKeysOfBIND(t *testing.T) {
+	bed.OneGoroutine(t)
 	settime := tool(t, "dnssec-settime")
 	timing := Timing{
 		Publish: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC), Activate: time.Date(2027, 2, 2, 3, 4, 5, 0, time.UTC),
@@ -81,6 +84,7 @@ func TestKeysOfBIND(t *testing.T) {
 
 // Keys made here are known to BIND, with the same tag and DS.
 func TestKeysMadeHere(t *testing.T) {
+	bed.OneGoroutine(t)
 	fromkey := tool(t, "dnssec-dsfromkey")
 	for _, alg := range allAlgorithms {
 		for _, role := range []Role{KSK, ZSK, CSK} {

@@ -6,12 +6,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 // Whatever a strict validator's cache holds, it finds a signature of each
 // algorithm that the DS or DNSKEY RRset has, while algorithms and kinds are
 // changed, back too, in the middle of other rolls.
 func TestNoRollOfAlgorithmBreaksTheChain(t *testing.T) {
+	bed.OneGoroutine(t)
 	stages := make(map[KindStage]int)
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 11))

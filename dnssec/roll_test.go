@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gslb/test/bed"
 )
 
 const day = 24 * time.Hour
@@ -251,6 +253,7 @@ func randomPolicy(rng *rand.Rand) Policy {
 // Whatever a validator's cache holds, there is always a chain from the parent's
 // DS to the zone's data, over years of rolls, late steps and a slow parent.
 func TestNoRollBreaksTheChain(t *testing.T) {
+	bed.OneGoroutine(t)
 	rolls := 0
 	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 7))

@@ -53,6 +53,7 @@ func serverAddr(i int, v6 bool) netip.Addr {
 
 func newSite(t *testing.T, servers int) *site {
 	t.Helper()
+	bed.Long(t)
 	words := []string{"client", "router", "lb", "lb2"}
 	for i := range servers {
 		words = append(words, fmt.Sprint("s", i))

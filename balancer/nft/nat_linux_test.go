@@ -21,6 +21,7 @@ import (
 // newSite makes a site whose servers say their number to who connects, and to each datagram.
 func newSite(t *testing.T, servers int, answers l4bed.Return) *l4bed.Site {
 	t.Helper()
+	bed.Long(t)
 	if os.Geteuid() != 0 {
 		bed.Missing(t, "network namespaces need root")
 	}

@@ -33,6 +33,15 @@ func Long(t testing.TB) {
 	}
 }
 
+// OneGoroutine keeps a test that computes for long in one goroutine out of runs under the race
+// detector, which finds nothing there and makes it many times as long.
+func OneGoroutine(t testing.TB) {
+	t.Helper()
+	if RaceDetector {
+		t.Skip("it computes for long in one goroutine: not under the race detector")
+	}
+}
+
 // Build builds a program of the module, whose root is given, into a folder: for
 // the race detector where the tests run under it.
 func Build(root, program, dir string) (path string, err error) {

@@ -27,6 +27,7 @@ func (c *Config) check(r *report) {
 	c.checkSites(r)
 	c.checkGroups(r)
 	c.checkAudiences(r)
+	c.checkMeasured(r)
 	c.checkSteers(r)
 	c.checkExpects(r)
 	c.checkFrontends(r)

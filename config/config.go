@@ -1,7 +1,7 @@
 // Package config reads gslb's configuration: TOML with what a node is ([node],
 // [dns], [etcd], [api], [geo], [checker], [bgp]) and what the fleet serves, the topology ([[zone]],
 // [[zones]], [dnssec.NAME], [tsig.NAME], [[site]], [[group]], [check.NAME],
-// [[steer]], [[expect]], [[audience]], [health], [[geo.override]]); [[frontend]] may stand with either. Both may
+// [[steer]], [[expect]], [[audience]], [[measured]], [health], [[geo.override]]); [[frontend]] may stand with either. Both may
 // stand in one file or in several (include), and the topology apart, when it
 // comes from etcd.
 //
@@ -63,6 +63,7 @@ type Config struct {
 	Steers    []Steer                  `toml:"steer"`
 	Expects   []Expect                 `toml:"expect"`
 	Audiences []Audience               `toml:"audience"`
+	Measured  []Measured               `toml:"measured"`
 	Frontends []balancer.Config        `toml:"frontend"`
 
 	// Elsewhere are zones of a topology alone whose files are not on this machine:

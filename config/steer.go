@@ -82,6 +82,7 @@ func (r SteerRule) match() steer.Match {
 // Of a Config that Load or Parse returned the error is always nil.
 func (c *Config) Policies() ([]steer.Policy, error) {
 	sites, groups, audiences := c.SteerSites(), c.members(), c.SteerAudiences()
+	measured := c.measurements()
 	policies := make([]steer.Policy, len(c.Steers))
 	for i, s := range c.Steers {
 		p := steer.Policy{Name: s.Name, Audiences: audiences, TTL: s.TTL, Answers: several(s.Answers), Rules: make([]steer.Rule, len(s.Rules))}
@@ -98,6 +99,9 @@ func (c *Config) Policies() ([]steer.Policy, error) {
 		var err error
 		if p.LastResort, err = parseTargets(s.LastResort, sites, groups); err != nil {
 			return nil, fmt.Errorf("steered name %s, last resort: %w", s.Name, err)
+		}
+		if p.Picks(steer.Latency) { // the others steer alike without
+			p.Measured = measured
 		}
 		policies[i] = p
 	}

@@ -24,7 +24,7 @@ const (
 // [geo] has of both; [[frontend]] may be either.
 var (
 	nodeTables     = []string{"node", "dns", "etcd", "api", "checker", "bgp"}
-	topologyTables = []string{"zone", "zones", "dnssec", "tsig", "site", "group", "check", "steer", "expect", "history", "health", "breaker", "drain", "audience"}
+	topologyTables = []string{"zone", "zones", "dnssec", "tsig", "site", "group", "check", "steer", "expect", "history", "health", "breaker", "drain", "audience", "measured"}
 	nodeGeo        = []string{"databases", "reload"}
 	topologyGeo    = []string{"override"}
 )

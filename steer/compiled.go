@@ -26,6 +26,7 @@ type Compiled struct {
 	rules      []rule // the policy's, then the implicit last one
 	lastResort []Target
 	audiences  []audience
+	measured   *measurements // nil: none, or no tier picks by Latency
 	cuts       []netip.Prefix
 
 	plans   []*Plan           // by cohort
@@ -39,6 +40,7 @@ type Compiled struct {
 type alike struct {
 	rule     int // the first one with the same tiers
 	audience int
+	own      own
 	known    bool
 	location geo.Coordinates
 }
@@ -73,6 +75,7 @@ type Tier struct {
 	Min     int      // as in Target
 	// Times, of Latency, are those by which the members are ordered, and VantageKm how far
 	// the vantage point is from the clients; nil: there are none, they are ordered as by Nearest.
+	// Those of a Plan are the clients' own (Policy.Measured), which vantage points have no say in.
 	Times     *health.Times
 	VantageKm float64
 }
@@ -117,6 +120,10 @@ func Compile(p *Policy, sites []Site) (*Compiled, error) {
 	c.latency = slices.ContainsFunc(c.lastResort, byLatency)
 	for i := range c.rules {
 		c.latency = c.latency || slices.ContainsFunc(c.rules[i].tiers, byLatency)
+	}
+	if c.latency {
+		c.measured = compileMeasurements(p.Measured, sites)
+		c.cuts = append(c.cuts, c.measured.cuts()...)
 	}
 	slices.SortFunc(c.cuts, netip.Prefix.Compare)
 	c.cuts = slices.Compact(c.cuts)
@@ -168,7 +175,7 @@ func (c *Compiled) Plan(cohort uint32) *Plan {
 // Live is made anew. See Explain.
 func (c *Compiled) Classify(p geo.Place, within netip.Prefix, tr *Trace) uint32 {
 	if tr == nil && c.met != nil {
-		k := alike{rule: c.rules[c.match(&p, within, nil)].same, audience: c.audience(&p), known: p.HasLocation, location: p.Location}
+		k := alike{rule: c.rules[c.match(&p, within, nil)].same, audience: c.audience(&p), own: c.measured.of(&p, within), known: p.HasLocation, location: p.Location}
 		cohort, ok := c.met[k]
 		if !ok {
 			cohort = c.intern(p, within, nil)
@@ -218,6 +225,7 @@ func (c *Compiled) classify(p geo.Place, within netip.Prefix, tr *Trace, s *rank
 	}
 	r := c.match(&p, within, tr)
 	s.reset(c.rules[r].same)
+	s.measured, s.own = c.measured, c.measured.of(&p, within)
 	if s.audience = c.audience(&p); len(c.audiences) > 0 {
 		s.key = binary.AppendUvarint(s.key, uint64(s.audience))
 	}

@@ -250,7 +250,7 @@ func (m *measured) plan(p *Plan) *Plan {
 //	measured                                   │ then likewise, each such group after the one before
 //	not measured lately                        │ last, by distance
 func (m *measured) tier(t *Tier, at cell) (Tier, bool) {
-	if t.Pick != Latency || len(t.Members) < 2 {
+	if t.Pick != Latency || len(t.Members) < 2 || t.Times != nil {
 		return Tier{}, false
 	}
 	v := m.standsFor(t, at)
@@ -259,33 +259,40 @@ func (m *measured) tier(t *Tier, at cell) (Tier, bool) {
 	}
 	out := *t
 	out.Spread, out.Times, out.VantageKm = false, v.Times, v.km
-	m.order = m.order[:0]
-	for i, x := range t.Members { // by distance
-		if ms := v.rtt[x.Site]; !math.IsNaN(ms) {
-			m.order = append(m.order, timedMember{ms, int32(i)})
+	out.Members, m.order = byTimes(t.Members, v.rtt, m.order)
+	return out, true
+}
+
+// byTimes gives members, which come in the order of distance, in that of the times to
+// their sites (see tier). order is working memory, which comes back.
+func byTimes(members []Member, rtt []float64, order []timedMember) ([]Member, []timedMember) {
+	order = order[:0]
+	for i, x := range members {
+		if ms := rtt[x.Site]; !math.IsNaN(ms) {
+			order = append(order, timedMember{ms, int32(i)})
 		}
 	}
-	slices.SortFunc(m.order, func(a, b timedMember) int { return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.index, b.index)) })
-	for from := 0; from < len(m.order); {
-		limit := m.order[from].ms
+	slices.SortFunc(order, func(a, b timedMember) int { return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.index, b.index)) })
+	for from := 0; from < len(order); {
+		limit := order[from].ms
 		limit += max(alikeShare*limit, alikeMs)
 		to := from + 1
-		for to < len(m.order) && m.order[to].ms <= limit {
+		for to < len(order) && order[to].ms <= limit {
 			to++
 		}
-		slices.SortFunc(m.order[from:to], func(a, b timedMember) int { return cmp.Compare(a.index, b.index) })
+		slices.SortFunc(order[from:to], func(a, b timedMember) int { return cmp.Compare(a.index, b.index) })
 		from = to
 	}
-	out.Members = make([]Member, 0, len(t.Members))
-	for _, x := range m.order {
-		out.Members = append(out.Members, t.Members[x.index])
+	out := make([]Member, 0, len(members))
+	for _, x := range order {
+		out = append(out, members[x.index])
 	}
-	for _, x := range t.Members {
-		if math.IsNaN(v.rtt[x.Site]) {
-			out.Members = append(out.Members, x)
+	for _, x := range members {
+		if math.IsNaN(rtt[x.Site]) {
+			out = append(out, x)
 		}
 	}
-	return out, true
+	return out, order
 }
 
 // timedMember is a member that has been measured, by its index in the order of distance.

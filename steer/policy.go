@@ -2,6 +2,7 @@ package steer
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"gslb/geo"
@@ -26,7 +27,7 @@ const (
 	RoundRobin             // each in turn, whatever its weight
 	Hash                   // sticky for a client network (rendezvous hashing by weight)
 	Load                   // by spare capacity times weight, at random as Weighted
-	Latency                // by the times that a vantage point near the client measures, the least first; as Nearest where there are none
+	Latency                // by the client's own times (Policy.Measured) or those that a vantage point near it measures, the least first; as Nearest where there are none
 )
 
 // ordered tells whether the pick is the first of an order of preference.
@@ -43,6 +44,9 @@ type Policy struct {
 	// Audiences are the users for whom a site can be down alone; a client is in the
 	// first that matches. Networks are not looked at.
 	Audiences []Audience `json:",omitempty"`
+	// Measured are times that go before those of vantage points, for tiers that pick by
+	// Latency. No network, number and country is in two of them.
+	Measured []Measurement `json:",omitempty"`
 	// Release is the steered name whose released content generation the sites must
 	// serve to be given to new users (health.States.Released); "": they need not.
 	Release string `json:",omitempty"`
@@ -50,6 +54,12 @@ type Policy struct {
 	// given by itself; 0 and 1: one. Its users are taken to be spread evenly over them.
 	Answers int           `json:",omitempty"`
 	TTL     time.Duration // of the tailored answers; the draw of Weighted and Load lasts as long
+}
+
+// Picks tells whether a tier of the policy with several members picks so.
+func (p *Policy) Picks(pick Pick) bool {
+	picks := func(t Target) bool { return t.Pick == pick && len(t.Members) > 1 }
+	return slices.ContainsFunc(p.LastResort, picks) || slices.ContainsFunc(p.Rules, func(r Rule) bool { return slices.ContainsFunc(r.Tiers, picks) })
 }
 
 // Audience are the users of an operator or a region, seen by the vantage points

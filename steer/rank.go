@@ -13,7 +13,9 @@ import (
 // each tier, and the key that two clients share when all these orders are the same.
 type ranking struct {
 	audience int
-	cell     cell // of the client, once a tier picks by Latency
+	cell     cell // of the client, once a tier picks by Latency and has no times of the client's own
+	measured *measurements
+	own      own
 	key      []byte
 	tiers    []tierRank
 }
@@ -22,6 +24,7 @@ type ranking struct {
 type tierRank struct {
 	spread bool
 	order  []ranked
+	times  *measurement // the client's own, that order the members; nil: none
 }
 
 type ranked struct {
@@ -42,13 +45,20 @@ func (s *ranking) reset(rule int) {
 //	Nearest │ more    │ unknown        │ -               │ as declared, spread by hash
 //	Nearest │ more    │ known          │ none known      │ as declared, spread by hash
 //	Nearest │ more    │ known          │ some known      │ by distance and bias, the unknown last
-//	Latency │ -       │ known          │ -               │ as Nearest, told apart by the client's cell too
+//	Latency │ more    │ -              │ -               │ with times of the client's own: by these, else as Nearest
+//	Latency │ more    │ known          │ -               │ without: as Nearest, told apart by the client's cell too
 //	others  │ -       │ -              │ -               │ as declared
 //
 // Ties keep the declared order.
 func (s *ranking) rank(t *Target, sites []Site, p *geo.Place, tr *Trace, lastResort bool) {
 	r := s.next()
-	if t.Pick == Latency && len(t.Members) > 1 && p.HasLocation {
+	if s.measured != nil && t.Pick == Latency && len(t.Members) > 1 {
+		row := s.measured.orders(t, s.own)
+		if s.key = binary.AppendUvarint(s.key, uint64(row)); row > 0 {
+			r.times = &s.measured.rows[row]
+		}
+	}
+	if t.Pick == Latency && len(t.Members) > 1 && p.HasLocation && r.times == nil {
 		if !s.cell.known {
 			s.cell = cellOf(p)
 			s.key = binary.AppendVarint(binary.AppendVarint(s.key, int64(s.cell.lat)), int64(s.cell.long))
@@ -84,7 +94,7 @@ func (s *ranking) next() *tierRank {
 		s.tiers = s.tiers[:len(s.tiers)+1]
 	}
 	r := &s.tiers[len(s.tiers)-1]
-	r.spread, r.order = false, r.order[:0]
+	r.spread, r.order, r.times = false, r.order[:0], nil
 	return r
 }
 
@@ -105,6 +115,10 @@ func (r *tierRank) of(t *Target) Tier {
 		for i, m := range r.order {
 			tier.Members[i] = t.Members[m.member]
 		}
+	}
+	if r.times != nil {
+		tier.Members, _ = byTimes(tier.Members, r.times.rtt, nil)
+		tier.Times, tier.Spread = &r.times.times, false
 	}
 	return tier
 }

@@ -113,6 +113,8 @@ func (t *Trace) writeTier(b *bytes.Buffer, tier *TierTrace) {
 	}
 	switch {
 	case tier.Pick != Latency:
+	case tier.Vantage != "" && tier.Measured.IsZero():
+		fmt.Fprintf(b, "  (times of %s)", tier.Vantage)
 	case tier.Vantage != "":
 		fmt.Fprintf(b, "  (times measured by %s, about %s from the client, since %s)", tier.Vantage, kilometres(tier.VantageKm), tier.Measured.UTC().Format(time.RFC3339))
 	case !tier.Spread:

@@ -31,12 +31,13 @@ func TestDistinct(t *testing.T) {
 		with(to(0), func(p *steer.Policy) { p.Audiences = []steer.Audience{{Name: "kt"}} }),
 		with(to(0), func(p *steer.Policy) { p.Rules[0].Match.ASN = []uint32{4766} }),
 		to(1),
+		with(to(0), func(p *steer.Policy) { p.Measured = []steer.Measurement{{ASN: []uint32{4766}}} }),
 	}
 	for i := range all {
 		all[i].Name = fmt.Sprintf("n%d.", i)
 	}
 	sources, index := distinct(all)
-	if want := []int{0, 1, 2, 0, 3, 4, 5, 6, 7, 1}; !slices.Equal(index, want) {
+	if want := []int{0, 1, 2, 0, 3, 4, 5, 6, 7, 1, 8}; !slices.Equal(index, want) {
 		t.Errorf("got %v, want %v", index, want)
 	}
 	for i := range all {

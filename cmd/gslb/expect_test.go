@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -98,6 +99,48 @@ func TestExpectTimes(t *testing.T) {
 		{there + "\nrtt_ms = { kt = -1, lgu = 12.5 }\nsite = \"kt\"", "must be 0 to 600000 milliseconds"},
 	} {
 		_, _, err := runGSLB("check", expecting(t, "[[steer]]\nname = \"lat.abc.com.\"\nanswer = \"address\"\n[[steer.rule]]\nto = [\"latency:all\"]\n[[expect]]\nname = \"lat.abc.com\"\n"+test.expect+"\n"))
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%s: %v, want %q", test.expect, err, test.want)
+		}
+	}
+}
+
+// Clients' own times, from a file of their own, go before those of a checker: by network,
+// else by AS number, else by country; and faults in it are told with its lines.
+func TestExpectMeasured(t *testing.T) {
+	const good = `[[measured]]
+country = ["JP"]
+rtt_ms = { kt = 40, lgu = 12.5 }
+[[measured]]
+asn = [4766, 9318]
+rtt_ms = { kt = 9, lgu = 30 }
+[[measured]]
+network = ["198.51.100.0/24"]
+rtt_ms = { kt = 90, lgu = 30 }
+`
+	const in = `place = { country = "jp" }`
+	for _, test := range []struct{ measured, expect, want string }{
+		{good, in + "\nsite = \"lgu\"", ""},
+		{good, in + "\ndown = [\"lgu\"]\nsite = \"kt\"", ""},
+		{good, "place = { country = \"JP\", location = [35.68, 139.69] }\nrtt_ms = { kt = 1, lgu = 20 }\nsite = \"lgu\"", ""},
+		{good, "place = { country = \"JP\", asn = 9318 }\nsite = \"kt\"", ""},
+		{good, "client = \"198.51.100.7\"\nsite = \"lgu\"", ""},
+		{good, in + "\nsite = \"kt\"", "gives site lgu, expected kt (lgu: the least time, 12.5 ms from [[measured]] 1, country JP"},
+		{strings.Replace(good, "[4766, 9318]", "[4766]\ncountry = [\"KR\"]", 1), in + "\nsite = \"lgu\"", "rtt.toml:4: measured[1]: must say in one of network, asn and country"},
+		{good + "[[measured]]\nasn = [1, 9318]\nrtt_ms = { kt = 9, lgu = 30 }\n", in + "\nsite = \"lgu\"", "rtt.toml:11: measured[3].asn[1]: 9318: is in [[measured]] 2 too"},
+		{strings.Replace(good, "lgu = 12.5", "lguu = 12.5", 1), in + "\nsite = \"lgu\"", "rtt.toml:3: measured[0].rtt_ms.lguu"},
+		{strings.Replace(good, "kt = 9,", "", 1), in + "\nsite = \"lgu\"", "rtt.toml:6: measured[1].rtt_ms: 1 times: must be those to 2 sites or more"},
+		{strings.Replace(good, "kt = 9,", "kt = -9,", 1), in + "\nsite = \"lgu\"", "must be 0 to 600000 milliseconds"},
+		{strings.Replace(good, "198.51.100.0/24", "198.51.100.1/24", 1), in + "\nsite = \"lgu\"", "has bits set beyond its length"},
+	} {
+		path := expecting(t, "[[steer]]\nname = \"lat.abc.com.\"\nanswer = \"address\"\n[[steer.rule]]\nto = [\"latency:all\"]\n[[expect]]\nname = \"lat.abc.com\"\n"+test.expect+"\n")
+		write(t, filepath.Join(filepath.Dir(path), "rtt.toml"), test.measured)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "include = [\"rtt.toml\"]\n"+string(text))
+		_, _, err = runGSLB("check", path)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 			t.Errorf("%s: %v, want %q", test.expect, err, test.want)
 		}

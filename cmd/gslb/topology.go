@@ -92,7 +92,7 @@ func distinct(all []steer.Policy) (sources []steer.Policy, index []int) {
 	index = make([]int, len(all))
 	alike := make(map[[sha256.Size]byte][]int) // those in sources that are written out alike
 	for i, p := range all {
-		p.Name = ""
+		p.Name, p.Measured = "", nil // which may be much, and is mostly the same
 		text, err := json.Marshal(p)
 		if err != nil { // then all are compared
 			text = nil
@@ -112,7 +112,7 @@ func distinct(all []steer.Policy) (sources []steer.Policy, index []int) {
 
 // samePolicy tells whether two steered names can share one compiled policy.
 func samePolicy(p, q steer.Policy) bool {
-	return p.TTL == q.TTL && p.Answers == q.Answers && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort) && reflect.DeepEqual(p.Audiences, q.Audiences)
+	return p.TTL == q.TTL && p.Answers == q.Answers && p.Release == q.Release && reflect.DeepEqual(p.Rules, q.Rules) && reflect.DeepEqual(p.LastResort, q.LastResort) && reflect.DeepEqual(p.Audiences, q.Audiences) && reflect.DeepEqual(p.Measured, q.Measured)
 }
 
 // classify compiles policies and builds the tables of all of them in one walk.

@@ -71,7 +71,7 @@ func (p *peer) askWithCookie(t *testing.T, cookie string) *dns.Msg {
 		t.Fatal(err)
 	}
 	m.IsEdns0().Option = append(m.IsEdns0().Option, &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: data})
-	client := dns.Client{Timeout: 20 * time.Second}
+	client := dns.Client{Timeout: 30 * time.Second}
 	answer, _, err := client.Exchange(m, p.address)
 	if err != nil {
 		t.Fatalf("%s: %v", p.name, err)
@@ -152,8 +152,8 @@ func cookiePeers(t *testing.T) []*peer {
 // waitAnswers waits until the server answers over TCP, which needs no cookie.
 func (p *peer) waitAnswers(t *testing.T) {
 	t.Helper()
-	client := dns.Client{Net: "tcp", Timeout: time.Second}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	client := dns.Client{Net: "tcp", Timeout: 5 * time.Second}
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		m, _, err := client.Exchange(new(dns.Msg).SetQuestion(cookieName, dns.TypeA), p.address)
 		if err == nil && len(m.Answer) == 1 {
 			return

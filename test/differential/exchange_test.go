@@ -39,8 +39,10 @@ func (a *asker) Close() {
 	}
 }
 
-// patience is how long an answer to a question may take; it is asked three times.
-const patience = 2 * time.Second
+const (
+	patience = 10 * time.Second // how long an answer to a question may take; it is asked three times
+	silence  = 8 * time.Second  // who says nothing for so long to what is no question says nothing to it
+)
 
 // ask puts one question to all servers at once and gives the answers in the order of the servers.
 func (a *asker) ask(network string, msg []byte) ([][]byte, error) {
@@ -150,7 +152,7 @@ func (a *asker) sendFramed(msg []byte) ([]byte, error) {
 	if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(msg))), msg...)); err != nil {
 		return nil, err
 	}
-	_ = c.SetReadDeadline(time.Now().Add(patience))
+	_ = c.SetReadDeadline(time.Now().Add(silence))
 	var head [2]byte
 	if _, err := io.ReadFull(c, head[:]); err != nil {
 		return nil, nil

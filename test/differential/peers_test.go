@@ -205,8 +205,8 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 // waitServes waits until the server has every zone: its SOA, with AA.
 func (p *peer) waitServes(t testing.TB, zones []*zone) {
 	t.Helper()
-	client := dns.Client{Timeout: time.Second}
-	deadline := time.Now().Add(time.Minute)
+	client := dns.Client{Timeout: 5 * time.Second}
+	deadline := time.Now().Add(2 * time.Minute)
 	for _, z := range zones {
 		for {
 			m, _, err := client.Exchange(new(dns.Msg).SetQuestion(z.origin, dns.TypeSOA), p.address)

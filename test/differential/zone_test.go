@@ -80,7 +80,8 @@ func readZone(t testing.TB, origin, file, text string) *zone {
 // transfer fills in the records, from a server that has the zone.
 func (z *zone) transfer(t testing.TB, from *peer) {
 	t.Helper()
-	ch, err := new(dns.Transfer).In(new(dns.Msg).SetAxfr(z.origin), from.address)
+	tr := &dns.Transfer{DialTimeout: 3 * patience, ReadTimeout: 3 * patience, WriteTimeout: 3 * patience}
+	ch, err := tr.In(new(dns.Msg).SetAxfr(z.origin), from.address)
 	if err != nil {
 		t.Fatalf("transfer of %s from %s: %v", z.origin, from.name, err)
 	}

@@ -390,7 +390,10 @@ func (b *balancingNode) tlsServer(name string) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return b.serving(l, func(c net.Conn) { io.WriteString(c, name) })
+	return serving(b.t, l, func(c net.Conn) {
+		c.SetDeadline(time.Now().Add(patience))
+		io.WriteString(c, name)
+	})
 }
 
 // toldServer says which client a PROXY header of version 2 names, and what came behind it.
@@ -399,7 +402,8 @@ func (b *balancingNode) toldServer() string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return b.serving(l, func(c net.Conn) {
+	return serving(b.t, l, func(c net.Conn) {
+		c.SetDeadline(time.Now().Add(patience))
 		in := bufio.NewReader(c)
 		head, err := in.Peek(16)
 		if err != nil {
@@ -413,24 +417,6 @@ func (b *balancingNode) toldServer() string {
 		line, _ := in.ReadString('\n')
 		fmt.Fprintf(c, "%v %v: %s", h.Client, err, line)
 	})
-}
-
-func (b *balancingNode) serving(l net.Listener, serve func(net.Conn)) string {
-	b.t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(patience))
-				serve(c)
-			}()
-		}
-	}()
-	return l.Addr().String()
 }
 
 // routes sends ClientHellos with names.

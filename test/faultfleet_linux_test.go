@@ -24,6 +24,7 @@ import (
 	"google.golang.org/grpc"
 
 	"gslb/test/bed"
+	"gslb/tools/l4bed"
 )
 
 // faultFleet is a fleet whose parts can be made to fail: a network namespace for
@@ -185,7 +186,7 @@ func (n *faultNode) fill() (empty func()) {
 // dialer dials from within a namespace: a socket belongs to the one in which it was made.
 func (f *faultFleet) dialer(words []string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (conn net.Conn, err error) {
-		err = within(f.t, words, func() (err error) {
+		err = l4bed.Within(words[3], func() (err error) {
 			var d net.Dialer
 			conn, err = d.DialContext(ctx, network, address)
 			return err
@@ -199,7 +200,7 @@ func (f *faultFleet) startRelays() {
 	n := f.nodes[faultMembers]
 	for i := 1; i <= faultMembers; i++ {
 		var l net.Listener
-		if err := within(f.t, n.words, func() (err error) {
+		if err := l4bed.Within(n.words[3], func() (err error) {
 			l, err = net.Listen("tcp", relayAddress(i))
 			return err
 		}); err != nil {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os/exec"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,9 +15,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sys/unix"
 
 	"gslb/test/bed"
+	"gslb/tools/l4bed"
 )
 
 // Addresses of the two ends of the wire: the node's and its clients'.
@@ -43,25 +42,6 @@ func newWire(t testing.TB) wire {
 		must(t, "ip", "-n", ns, "link", "set", "eth0", "up")
 	}
 	return w
-}
-
-// within runs f on a thread in a network namespace; it must stay on it.
-func within(t testing.TB, words []string, f func() error) error {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with f
-		fd, err := unix.Open("/var/run/netns/"+words[3], unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err == nil {
-			defer unix.Close(fd)
-			err = unix.Setns(fd, unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			err = f()
-		}
-		done <- err
-	}()
-	return <-done
 }
 
 // startXDPNode starts a node that takes queries from the wire, and waits until
@@ -125,7 +105,7 @@ func TestXDP(t *testing.T) {
 	n := tp.startXDPNode()
 	// raw asks without reading the answer.
 	raw := func(words []string, network, server string, q []byte) (answer []byte, err error) {
-		err = within(t, words, func() error {
+		err = l4bed.Within(words[3], func() error {
 			c, err := dns.DialTimeout(network, server, answerWithin)
 			if err != nil {
 				return err
@@ -225,7 +205,7 @@ func TestXDP(t *testing.T) {
 		for client, want := range map[string]string{clientLGU: "b.www.abc.com.", clientCN: "c.www.abc.com."} {
 			for _, network := range []string{"udp", "tcp"} {
 				client, _, _ := strings.Cut(client, "/")
-				if err := within(t, w.peer, func() error {
+				if err := l4bed.Within(w.peer[3], func() error {
 					got, err := askBehind(wireFront, network, wireNode4+":53", "", proxyHeader(client, network == "tcp"))
 					if err == nil && got != want {
 						err = fmt.Errorf("%s, want %s", got, want)
@@ -237,7 +217,7 @@ func TestXDP(t *testing.T) {
 			}
 		}
 		dropped(t, func() (c net.Conn, err error) {
-			err = within(t, w.peer, func() error {
+			err = l4bed.Within(w.peer[3], func() error {
 				c, err = net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(wireFront)}, net.UDPAddrFromAddrPort(netip.MustParseAddrPort(wireNode4+":53")))
 				return err
 			})

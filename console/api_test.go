@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/health"
+	"gslb/test/bed"
 )
 
 const asJSON = "Content-Type: application/json"
@@ -259,11 +260,11 @@ func TestAssetIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// listen listens on a port of loopback that the system chooses.
+// listen listens on a port of loopback that nobody else gets while the test runs.
 func listen(t *testing.T) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
-	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	ln, err := lc.Listen(t.Context(), "tcp", bed.Reserve(t, "tcp"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,9 @@ func TestDSAtTheParent(t *testing.T) {
 		first.Store(tt.first)
 		second.Store(tt.second)
 		got, secure, err := l.ds(context.Background(), "x.abc.com.")
+		for n := 0; n < 5 && err != nil && (strings.Contains(err.Error(), "timeout") || strings.Contains(err.Error(), "deadline")); n++ { // of a machine that stood still
+			got, secure, err = l.ds(context.Background(), "x.abc.com.")
+		}
 		if secure {
 			t.Error("an answer that nobody has signed is secure")
 		}

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"gslb/geo"
-	"gslb/test/bed"
 )
 
 // demoEpoch is the -epoch in main.go's go:generate lines.
@@ -173,10 +172,7 @@ func TestFlagErrors(t *testing.T) {
 // is about what was asked for, and the table that can be written instead makes
 // the same database.
 func TestRandom(t *testing.T) {
-	n, most := 20000, 4000 // networks, and how many it may be off by
-	if bed.RaceDetector {
-		n, most = 4000, 1500 // nothing here is concurrent
-	}
+	const n, most = 5000, 1500 // networks, and how many it may be off by
 	networks := strconv.Itoa(n)
 	dir := t.TempDir()
 	make := func(name string, args ...string) []byte {

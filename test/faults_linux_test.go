@@ -38,10 +38,10 @@ func TestFaults(t *testing.T) {
 	t.Logf("%s=%d repeats this run", faultSeed, seed)
 	var mu sync.Mutex
 	figures := map[string]string{}
-	t.Run("fleets", func(t *testing.T) { // returns when both are through
-		for i, half := range []string{"members", "nodes"} {
+	var both sync.WaitGroup
+	for i, half := range []string{"members", "nodes"} {
+		both.Go(func() { // not as parallel tests, which would wait until all others are through
 			t.Run(half, func(t *testing.T) {
-				t.Parallel()
 				f := newFaultFleet(t, seed, uint64(i))
 				order := slices.DeleteFunc(slices.Clone(realFaults), func(x fault) bool { return x.members != (i == 0) })
 				f.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
@@ -56,8 +56,9 @@ func TestFaults(t *testing.T) {
 					t.Skipf("this machine was too busy to judge %d of %d faults, the others were as they should be:\n%s", len(f.unjudged), len(order), strings.Join(f.unjudged, "\n"))
 				}
 			})
-		}
-	})
+		})
+	}
+	both.Wait()
 	if !t.Failed() && len(figures) == len(realFaults) {
 		writeFaultFigures(t, seed, figures)
 	}

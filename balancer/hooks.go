@@ -47,7 +47,7 @@ func (h *HookConfig) withDefaults() {
 // The kinds of hooks.
 const (
 	HookClone  = "clone"  // the healthy capacity is low: another server is wanted
-	HookRepair = "repair" // a server is isolated
+	HookRepair = "repair" // a server is isolated, and not taken out on purpose
 )
 
 // HookCall is what a hook is told, in JSON: on the standard input of a program, or as the body of a POST.
@@ -63,7 +63,8 @@ type HookCall struct {
 	Since    time.Time `json:"since"`    // since when it is needed
 	Healthy  int       `json:"healthy"`  // servers and spares in service
 	Servers  int       `json:"servers"`  // that are configured, spares not counted
-	Capacity float64   `json:"capacity"` // share of the configured one that is healthy
+	Drained  int       `json:"drained"`  // of these, that are taken out on purpose
+	Capacity float64   `json:"capacity"` // share of what the others are to have that is healthy
 	Try      int       `json:"try"`      // from 1
 }
 
@@ -91,7 +92,7 @@ type hookState struct {
 func (p *pool) dueHooks(now time.Time) (calls []HookCall) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	share, healthy := p.healthyShare()
+	share, healthy, drained := p.healthyShare()
 	need := func(kind, server, why string, c *HookConfig) {
 		key := kind + " " + server
 		h := p.hooks[key]
@@ -109,14 +110,18 @@ func (p *pool) dueHooks(now time.Time) (calls []HookCall) {
 		h.Running, h.Asked = true, now
 		h.Calls++
 		calls = append(calls, HookCall{Hook: kind, At: now.UTC(), Site: p.cfg.Site, Frontend: p.frontend, Server: server, Why: why,
-			Since: h.Needed.UTC(), Healthy: healthy, Servers: len(p.cfg.Servers), Capacity: share})
+			Since: h.Needed.UTC(), Healthy: healthy, Servers: len(p.cfg.Servers), Drained: drained, Capacity: share})
 	}
 	if c := &p.cfg.Clone; c.set() && share < p.cfg.LowWatermark-1e-9 {
-		need(HookClone, "", fmt.Sprintf("%.0f %% of the configured capacity is healthy, less than %.0f %%", 100*share, 100*p.cfg.LowWatermark), c)
+		without := ""
+		if drained > 0 {
+			without = fmt.Sprintf(", without the %d drained,", drained)
+		}
+		need(HookClone, "", fmt.Sprintf("%.0f %% of the configured capacity%s is healthy, less than %.0f %%", 100*share, without, 100*p.cfg.LowWatermark), c)
 	}
 	if c := &p.cfg.Repair; c.set() {
 		for _, s := range p.servers {
-			if s.isolation.has(causeCheck | causePassive) {
+			if s.isolation.has(causeCheck|causePassive) && !s.onPurpose() {
 				need(HookRepair, s.address, s.isolation.why, c)
 			}
 		}
@@ -133,9 +138,18 @@ func (p *pool) dueHooks(now time.Time) (calls []HookCall) {
 	return calls
 }
 
+// onPurpose tells whether somebody has taken s out: by an order here, or by the word of its
+// agent (drain, maint). An agent that says 0 % has a server that can take no more, which is
+// nobody's purpose.
+func (s *server) onPurpose() bool {
+	return s.ordered || s.asked && s.wish.Share > 0
+}
+
 // healthyShare is how much of the configured servers' capacity (weight, where none is
-// stated) is in service and available, spares and registered ones counted, and how many those are.
-func (p *pool) healthyShare() (share float64, healthy int) {
+// stated) is in service and available, spares and registered ones counted, and how many
+// those are. Configured servers that are out on purpose are drained: what they would have is
+// not missed, or each piece of maintenance would call for a clone.
+func (p *pool) healthyShare() (share float64, healthy, drained int) {
 	size := func(s *ServerConfig) float64 {
 		if s.Capacity > 0 {
 			return s.Capacity
@@ -144,7 +158,10 @@ func (p *pool) healthyShare() (share float64, healthy int) {
 	}
 	var all, well float64
 	for _, s := range p.servers {
-		if s.role == roleServer && !s.Registered {
+		switch configured := s.role == roleServer && !s.Registered; {
+		case configured && s.onPurpose():
+			drained++
+		case configured:
 			all += size(&s.ServerConfig)
 		}
 		if s.inService && s.available() {
@@ -152,7 +169,10 @@ func (p *pool) healthyShare() (share float64, healthy int) {
 			healthy++
 		}
 	}
-	return well / all, healthy
+	if all == 0 { // the whole frontend is taken out
+		return 1, healthy, drained
+	}
+	return well / all, healthy, drained
 }
 
 // hooked takes in how a call has ended.

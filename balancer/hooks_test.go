@@ -3,6 +3,7 @@ package balancer
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"gslb/health"
+	"gslb/health/probe"
 	"gslb/test/bed"
 )
 
@@ -60,6 +62,63 @@ func TestHooksAreDue(t *testing.T) {
 	want("all are back", due(time.Hour))
 	if got := b.hookStatus(); len(got) != 0 {
 		t.Errorf("an hour later there is still %+v", got)
+	}
+}
+
+// Who takes servers out asks for no clone by that, nor for their repair; what fails besides does.
+func TestHooksAndDrains(t *testing.T) {
+	order := func(on bool) func(*bench) {
+		return func(b *bench) {
+			if err := b.drainServer("a", on, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	says := func(state health.State, w probe.Wish) func(*bench) {
+		return func(b *bench) { b.wish("a", state, w) }
+	}
+	fails := func(name string) func(*bench) { return func(b *bench) { b.check(name, health.Down) } }
+	ready, maint, full := probe.Wish{Share: 1}, probe.Wish{Share: 1, Drain: true}, probe.Wish{Drain: true}
+	for _, tt := range []struct {
+		name  string
+		steps []func(*bench)
+		want  string // the calls after each step, and what they say of the capacity
+	}{
+		{"by order", []func(*bench){order(true)}, ""},
+		{"by order, and switched off", []func(*bench){order(true), fails("a")}, " | "},
+		{"and taken back, while it is down", []func(*bench){order(true), fails("a"), order(false)}, " |  | clone 0.50 of 2 without 0, repair a"},
+		{"by its agent", []func(*bench){says(health.Down, maint)}, ""},
+		{"by its agent, and switched off", []func(*bench){says(health.Down, maint), says(health.Down, ready)}, " | "},
+		{"by its agent, and the other fails", []func(*bench){says(health.Down, maint), fails("b")}, " | clone 0.00 of 2 without 1, repair b"},
+		{"its agent says 0 %", []func(*bench){says(health.Down, full)}, "clone 0.50 of 2 without 0"},
+		{"its agent says that it is down", []func(*bench){says(health.Down, ready)}, "clone 0.50 of 2 without 0, repair a"},
+		{"both by order", []func(*bench){order(true), func(b *bench) { b.drainServer("b", true, 0) }}, " | "},
+	} {
+		cfg := named("ab", "")
+		cfg.Clone, cfg.Repair = HookConfig{URL: "http://127.0.0.1:1/"}, HookConfig{URL: "http://127.0.0.1:1/"}
+		b := newBench(t, cfg, everySecond)
+		b.wish("a", health.Up, ready)
+		b.check("b", health.Up)
+		var got []string
+		for _, step := range tt.steps {
+			step(b)
+			var calls []string
+			for range 40 { // seconds; the hold is 30
+				b.pass(time.Second)
+				for _, c := range b.dueHooks(b.at) {
+					text := strings.TrimSpace(c.Hook + " " + c.Server)
+					if c.Hook == HookClone {
+						text += fmt.Sprintf(" %.2f of %d without %d", c.Capacity, c.Servers, c.Drained)
+					}
+					calls = append(calls, text)
+					b.hooked(&c, "done", nil)
+				}
+			}
+			got = append(got, strings.Join(calls, ", "))
+		}
+		if text := strings.Join(got, " | "); text != tt.want {
+			t.Errorf("%s: called %q, want %q", tt.name, text, tt.want)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/balancer"
+	"gslb/bgp"
 	"gslb/forecast"
 	"gslb/health"
 	"gslb/history"
@@ -273,6 +274,11 @@ func demoStatus() Status {
 				{Address: "10.0.2.22:443", State: health.Up, Role: "spare", Detail: "200 OK in 2ms"},
 			},
 		}},
+		BGP: &bgp.Status{AS: 65010, RouterID: "10.0.0.2",
+			Neighbors: []bgp.NeighborStatus{{Address: "10.0.0.1", AS: 65000, State: bgp.Established, Since: at(76 * time.Hour)},
+				{Address: "fd00::1", AS: 65000, State: "active", Since: at(4 * time.Minute), Error: "the neighbour was silent for the hold time"}},
+			Addresses: []bgp.AddressStatus{{Address: "198.51.100.10", Announced: true, Since: at(76 * time.Hour), Why: "frontend www: 3 of 4 servers are available"},
+				{Address: "198.51.100.20", Due: at(-2 * time.Second), Why: "frontend mail: 2 of 2 servers are available"}, {Address: "2001:db8::20", Since: at(9 * time.Minute), Why: "frontend mail: no server is available"}}},
 		Etcd: Etcd{Embedded: true, Connected: true, Since: at(76 * time.Hour), Endpoints: []string{"http://127.0.0.1:2379"}, Revision: 4711},
 		Geo: []Database{
 			{Path: "/var/lib/gslb/GeoLite2-City.mmdb", Type: "GeoLite2-City", Built: time.Date(2026, 11, 17, 0, 0, 0, 0, time.UTC)},

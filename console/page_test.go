@@ -83,6 +83,8 @@ func testPageShows(t *testing.T, b *browser) {
 	b.view("servers")
 	wantText(t, b, "#frontends", "lgu / www proxy", "engine epoll", "10.0.2.11:443 in service 4820 312 3 96% 12.4 ms 187 ms –", "10.0.2.13:443 2 connects failed", "isolated", "spare in service",
 		"kt / www dsr (tcx)", "not xdp: no driver support", "The console of lb1.kt", "connection refused", "4×")
+	wantText(t, b, "#announced-panel", "by AS 65010, router ID 10.0.0.2", "10.0.0.1 (AS 65000) session up 3d4h –", "fd00::1 (AS 65000) active 4m", "the neighbour was silent for the hold time",
+		"198.51.100.10 announced 3d4h frontend www: 3 of 4", "198.51.100.20 soon –", "2001:db8::20 withdrawn 9m", "frontend mail: no server")
 	b.wait(`document.querySelector("#incidents").innerText.includes("Nothing so far")`) // the fake has no events of balancers
 	b.eval(`document.querySelector("#clients-form button").click()`)
 	b.wait(`document.querySelector("#clients table")`)
@@ -283,6 +285,7 @@ func testPageEscapes(t *testing.T, b *browser) {
 	st.HeldChanges[0].Why, st.HeldSites.Why, st.Sites[2].Drain.Text, st.Sites[2].Drain.Clients.Groups[0].Operator = hostile, hostile, hostile, hostile
 	st.Sites[3].Elsewhere[hostile], st.Audiences[0].Who, st.Nodes[0].Place, st.Nodes[3].Console = hostile, hostile, hostile, "javascript:document.title='OWNED'"
 	st.Topology.Head.Stable.Why, st.Releases[0].Generation, st.Sites[0].Generations[0], f.revisions[1].Who = hostile, hostile, hostile, hostile
+	st.BGP.Neighbors[1].Error = hostile
 	f.events[1].Text, f.events[2].Text = hostile, hostile
 	srv := start(t, Config{}, f)
 	b.open(srv.URL + "/#name=" + url.QueryEscape(hostile) + "&client=" + url.QueryEscape(hostile))
@@ -295,7 +298,7 @@ func testPageEscapes(t *testing.T, b *browser) {
 		t.Error("the hostile script ran")
 	}
 	for view, sels := range map[string][]string{
-		"overview": {"#node", "#problems", "#site-rows", "#map-cards", "#held", "#drains"}, "servers": {"#frontends", "#incidents"}, "health": {"#verdicts", "#audiences", "#vantages"},
+		"overview": {"#node", "#problems", "#site-rows", "#map-cards", "#held", "#drains"}, "servers": {"#frontends", "#announced", "#incidents"}, "health": {"#verdicts", "#audiences", "#vantages"},
 		"rollout": {"#topology", "#revisions", "#releases", "#generations"}, "time-line": {"#events"}, "zones": {"#zones", "#steered", "#nodes", "#geo"},
 	} {
 		b.view(view)
@@ -367,6 +370,9 @@ func testPageEmpty(t *testing.T, b *browser) {
 	srv := start(t, Config{}, &fake{})
 	b.open(srv.URL)
 	wantText(t, b, "body", "No sites configured", "Nothing needs you.")
+	if got := b.eval(`document.querySelector("#announced-panel").hidden`); got != "true" {
+		t.Error("it tells of routers, of which there are none")
+	}
 	for view, want := range map[string]string{"servers": "No balancer reports any server", "health": "No sites are configured", "rollout": "This node serves the topology of its own file", "zones": "This node serves none"} {
 		b.view(view)
 		wantText(t, b, "main", want)

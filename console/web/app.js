@@ -3,6 +3,7 @@ import { byId, el, keyed, text, attr, once, table, ago, span, short, percent, st
 import { drawMap } from "./map.js";
 import { drawSites } from "./sites.js";
 import { drawServers, drawIncidents, setupClients } from "./servers.js";
+import { drawAnnounced } from "./announced.js";
 import { drawHeld } from "./held.js";
 import { drawDrains } from "./drains.js";
 import { drawVantage } from "./vantage.js";
@@ -67,6 +68,7 @@ const views = {
   },
   servers(s) {
     drawServers(s);
+    drawAnnounced(s);
     drawIncidents(s);
   },
   health: drawVantage,

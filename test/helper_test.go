@@ -64,15 +64,15 @@ func (tp *topology) startWeb(name string, addresses ...string) *process {
 	return startHelper(tp.t, tp.prefix, "web", append([]string{name}, addresses...)...)
 }
 
-// serveWeb answers /healthz with 200, and / with its name and the address that
-// it was asked at.
+// serveWeb answers /healthz with 200, and / with its name, the address that it was
+// asked at and that of who asks.
 func serveWeb(ctx context.Context, args []string) error {
 	name := args[0]
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		fmt.Fprintf(w, "%s %s\n", name, local)
+		fmt.Fprintf(w, "%s %s %s\n", name, local, r.RemoteAddr)
 	})
 	var servers []*http.Server
 	failed := make(chan error, len(args))

@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gslb/test/bed"
 	"gslb/tools/l4bed"
@@ -24,6 +27,7 @@ type kernelSite struct {
 	*l4bed.Site
 	servers []*process
 	config  string
+	bpffs   string // what the balancer has at /sys/fs/bpf
 	gslb    *process
 }
 
@@ -42,7 +46,11 @@ func startKernelSite(t *testing.T, plane string, answers l4bed.Return) *kernelSi
 			t.Error(err)
 		}
 	})
-	s := &kernelSite{t: t, Site: site}
+	s := &kernelSite{t: t, Site: site, bpffs: t.TempDir()}
+	if err := unix.Mount("bpf", s.bpffs, "bpf", 0, ""); err != nil {
+		bed.Missing(t, "a BPF file system cannot be mounted: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(s.bpffs, unix.MNT_DETACH) })
 	text := nodeConfiguration("lb1", `["balancer"]`, "embedded = true\nlisten = \"127.0.0.1:2379\"\npeer_listen = \"127.0.0.1:2380\"\n", "127.0.0.1:8053") + fmt.Sprintf(`
 [check.web]
 type = "http"
@@ -91,7 +99,7 @@ func (s *kernelSite) startServer(i int) *process {
 // start starts the balancer, and waits until it serves.
 func (s *kernelSite) start() {
 	s.t.Helper()
-	s.gslb = start(s.t, "lb1", nil, l4bed.Exec(s.Balancer, binary(s.t), "serve", "-config", s.config)...)
+	s.gslb = start(s.t, "lb1", nil, l4bed.Exec(s.Balancer, "sh", "-c", `mount --bind "$0" /sys/fs/bpf && exec "$@"`, s.bpffs, binary(s.t), "serve", "-config", s.config)...)
 	until(s.t, patience, func() error {
 		if s.gslb.ended() {
 			s.t.Fatalf("lb1 ended: %v", s.gslb.cmd.ProcessState)
@@ -113,8 +121,15 @@ func (s *kernelSite) dial(vip string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// get asks over an open connection which server it is.
+// getOver asks over an open connection which server it is.
 func getOver(conn net.Conn) (string, error) {
+	line, err := lineOver(conn)
+	server, _, _ := strings.Cut(line, " ")
+	return server, err
+}
+
+// lineOver asks over an open connection, for the server's name, its end and the other end.
+func lineOver(conn net.Conn) (string, error) {
 	conn.SetDeadline(time.Now().Add(answerWithin))
 	if _, err := fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: www\r\n\r\n"); err != nil {
 		return "", err
@@ -124,9 +139,7 @@ func getOver(conn net.Conn) (string, error) {
 		return "", err
 	}
 	defer r.Body.Close()
-	line, err := bufio.NewReader(r.Body).ReadString('\n')
-	server, _, _ := strings.Cut(line, " ")
-	return server, err
+	return bufio.NewReader(r.Body).ReadString('\n')
 }
 
 func (s *kernelSite) ask(vip string) (string, error) {
@@ -231,17 +244,93 @@ func (s *kernelSite) lists(held []net.Conn) {
 	})
 }
 
+// hold opens connections to a virtual address.
+func (s *kernelSite) hold(vip string, n int) heldConns {
+	s.t.Helper()
+	var held heldConns
+	for range n {
+		conn, err := s.dial(vip)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.t.Cleanup(func() { conn.Close() })
+		if _, err := getOver(conn); err != nil {
+			s.t.Fatal(err)
+		}
+		held = append(held, conn)
+	}
+	return held
+}
+
+// heldConns are connections that are to outlive what happens.
+type heldConns []net.Conn
+
+func (h heldConns) alive(t *testing.T, when string) {
+	t.Helper()
+	for i, conn := range h {
+		if _, err := getOver(conn); err != nil {
+			t.Fatalf("%s: connection %d of %d: %v", when, i+1, len(h), err)
+		}
+	}
+}
+
+func (h heldConns) close() {
+	for _, conn := range h {
+		conn.Close()
+	}
+}
+
+// comes waits until a server that is back gets connections.
+func (s *kernelSite) comes(server string) {
+	s.t.Helper()
+	until(s.t, patience, func() error {
+		if got, err := s.retried(l4bed.VIP4); err != nil || got != server {
+			return fmt.Errorf("server %q, %v", got, err)
+		}
+		return nil
+	})
+}
+
+// outlived has the balancer killed and started again: who is connected does not know of it.
+func (s *kernelSite) outlived(held heldConns) {
+	s.t.Helper()
+	s.gslb.Kill()
+	held.alive(s.t, "the balancer is dead")
+	if _, err := s.retried(l4bed.VIP6); err != nil {
+		s.t.Fatalf("the balancer is dead: a new connection: %v", err)
+	}
+	s.start()
+	// From the first answer on, which may be by what the one before has left, nobody is refused.
+	for ready := false; !ready; {
+		for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
+			if _, err := s.ask(vip); err != nil {
+				s.t.Fatalf("the balancer starts again: %v", err)
+			}
+		}
+		ready = run(s.t, patience, l4bed.Exec(s.Balancer, binary(s.t), "ready", "--api", "127.0.0.1:8053", "www")...).code == 0
+	}
+	held.alive(s.t, "the balancer was started again")
+}
+
+// reloaded has the balancer read its configuration with old replaced by another text.
+func (s *kernelSite) reloaded(old, text string) {
+	s.t.Helper()
+	replaceText(s.t, s.config, old, text)
+	s.command("reload")
+}
+
 // TestKernelPlanes: a server is killed and its spare goes in, the balancer is killed and
 // started again under open connections, and leaves nothing at its end: with each plane in
-// the kernel, over both families.
+// the kernel, over both families. Then the same frontend is carried in other ways.
 func TestKernelPlanes(t *testing.T) {
 	needLong(t)
 	for _, plane := range []struct {
 		name, config string
 		answers      l4bed.Return
+		further      func(s *kernelSite, config string)
 	}{
-		{"nat", `plane = "nat"`, l4bed.ByBalancer},
-		{"dsr", "plane = \"dsr\"\nmode = \"nft\"", l4bed.ByRouter},
+		{"nat", `plane = "nat"`, l4bed.ByBalancer, (*kernelSite).transparent},
+		{"dsr", "plane = \"dsr\"\nmode = \"nft\"", l4bed.ByRouter, (*kernelSite).programs},
 	} {
 		t.Run(plane.name, func(t *testing.T) {
 			t.Parallel()
@@ -253,67 +342,29 @@ func TestKernelPlanes(t *testing.T) {
 			for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
 				s.see(vip, "1", "2")
 			}
-			// Killed, and started again: who is connected does not know of it.
-			var held []net.Conn
-			for range 20 {
-				conn, err := s.dial(l4bed.VIP4)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer conn.Close()
-				if _, err := getOver(conn); err != nil {
-					t.Fatal(err)
-				}
-				held = append(held, conn)
-			}
-			alive := func(when string) {
-				t.Helper()
-				for i, conn := range held {
-					if _, err := getOver(conn); err != nil {
-						t.Fatalf("%s: connection %d of %d: %v", when, i+1, len(held), err)
-					}
-				}
-			}
+			held := s.hold(l4bed.VIP4, 20)
 			s.lists(held)
-			s.gslb.Kill()
-			alive("the balancer is dead")
-			if _, err := s.retried(l4bed.VIP6); err != nil {
-				t.Fatalf("the balancer is dead: a new connection: %v", err)
-			}
-			s.start()
-			alive("the balancer was started again")
+			s.outlived(held)
 			s.see(l4bed.VIP4, "1", "2")
-			alive("the balancer has found out again which server is dead")
+			held.alive(t, "the balancer has found out again which server is dead")
 			s.servers[0] = s.startServer(0)
-			until(t, patience, func() error {
-				if server, err := s.retried(l4bed.VIP4); err != nil || server != "0" {
-					return fmt.Errorf("server %q, %v", server, err)
-				}
-				return nil
-			})
-			alive("a server has come back")
+			s.comes("0")
+			held.alive(t, "a server has come back")
 
 			// One is drained by order: it keeps what it has, and gets nothing new.
 			drained := net.JoinHostPort(l4bed.Server4(1), "80")
 			s.command("servers", "drain", drained, "--within", "1h")
 			s.avoids("1")
-			alive("a server drains")
+			held.alive(t, "a server drains")
 			s.command("servers", "undrain", drained)
-			until(t, patience, func() error {
-				if server, err := s.retried(l4bed.VIP4); err != nil || server != "1" {
-					return fmt.Errorf("server %q, %v", server, err)
-				}
-				return nil
-			})
+			s.comes("1")
 			// The configuration changes: another pick, and a server less.
 			replaceText(t, s.config, `pick = "round-robin"`, `pick = "maglev"`)
-			replaceText(t, s.config, fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
-			s.command("reload")
+			s.reloaded(fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
 			s.avoids("0")
-			alive("the configuration has changed")
-			for _, conn := range held {
-				conn.Close()
-			}
+			held.alive(t, "the configuration has changed")
+			held.close()
+			plane.further(s, plane.config)
 			s.gslb.Signal(syscall.SIGTERM)
 			until(t, patience, func() error {
 				if !s.gslb.ended() {
@@ -321,9 +372,94 @@ func TestKernelPlanes(t *testing.T) {
 				}
 				return nil
 			})
-			if left := s.tables(); strings.Contains(left, "gslb") {
-				t.Errorf("left in the kernel:\n%s", left)
-			}
+			s.nothingLeft()
 		})
 	}
+}
+
+// nothingLeft looks for what the balancer has left in the kernel.
+func (s *kernelSite) nothingLeft() {
+	s.t.Helper()
+	if left := s.tables(); strings.Contains(left, "gslb") {
+		s.t.Errorf("left in the kernel:\n%s", left)
+	}
+	if left, err := filepath.Glob(filepath.Join(s.bpffs, "gslb*")); err != nil || len(left) > 0 {
+		s.t.Errorf("left in the BPF file system: %v, %v", left, err)
+	}
+	if text := must(s.t, "ip", "-n", s.Balancer, "-d", "link", "show", "eth0"); strings.Contains(text, "xdp") {
+		s.t.Errorf("left at the interface: %s", text)
+	}
+}
+
+// programs has the frontend's packets handed on by the program in eBPF, at either place: a
+// server is killed, the balancer is, and connections go on.
+func (s *kernelSite) programs(config string) {
+	bed.TakesXDP(s.t, s.Router, "balancer")
+	replaceText(s.t, s.config, "min_servers = 4", "min_servers = 5") // both spares go in
+	for _, mode := range []string{"tcx", "xdp"} {
+		next := fmt.Sprintf("plane = \"dsr\"\nmode = %q\nkeep_forwarding = true", mode)
+		s.reloaded(config, next)
+		config = next
+		if text := s.command("servers", "--json"); !strings.Contains(text, `"plane": "dsr (`+mode+`)"`) {
+			s.t.Errorf("the frontend is not carried by %s:\n%.500s", mode, text)
+		}
+		s.see(l4bed.VIP4, "1", "2")
+		s.see(l4bed.VIP6, "0", "1", "2")
+		held := s.hold(l4bed.VIP4, 8)
+		s.lists(held)
+		held = append(held, s.hold(l4bed.VIP6, 8)...)
+		s.outlived(held)
+		held.close()
+		if mode == "tcx" {
+			continue // the rest is the same program with the same maps
+		}
+		s.servers[1].Kill()
+		for _, address := range []string{l4bed.Server4(1), l4bed.Server6(1)} { // until then who tries again may well meet it eight times: the hash is as good as random
+			s.gslb.says(fmt.Sprintf("msg=\"balancer: isolated\" frontend=www server=%s ", net.JoinHostPort(address, "80")))
+		}
+		s.see(l4bed.VIP4, "2")
+		s.see(l4bed.VIP6, "0", "2")
+		s.servers[1] = s.startServer(1)
+		s.comes("1")
+	}
+	s.reloaded("keep_forwarding = true", "keep_forwarding = false")
+}
+
+// transparent has the frontend be a proxy whose servers see the client's address, with the
+// commands that docs/configuration.md has for it.
+func (s *kernelSite) transparent(config string) {
+	s.t.Helper()
+	text, err := os.ReadFile("../docs/configuration.md")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "\n### `transparent`\n")
+	_, after, opened := strings.Cut(after, "\n```\n")
+	commands, _, closed := strings.Cut(after, "\n```\n")
+	if !found || !opened || !closed {
+		s.t.Fatal("docs/configuration.md has no commands for transparent")
+	}
+	const sysctl = "sysctl() { for setting; do echo \"${setting#*=}\" > /proc/sys/$(echo ${setting%%=*} | tr . /); done; }\n" // not everybody has procps
+	must(s.t, l4bed.Exec(s.Balancer, "sh", "-ec", sysctl+commands)...)
+	replaceText(s.t, s.config, `pick = "maglev"`, `pick = "round-robin"`)
+	s.reloaded(config, "plane = \"proxy\"\ntransparent = true")
+	for vip, client := range map[string]string{l4bed.VIP4: l4bed.Client4, l4bed.VIP6: l4bed.Client6} {
+		until(s.t, patience, func() error { // until the turn is a server's of the client's family: others see the balancer
+			conn, err := s.dial(vip)
+			if err != nil {
+				return err
+			}
+			defer conn.Close()
+			line, err := lineOver(conn)
+			fields := strings.Fields(line)
+			if err != nil || len(fields) != 3 {
+				return fmt.Errorf("the server says %q, %v", line, err)
+			}
+			if host, _, _ := net.SplitHostPort(fields[2]); host != client {
+				return fmt.Errorf("the server sees %s, want %s", host, client)
+			}
+			return nil
+		})
+	}
+	must(s.t, l4bed.Exec(s.Balancer, "nft", "delete", "table", "inet", "gslb-transparent")...)
 }

@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -22,35 +21,13 @@ import (
 	"gslb/test/bed"
 )
 
-// checksumsOff has an interface finish the checksums of what it sends (ETHTOOL_STXCSUM).
-func checksumsOff(t *testing.T, name string) {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	defer unix.Close(fd)
-	value := struct{ cmd, data uint32 }{cmd: unix.ETHTOOL_STXCSUM}
-	var r struct { // struct ifreq of netdevice(7)
-		name [unix.IFNAMSIZ]byte
-		data unsafe.Pointer
-		_    [16]byte
-	}
-	copy(r.name[:], name)
-	r.data = unsafe.Pointer(&value)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&r))); errno != 0 {
-		t.Errorf("switching checksums of %s off: %v", name, errno)
-	}
-}
-
 // TestSite has real clients and servers talk through each way and tunnel.
 func TestSite(t *testing.T) {
 	for _, way := range []kernel.Way{TCX, XDP} {
 		t.Run(way.Name, func(t *testing.T) {
 			s := newSite(t, 3)
 			if way.Name == modeXDP {
-				s.readyForXDP(t)
+				bed.TakesXDP(t, s.router, "leg0")
 			}
 			s.serve(t)
 			e := s.open(t, s.balancer, way, kernel.Options{})
@@ -118,7 +95,7 @@ func TestKeep(t *testing.T) {
 		t.Run(way.Name, func(t *testing.T) {
 			s := newSite(t, 3)
 			if way.Name == modeXDP {
-				s.readyForXDP(t)
+				bed.TakesXDP(t, s.router, "leg0")
 			}
 			s.serve(t)
 			fs := t.TempDir()

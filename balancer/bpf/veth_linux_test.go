@@ -85,33 +85,6 @@ func newSite(t *testing.T, servers int) *site {
 	return s
 }
 
-// readyForXDP has the other end of the balancer's veth do what the driver of a card does:
-// it takes frames from XDP_TX only if it has a program itself, and hands over
-// unfinished checksums.
-func (s *site) readyForXDP(t *testing.T) {
-	t.Helper()
-	bed.Inside(t, s.router, func() {
-		prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.XDP, License: "Apache-2.0", Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 2), asm.Return()}})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		t.Cleanup(func() { prog.Close() })
-		leg, err := netlink.LinkByName("leg0")
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		at, err := link.AttachXDP(link.XDPOptions{Program: prog, Interface: leg.Attrs().Index, Flags: link.XDPDriverMode})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		t.Cleanup(func() { at.Close() })
-		checksumsOff(t, "leg0")
-	})
-}
-
 // decapsulates has servers take packets out of a tunnel, as the kernel's ipip, ip6tnl
 // and fou devices do where they are built in: a program at the ingress that takes n
 // octets of outer headers off what has these octets.

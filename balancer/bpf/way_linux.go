@@ -14,13 +14,19 @@ import (
 )
 
 // XDP runs the program in the driver.
-var XDP = kernel.Way{Name: modeXDP, Can: can(modeXDP), Suits: suitsXDP, Open: opener(modeXDP), Tunnels: true}
+var XDP = kernel.Way{Name: modeXDP, Can: can(modeXDP), Suits: suitsXDP, Open: opener(modeXDP), Tunnels: true, Sweep: sweeper(modeXDP)}
 
 // TCX runs it in the network stack's ingress.
-var TCX = kernel.Way{Name: modeTCX, Can: can(modeTCX), Open: opener(modeTCX), Tunnels: true}
+var TCX = kernel.Way{Name: modeTCX, Can: can(modeTCX), Open: opener(modeTCX), Tunnels: true, Sweep: sweeper(modeTCX)}
 
 func opener(mode string) func(kernel.Options) (kernel.Engine, error) {
 	return func(opts kernel.Options) (kernel.Engine, error) { return open(mode, opts) }
+}
+
+// sweeper ends what a process left that forwards by a table that nobody changes any more: it
+// would take the packets of a program behind it.
+func sweeper(mode string) func(kernel.Options) error {
+	return func(opts kernel.Options) error { return (&engine{pins: pinFolder(opts, mode)}).unpin() }
 }
 
 // can loads the program, with maps as small as can be, and for TCX attaches an

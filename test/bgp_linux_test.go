@@ -21,8 +21,6 @@ type birdRouter struct {
 
 func startBIRD(s *vipSite) *birdRouter {
 	s.t.Helper()
-	dir := s.t.TempDir()
-	b := &birdRouter{s, filepath.Join(dir, "bird.ctl")}
 	text := `log stderr all;
 router id 10.78.2.1;
 protocol device { scan time 60; }
@@ -34,8 +32,16 @@ template bgp balancer { local as 65000; password "s3cret"; connect delay time 1;
 		text += fmt.Sprintf("protocol bgp %sv4 from balancer { neighbor %s as 65010; ipv4 { import all; export none; }; }\n", lb.name, lb.address4)
 		text += fmt.Sprintf("protocol bgp %sv6 from balancer { neighbor %s as 65010; ipv6 { import all; export none; }; }\n", lb.name, lb.six)
 	}
+	return startBIRDAt(s, s.router, text)
+}
+
+// startBIRDAt starts BIRD in a namespace, and waits until it can be asked.
+func startBIRDAt(s *vipSite, ns, text string) *birdRouter {
+	s.t.Helper()
+	dir := s.t.TempDir()
+	b := &birdRouter{s, filepath.Join(dir, "bird.ctl")}
 	config := write(s.t, dir, "bird.conf", text)
-	start(s.t, "bird", nil, l4bed.Exec(s.router, "bird", "-f", "-c", config, "-s", b.socket, "-P", filepath.Join(dir, "bird.pid"))...)
+	start(s.t, "bird", nil, l4bed.Exec(ns, "bird", "-f", "-c", config, "-s", b.socket, "-P", filepath.Join(dir, "bird.pid"))...)
 	until(s.t, patience, func() error {
 		if r := run(s.t, patience, "birdc", "-s", b.socket, "show", "status"); r.code != 0 {
 			return fmt.Errorf("birdc: %s%s", r.out, r.err)
@@ -158,7 +164,8 @@ func TestBGP(t *testing.T) {
 
 	// What is wrong is said.
 	one.gslb.Kill()
-	one.configure("announce = true", bgpTables(one, 65000, 64999, "another"))
+	one.configure("announce = true", bgpTables(one, 65000, 64999, "another")+one.alsoDNS())
+	replaceText(t, one.config, `roles = ["balancer"]`, `roles = ["dns", "balancer"]`)
 	one.start()
 	s.poll(func() error {
 		st, _ := one.bgp()
@@ -170,4 +177,9 @@ func TestBGP(t *testing.T) {
 		}
 		return nil
 	})
+
+	// And put right by a reload.
+	one.reload(`as = 64999`, `as = 65000`, `"another"`, `"s3cret"`)
+	bird.sees("put right", one)
+	one.reconfigured(bird)
 }

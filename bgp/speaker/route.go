@@ -12,10 +12,16 @@ import (
 	"gslb/bgp"
 )
 
+// settings are a configuration with what is in its files.
+type settings struct {
+	bgp.Config
+	passwords map[netip.Addr]string // by neighbour
+}
+
 // families are those that a session tells of: its own, and those with a next hop.
-func (s *Speaker) families(n bgp.Neighbor) []*api.AfiSafi {
+func (s *settings) families(n bgp.Neighbor) []*api.AfiSafi {
 	has := map[bool]bool{n.Address.Is4(): true}
-	for _, a := range s.cfg.NextHops {
+	for _, a := range s.NextHops {
 		has[a.Is4()] = true
 	}
 	var out []*api.AfiSafi
@@ -26,7 +32,7 @@ func (s *Speaker) families(n bgp.Neighbor) []*api.AfiSafi {
 		if has[family.is4] {
 			out = append(out, &api.AfiSafi{
 				Config:            &api.AfiSafiConfig{Family: &api.Family{Afi: family.afi, Safi: api.Family_SAFI_UNICAST}, Enabled: true},
-				MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.cfg.GracefulRestart > 0}},
+				MpGracefulRestart: &api.MpGracefulRestart{Config: &api.MpGracefulRestartConfig{Enabled: s.GracefulRestart > 0}},
 			})
 		}
 	}
@@ -40,11 +46,11 @@ const (
 	deferral     = 2 * time.Second
 )
 
-// peer is a neighbour in GoBGP's words.
-func (s *Speaker) peer(n bgp.Neighbor, password string) *api.Peer {
+// peer is a neighbour in GoBGP's words. takesOver: it has the routes of a process before this one.
+func (s *settings) peer(n bgp.Neighbor, takesOver bool) *api.Peer {
 	seconds := func(d time.Duration) uint64 { return uint64(d / time.Second) }
 	p := &api.Peer{
-		Conf:      &api.PeerConf{NeighborAddress: n.Address.String(), PeerAsn: n.AS, AuthPassword: password},
+		Conf:      &api.PeerConf{NeighborAddress: n.Address.String(), PeerAsn: n.AS, AuthPassword: s.passwords[n.Address]},
 		Transport: &api.Transport{RemotePort: uint32(n.Port)},
 		Timers: &api.Timers{Config: &api.TimersConfig{HoldTime: seconds(n.HoldTime), KeepaliveInterval: max(1, seconds(n.HoldTime)/3),
 			ConnectRetry: seconds(connectRetry), IdleHoldTimeAfterReset: seconds(connectRetry)}},
@@ -56,15 +62,16 @@ func (s *Speaker) peer(n bgp.Neighbor, password string) *api.Peer {
 	if n.Multihop > 1 {
 		p.EbgpMultihop = &api.EbgpMultihop{Enabled: true, MultihopTtl: uint32(n.Multihop)}
 	}
-	if s.cfg.GracefulRestart > 0 {
-		p.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(seconds(s.cfg.GracefulRestart)),
-			DeferralTime: uint32(seconds(deferral)), LocalRestarting: s.opts.TakesOver}
+	if s.GracefulRestart > 0 {
+		p.GracefulRestart = &api.GracefulRestart{Enabled: true, RestartTime: uint32(seconds(s.GracefulRestart)),
+			DeferralTime: uint32(seconds(deferral)), LocalRestarting: takesOver}
 	}
 	return p
 }
 
-// route adds the route to an address to what all neighbours are told, or takes it out.
-func (s *Speaker) route(gobgp *server.BgpServer, ip netip.Addr, announce bool) error {
+// route adds the route to an address to what all neighbours are told, in the place of one
+// that is there already, or takes it out.
+func (s *settings) route(gobgp *server.BgpServer, ip netip.Addr, announce bool) error {
 	nlri, err := packet.NewIPAddrPrefix(netip.PrefixFrom(ip, ip.BitLen()))
 	if err != nil {
 		return err
@@ -74,7 +81,7 @@ func (s *Speaker) route(gobgp *server.BgpServer, ip netip.Addr, announce bool) e
 	if ip.Is6() {
 		path.Family, hop = packet.RF_IPv6_UC, netip.IPv6Unspecified()
 	}
-	for _, a := range s.cfg.NextHops {
+	for _, a := range s.NextHops {
 		if a.Is4() == ip.Is4() {
 			hop = a
 		}
@@ -92,7 +99,7 @@ func (s *Speaker) route(gobgp *server.BgpServer, ip netip.Addr, announce bool) e
 // originIGP is the attribute ORIGIN of a route that begins here (RFC 4271, section 4.3).
 const originIGP = 0
 
-func (s *Speaker) attributes(path *apiutil.Path, hop netip.Addr) ([]packet.PathAttributeInterface, error) {
+func (s *settings) attributes(path *apiutil.Path, hop netip.Addr) ([]packet.PathAttributeInterface, error) {
 	attrs := []packet.PathAttributeInterface{packet.NewPathAttributeOrigin(originIGP)}
 	if path.Family == packet.RF_IPv4_UC {
 		a, err := packet.NewPathAttributeNextHop(hop)
@@ -107,22 +114,22 @@ func (s *Speaker) attributes(path *apiutil.Path, hop netip.Addr) ([]packet.PathA
 		}
 		attrs = append(attrs, a)
 	}
-	if n := s.cfg.Prepend; n > 0 {
+	if n := s.Prepend; n > 0 {
 		own := make([]uint32, n)
 		for i := range own {
-			own[i] = s.cfg.AS
+			own[i] = s.AS
 		}
 		attrs = append(attrs, packet.NewPathAttributeAsPath([]packet.AsPathParamInterface{packet.NewAs4PathParam(packet.BGP_ASPATH_ATTR_TYPE_SEQ, own)}))
 	}
-	if s.cfg.MED > 0 {
-		attrs = append(attrs, packet.NewPathAttributeMultiExitDisc(s.cfg.MED))
+	if s.MED > 0 {
+		attrs = append(attrs, packet.NewPathAttributeMultiExitDisc(s.MED))
 	}
-	if s.cfg.LocalPref > 0 {
-		attrs = append(attrs, packet.NewPathAttributeLocalPref(s.cfg.LocalPref))
+	if s.LocalPref > 0 {
+		attrs = append(attrs, packet.NewPathAttributeLocalPref(s.LocalPref))
 	}
 	var plain []uint32
 	var large []*packet.LargeCommunity
-	for _, text := range s.cfg.Communities {
+	for _, text := range s.Communities {
 		switch c, err := bgp.ParseCommunity(text); {
 		case err != nil:
 			return nil, err

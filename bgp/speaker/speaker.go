@@ -3,7 +3,8 @@
 // package bgp.
 //
 // Invariants: what is not wished for is not announced; nothing is announced any more once
-// Withdraw has returned and a tick has passed; at the end of Run all sessions are over.
+// Withdraw has returned and a tick has passed; at the end of Run all sessions are over. A
+// new configuration leaves those sessions alone whose own settings stay (follow.go).
 package speaker
 
 import (
@@ -11,9 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -29,8 +28,9 @@ const tick = 100 * time.Millisecond
 
 // Options are what a Speaker gets from outside. The zero value is fine.
 type Options struct {
-	// Wishes gives the addresses to announce, and whether each is ready; nil: none.
-	Wishes func() []bgp.Wish
+	// Wishes gives the addresses to announce, and whether each is ready, those of the DNS
+	// service (Config.DNS) among them; nil: none.
+	Wishes func(dns []netip.Addr) []bgp.Wish
 	// Notice is told of each change, in words, and must not block; nil: nobody is.
 	Notice func(text string)
 	// TakesOver: a speaker before this one has left its routes with the neighbours
@@ -41,16 +41,18 @@ type Options struct {
 
 // Speaker speaks BGP for one node. Its methods may be called by many goroutines at once.
 type Speaker struct {
-	cfg  bgp.Config
-	log  *slog.Logger
-	opts Options
+	log     *slog.Logger
+	opts    Options
+	changed chan struct{} // holds a token when cfg is a new one
 
 	mu        sync.Mutex
+	cfg       settings                // guarded by mu; what is to be in force, and soon is
 	addresses map[netip.Addr]*address // guarded by mu
 	sessions  []*session              // guarded by mu; in the configuration's order
 	leaving   bool                    // guarded by mu; nothing is announced any more
 	handOver  bool                    // guarded by mu; the end of Run leaves the routes with the neighbours
 	born      time.Time               // of the Speaker
+	started   bool                    // of Run's goroutine: GoBGP was started once
 	stepped   chan struct{}           // guarded by mu; closed after the next step
 }
 
@@ -60,38 +62,58 @@ type address struct {
 	wish bgp.Wish
 }
 
-// New makes the speaker of a valid configuration with defaults. It opens and starts nothing.
+// New makes the speaker of a valid configuration with defaults, or of one that is not used. It
+// opens and starts nothing.
 func New(cfg bgp.Config, log *slog.Logger, opts Options) *Speaker {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
 	if opts.Wishes == nil {
-		opts.Wishes = func() []bgp.Wish { return nil }
+		opts.Wishes = func([]netip.Addr) []bgp.Wish { return nil }
 	}
 	if opts.Notice == nil {
 		opts.Notice = func(string) {}
 	}
-	s := &Speaker{cfg: cfg, log: log, opts: opts, born: opts.Now(), addresses: map[netip.Addr]*address{}, stepped: make(chan struct{})}
-	for _, n := range cfg.Neighbors {
-		s.sessions = append(s.sessions, &session{NeighborStatus: bgp.NeighborStatus{
-			Address: n.Address.String(), AS: n.AS, State: "idle", Since: opts.Now()}})
-	}
+	s := &Speaker{log: log, opts: opts, changed: make(chan struct{}, 1), born: opts.Now(), addresses: map[netip.Addr]*address{}, stepped: make(chan struct{})}
+	s.adopt(settings{Config: cfg})
 	return s
 }
 
-// Run speaks until ctx ends. It returns an error if it could not start: an address to listen
-// at is taken, a file with a password cannot be read. It may be called again then.
+// Run speaks until ctx ends; with a configuration that is not used it waits for one that
+// is. It returns an error if it could not start: an address to listen at is taken, a file
+// with a password cannot be read. It may be called again then.
 func (s *Speaker) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := s.speak(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// speak runs one GoBGP until ctx ends, or until a configuration comes that it cannot follow.
+func (s *Speaker) speak(ctx context.Context) error {
+	cfg, err := s.latest()
+	if err != nil {
+		return err
+	}
+	if !cfg.Used() {
+		select {
+		case <-ctx.Done():
+		case <-s.changed:
+		}
+		return nil
+	}
 	gobgp := server.NewBgpServer(server.LoggerOption(slog.New(&listener{Handler: s.log.Handler(), failed: s.failed}), nil))
 	go gobgp.Serve()
 	defer gobgp.Stop()
-	if err := s.start(ctx, gobgp); err != nil {
+	if err := s.start(ctx, gobgp, &cfg); err != nil {
 		return err
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
-		if err := s.step(gobgp); err != nil {
+		if err := s.step(gobgp, &cfg); err != nil {
 			return err
 		}
 		select {
@@ -103,6 +125,18 @@ func (s *Speaker) Run(ctx context.Context) error {
 				return gobgp.StopBgp(context.Background(), &api.StopBgpRequest{AllowGracefulRestart: true})
 			}
 			return nil
+		case <-s.changed:
+			next, err := s.latest()
+			if err != nil {
+				return err
+			}
+			if anew(&cfg, &next) {
+				return nil
+			}
+			if err := s.follow(ctx, gobgp, &cfg, &next); err != nil {
+				return err
+			}
+			cfg = next
 		case <-ticker.C:
 		}
 	}
@@ -110,11 +144,11 @@ func (s *Speaker) Run(ctx context.Context) error {
 
 // start starts GoBGP, announces what is ready already, and then has it connect: the first
 // that a neighbour hears is complete.
-func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
-	global := &api.Global{Asn: s.cfg.AS, RouterId: s.cfg.RouterID.String(), ListenPort: -1}
-	if len(s.cfg.Listen) > 0 {
-		global.ListenPort = int32(s.cfg.ListenPort)
-		for _, a := range s.cfg.Listen {
+func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer, cfg *settings) error {
+	global := &api.Global{Asn: cfg.AS, RouterId: cfg.RouterID.String(), ListenPort: -1}
+	if len(cfg.Listen) > 0 {
+		global.ListenPort = int32(cfg.ListenPort)
+		for _, a := range cfg.Listen {
 			global.ListenAddresses = append(global.ListenAddresses, a.String())
 		}
 	}
@@ -130,40 +164,25 @@ func (s *Speaker) start(ctx context.Context, gobgp *server.BgpServer) error {
 		return fmt.Errorf("bgp: %w", err)
 	}
 	s.mu.Lock()
-	for _, a := range s.addresses { // of a Run that failed: this GoBGP knows nothing of it
+	for _, a := range s.addresses { // of a GoBGP before: this one knows nothing of it
 		a.hold.Announced = false
 	}
 	s.mu.Unlock()
-	if err := s.step(gobgp); err != nil {
+	if err := s.step(gobgp, cfg); err != nil {
 		return err
 	}
-	for _, n := range s.cfg.Neighbors {
-		password, err := passwordOf(n)
-		if err != nil {
-			return err
-		}
-		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: s.peer(n, password)}); err != nil {
+	for _, n := range cfg.Neighbors {
+		if err := gobgp.AddPeer(ctx, &api.AddPeerRequest{Peer: cfg.peer(n, s.opts.TakesOver && !s.started)}); err != nil {
 			return fmt.Errorf("bgp: neighbour %s: %w", n.Address, err)
 		}
 	}
+	s.started = true
 	return nil
 }
 
-// passwordOf reads the neighbour's password, from its file if it has one.
-func passwordOf(n bgp.Neighbor) (string, error) {
-	if n.PasswordFile == "" {
-		return n.Password, nil
-	}
-	data, err := os.ReadFile(n.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("bgp: neighbour %s: password_file: %w", n.Address, err)
-	}
-	return strings.TrimRight(string(data), "\r\n"), nil
-}
-
 // step announces and withdraws what is due.
-func (s *Speaker) step(gobgp *server.BgpServer) error {
-	wishes := bgp.Join(s.opts.Wishes())
+func (s *Speaker) step(gobgp *server.BgpServer, cfg *settings) error {
+	wishes := bgp.Join(s.opts.Wishes(cfg.DNS))
 	now := s.opts.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,7 +194,7 @@ func (s *Speaker) step(gobgp *server.BgpServer) error {
 		}
 		s.addresses[w.Address].wish = w
 	}
-	after := s.cfg.AnnounceAfter
+	after := cfg.AnnounceAfter
 	if s.opts.TakesOver && now.Sub(s.born) < 2*after {
 		after = 0
 	}
@@ -188,8 +207,8 @@ func (s *Speaker) step(gobgp *server.BgpServer) error {
 		case s.leaving:
 			ready, why = false, "this node is leaving"
 		}
-		if a.hold.Step(ready, now, after, s.cfg.AnnounceAfterMost) {
-			if err := s.tell(gobgp, ip, a.hold.Announced, why); err != nil {
+		if a.hold.Step(ready, now, after, cfg.AnnounceAfterMost) {
+			if err := s.tell(gobgp, cfg, ip, a.hold.Announced, why); err != nil {
 				return err
 			}
 		}
@@ -203,12 +222,12 @@ func (s *Speaker) step(gobgp *server.BgpServer) error {
 }
 
 // tell announces an address, or withdraws it. Under mu.
-func (s *Speaker) tell(gobgp *server.BgpServer, ip netip.Addr, announce bool, why string) error {
+func (s *Speaker) tell(gobgp *server.BgpServer, cfg *settings, ip netip.Addr, announce bool, why string) error {
 	word, level := "announced", slog.LevelInfo
 	if !announce {
 		word, level = "withdrawn", slog.LevelWarn
 	}
-	if err := s.route(gobgp, ip, announce); err != nil {
+	if err := cfg.route(gobgp, ip, announce); err != nil {
 		return fmt.Errorf("bgp: %s was to be %s: %w", ip, word, err)
 	}
 	s.log.Log(context.Background(), level, "bgp: "+word, "address", ip, "why", why)
@@ -221,8 +240,11 @@ func (s *Speaker) tell(gobgp *server.BgpServer, ip netip.Addr, announce bool, wh
 func (s *Speaker) Withdraw(ctx context.Context) {
 	s.mu.Lock()
 	s.leaving = true
-	next := s.stepped
+	next, used := s.stepped, s.cfg.Used()
 	s.mu.Unlock()
+	if !used {
+		return
+	}
 	select {
 	case <-next:
 	case <-ctx.Done():

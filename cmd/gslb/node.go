@@ -93,8 +93,8 @@ type node struct {
 	dropped     string  // mark of the databases that were held and then dropped; of the goroutine that reloads
 	serving     atomic.Bool
 
-	speaker    *speaker.Speaker // nil without [bgp]
-	leavingNow atomic.Bool      // it serves on for a moment, and is not to get more users
+	speaker    *speaker.Speaker
+	leavingNow atomic.Bool // it serves on for a moment, and is not to get more users
 }
 
 // newNode makes all parts and binds all addresses, so that whatever keeps the
@@ -293,9 +293,7 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 		answering.Go(func() { n.keep(outer, name, f) })
 	})
 	n.serving.Store(true)
-	if n.speaker != nil { // what is ready is announced before the first session: not earlier
-		rest.Go(func() { n.keep(inner, "bgp", n.speaker.Run) })
-	}
+	rest.Go(func() { n.keep(inner, "bgp", n.speaker.Run) }) // what is ready is announced before the first session: not earlier
 	if parent != nil {
 		if err := parent.Serving(); err != nil {
 			n.log.Warn("taken over, but the process before does not know", "error", err)
@@ -325,9 +323,7 @@ func (n *node) run(ctx context.Context, parent *handover.Parent) (next *node, er
 		if n.updates != nil {
 			n.updates.pause()
 		}
-		if n.speaker != nil {
-			n.speaker.HandOver()
-		}
+		n.speaker.HandOver()
 		end()
 		if err := n.giveWay(ctx, child); err != nil {
 			n.noSuccessor(err)
@@ -389,9 +385,7 @@ func (n *node) background(part func(name string, f func(context.Context) error))
 		part("topology", func(ctx context.Context) error { return n.store.Watch(ctx, "topology", history.HeadKey, n.follow.take) })
 	}
 	part("history", n.tidyHistory)
-	if n.balancer != nil || n.speaker != nil {
-		part("balancer events", n.noteBalancer)
-	}
+	part("balancer events", n.noteBalancer) // and those of the speaker
 	if n.api != nil {
 		part("api", n.serveAPI)
 		n.log.Info("serving the console", "url", "http://"+n.apiAddr+"/")

@@ -254,6 +254,10 @@ func (n *node) applyRest(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
+	announce, err := n.speaker.Prepare(cfg.BGP)
+	if err != nil {
+		return err
+	}
 	if err := n.probeAll(checks); err != nil {
 		return err
 	}
@@ -262,6 +266,7 @@ func (n *node) applyRest(cfg *config.Config) error {
 			return err
 		}
 	}
+	announce()
 	n.keepBound(cfg)
 	n.forgetPushed(cfg)
 	n.fleet.SetTopology(fleetTopology(cfg))
@@ -299,11 +304,12 @@ func (n *node) gate(topology string, cfg *config.Config, places *geo.DB) error {
 // the status, and gives cfg the values that go on being in force.
 func (n *node) keepBound(cfg *config.Config) {
 	inForce := n.inForce().cfg
-	bound := inForce.DNS.WithLive(cfg.DNS)
+	bound, self := inForce.DNS.WithLive(cfg.DNS), inForce.Node
+	self.ShutdownWait = cfg.Node.ShutdownWait
 	for _, part := range []struct {
 		name     string
 		was, now any
-	}{{"[node]", inForce.Node, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}, {"[checker]", inForce.Checker, cfg.Checker}, {"[bgp]", inForce.BGP, cfg.BGP}} {
+	}{{"[node]", self, cfg.Node}, {"[dns]", bound, cfg.DNS}, {"[etcd]", inForce.Etcd, cfg.Etcd}, {"[api]", inForce.API, cfg.API}, {"[checker]", inForce.Checker, cfg.Checker}} {
 		text := ""
 		if !reflect.DeepEqual(part.was, part.now) {
 			text = part.name + " has changed: takes effect after a restart"
@@ -311,5 +317,5 @@ func (n *node) keepBound(cfg *config.Config) {
 		}
 		n.fault("restart "+part.name, text)
 	}
-	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API, cfg.Checker, cfg.BGP = inForce.Node, bound, inForce.Etcd, inForce.API, inForce.Checker, inForce.BGP
+	cfg.Node, cfg.DNS, cfg.Etcd, cfg.API, cfg.Checker = self, bound, inForce.Etcd, inForce.API, inForce.Checker
 }

@@ -100,7 +100,9 @@ func (n *node) resume(ctx context.Context) *node {
 		if err != nil {
 			n.log.Warn("not every socket can be kept", "error", err)
 		}
-		next, err := newNode(ctx, n.path, n.origin, n.log, all)
+		origin := *n.origin
+		origin.BGP = n.inForce().cfg.BGP
+		next, err := newNode(ctx, n.path, &origin, n.log, all)
 		all.Close()
 		if err == nil {
 			next.self = n.self

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -14,19 +15,16 @@ import (
 	"gslb/console"
 )
 
-// newSpeaker makes what announces this node's addresses; nil: nothing does.
+// newSpeaker makes what announces this node's addresses; without [bgp] it waits for a
+// configuration that has it.
 func (n *node) newSpeaker(takesOver bool) *speaker.Speaker {
-	cfg := n.inForce().cfg.BGP
-	if !cfg.Used() {
-		return nil
-	}
-	return speaker.New(cfg, n.log, speaker.Options{Wishes: n.wishes, TakesOver: takesOver,
+	return speaker.New(n.inForce().cfg.BGP, n.log, speaker.Options{Wishes: n.wishes, TakesOver: takesOver,
 		Notice: func(text string) { n.noticed(balancer.Event{At: time.Now(), What: text}) }})
 }
 
 // wishes are the addresses to announce: those of the frontends that say so, each while all
 // that listen there are ready, and those of the DNS service.
-func (n *node) wishes() (all []bgp.Wish) {
+func (n *node) wishes(dns []netip.Addr) (all []bgp.Wish) {
 	if n.balancer != nil {
 		for _, r := range n.readiness() {
 			if !r.Announce {
@@ -37,12 +35,12 @@ func (n *node) wishes() (all []bgp.Wish) {
 			}
 		}
 	}
-	if addresses := n.origin.BGP.DNS; len(addresses) > 0 {
+	if len(dns) > 0 {
 		ready, why := true, "this node answers queries"
 		if err := n.Ready(); err != nil {
 			ready, why = false, err.Error()
 		}
-		for _, a := range addresses {
+		for _, a := range dns {
 			all = append(all, bgp.Wish{Address: a, Ready: ready, Why: why})
 		}
 	}
@@ -88,26 +86,24 @@ func (n *node) FrontendReady(name string) error {
 // leave says that no more users are to be sent here, and goes on serving until they have heard.
 func (n *node) leave() {
 	n.leavingNow.Store(true)
-	wait := n.origin.Node.ShutdownWait
+	wait := n.inForce().cfg.Node.ShutdownWait
 	if wait <= 0 {
 		return
 	}
 	n.log.Info("no longer ready; serving on for those who have not heard of it yet", "for", wait)
 	end := time.Now().Add(wait)
-	if n.speaker != nil {
-		ctx, cancel := context.WithDeadline(context.Background(), end)
-		n.speaker.Withdraw(ctx)
-		cancel()
-	}
+	ctx, cancel := context.WithDeadline(context.Background(), end)
+	n.speaker.Withdraw(ctx)
+	cancel()
 	time.Sleep(time.Until(end))
 }
 
 // announced puts what routers are told into st.
 func (n *node) announced(st *console.Status) {
-	if n.speaker == nil {
+	s := n.speaker.Status()
+	if s.AS == 0 {
 		return
 	}
-	s := n.speaker.Status()
 	st.BGP = &s
 	st.Problems = slices.Concat(st.Problems, s.Problems(st.Now))
 }

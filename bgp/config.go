@@ -167,6 +167,12 @@ func (c Config) validateRoutes(bad func(key, msg string)) {
 	if c.Prepend < 0 || c.Prepend > 32 {
 		bad("prepend", fmt.Sprintf("%d: must be 0 to 32", c.Prepend))
 	}
+	for _, n := range c.Neighbors {
+		if c.Prepend > 0 && c.AS != 0 && n.AS == c.AS { // RFC 4271, section 9.1.2
+			bad("prepend", fmt.Sprintf("%d: neighbour %s is of the own AS, and would refuse routes with that in their path; use local_pref or med", c.Prepend, n.Address))
+			break
+		}
+	}
 	for i, a := range c.DNS {
 		if a.IsUnspecified() || a.IsLoopback() || a.Zone() != "" || a.Is4In6() {
 			bad(fmt.Sprintf("dns[%d]", i), fmt.Sprintf("%q: must be an address that resolvers ask", a))

@@ -47,6 +47,7 @@ func TestValidate(t *testing.T) {
 		{"local_pref", func(c *Config) { c.LocalPref = 200 }, []string{"local_pref: 200: means something within"}},
 		{"local_pref within", func(c *Config) { c.LocalPref, c.Neighbors[0].AS = 200, 65010 }, nil},
 		{"prepend", func(c *Config) { c.Prepend = 33 }, []string{"prepend: 33"}},
+		{"prepend within", func(c *Config) { c.Prepend, c.Neighbors[0].AS = 1, 65010 }, []string{"prepend: 1: neighbour 10.0.0.1 is of the own AS"}},
 		{"dns", func(c *Config) { c.DNS = []netip.Addr{addr("0.0.0.0")} }, []string{"dns[0]: \"0.0.0.0\""}},
 		{"waits", func(c *Config) { c.AnnounceAfter, c.AnnounceAfterMost = time.Minute, time.Second }, []string{"announce_after_most: 1s: must be at least announce_after"}},
 		{"graceful", func(c *Config) { c.GracefulRestart = 1500 * time.Millisecond }, []string{"graceful_restart: 1.5s"}},

@@ -134,9 +134,9 @@ port = 9 # nobody is there: the neighbour connects
 password = "of two lines"
 `, lb.address4, lb.six, anycast, file)
 	const last = "announce_after_most = \"200ms\"\n"
-	lb.reload(last, last+more)
+	lb.reload(last, last+more, "prepend = 2\n", "")
 	lb.established("sessions of each kind", 5)
-	for proto, path := range map[string]string{"outer": `65010 65010 65010\n`, "inner": `65010 65010\n`, "calling": `65010 65010 65010\n`} {
+	for proto, path := range map[string]string{"outer": `65010\n`, "inner": `?\n`, "calling": `65010\n`} {
 		far.tells("sessions of each kind", proto, s.vip4+"/32", `BGP\.next_hop: `+lb.address4+`\n`, `BGP\.as_path: `+path)
 		far.tells("sessions of each kind", proto, s.vip6+"/128", `BGP\.next_hop: `+lb.six+`\n`)
 		far.tells("sessions of each kind", proto, anycast+"/32", `BGP\.next_hop: `+lb.address4+`\n`)

@@ -46,7 +46,7 @@ func TestWriteStatus(t *testing.T) {
 	lost := demoStatus()
 	lost.Stale = true
 	lost.Etcd = Etcd{Endpoints: []string{"https://10.0.0.5:2379", "https://10.0.0.6:2379"}, Since: fakeNow.Add(-95 * time.Second), Error: "context deadline exceeded"}
-	lost.Geo = nil
+	lost.Geo, lost.BGP = nil, nil
 	lost.Sites = lost.Sites[:1]
 	lost.Sites[0].Override = &health.Override{Kind: health.ForceUp, Since: fakeNow.Add(-time.Hour)}
 

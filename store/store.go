@@ -60,7 +60,7 @@ var production = timings{
 // impatient serves tests, which stop and start etcd on purpose.
 var impatient = timings{
 	list: time.Second, beat: 300 * time.Millisecond, silent: 3 * time.Second,
-	retry: 200 * time.Millisecond, save: 50 * time.Millisecond, call: 10 * time.Second,
+	retry: 200 * time.Millisecond, save: 50 * time.Millisecond, call: 30 * time.Second,
 }
 
 type options struct {

@@ -30,6 +30,7 @@ func TestRelease(t *testing.T) {
 	if err := a.SetRelease(t.Context(), health.Release{Name: "www.abc.com.", Generation: "v1", Who: "lee", Why: "sale"}); err != nil {
 		t.Fatal(err)
 	}
+	poll(t, "the node that ordered it obeys", func() bool { return a.States().Releases["www.abc.com."].Generation != "" }) // it waits for that, but not for ever
 	if r := a.States().Releases["www.abc.com."]; r.Generation != "v1" || r.Who != "lee" || r.Since.IsZero() {
 		t.Errorf("at the node that ordered: %+v", r)
 	}

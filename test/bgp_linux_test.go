@@ -89,7 +89,8 @@ func (b *birdRouter) sees(what string, want ...*vipBalancer) {
 	})
 }
 
-// bgpTables is [bgp] of a balancer, with a router in each family.
+// bgpTables is [bgp] of a balancer, with a router in each family. A machine that stands
+// still for some seconds breaks no session.
 func bgpTables(lb *vipBalancer, as4, as6 int, password string) string {
 	return fmt.Sprintf(`
 [bgp]
@@ -101,11 +102,13 @@ announce_after = "100ms"
 announce_after_most = "200ms"
 
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "10.78.2.1"
 as = %d
 password = %q
 
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "fd78:2::1"
 as = %d
 password = "s3cret"

@@ -118,15 +118,18 @@ func (lb *vipBalancer) reconfigured(near *birdRouter) {
 dns = [%q]
 listen = ["10.78.2.23"]
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "10.78.1.2"
 as = 65001
 multihop = 2
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "10.78.1.3"
 as = 65010
 local_address = "10.78.2.22"
 password_file = %q
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "10.78.1.4"
 as = 65002
 multihop = 2
@@ -154,6 +157,7 @@ announce_after_most = "200ms"
 local_pref = 250
 graceful_restart = "60s"
 [[bgp.neighbor]]
+hold_time = "1m"
 address = "10.78.1.3"
 as = 65010
 local_address = "10.78.2.22"

@@ -193,7 +193,7 @@ func TestWrongAnswers(t *testing.T) {
 				test.spoil(m)
 				w.WriteMsg(m)
 			})
-			r, code, _ := loadgen(t, "-server", addr, "-ecs", "203.0.113.0/24", "-check", "-answers", "1", "-authority", "1", "-match", `192\.0\.2\.10$`, "-duration", "20ms", "-timeout", patient)
+			r, code, _ := loadgen(t, "-server", addr, "-ecs", "203.0.113.0/24", "-check", "-answers", "1", "-authority", "1", "-match", `192\.0\.2\.10$`, "-duration", "20ms", "-inflight", "10", "-timeout", "5s")
 			if code != 1 || r.Mismatches == 0 || r.Reasons[test.reason] != r.Received {
 				t.Errorf("code %d, %d answers, mismatches %v; want all for %q", code, r.Received, r.Reasons, test.reason)
 			}
@@ -208,7 +208,7 @@ func TestNoOptionInNoneOut(t *testing.T) {
 		m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_SUBNET{Code: dns.EDNS0SUBNET, Family: 1, SourceNetmask: 24, Address: net.IPv4(203, 0, 113, 0)}}
 		w.WriteMsg(m)
 	})
-	r, code, _ := loadgen(t, "-server", addr, "-check", "-duration", "20ms", "-timeout", patient)
+	r, code, _ := loadgen(t, "-server", addr, "-check", "-duration", "20ms", "-inflight", "10", "-timeout", "5s")
 	if code != 1 || r.Reasons["ecs"] != r.Received {
 		t.Errorf("code %d, mismatches %v of %d answers", code, r.Reasons, r.Received)
 	}
@@ -320,7 +320,7 @@ func TestInterrupt(t *testing.T) {
 		}
 	})
 	var out, errs bytes.Buffer
-	if code := run(ctx, []string{"-server", addr, "-duration", "1h", "-timeout", patient}, &out, &errs); code != 0 { // an hour is more than go test waits
+	if code := run(ctx, []string{"-server", addr, "-duration", "1h", "-inflight", "10", "-timeout", "5s"}, &out, &errs); code != 0 { // an hour is more than go test waits
 		t.Errorf("code %d: %s", code, errs.String())
 	}
 	if !strings.Contains(out.String(), "answers per second") {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -230,15 +231,36 @@ func TestIdleTimeout(t *testing.T) {
 	})
 }
 
+// ofIdle has f tried again with a longer idle time-out where it fails: a machine may stand
+// still for as long as the shortest one.
+func ofIdle(t *testing.T, shortest time.Duration, f func(idle time.Duration) error) {
+	t.Helper()
+	for idle := shortest; ; idle *= 4 {
+		err := f(idle)
+		if err == nil {
+			return
+		}
+		if idle > 10*shortest {
+			t.Fatalf("with an idle time-out of %v: %v", idle, err)
+		}
+		t.Logf("with an idle time-out of %v: %v; again with a longer one", idle, err)
+	}
+}
+
 func TestIdleTimeoutWhileSplicing(t *testing.T) {
 	t.Parallel()
 	eachEngine(t, func(t *testing.T, config configOf) {
 		t.Parallel()
-		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 2 * time.Second }) // a machine that is busy may pause the transfer
-		block := string(make([]byte, 4<<20))
-		go io.WriteString(p.server, block)
-		expect(t, p.client, block)
-		expectEnd(t, p.client, syscall.ECONNRESET)
+		ofIdle(t, 2*time.Second, func(idle time.Duration) error {
+			p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = idle })
+			block := make([]byte, 4<<20)
+			go p.server.Write(block)
+			if _, err := io.ReadFull(p.client, make([]byte, len(block))); err != nil {
+				return err
+			}
+			expectEnd(t, p.client, syscall.ECONNRESET)
+			return nil
+		})
 	})
 }
 
@@ -259,15 +281,18 @@ func TestSlowReaderIsNotIdle(t *testing.T) {
 		if testing.Short() {
 			t.Skip("takes seconds")
 		}
-		p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = 1500 * time.Millisecond })
-		p.client.SetReadBuffer(64 << 10) // of more than one segment: else bytes come by the sender's persist timer, ever later
-		go io.Copy(p.server, zeros{})    // fills every buffer on the way, then moves now and then
-		buf := make([]byte, 16<<10)
-		for end := time.Now().Add(3500 * time.Millisecond); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
-			if _, err := io.ReadFull(p.client, buf); err != nil {
-				t.Fatalf("slow reader was cut off: %v", err)
+		ofIdle(t, 1500*time.Millisecond, func(idle time.Duration) error {
+			p := newPipeOf(t, config, func(c *Config) { c.IdleTimeout = idle })
+			p.client.SetReadBuffer(64 << 10) // of more than one segment: else bytes come by the sender's persist timer, ever later
+			go io.Copy(p.server, zeros{})    // fills every buffer on the way, then moves now and then
+			buf := make([]byte, 16<<10)
+			for end := time.Now().Add(2 * idle); time.Now().Before(end); time.Sleep(40 * time.Millisecond) {
+				if _, err := io.ReadFull(p.client, buf); err != nil {
+					return fmt.Errorf("slow reader was cut off: %w", err)
+				}
 			}
-		}
+			return nil
+		})
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -345,6 +346,8 @@ func (f *faultFleet) compacted() string {
 	n, c := f.nodes[faultMembers], f.etcd()
 	n.struck.Store(true)
 	n.Signal(syscall.SIGSTOP)
+	until(f.t, patience, n.asleep)
+	f.cutRelays() // before the drain: what a connection of it had received it would read when it wakes
 	said := len(n.log.String())
 	f.nodes[0].obeyed("drain", "kt", "--why", "while a node sleeps")
 	until(f.t, patience, func() error { // as often as a busy etcd has no time for it
@@ -356,18 +359,36 @@ func (f *faultFleet) compacted() string {
 		}
 		return err
 	})
-	f.cutRelays() // it cannot hear of the drain from what its connections still hold
 	awake := time.Now()
 	n.Signal(syscall.SIGCONT)
 	took := f.moved(awake, "lgu", n)
 	until(f.t, patience, func() error {
-		if !strings.Contains(n.log.String()[said:], "listing again") {
+		// The one when its watch could be asked to go on, and was refused; the other when it could not for a while.
+		if log := n.log.String()[said:]; !strings.Contains(log, "listing again") && !strings.Contains(log, "can't be followed") {
 			return errors.New("its log does not tell that it listed anew")
 		}
 		return nil
 	})
 	f.nodes[0].obeyed("undrain", "kt")
 	return took
+}
+
+// asleep tells whether all of the node has stopped; proc_pid_stat(5).
+func (n *faultNode) asleep() error {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
+	if err != nil || len(tasks) == 0 {
+		return fmt.Errorf("%s has no threads: %v", n.name, err)
+	}
+	for _, path := range tasks {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if _, state, _ := strings.Cut(string(text), ") "); !strings.HasPrefix(state, "T") {
+			return fmt.Errorf("%s is not asleep: %s", n.name, text)
+		}
+	}
+	return nil
 }
 
 func (f *faultFleet) allDown() string {

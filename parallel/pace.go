@@ -63,7 +63,7 @@ type processorUse struct {
 const (
 	// LeastShare is the share of the processors that background work gets however busy they are.
 	// It is of each of them: on two, of which one answers queries, it takes twice that of what answers take.
-	LeastShare = 0.01
+	LeastShare = 0.0075
 
 	mostShare = 0.9
 	fairShare = 0.5
@@ -77,14 +77,16 @@ const (
 	// enough rest makes a measure, since Linux counts idle time in hundredths of a
 	// second. With the shares it makes run parts of up to 360 ms.
 	enough = 40 * time.Millisecond
-	// leastRun bounds the run parts from below: each costs the processors what is in their caches.
-	leastRun = 800 * time.Microsecond
+	// leastRun bounds the run parts from below: each costs the processors what is in their caches,
+	// and who answers queries some tenths of a millisecond to get it back. Of 0.8 ms, with a
+	// share of 0.01, that was more than half as much as what they ran.
+	leastRun = 2500 * time.Microsecond
 	// mostRun bounds the run parts beside queries: the kernel gives them half of a
 	// processor meanwhile, or a third, and those that do not get it must not fill the socket's buffer.
 	mostRun = 5 * time.Millisecond
 	briefly = 3 * time.Millisecond
 	// mostRest bounds what is made up for work that did not yield in time.
-	mostRest = 2 * time.Second
+	mostRest = 3 * time.Second
 	// stale is the age from which a measure says nothing of now.
 	stale = 2 * time.Second
 	// smoothing is the weight of the last measure.

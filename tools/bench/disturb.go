@@ -200,7 +200,7 @@ func (n *node) slices(ctx context.Context, p pressure, w *workload, times int, a
 
 // mostWait bounds the wait for a change to come into force: a fully busy node
 // takes minutes for what it else does in seconds.
-const mostWait = 8 * time.Minute
+const mostWait = 15 * time.Minute
 
 // during measures while the disturbance goes on, until it has done something: a
 // large database takes longer than a slice.

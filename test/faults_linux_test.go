@@ -25,7 +25,7 @@ const faultSeed = "GSLB_FAULT_SEED"
 // do so side by side, since most of the time goes by in waiting for what is to be noticed.
 func TestFaults(t *testing.T) {
 	if os.Getenv("GSLB_FAULTS") == "" && os.Getenv(faultSeed) == "" && os.Getenv("GSLB_FAULTS_WRITE") == "" {
-		t.Skip("takes most of a minute: GSLB_FAULTS=1 runs it, as CI does")
+		t.Skip("takes about two minutes: GSLB_FAULTS=1 runs it, as CI does")
 	}
 	needLong(t)
 	t.Parallel()

@@ -43,7 +43,7 @@ var otherFaults = []struct{ name, answers, guarantee, tests string }{
 func faultsText(seed string, figures map[string]string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s## Measured and asserted by `test.TestFaults`\n\n%s\n", faultsHead, faultsRig)
-	fmt.Fprintf(&b, "Faults come in a random order and hit random nodes: GSLB_FAULT_SEED=N repeats a run, GSLB_FAULTS=1 is a new one; without either `go test` leaves it out, since it takes most of a minute; CI runs it. These figures are of seed %s.\n\n", seed)
+	fmt.Fprintf(&b, "Faults come in a random order and hit random nodes: GSLB_FAULT_SEED=N repeats a run, GSLB_FAULTS=1 is a new one; without either `go test` leaves it out, since it takes about two minutes; CI runs it. These figures are of seed %s.\n\n", seed)
 	b.WriteString("| fault | answers | what is guaranteed |\n|---|---|---|\n")
 	for _, f := range realFaults {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.name, figures[f.name], f.guarantee)

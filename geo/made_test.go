@@ -2,9 +2,12 @@ package geo
 
 import (
 	"encoding/binary"
+	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/maxmind/mmdbwriter"
@@ -21,12 +24,16 @@ func made(t testing.TB, dir, databaseType string, records map[string]mmdbtype.Da
 	if err != nil {
 		t.Fatal(err)
 	}
-	for network, record := range records {
+	// Wide networks first: one that comes after those within it takes their place.
+	networks := slices.SortedFunc(maps.Keys(records), func(a, b string) int {
+		return netip.MustParsePrefix(a).Bits() - netip.MustParsePrefix(b).Bits()
+	})
+	for _, network := range networks {
 		_, n, err := net.ParseCIDR(network)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Insert(n, record); err != nil {
+		if err := tree.Insert(n, records[network]); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -3,8 +3,11 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -144,12 +147,16 @@ func cityDatabase(t testing.TB, countries map[string]string) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for network, country := range countries {
+	// Wide networks first: one that comes after those within it takes their place.
+	networks := slices.SortedFunc(maps.Keys(countries), func(a, b string) int {
+		return netip.MustParsePrefix(a).Bits() - netip.MustParsePrefix(b).Bits()
+	})
+	for _, network := range networks {
 		_, ipnet, err := net.ParseCIDR(network)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := tree.Insert(ipnet, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(country)}}); err != nil {
+		if err := tree.Insert(ipnet, mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(countries[network])}}); err != nil {
 			t.Fatal(err)
 		}
 	}

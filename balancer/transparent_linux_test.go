@@ -195,20 +195,10 @@ func tellsClients(t *testing.T) error {
 	if err != nil {
 		return err
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				sent, _ := io.ReadAll(conn)
-				fmt.Fprintf(conn, "%s %s", addrPort(conn.RemoteAddr()).Addr(), sent)
-			}()
-		}
-	}()
+	bed.Serve(t, l, func(conn net.Conn) {
+		sent, _ := io.ReadAll(conn)
+		fmt.Fprintf(conn, "%s %s", addrPort(conn.RemoteAddr()).Addr(), sent)
+	})
 	return nil
 }
 

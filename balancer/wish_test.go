@@ -11,6 +11,7 @@ import (
 
 	"gslb/health"
 	"gslb/health/probe"
+	"gslb/test/bed"
 )
 
 func (b *bench) wish(name string, state health.State, w probe.Wish) {
@@ -110,19 +111,9 @@ func TestAgentIsHeeded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer agent.Close()
 		var line atomic.Value
 		line.Store("ready 100%")
-		go func() { // ends with agent
-			for {
-				c, err := agent.Accept()
-				if err != nil {
-					return
-				}
-				fmt.Fprintf(c, "%s\n", line.Load())
-				c.Close()
-			}
-		}()
+		bed.Serve(t, agent, func(c net.Conn) { fmt.Fprintf(c, "%s\n", line.Load()) })
 		a := newBackend(t, "a", nil)
 		cfg := config(a)
 		cfg.Check = "agent"

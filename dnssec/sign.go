@@ -148,11 +148,17 @@ func (t Times) Validate(maxTTL time.Duration) error {
 	return nil
 }
 
+// grid is the step of the grid on which signatures are made, and how long one lasts until
+// the next is due, in seconds.
+func (t Times) grid() (step, period int64) {
+	step = int64(t.Step / time.Second)
+	return step, int64((t.Validity-t.Refresh)/time.Second) / step * step
+}
+
 // at gives the life of the signature that the key makes now for owner and
 // type, and when the next one is due.
 func (t Times) at(now int64, k *Key, owner []byte, rrtype uint16) (Lifespan, int64) {
-	step := int64(t.Step / time.Second)
-	period := int64((t.Validity-t.Refresh)/time.Second) / step * step
+	step, period := t.grid()
 	offset := int64(gridHash(k, owner, rrtype)%uint64(period)) / step * step
 	start := now - (now-offset)%period
 	if start > now { // % of a negative number
@@ -167,8 +173,7 @@ func (t Times) Renewal(expiration uint32, now time.Time) time.Time {
 	if t == (Times{}) {
 		t = DefaultTimes
 	}
-	step := int64(t.Step / time.Second)
-	period := int64((t.Validity-t.Refresh)/time.Second) / step * step
+	_, period := t.grid()
 	expires := now.Unix() + int64(int32(expiration-uint32(now.Unix())))
 	return time.Unix(expires-int64(t.Validity/time.Second)+period, 0).UTC()
 }

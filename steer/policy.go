@@ -58,7 +58,7 @@ type Policy struct {
 
 // Picks tells whether a tier of the policy with several members picks so.
 func (p *Policy) Picks(pick Pick) bool {
-	picks := func(t Target) bool { return t.Pick == pick && len(t.Members) > 1 }
+	picks := func(t Target) bool { return t.picks(pick) }
 	return slices.ContainsFunc(p.LastResort, picks) || slices.ContainsFunc(p.Rules, func(r Rule) bool { return slices.ContainsFunc(r.Tiers, picks) })
 }
 
@@ -96,6 +96,9 @@ type Target struct {
 	// count while another one has as many as it needs; 0 and 1: one.
 	Min int
 }
+
+// picks tells whether it has a choice, made so.
+func (t *Target) picks(pick Pick) bool { return t.Pick == pick && len(t.Members) > 1 }
 
 // Member is a site in a tier.
 type Member struct {

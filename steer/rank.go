@@ -52,13 +52,13 @@ func (s *ranking) reset(rule int) {
 // Ties keep the declared order.
 func (s *ranking) rank(t *Target, sites []Site, p *geo.Place, tr *Trace, lastResort bool) {
 	r := s.next()
-	if s.measured != nil && t.Pick == Latency && len(t.Members) > 1 {
+	if s.measured != nil && t.picks(Latency) {
 		row := s.measured.orders(t, s.own)
 		if s.key = binary.AppendUvarint(s.key, uint64(row)); row > 0 {
 			r.times = &s.measured.rows[row]
 		}
 	}
-	if t.Pick == Latency && len(t.Members) > 1 && p.HasLocation && r.times == nil {
+	if t.picks(Latency) && p.HasLocation && r.times == nil {
 		if !s.cell.known {
 			s.cell = cellOf(p)
 			s.key = binary.AppendVarint(binary.AppendVarint(s.key, int64(s.cell.lat)), int64(s.cell.long))

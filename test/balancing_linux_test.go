@@ -25,6 +25,7 @@ import (
 	"gslb/balancer"
 	"gslb/console"
 	"gslb/proxyproto"
+	"gslb/test/bed"
 )
 
 // balancingNode is a balancer whose servers have agents, each a process of its own:
@@ -390,7 +391,7 @@ func (b *balancingNode) tlsServer(name string) string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return serving(b.t, l, func(c net.Conn) {
+	return bed.Serve(b.t, l, func(c net.Conn) {
 		c.SetDeadline(time.Now().Add(patience))
 		io.WriteString(c, name)
 	})
@@ -402,7 +403,7 @@ func (b *balancingNode) toldServer() string {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return serving(b.t, l, func(c net.Conn) {
+	return bed.Serve(b.t, l, func(c net.Conn) {
 		c.SetDeadline(time.Now().Add(patience))
 		in := bufio.NewReader(c)
 		head, err := in.Peek(16)

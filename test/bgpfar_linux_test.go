@@ -114,6 +114,13 @@ func (lb *vipBalancer) reconfigured(near *birdRouter) {
 	bed.IPBatch(t, lb.ns, "addr add 10.78.2.22/24 dev eth0", "addr add 10.78.2.23/24 dev eth0") // BIRD has one session with an address
 	far := startFarBIRD(s)
 	file := write(t, filepath.Dir(lb.config), "bgp.password", "of a file\n")
+	inner := fmt.Sprintf(`[[bgp.neighbor]] # the own AS's
+hold_time = "1m"
+address = "10.78.1.3"
+as = 65010
+local_address = "10.78.2.22"
+password_file = %q
+`, file)
 	more := fmt.Sprintf(`next_hops = [%q, %q]
 dns = [%q]
 listen = ["10.78.2.23"]
@@ -122,20 +129,14 @@ hold_time = "1m"
 address = "10.78.1.2"
 as = 65001
 multihop = 2
-[[bgp.neighbor]]
-hold_time = "1m"
-address = "10.78.1.3"
-as = 65010
-local_address = "10.78.2.22"
-password_file = %q
-[[bgp.neighbor]]
+%s[[bgp.neighbor]]
 hold_time = "1m"
 address = "10.78.1.4"
 as = 65002
 multihop = 2
 port = 9 # nobody is there: the neighbour connects
 password = "of two lines"
-`, lb.address4, lb.six, anycast, file)
+`, lb.address4, lb.six, anycast, inner)
 	const last = "announce_after_most = \"200ms\"\n"
 	lb.reload(last, last+more, "prepend = 2\n", "")
 	lb.established("sessions of each kind", 5)
@@ -156,14 +157,8 @@ announce_after = "100ms"
 announce_after_most = "200ms"
 local_pref = 250
 graceful_restart = "60s"
-[[bgp.neighbor]]
-hold_time = "1m"
-address = "10.78.1.3"
-as = 65010
-local_address = "10.78.2.22"
-password_file = %q
-
-[dns]`, lb.address4, file)
+%s
+[dns]`, lb.address4, inner)
 	lb.reload(config.FindString(text), own)
 	lb.established("the own AS alone", 1)
 	far.tells("the own AS alone", "inner", s.vip4+"/32", `BGP\.local_pref: 250\n`, `BGP\.as_path: ?\n`)

@@ -198,6 +198,7 @@ func (f *faultFleet) dialer(words []string) func(ctx context.Context, network, a
 // startRelays gives ns4 a way to each member, which can be slow, or cut.
 func (f *faultFleet) startRelays() {
 	n := f.nodes[faultMembers]
+	f.t.Cleanup(f.cutRelays) // after the listeners are closed
 	for i := 1; i <= faultMembers; i++ {
 		var l net.Listener
 		if err := l4bed.Within(n.words[3], func() (err error) {
@@ -206,23 +207,13 @@ func (f *faultFleet) startRelays() {
 		}); err != nil {
 			f.t.Fatal(err)
 		}
-		f.t.Cleanup(func() { l.Close(); f.cutRelays() })
-		go func() {
-			for {
-				in, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go f.relay(in, memberAddress(i), n.words)
-			}
-		}()
+		bed.Serve(f.t, l, func(in net.Conn) { f.relay(in, memberAddress(i), n.words) })
 	}
 }
 
 func relayAddress(i int) string { return fmt.Sprintf("127.0.0.1:1237%d", i) }
 
 func (f *faultFleet) relay(in net.Conn, to string, words []string) {
-	defer in.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	out, err := f.dialer(words)(ctx, "tcp", to)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,25 +136,6 @@ func (p *process) saysTimes(text string, times int) {
 		}
 		return nil
 	})
-}
-
-// serving serves each connection to a listener until the test ends, and gives its address.
-func serving(t testing.TB, l net.Listener, serve func(net.Conn)) string {
-	t.Helper()
-	t.Cleanup(func() { l.Close() })
-	go func() { // ends with the listener
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				serve(c)
-			}()
-		}
-	}()
-	return l.Addr().String()
 }
 
 // output collects what a process says. The last part is kept.

@@ -128,7 +128,7 @@ func lines(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return serving(t, l, func(c net.Conn) {
+	return bed.Serve(t, l, func(c net.Conn) {
 		in := bufio.NewReader(c)
 		for {
 			line, err := in.ReadString('\n')

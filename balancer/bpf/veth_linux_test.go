@@ -138,16 +138,7 @@ func (s *site) serve(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				t.Cleanup(func() { l.Close() })
-				go func() {
-					for {
-						c, err := l.Accept()
-						if err != nil {
-							return
-						}
-						go answer(c, i)
-					}
-				}()
+				bed.Serve(t, l, func(c net.Conn) { answer(c, i) })
 				p, err := net.ListenPacket("udp", vip.String())
 				if err != nil {
 					t.Error(err)
@@ -170,7 +161,6 @@ func (s *site) serve(t *testing.T) {
 }
 
 func answer(c net.Conn, i int) {
-	defer c.Close()
 	if _, err := c.Write([]byte{byte(i)}); err != nil {
 		return
 	}

@@ -58,22 +58,12 @@ func serve(t *testing.T, i int) error {
 	if err != nil {
 		return err
 	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() { // the number and the client's address, and then each line comes back
-				defer conn.Close()
-				fmt.Fprintf(conn, "%d %s\n", i, conn.RemoteAddr())
-				for in := bufio.NewScanner(conn); in.Scan(); {
-					fmt.Fprintf(conn, "%s\n", in.Text())
-				}
-			}()
+	bed.Serve(t, l, func(conn net.Conn) { // the number and the client's address, and then each line comes back
+		fmt.Fprintf(conn, "%d %s\n", i, conn.RemoteAddr())
+		for in := bufio.NewScanner(conn); in.Scan(); {
+			fmt.Fprintf(conn, "%s\n", in.Text())
 		}
-	}()
+	})
 	for _, network := range []string{"udp4", "udp6"} {
 		// Answers must leave from the address that was asked: with dsr a virtual one.
 		address := fmt.Sprintf("0.0.0.0:%d", port)

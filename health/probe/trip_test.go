@@ -54,20 +54,10 @@ func TestTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tcp.Close()
-	go func() {
-		for {
-			c, err := tcp.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				time.Sleep(pause)
-				c.Write([]byte("hello\n"))
-			}()
-		}
-	}()
+	bed.Serve(t, tcp, func(c net.Conn) {
+		time.Sleep(pause)
+		c.Write([]byte("hello\n"))
+	})
 	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

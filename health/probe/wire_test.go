@@ -34,25 +34,15 @@ func listen(t *testing.T, handle func(*net.TCPConn)) string {
 		t.Fatal(err)
 	}
 	stop := make(chan struct{})
-	t.Cleanup(func() { close(stop); l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				ended := make(chan struct{})
-				go func() { defer close(ended); handle(c.(*net.TCPConn)) }()
-				select {
-				case <-ended:
-				case <-stop:
-				}
-			}()
+	t.Cleanup(func() { close(stop) })
+	return bed.Serve(t, l, func(c net.Conn) {
+		ended := make(chan struct{})
+		go func() { defer close(ended); handle(c.(*net.TCPConn)) }()
+		select {
+		case <-ended:
+		case <-stop:
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 // hang leaves the connection open and silent until the other side closes it.

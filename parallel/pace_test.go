@@ -57,7 +57,7 @@ func TestShareOfTheTime(t *testing.T) {
 		want      float64
 	}{
 		{"mostly idle", 1, 0.01, mostShare},
-		{"partly idle", 0.5, 0.3, 0.5 - spared},
+		{"partly idle", 0.5, 0.3, (0.5 - spared) / (1 - spared) * mostShare},
 		{"busy, this process has little part in it", 0, 0.05, fairShare},
 		{"busy", 0, 0.5, LeastShare},
 		{"busy but for what is spared", spared, 0.5, LeastShare},

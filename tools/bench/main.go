@@ -64,7 +64,7 @@ func init() { // refers to what refers to it
 	commands = []command{
 		{"dns", "gslb beside other servers", "10 minutes", peerNames(), workloadNames(), 0.5, 3, 3, 5000, compare},
 		{"scale", "one core and two", "2 minutes", []string{"gslb", "gdnsd", "knot", "nsd"}, []string{"static", "ecs"}, 0.5, 2, 3, 5000, scale},
-		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", "2 minutes", []string{"gslb"}, []string{"mix"}, 3, 1, 3, 5000, disturb},
+		{"disturb", "gslb under load, while health flips and databases and zones are reloaded", "15 minutes", []string{"gslb"}, []string{"mix"}, 2, 1, 12, 5000, disturb},
 		{"zones", "a zone of many names, or many zones", "4 minutes", []string{"gslb", "gdnsd", "knot", "nsd", "bind", "powerdns"}, []string{"static"}, 0.5, 3, 3, 1_000_000, manyNames},
 		{"xdp", "gslb's AF_XDP beside its sockets, on a veth pair; needs root", "2 minutes", []string{"gslb"}, []string{"static"}, 1, 3, 3, 5000, benchXDP},
 		{"balancer", "the L4 tier beside HAProxy and nginx", "5 minutes", l4PeerNames(), l4WorkloadNames(), 1, 2, 3, 5000, compareBalancers},

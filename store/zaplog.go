@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -16,6 +17,17 @@ var noise = map[string]bool{
 	"simple token is not cryptographically signed":                                         true,
 	"Running http and grpc server on single port. This is not recommended for production.": true,
 	"failed to set up proposal id generator":                                               true,
+}
+
+// expected tells whether an error belongs to the life of a member: its listeners end so when this program ends them, and a new
+// member looks for the version of its storage before its first entry is in there, and again some seconds later.
+func expected(text string) bool {
+	for _, part := range []string{net.ErrClosed.Error(), http.ErrServerClosed.Error(), "mux: server closed", "missing term information"} {
+		if strings.Contains(text, part) {
+			return true
+		}
+	}
+	return false
 }
 
 // zapCore passes etcd's warnings and errors on to slog. It also catches what
@@ -79,8 +91,8 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	for _, f := range fields {
 		f.AddTo(enc)
 	}
-	if text, _ := enc.Fields["error"].(string); strings.Contains(text, net.ErrClosed.Error()) || strings.Contains(text, "mux: server closed") {
-		return nil // how its listeners end when this program ends them
+	if text, _ := enc.Fields["error"].(string); expected(text) {
+		return nil
 	}
 	if e.Level >= zapcore.DPanicLevel {
 		msg := e.Message

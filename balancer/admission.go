@@ -2,11 +2,11 @@ package balancer
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"gslb/balancer/kernel"
 	"gslb/networks"
 	"gslb/quota"
 )
@@ -39,9 +39,9 @@ type seat struct{ quota.Place }
 func (s seat) leave() { s.Leave() }
 
 // admissionOf returns the admission of cfg (with defaults); nil if it lets
-// everybody in. before is the one until now, or nil.
+// everybody in, or if the kernel admits. before is the one until now, or nil.
 func admissionOf(cfg *Config, before *admission) *admission {
-	if len(cfg.Allow)+len(cfg.Deny) == 0 && cfg.NetworkConnections == 0 && cfg.NetworkRate == 0 {
+	if !cfg.admits() || cfg.inKernel() {
 		return nil
 	}
 	a := &admission{of: limited{cfg.NetworkConnections, cfg.NetworkRate, [2]int{cfg.NetworkBits4, cfg.NetworkBits6}}}
@@ -50,7 +50,7 @@ func admissionOf(cfg *Config, before *admission) *admission {
 		a.allowed = networks.New(slices.Concat(cfg.Allow, cfg.Deny), networks.Allowed(cfg.Allow, cfg.Deny))
 	}
 	if len(cfg.NetworkExempt) > 0 {
-		a.exempt = networks.New(cfg.NetworkExempt, func(ip netip.Addr) bool { return networks.Holds(cfg.NetworkExempt, ip) })
+		a.exempt = networks.New(cfg.NetworkExempt, networks.Allowed(cfg.NetworkExempt, nil))
 	}
 	if before != nil && before.of == a.of {
 		a.rates, a.counts, a.key = before.rates, before.counts, before.key
@@ -64,6 +64,20 @@ func admissionOf(cfg *Config, before *admission) *admission {
 		a.rates = quota.NewRates(uint64(n), uint64(networkBurst.Milliseconds()), tableSize)
 	}
 	return a
+}
+
+// admits tells whether somebody may be refused.
+func (c *Config) admits() bool {
+	return len(c.Allow)+len(c.Deny) > 0 || c.NetworkConnections != 0 || c.NetworkRate != 0
+}
+
+// kernelAdmission is the admission of a frontend (with defaults) that the kernel carries.
+func (c *Config) kernelAdmission() *kernel.Admission {
+	if !c.admits() {
+		return nil
+	}
+	return &kernel.Admission{Allow: c.Allow, Deny: c.Deny, Exempt: c.NetworkExempt, Rate: c.NetworkRate, Burst: networkBurst,
+		Connections: c.NetworkConnections, Bits4: c.NetworkBits4, Bits6: c.NetworkBits6}
 }
 
 // refusals count who was not admitted, or was sent away for how it behaved.

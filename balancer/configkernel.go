@@ -83,11 +83,7 @@ func (c Config) validateKernel(bad func(key, msg string)) {
 	never(c.Queue != 0, "queue", "nobody waits for a server; the kernel passes packets on at once")
 	never(c.QueueTimeout != 0, "queue_timeout", "nobody waits for a server; the kernel passes packets on at once")
 	never(c.MaxConnections != 0, "max_connections", "the kernel passes packets on without a count")
-	const admits = "the kernel admits everyone; nftables rules of your own can refuse clients"
-	never(len(c.Allow) > 0, "allow", admits)
-	never(len(c.Deny) > 0, "deny", admits)
-	never(c.NetworkConnections != 0, "network_connections", admits)
-	never(c.NetworkRate != 0, "network_rate", admits)
+	never(c.NetworkConnections != 0 && c.Plane == PlaneDSR, "network_connections", "servers answer clients themselves, so it is not seen here when connections end; network_rate can be had")
 	const unseen = "what connections say does not come by; a check tells"
 	never(c.PassiveFailures > 0, "passive_failures", unseen)
 	never(c.PassiveResets > 0, "passive_resets", unseen)

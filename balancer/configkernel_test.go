@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,14 @@ func TestConfigOfKernelPlanes(t *testing.T) {
 		{"bound of a server", func(c *Config) { c.Servers[0].MaxConnections = 10 }, "server[0].max_connections: "},
 		{"idle, nat", func(c *Config) { c.IdleTimeout = time.Minute }, "idle_timeout: "},
 		{"idle, dsr", func(c *Config) { dsr(c); c.IdleTimeout = time.Minute }, ""},
-		{"rate", func(c *Config) { c.NetworkRate = 10 }, "network_rate: "},
+		{"admission", func(c *Config) {
+			c.NetworkRate, c.NetworkConnections, c.Allow, c.Deny = 10, 10, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+		}, ""},
+		{"lists and rate, dsr", func(c *Config) {
+			dsr(c)
+			c.NetworkRate, c.Deny = 10, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
+		}, ""},
+		{"connections of a network, dsr", func(c *Config) { dsr(c); c.NetworkConnections = 10 }, "network_connections: "},
 		{"failures", func(c *Config) { c.PassiveFailures = 3 }, "passive_failures: "},
 		{"no failures", func(c *Config) { c.PassiveFailures, c.PassiveResets = -1, -1 }, ""},
 		{"resets, dsr", func(c *Config) { dsr(c); c.PassiveResets = 3 }, "passive_resets: "},

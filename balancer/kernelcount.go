@@ -30,6 +30,13 @@ func (k *inKernel) count(begun time.Time) {
 		}
 		found[f][address] = c
 	})
+	if err == nil {
+		err = k.engine.Refused(func(service string, r kernel.Refused) {
+			if f := fronts[service]; f != nil {
+				k.takeRefused(f, r)
+			}
+		})
+	}
 	if err != nil {
 		if k.uncounted == nil {
 			k.log.Warn("balancer: cannot count the kernel's connections; will go on trying", "plane", k.name(), "error", err)
@@ -78,6 +85,15 @@ func (k *inKernel) take(f *frontend, found map[netip.AddrPort]kernel.Counters, a
 	k.open[f] = open
 }
 
+// takeRefused takes over who was not admitted. Under mu.
+func (k *inKernel) takeRefused(f *frontend, now kernel.Refused) {
+	was := k.refused[f]
+	f.refusals.denied.Add(now.Denied - was.Denied)
+	f.refusals.rate.Add(now.OverRate - was.OverRate)
+	f.refusals.count.Add(now.OverCount - was.OverCount)
+	k.refused[f] = now
+}
+
 // forget drops what was counted for a frontend: nothing of it is open here any more. Under mu.
 func (k *inKernel) forget(f *frontend) {
 	for _, s := range f.pool.everyone() {
@@ -87,5 +103,6 @@ func (k *inKernel) forget(f *frontend) {
 	}
 	f.gate.update(func() { f.gate.open -= int(k.open[f]) })
 	delete(k.open, f)
+	delete(k.refused, f)
 	delete(k.slots, f)
 }

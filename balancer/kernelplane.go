@@ -31,24 +31,25 @@ type inKernel struct {
 	woken chan struct{} // holds a token when tables may have changed
 
 	mu        sync.Mutex
-	engine    kernel.Engine               // guarded by mu; nil: no frontends
-	bindings  []binding                   // guarded by mu
-	leaving   []binding                   // guarded by mu; frontends that are this plane's no more, but have connections
-	slots     map[*frontend]*slotting     // guarded by mu
-	tallies   map[*server]kernel.Counters // guarded by mu; taken over so far
-	open      map[*frontend]int64         // guarded by mu; connections, at the last count
-	uncounted error                       // guarded by mu; of the last count
-	applied   []kernel.Service            // guarded by mu; by the last Apply that succeeded
-	failed    error                       // guarded by mu; of the last Apply
-	running   bool                        // guarded by mu
-	stopped   bool                        // guarded by mu
-	keep      bool                        // guarded by mu; leave everything to the next process
+	engine    kernel.Engine                // guarded by mu; nil: no frontends
+	bindings  []binding                    // guarded by mu
+	leaving   []binding                    // guarded by mu; frontends that are this plane's no more, but have connections
+	slots     map[*frontend]*slotting      // guarded by mu
+	tallies   map[*server]kernel.Counters  // guarded by mu; taken over so far
+	open      map[*frontend]int64          // guarded by mu; connections, at the last count
+	refused   map[*frontend]kernel.Refused // guarded by mu; taken over so far
+	uncounted error                        // guarded by mu; of the last count
+	applied   []kernel.Service             // guarded by mu; by the last Apply that succeeded
+	failed    error                        // guarded by mu; of the last Apply
+	running   bool                         // guarded by mu
+	stopped   bool                         // guarded by mu
+	keep      bool                         // guarded by mu; leave everything to the next process
 }
 
 func newInKernel(plane string, way kernel.Way, opts kernel.Options, ours func(*Config) bool) *inKernel {
 	return &inKernel{plane: plane, way: way, opts: opts, ours: ours, log: opts.Log,
 		woken: make(chan struct{}, 1), slots: map[*frontend]*slotting{},
-		tallies: map[*server]kernel.Counters{}, open: map[*frontend]int64{}}
+		tallies: map[*server]kernel.Counters{}, open: map[*frontend]int64{}, refused: map[*frontend]kernel.Refused{}}
 }
 
 func (k *inKernel) name() string { return k.plane + " (" + k.way.Name + ")" }
@@ -119,6 +120,7 @@ func (k *inKernel) close() {
 	}
 	k.engine, k.applied, k.failed = nil, nil, nil
 	clear(k.tallies) // the next engine counts anew
+	clear(k.refused)
 }
 
 // follow makes the plane serve bindings.
@@ -189,7 +191,7 @@ func (k *inKernel) service(b binding, left bool) kernel.Service {
 		s.Protocol = kernel.UDP
 	}
 	if !left {
-		s.Listen = b.cfg.virtual()
+		s.Listen, s.Admission = b.cfg.virtual(), b.cfg.kernelAdmission()
 	}
 	seen := b.front.pool.standing(b.cfg.Protocol)
 	for _, one := range seen {

@@ -3,7 +3,6 @@
 package networks
 
 import (
-	"cmp"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -79,25 +78,85 @@ func above(a, b [2]uint64) bool {
 	return borrow != 0
 }
 
+// A Range is addresses of one family, from First to Last.
+type Range struct{ First, Last netip.Addr }
+
+// Where returns the addresses that have a value of which is reports true: sorted, IPv4 first,
+// each Range as long as can be.
+func (r *Ranges[T]) Where(is func(T) bool) (out []Range) {
+	add := func(first, last netip.Addr) {
+		if n := len(out); n > 0 && out[n-1].Last.Next() == first {
+			out[n-1].Last = last
+			return
+		}
+		out = append(out, Range{first, last})
+	}
+	for i, k := range r.v4 {
+		if !is(r.of4[i]) {
+			continue
+		}
+		last := ^uint32(0)
+		if i+1 < len(r.v4) {
+			last = r.v4[i+1] - 1
+		}
+		add(addr4(k), addr4(last))
+	}
+	for i, k := range r.v6 {
+		if !is(r.of6[i]) {
+			continue
+		}
+		last := [2]uint64{^uint64(0), ^uint64(0)}
+		if i+1 < len(r.v6) {
+			next := r.v6[i+1]
+			low, borrow := bits.Sub64(next[1], 1, 0)
+			last = [2]uint64{next[0] - borrow, low}
+		}
+		add(addr6(k), addr6(last))
+	}
+	return out
+}
+
+func addr4(k uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, k)))
+}
+
+func addr6(k [2]uint64) netip.Addr {
+	return netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, k[0]), k[1])))
+}
+
 // Allowed returns a function that tells whether an address may come in. The longest network of
 // allow and deny that holds it decides (of the same in both, allow). What
 // neither holds may, unless something is listed in allow.
 func Allowed(allow, deny []netip.Prefix) func(netip.Addr) bool {
-	type rule struct {
-		netip.Prefix
-		allow bool
+	network := AllowedNetwork(allow, deny)
+	return func(a netip.Addr) bool { return network(netip.PrefixFrom(a, a.BitLen())) }
+}
+
+// AllowedNetwork is Allowed for whole networks: the longest network of allow and deny that
+// holds all of it decides, whatever they say of parts of it.
+func AllowedNetwork(allow, deny []netip.Prefix) func(netip.Prefix) bool {
+	rules := make(map[netip.Prefix]bool, len(allow)+len(deny))
+	lengths := map[bool][]int{} // of the networks of each family, true: IPv4; the longest first
+	list := func(networks []netip.Prefix, allowed bool) {
+		for _, p := range networks {
+			rules[p.Masked()] = allowed
+			v4 := p.Addr().Is4()
+			if i, found := slices.BinarySearchFunc(lengths[v4], p.Bits(), func(has, want int) int { return want - has }); !found {
+				lengths[v4] = slices.Insert(lengths[v4], i, p.Bits())
+			}
+		}
 	}
-	var rules []rule
-	for _, p := range allow {
-		rules = append(rules, rule{p, true})
-	}
-	for _, p := range deny {
-		rules = append(rules, rule{p, false})
-	}
-	slices.SortStableFunc(rules, func(a, b rule) int { return cmp.Compare(b.Bits(), a.Bits()) })
-	return func(a netip.Addr) bool {
-		if i := slices.IndexFunc(rules, func(r rule) bool { return r.Contains(a) }); i >= 0 {
-			return rules[i].allow
+	list(deny, false)
+	list(allow, true)
+	return func(n netip.Prefix) bool {
+		for _, length := range lengths[n.Addr().Is4()] {
+			if length > n.Bits() {
+				continue
+			}
+			p, _ := n.Addr().Prefix(length)
+			if allowed, found := rules[p]; found {
+				return allowed
+			}
 		}
 		return len(allow) == 0
 	}

@@ -3,6 +3,7 @@ package networks
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -42,6 +43,20 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
+// Whoever takes networks one by one, the longest first, comes to the same as with addresses.
+func TestAllowedNetwork(t *testing.T) {
+	p := netip.MustParsePrefix
+	of := AllowedNetwork([]netip.Prefix{p("10.0.0.0/8"), p("10.1.2.0/24"), p("2001:db8::/32")}, []netip.Prefix{p("10.0.0.0/16"), p("10.1.0.0/16")})
+	for network, want := range map[string]bool{
+		"10.0.0.0/8": true, "10.0.0.0/16": false, "10.0.0.0/12": true, "10.1.0.0/16": false, "10.1.2.0/24": true, "10.1.2.3/32": true,
+		"10.1.3.0/24": false, "192.0.2.0/24": false, "0.0.0.0/0": false, "2001:db8::/32": true, "2001:db8:1::/48": true, "::/0": false,
+	} {
+		if got := of(p(network)); got != want {
+			t.Errorf("%s: allowed %v, want %v", network, got, want)
+		}
+	}
+}
+
 // The ranges say what the lists say, for any lists and addresses.
 func TestRangesAgreeWithTheLists(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
@@ -66,9 +81,21 @@ func TestRangesAgreeWithTheLists(t *testing.T) {
 		}
 		allowed := Allowed(lists[0], lists[1])
 		ranges := New(append(lists[0], lists[1]...), allowed)
+		in := ranges.Where(func(allowed bool) bool { return allowed })
+		for i, r := range in {
+			if r.First.Compare(r.Last) > 0 || i > 0 && (in[i-1].Last.Compare(r.First) >= 0 || in[i-1].Last.Next() == r.First) {
+				t.Fatalf("allow %v, deny %v: ranges %v are not sorted, or could be longer", lists[0], lists[1], in)
+			}
+		}
 		for range 200 {
-			if a := address(); ranges.At(a) != allowed(a) {
+			a := address()
+			if ranges.At(a) != allowed(a) {
 				t.Fatalf("%s: allow %v, deny %v: the lists say %v", a, lists[0], lists[1], allowed(a))
+			}
+			if held := slices.ContainsFunc(in, func(r Range) bool {
+				return r.First.BitLen() == a.BitLen() && r.First.Compare(a) <= 0 && a.Compare(r.Last) <= 0
+			}); held != allowed(a) {
+				t.Fatalf("%s: allow %v, deny %v: allowed %v, the ranges are %v", a, lists[0], lists[1], allowed(a), in)
 			}
 		}
 	}

@@ -17,7 +17,7 @@ import (
 //	5  console -> steer zones health balancer store history forecast bgp steady      config -> the rooms' Config types
 //	4  dnsserver -> zones steer geo health afxdp dnsname stamp quota networks handover waits proxyproto steady      transfer -> zones dnsname durable parallel steady
 //	3  zones -> steer geo dnssec dnsname stamp parallel      balancer -> health health/probe store waits durable quota networks handover proxyproto clienthello balancer/kernel balancer/nft balancer/bpf      forecast -> steer geo health parallel     replay -> steer geo health     agent -> health/probe durable
-//	2  balancer/nft balancer/bpf -> balancer/kernel     bgp/speaker -> bgp     steer -> geo health         health/probe -> health durable steady         health/fleet -> health geo store history steady        dnssec/upkeep -> dnssec dnsname durable steady
+//	2  balancer/nft balancer/bpf -> balancer/kernel networks     bgp/speaker -> bgp     steer -> geo health         health/probe -> health durable steady         health/fleet -> health geo store history steady        dnssec/upkeep -> dnssec dnsname durable steady
 //	1  geo -> stamp parallel       dnssec -> dnsname durable      store -> durable      history -> store durable steady
 //	0  health   afxdp   dnsname   stamp   folders   parallel   durable   quota   networks   handover   balancer/kernel   waits   proxyproto   clienthello   bgp   steady
 var rooms = map[string][]string{
@@ -59,8 +59,8 @@ var rooms = map[string][]string{
 
 	"dnssec/upkeep":   {"dnsname", "dnssec", "durable", "steady"},
 	"balancer/kernel": {},
-	"balancer/nft":    {"balancer/kernel"},
-	"balancer/bpf":    {"balancer/kernel"},
+	"balancer/nft":    {"balancer/kernel", "networks"},
+	"balancer/bpf":    {"balancer/kernel", "networks"},
 }
 
 // unreachable is what a room must not reach by any way, so that it can be

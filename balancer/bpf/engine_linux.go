@@ -64,6 +64,11 @@ func (e *engine) Slots(int) int { return slots }
 func (e *engine) Apply(services []kernel.Service) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, s := range services {
+		if s.Admission != nil {
+			return fmt.Errorf("frontend %q: allow, deny and network_rate are not for mode %q yet; mode \"nft\" has them", s.Name, e.mode)
+		}
+	}
 	seen, err := e.hops.survey()
 	if err != nil {
 		return err

@@ -36,6 +36,29 @@ type Service struct {
 	TunnelPort uint16   // of GUE: where servers take it
 	Key        uint64   // of the hash: all balancers of a virtual address have the same
 	Interfaces []string // by which clients' packets come (dsr); none: the Engine finds them
+
+	Admission *Admission // of new connections; nil: everybody has what is asked for
+}
+
+// Admission says who may have a new connection. Those that there are it does not touch. A
+// refused client of TCP is reset, where the Engine can; a datagram is dropped.
+type Admission struct {
+	Allow, Deny []netip.Prefix // networks.Allowed
+	Exempt      []netip.Prefix // from the bounds that follow
+	// Rate is how many new connections a second a client's network may make, and Burst how
+	// long it may save them up. Connections is how many it may have at once: for engines
+	// that see connections end (nat). 0: no bound.
+	Rate         int
+	Burst        time.Duration
+	Connections  int
+	Bits4, Bits6 int // of an address that are its network: up to 32, 64
+}
+
+// Refused are the new connections that a Service's Admission has refused.
+type Refused struct {
+	Denied    int64 // by Allow and Deny
+	OverRate  int64
+	OverCount int64
 }
 
 // Server is one real server of a Service.
@@ -107,6 +130,8 @@ type Engine interface {
 	Apply([]Service) error
 	// Count tells the counters of each server, by service name.
 	Count(func(service string, server netip.AddrPort, c Counters)) error
+	// Refused tells what each service with an Admission has refused, like Count.
+	Refused(func(service string, r Refused)) error
 	// Flows tells the connections there are until yield reports false.
 	Flows(yield func(Flow) bool) error
 	// Problems are what keeps the services from working as configured, in words.
@@ -137,6 +162,7 @@ type Way struct {
 	// Suits tells why it is not to be chosen unasked, though it can; nil: always.
 	Suits   func(Options) error
 	Tunnels bool // it can do Service.Tunnel
+	Admits  bool // it can do Service.Admission
 	// Sweep takes out what a process of this node that was killed has left. nil:
 	// nothing outlives a process.
 	Sweep func(Options) error

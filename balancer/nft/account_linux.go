@@ -117,17 +117,9 @@ func (r *ruleset) counters() (map[counted]kernel.Counters, error) {
 		return nil, err
 	}
 	out := map[counted]kernel.Counters{}
-	objects, err := c.GetNamedObjects(r.table)
+	packets, err := counterPackets(c, r.table)
 	if err != nil {
 		return nil, err
-	}
-	packets := map[string]int64{}
-	for _, o := range objects {
-		if named, ok := o.(*nftables.NamedObj); ok {
-			if counter, ok := named.Obj.(*expr.Counter); ok {
-				packets[named.Name] = int64(counter.Packets)
-			}
-		}
 	}
 	for i := range r.services {
 		s := &r.services[i]

@@ -33,7 +33,7 @@ func explain(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("needs CAP_NET_ADMIN: %w", err)
 	case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.EAFNOSUPPORT):
-		return fmt.Errorf("this kernel's nftables lacks something that it needs (modules nf_tables, nft_nat, nft_numgen, nft_hash, nft_ct, nft_fwd_netdev): %w", err)
+		return fmt.Errorf("this kernel's nftables lacks something that it needs (modules nf_tables, nft_nat, nft_numgen, nft_hash, nft_ct, nft_fwd_netdev; for network_rate nft_limit, for network_connections nft_connlimit, for allow and deny nft_reject): %w", err)
 	}
 	return err
 }

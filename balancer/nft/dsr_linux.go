@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
 	"github.com/vishvananda/netlink"
 
 	"gslb/balancer/kernel"
@@ -21,16 +22,18 @@ import (
 // hop limit, before the kernel's own network stack has seen them. The answers of the
 // servers do not come by here.
 var DSR = kernel.Way{
-	Name:  "nft",
-	Can:   canDSR,
-	Open:  func(o kernel.Options) (kernel.Engine, error) { return newDSR(o), nil },
-	Sweep: func(o kernel.Options) error { return remove(nftables.TableFamilyNetdev, tableName(o.Node), "") },
+	Name:   "nft",
+	Admits: true,
+	Can:    canDSR,
+	Open:   func(o kernel.Options) (kernel.Engine, error) { return newDSR(o), nil },
+	Sweep:  func(o kernel.Options) error { return remove(nftables.TableFamilyNetdev, tableName(o.Node), "") },
 }
 
 // dsr is the engine. Its table is one of the family netdev:
 //
 //	chain in.eth0         where a packet goes -> map virtual4, virtual6 -> the chain of the service
 //	chain www.4.GENERATION
+//	  not admitted        chain www.4.GENERATION.guard (admitting): a SYN, or a datagram that is not known
 //	  known, with a FIN   map conns4 -> server; from there on it is in map closing4, for the time Close
 //	  closing             map closing4 -> server
 //	  known               map conns4 -> server, for the time Idle since its last packet
@@ -46,8 +49,11 @@ type dsr struct {
 
 	sets   []*generation // what is in the kernel; nil: it is not known
 	wanted []kernel.Service
-	base   map[counted]kernel.Counters
+	before map[counted]kernel.Counters // counted by generations that are gone
 	number int
+
+	refusals      // of families by themselves: "4 www"
+	resets   bool // who is not admitted; else, without an answer, dropped
 
 	mu    sync.RWMutex
 	index *index // guarded by mu
@@ -58,7 +64,7 @@ const most = 1 << 18
 
 func newDSR(o kernel.Options) *dsr {
 	return &dsr{opts: o, owner: newOwner(), table: &nftables.Table{Name: tableName(o.Node), Family: nftables.TableFamilyNetdev},
-		base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
+		before: map[counted]kernel.Counters{}, index: newIndex(nil, nil), refusals: refusals{base: map[string]kernel.Refused{}}}
 }
 
 func (*dsr) Slots(servers int) int { return slots(servers) }
@@ -93,6 +99,9 @@ func (d *dsr) Apply(services []kernel.Service) error {
 	}
 	if err := d.collect(); err != nil {
 		return err
+	}
+	if !d.resets && slices.ContainsFunc(services, func(s kernel.Service) bool { return s.Admission != nil }) {
+		d.resets = canReset(d.opts.Node)
 	}
 	if err := d.install(services, out, devices); err != nil {
 		d.sets = nil
@@ -192,6 +201,12 @@ func (d *dsr) install(services []kernel.Service, out map[netip.Addr]int, devices
 	name := fmt.Sprintf("%s.%d", strings.TrimPrefix(d.owner, ownerPrefix), d.number)
 	c.AddTable(d.table)
 	c.AddChain(&nftables.Chain{Name: d.owner, Table: d.table})
+	seen, err := d.read(d.table)
+	if err != nil {
+		return err
+	}
+	has := map[string]*admitting{}
+	keep := map[string]bool{}
 	lasting := map[*family]*memory{}
 	for _, f := range families {
 		m := f.memory(d.table)
@@ -212,10 +227,15 @@ func (d *dsr) install(services []kernel.Service, out map[netip.Addr]int, devices
 				continue
 			}
 			g := &generation{family: f, at: i, name: fmt.Sprintf("%s.%s.%s", s.Name, f.digit(), name), out: out, memory: lasting[f]}
+			if s.Admission != nil {
+				g.admits = f.admitting(d.table, s, "g."+name, strings.TrimPrefix(d.owner, ownerPrefix))
+				g.admits.keeps(func(name string) { keep[name] = true })
+				has[f.digit()[:1]+" "+s.Name] = g.admits
+			}
 			if err := g.build(c, d.table, s); err != nil {
 				return err
 			}
-			more, err := g.rules(d.table, s)
+			more, err := g.rules(d.table, s, d.turnAway(f, s.Protocol))
 			if err != nil {
 				return err
 			}
@@ -240,13 +260,14 @@ func (d *dsr) install(services []kernel.Service, out map[netip.Addr]int, devices
 	if err := d.entrances(c, devices, lasting); err != nil {
 		return err
 	}
-	if err := d.clear(c, name); err != nil {
+	if err := d.clear(c, name, keep); err != nil {
 		return err
 	}
 	if err := c.Flush(); err != nil {
 		return err
 	}
 	d.sets = next
+	d.follow(has, seen)
 	return nil
 }
 
@@ -284,8 +305,31 @@ func (d *dsr) entrances(c *nftables.Conn, devices []string, lasting map[*family]
 	return nil
 }
 
-// clear takes away what is of another generation than the one that is named.
-func (d *dsr) clear(c *nftables.Conn, name string) error {
+// turnAway is family.turnAway, as far as this kernel can.
+func (d *dsr) turnAway(f *family, protocol uint8) exprs {
+	if protocol == kernel.TCP && !d.resets {
+		return of(&expr.Verdict{Kind: expr.VerdictDrop})
+	}
+	return f.turnAway(protocol)
+}
+
+// canReset tells whether the kernel can refuse at an interface's ingress (nft_reject_netdev, Linux 5.11).
+func canReset(node string) bool {
+	c, err := dial()
+	if err != nil {
+		return false
+	}
+	t := &nftables.Table{Name: tableName(node) + "-try", Family: nftables.TableFamilyNetdev}
+	c.AddTable(t)
+	chain := c.AddChain(&nftables.Chain{Name: "reset", Table: t})
+	c.AddRule(&nftables.Rule{Table: t, Chain: chain, Exprs: v4.refuse(kernel.TCP)})
+	c.DelTable(t)
+	return c.Flush() == nil
+}
+
+// clear takes away what is of another generation than the one that is named, and what of
+// an Admission is not to be kept.
+func (d *dsr) clear(c *nftables.Conn, name string, keep map[string]bool) error {
 	look, err := dial()
 	if err != nil {
 		return err
@@ -315,9 +359,18 @@ func (d *dsr) clear(c *nftables.Conn, name string) error {
 		return err
 	}
 	for _, set := range sets {
-		if i := strings.LastIndexByte(set.Name, '.'); i > 0 && old(set.Name) {
+		if i := strings.LastIndexByte(set.Name, '.'); i > 0 && old(set.Name) || set.Dynamic && !set.IsMap && !keep[set.Name] {
 			set.Table = d.table
 			c.DelSet(set)
+		}
+	}
+	counters, err := counterPackets(look, d.table)
+	if err != nil {
+		return err
+	}
+	for counter := range counters {
+		if !keep[counter] {
+			c.DeleteObject(&nftables.NamedObj{Table: d.table, Name: counter, Type: nftables.ObjTypeCounter})
 		}
 	}
 	for _, chain := range doomed { // which elements of the sets went to
@@ -342,7 +395,7 @@ func (d *dsr) collect() error {
 		return err
 	}
 	for key, c := range seen {
-		d.base[key] = add(d.base[key], c)
+		d.before[key] = add(d.before[key], c)
 	}
 	return nil
 }
@@ -392,7 +445,7 @@ func (d *dsr) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 	if err != nil {
 		return err
 	}
-	for key, c := range d.base {
+	for key, c := range d.before {
 		out[key] = add(out[key], c)
 	}
 	err = d.Flows(func(f kernel.Flow) bool {
@@ -406,6 +459,22 @@ func (d *dsr) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 		see(key.service, key.server, c)
 	}
 	return err
+}
+
+func (d *dsr) Refused(see func(string, kernel.Refused)) error {
+	seen, err := d.read(d.table)
+	if err != nil {
+		return err
+	}
+	all := map[string]kernel.Refused{}
+	for key, r := range seen {
+		_, name, _ := strings.Cut(key, " ")
+		all[name] = addRefused(all[name], r)
+	}
+	for name, r := range all {
+		see(name, r)
+	}
+	return nil
 }
 
 func (d *dsr) Flows(yield func(kernel.Flow) bool) error {

@@ -27,6 +27,8 @@ type generation struct {
 	slots *nftables.Set // slot -> mark
 	alive *nftables.Set // mark -> chain of a server that packets may be sent to
 	new   *nftables.Set // all marks; counts connections
+
+	admits *admitting // nil: everybody
 }
 
 // markOf is the mark of a packet that is to go to a server: the same in every
@@ -37,6 +39,8 @@ func markOf(server netip.Addr) []byte {
 	h.Write(server.AsSlice())
 	return binary.NativeEndian.AppendUint32(nil, h.Sum32()|1)
 }
+
+func (g *generation) guardChain() string { return g.name + ".guard" }
 
 func (g *generation) serverChain(i int) string { return fmt.Sprintf("%s.server.%d", g.name, i) }
 
@@ -94,7 +98,11 @@ func (g *generation) build(c *nftables.Conn, t *nftables.Table, s *kernel.Servic
 			return err
 		}
 	}
-	return nil
+	if g.admits == nil {
+		return nil
+	}
+	c.AddChain(&nftables.Chain{Name: g.guardChain(), Table: t})
+	return g.admits.build(c)
 }
 
 // ethernet matches frames of the family.
@@ -124,15 +132,33 @@ const (
 	opDelete = 2
 )
 
-// tcpEnds are the flags FIN and RST.
-const tcpEnds = 0x01 | 0x04
+// The flags of TCP: FIN and RST, SYN, ACK.
+const (
+	tcpEnds = 0x01 | 0x04
+	tcpSYN  = 0x02
+	tcpACK  = 0x10
+)
+
+// flags matches packets of TCP that have of the flags in mask those that are wanted, or,
+// without a wanted one, any.
+func flags(mask, wanted byte) exprs {
+	op := expr.CmpOpEq
+	if wanted == 0 {
+		op = expr.CmpOpNeq
+	}
+	return of(
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 1, Mask: []byte{mask}, Xor: []byte{0}},
+		&expr.Cmp{Op: op, Register: unix.NFT_REG_1, Data: []byte{wanted}},
+	)
+}
 
 // synTime is how long a connection of which one packet was seen is remembered at most:
 // whoever floods with SYN must not fill the memory for long.
 const synTime = 30 * time.Second
 
-// rules writes the chain.
-func (g *generation) rules(t *nftables.Table, s *kernel.Service) ([]rawRule, error) {
+// rules writes the chain. turnAway ends what is not admitted.
+func (g *generation) rules(t *nftables.Table, s *kernel.Service, turnAway exprs) ([]rawRule, error) {
 	load := of(&expr.Meta{Key: expr.MetaKeyMARK, Register: g.mark()})
 	find := func(from *nftables.Set) exprs {
 		return rule(of(&expr.Lookup{SourceRegister: reg, DestRegister: g.mark(), IsDestRegSet: true, SetID: from.ID, SetName: from.Name},
@@ -152,18 +178,29 @@ func (g *generation) rules(t *nftables.Table, s *kernel.Service) ([]rawRule, err
 		}
 		out = append(out, rawRule{t, g.name, encoded})
 	}
+	guard := of(&expr.Verdict{Kind: expr.VerdictJump, Chain: g.guardChain()})
+	if g.admits != nil {
+		for _, r := range g.admits.rules(turnAway) {
+			encoded, err := g.encode(r)
+			if err != nil {
+				fault = err
+			}
+			out = append(out, rawRule{t, g.guardChain(), encoded})
+		}
+	}
 	fresh := s.Idle
 	if s.Protocol == kernel.TCP {
 		fresh = min(fresh, synTime)
-		ends := of(
-			&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
-			&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 1, Mask: []byte{tcpEnds}, Xor: []byte{0}},
-			&expr.Cmp{Op: expr.CmpOpNeq, Register: unix.NFT_REG_1, Data: []byte{0}},
-		)
-		add(ends, g.connection(), find(g.conns), g.connection(), load, note(g.closing, opUpdate, s.Close), note(g.conns, opDelete, 0), send)
+		if g.admits != nil { // each SYN, also of a flow that is known: its port may be in use anew
+			add(flags(tcpSYN|tcpACK, tcpSYN), guard)
+		}
+		add(flags(tcpEnds, 0), g.connection(), find(g.conns), g.connection(), load, note(g.closing, opUpdate, s.Close), note(g.conns, opDelete, 0), send)
 		add(g.connection(), find(g.closing), g.connection(), load, note(g.closing, opUpdate, s.Close), send)
 	}
 	add(g.connection(), find(g.conns), g.connection(), load, note(g.conns, opUpdate, s.Idle), send)
+	if g.admits != nil && s.Protocol != kernel.TCP {
+		add(guard)
+	}
 	if n := len(g.slotsOf(s)); n > 0 {
 		by := s.By
 		if s.Protocol == kernel.TCP {

@@ -21,16 +21,17 @@ var NAT = kernel.Way{
 	Can:  canNAT,
 	Open: func(o kernel.Options) (kernel.Engine, error) { return newNAT(o), nil },
 	Sweep: func(o kernel.Options) error {
-		return errors.Join(remove(v4.tables, tableName(o.Node), ""), remove(v6.tables, tableName(o.Node), ""))
+		return removeNAT(o.Node, "")
 	},
 }
 
-// nat is the engine. All that it puts in the kernel is one table; the connections are
-// the kernel's, and outlive table and process.
+// nat is the engine. All that it puts in the kernel is one table of each family, and a guard
+// where there is an Admission; the connections are the kernel's, and outlive table and process.
 type nat struct {
-	opts  kernel.Options
-	log   *slog.Logger
-	owner string
+	opts   kernel.Options
+	log    *slog.Logger
+	owner  string
+	guards []*guard // one of each family
 
 	sets   []*ruleset                  // what is in the kernel, one of each family; nil: it is not known
 	base   map[counted]kernel.Counters // counted by rulesets that were replaced
@@ -47,7 +48,11 @@ type counted struct {
 }
 
 func newNAT(o kernel.Options) *nat {
-	return &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
+	n := &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
+	for _, f := range families {
+		n.guards = append(n.guards, newGuard(f, o.Node, n.owner))
+	}
+	return n
 }
 
 // canNAT has the kernel check a whole table, of both families, and take it back.
@@ -88,6 +93,9 @@ func (n *nat) Apply(services []kernel.Service) error {
 	was := n.wanted
 	if err := n.install(services); err != nil {
 		n.sets = nil // whatever is there now: what comes next is whole
+		for _, g := range n.guards {
+			g.known = false
+		}
 		return explain(err)
 	}
 	n.wanted = services
@@ -108,6 +116,19 @@ func (n *nat) install(services []kernel.Service) error {
 	if err != nil {
 		return err
 	}
+	var changes []func()
+	for _, g := range n.guards {
+		done, err := g.change(c, services)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, done)
+	}
+	guarded := func() {
+		for _, done := range changes {
+			done()
+		}
+	}
 	same := func(r *ruleset) bool { return r.sameBut(services) }
 	if len(n.sets) > 0 && !slices.ContainsFunc(n.sets, func(r *ruleset) bool { return !same(r) }) {
 		for _, r := range n.sets {
@@ -115,7 +136,11 @@ func (n *nat) install(services []kernel.Service) error {
 				return err
 			}
 		}
-		return c.Flush()
+		if err := c.Flush(); err != nil {
+			return err
+		}
+		guarded()
+		return nil
 	}
 	base := maps.Clone(n.base)
 	for _, r := range n.sets { // their counters go with them
@@ -141,6 +166,7 @@ func (n *nat) install(services []kernel.Service) error {
 		return err
 	}
 	n.sets, n.base = next, base
+	guarded()
 	for _, r := range next {
 		if err := send(r.later); err != nil {
 			return err
@@ -199,6 +225,23 @@ func (n *nat) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 	}
 	if gone(n.wanted) > 0 { // what was under way to a server while it went
 		return n.evict()
+	}
+	return nil
+}
+
+func (n *nat) Refused(see func(string, kernel.Refused)) error {
+	all := map[string]kernel.Refused{}
+	for _, g := range n.guards {
+		seen, err := g.read(g.table)
+		if err != nil {
+			return err
+		}
+		for name, r := range seen {
+			all[name] = addRefused(all[name], r)
+		}
+	}
+	for name, r := range all {
+		see(name, r)
 	}
 	return nil
 }
@@ -277,8 +320,16 @@ func (n *nat) Close(keep bool) error {
 	if keep {
 		return nil
 	}
-	name := tableName(n.opts.Node)
-	return errors.Join(remove(v4.tables, name, n.owner), remove(v6.tables, name, n.owner))
+	return removeNAT(n.opts.Node, n.owner)
+}
+
+// removeNAT takes away the tables of a node, if they are the owner's, or, without one, whoever's.
+func removeNAT(node, owner string) error {
+	var faults []error
+	for _, f := range families {
+		faults = append(faults, remove(f.tables, tableName(node), owner), remove(f.tables, guardName(node), owner))
+	}
+	return errors.Join(faults...)
 }
 
 // listens tells whether a service has an address of the family.

@@ -57,6 +57,7 @@ func (r *ruleset) sameBut(services []kernel.Service) bool {
 			return false
 		}
 		a.Slots4, b.Slots4, a.Slots6, b.Slots6 = nil, nil, nil, nil
+		a.Admission, b.Admission = nil, nil // which is a guard's
 		a.Servers, b.Servers = staying(a.Servers), staying(b.Servers)
 		return reflect.DeepEqual(a, b)
 	})
@@ -165,16 +166,16 @@ func (r *ruleset) choice(c *nftables.Conn, s *kernel.Service) error {
 	return nil
 }
 
-// entrance adds what leads from a hook to the services: those at one address first.
-func (r *ruleset) entrance(c *nftables.Conn, chain *nftables.Chain) error {
-	var exact, every []nftables.SetElement
-	for i := range r.services {
-		s := &r.services[i]
+// entrances are where packets for services go: by address, protocol and port, and, of those
+// at all addresses of the machine, by protocol and port.
+func (f *family) entrances(services []kernel.Service, chain func(*kernel.Service) string) (exact, every []nftables.SetElement) {
+	for i := range services {
+		s := &services[i]
 		for _, a := range s.Listen {
-			if !r.has(a.Addr()) {
+			if !f.has(a.Addr()) {
 				continue
 			}
-			to := goTo(slotsChain(s))
+			to := goTo(chain(s))
 			if a.Addr().IsUnspecified() {
 				every = append(every, nftables.SetElement{Key: join(protoBytes(s.Protocol), portBytes(a.Port())), VerdictData: to})
 			} else {
@@ -182,6 +183,12 @@ func (r *ruleset) entrance(c *nftables.Conn, chain *nftables.Chain) error {
 			}
 		}
 	}
+	return exact, every
+}
+
+// entrance adds what leads from a hook to the services: those at one address first.
+func (r *ruleset) entrance(c *nftables.Conn, chain *nftables.Chain) error {
+	exact, every := r.entrances(r.services, slotsChain)
 	add := func(name string, key nftables.SetDatatype, elements []nftables.SetElement, before exprs) error {
 		if len(elements) == 0 {
 			return nil

@@ -193,6 +193,9 @@ func (r *report) merge(tree map[string]any, s *source) {
 			old, there := dst[key]
 			if !there {
 				dst[key] = src[key]
+				if table, ok := src[key].(map[string]any); ok && shared[at] {
+					dst[key] = maps.Clone(table) // others' are put in it, which are not in this file
+				}
 				continue
 			}
 			oldList, isList := old.([]map[string]any)

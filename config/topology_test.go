@@ -24,6 +24,12 @@ func folder(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// folderFile writes one file and gives its name.
+func folderFile(t *testing.T, name, text string) string {
+	t.Helper()
+	return filepath.Join(folder(t, map[string]string{name: text}), name)
+}
+
 const (
 	splitNode = "[node]\nname = \"ns1\"\ntopology = \"etcd\"\nsite = \"kt\"\nroles = [\"dns\", \"balancer\"]\n[dns]\nlisten = [\"127.0.0.1:0\"]\n"
 	splitMain = "include = [\"sites.toml\", \"more/*.toml\"]\n[[zone]]\nname = \"abc.com.\"\nfile = \"abc.zone\"\n[[site]]\nname = \"kt\"\naddresses = [\"192.0.2.1\"]\n"
@@ -78,6 +84,10 @@ func TestTopologyApart(t *testing.T) {
 	}
 	if len(c.Frontends) != 1 || c.Frontends[0].Name != "www" {
 		t.Errorf("frontends %v: want that of the node's site alone", c.Frontends)
+	}
+	c, err = LoadBoth(folderFile(t, "node.toml", splitNode+"[geo]\nreload = \"3s\"\n"), folderFile(t, "top.toml", "[[geo.override]]\nnetworks = [\"192.0.2.0/24\"]\nplace = { country = \"KR\" }\n"))
+	if err != nil || len(c.Geo.Overrides) != 1 || c.Geo.Reload == 0 {
+		t.Errorf("[geo] of both: %v", err)
 	}
 	c, err = Load(node)
 	if err != nil || c.Node.Topology != TopologyEtcd || len(c.Zones)+len(c.Sites) != 0 {

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestDemo(t *testing.T) {
 	p := start(t, "demo", nil, d.argv...)
 	p.says("Ctrl-C ends everything")
 	n := &node{process: p, dns: d.dns, api: d.api}
-	for _, want := range []string{"dig @", "+subnet=", "nslookup ", " explain www.abc.com ", " status", "kill -9 ", "delv @"} {
+	for _, want := range []string{"dig @", "+subnet=", "nslookup ", " explain www.abc.com ", " status", " plan ", " apply ", " promote ", " simulate ", "kill -9 ", "delv @"} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("the guide has no line with %q:\n%s", want, p.log.String())
 		}
@@ -76,10 +77,11 @@ func TestDemo(t *testing.T) {
 		case len(words) == 0:
 		case words[0] == "dig" || words[0] == "nslookup" || words[0] == "curl" || words[0] == "delv":
 			tryLine(t, words)
-		case words[0] == binary(t) && len(words) > 1 && (words[1] == "explain" || words[1] == "status"):
-			must(t, words...)
+		case words[0] == binary(t) && len(words) > 1 && slices.Contains([]string{"explain", "status", "plan", "apply", "promote", "simulate"}, words[1]):
+			must(t, "sh", "-c", command) // with quotes
 		}
 	}
+	n.sentTo(patience, "198.19.1.0/24", "us") // by the change that was planned, tried and promoted
 	p.Signal(os.Interrupt)
 	select {
 	case <-p.done:

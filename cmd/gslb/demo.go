@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -91,6 +92,12 @@ func (f *family) guide(p *printer) {
 	p.command("%s explain www.abc.com --client %s%s", "", gslbCommand(), demoUsers[1].address, f.apiFlag())
 	p.command("%s status%s", "", gslbCommand(), f.apiFlag())
 	p.say("  http://%s/           and what if, servers, verdicts, the time line: http://%s/#what-if", f.api, f.api)
+	p.head("Try before you do: users in Germany go to the site us, by plan, by canary; and what if kt fails")
+	change := filepath.Join(f.dir, "change.toml")
+	p.command("%s plan %s%s", "", gslbCommand(), change, f.apiFlag())
+	p.command("%s apply %s --canary share=25%% --why \"try it\"%s", "", gslbCommand(), change, f.apiFlag())
+	p.command("%s promote --why \"it is good\"%s", "# for all; or rollback", gslbCommand(), f.apiFlag())
+	p.command("%s simulate --down kt --live --config %s%s", "", gslbCommand(), filepath.Join(f.dir, "ns.toml"), f.apiFlag())
 	p.head("Break something, and look again")
 	kt := demoSites[0]
 	p.command("curl http://%s/", "# a user of site kt, through its balancer; a few times", kt.address(f.ports.sites))

@@ -100,6 +100,9 @@ func startFamily(ctx context.Context, ports demoPorts) (_ *family, err error) {
 			return nil, err
 		}
 	}
+	if err = f.applyTopology(20 * time.Second); err != nil {
+		return nil, err
+	}
 	return f, f.waitUp(20 * time.Second)
 }
 
@@ -153,6 +156,12 @@ func (f *family) startNode() error {
 			return err
 		}
 	}
+	// What is served, and the same with a change, for the reader to try.
+	for to, germany := range map[string]string{"topology.toml": "", "change.toml": "  [[steer.rule]]                    # new: not the nearest\n  country = [\"DE\"]\n  to      = [\"us\", \"nearest:all\"]\n"} {
+		if _, err := f.write("demo/topology.toml", to, "@GERMANY@", germany); err != nil {
+			return err
+		}
+	}
 	path, err := f.write("demo/ns.toml", "ns.toml")
 	if err != nil {
 		return err
@@ -177,6 +186,30 @@ func (f *family) startNode() error {
 		_, _ = n.run(f.ctx, nil) // it ends with f.ctx, and reports its faults itself
 	})
 	return nil
+}
+
+// applyTopology has the fleet serve the topology, with the command that everybody has; as
+// soon as etcd takes it.
+func (f *family) applyTopology(limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(f.ctx, limit)
+	defer cancel()
+	var refused []byte // what it said last
+	for {
+		out, err := exec.CommandContext(ctx, f.exe, "apply", filepath.Join(f.dir, "topology.toml"), "--why", "the demo begins", "--api", f.api).CombinedOutput()
+		switch {
+		case err == nil:
+			return nil
+		case f.ctx.Err() != nil:
+			return f.ctx.Err()
+		case ctx.Err() != nil:
+			return fmt.Errorf("gslb demo: the topology is not applied after %v: %s\n%s", limit, refused, f.logs())
+		}
+		refused = out
+		select {
+		case <-ctx.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // anchor writes the zone's trust anchor for delv and gives the file's path.

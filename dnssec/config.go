@@ -19,7 +19,7 @@ type Config struct {
 	KSKLifetime time.Duration `toml:"ksk_lifetime"` // of a KSK or CSK
 	ZSKLifetime time.Duration `toml:"zsk_lifetime"`
 
-	Denial string `toml:"denial"`  // "nsec", the default, or "nsec3"
+	Denial string `toml:"denial"`  // see denialNames; default "nsec"
 	OptOut bool   `toml:"opt_out"` // of NSEC3; see NSEC3Params
 
 	Validity time.Duration `toml:"validity"` // see Times
@@ -48,9 +48,13 @@ type Config struct {
 
 // The ways of denial, and the digests, as a configuration writes them.
 var (
-	denialNames = map[string]Denial{"nsec": WithNSEC, "nsec3": WithNSEC3}
+	denialNames = map[string]Denial{"nsec": WithNSEC, "nsec3": WithNSEC3, denialCompact: WithNSEC3}
 	digestNames = map[string]DigestType{"sha256": SHA256, "sha384": SHA384}
 )
+
+// denialCompact proves each name that does not exist by itself (RFC 9824), as far as there
+// is time to sign, and all else by the chain.
+const denialCompact = "compact"
 
 // defaultDSCheck is often enough for a roll that takes days.
 const defaultDSCheck = 10 * time.Minute
@@ -109,7 +113,7 @@ func (c Config) Times() Times {
 // keys and cache. It must be valid.
 func (c Config) Signing() Signing {
 	c = c.WithDefaults()
-	s := Signing{TTL: uint32(c.DNSKEYTTL / time.Second), Times: c.Times(), Denial: denialNames[c.Denial], NSEC3: NSEC3Params{OptOut: c.OptOut}}
+	s := Signing{TTL: uint32(c.DNSKEYTTL / time.Second), Times: c.Times(), Denial: denialNames[c.Denial], NSEC3: NSEC3Params{OptOut: c.OptOut}, Compact: c.Denial == denialCompact}
 	for _, d := range c.CDS {
 		s.CDS = append(s.CDS, digestNames[d])
 	}
@@ -156,14 +160,10 @@ func (c Config) Validate(bad func(key, msg string)) {
 		fault("bits", "%d: must be %d to %d", c.Bits, RSABits[0], RSABits[1])
 	}
 	if _, ok := denialNames[d.Denial]; !ok {
-		why := ""
-		if d.Denial == "compact" {
-			why = ": compact denial (RFC 9824) needs a signature for each name that anybody asks for, and here no query makes one; nsec3 hides names too"
-		}
-		fault("denial", `%q: must be "nsec" or "nsec3"%s`, d.Denial, why)
+		fault("denial", `%q: must be "nsec", "nsec3" or "compact"`, d.Denial)
 	}
 	if c.OptOut && d.Denial == "nsec" {
-		fault("opt_out", `true: goes with denial = "nsec3" alone`)
+		fault("opt_out", `true: goes with denial = "nsec3" or "compact" alone`)
 	}
 	for i, name := range c.CDS {
 		if _, ok := digestNames[name]; !ok {

@@ -60,6 +60,9 @@ type Signing struct {
 	Times  Times
 	Denial Denial
 	NSEC3  NSEC3Params
+	// Compact has names that do not exist proven one by one, for those who ask, beside
+	// the chain of Denial; see Compact. SignZone has no part in it.
+	Compact bool
 	// Cache is what the zone's last signing returned, or nil.
 	Cache   *Cache
 	Workers int // that sign at a time; 0 means one for each processor

@@ -31,7 +31,10 @@ type responder struct {
 	batched bool           // who serves publishes the tally, not each answer
 	seconds *atomic.Uint32 // coarse time, for draws
 	others  bool           // there is an Other
-	handed  bool           // the last message is for it, and has no answer here
+	handed  bool           // the last message is for it, or takes long, and has no answer here
+	proofs  *proofs        // of compact denial; nil: none
+	signs   signing        // where they are made
+	waiting *waiting       // room for the last query, which has no answer here: the signer answers it; nil: it has
 	self
 	protection
 	// encrypted is set where the transport hides all but the length of messages, so
@@ -102,6 +105,9 @@ func (w *responder) respond(g *Generation, msg []byte, src netip.AddrPort, tcp b
 		if answer, done := w.within(w.identity(), msg, src, out); done {
 			return answer
 		}
+	}
+	if r.Outcome == zones.NXDomain && w.proofs != nil && r.CanProve(q.Type) && w.compact(msg) {
+		return out[:0]
 	}
 	if r.Outcome != zones.Tailored {
 		ede := noError

@@ -66,6 +66,10 @@ type Config struct {
 	// so many times the octets of the query; 0: not.
 	MaxAmplification *int `toml:"max_amplification"`
 
+	// CompactShare is the share of a core that may be spent on proofs of compact denial
+	// (RFC 9824), which are signed for who asks; 0: none. Default 0.1.
+	CompactShare *float64 `toml:"compact_share"`
+
 	// TCPEngine is how TCP connections are served: "epoll" by event loops, as many
 	// as Workers (Linux), "portable" by a goroutine for each; default "auto":
 	// epoll where the system has it.

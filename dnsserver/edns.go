@@ -11,6 +11,10 @@ const (
 	optLen  = 11 // octets of an OPT record without options
 	edeLen  = 6  // octets of an Extended DNS Error without text (RFC 8914)
 	ecsHead = 8  // option code, length, family and the two prefix lengths
+
+	// In the first octet of the flags.
+	flagDO = 0x80
+	flagCO = 0x40
 )
 
 // EDNS is what the OPT record of a query says (RFC 6891).
@@ -19,6 +23,7 @@ type EDNS struct {
 	Version uint8
 	UDPSize uint16 // octets that the client can take
 	DO      bool   // RFC 3225
+	CO      bool   // RFC 9824, section 5.1
 	ECS     ECS
 	Cookie  []byte // the data of the first COOKIE option (RFC 7873), as it came
 
@@ -56,7 +61,7 @@ func (e *EDNS) parse(rr []byte) verdict {
 	e.Present = true
 	e.UDPSize = binary.BigEndian.Uint16(rr[3:])
 	e.Version = rr[6]
-	e.DO = rr[7]&0x80 != 0
+	e.DO, e.CO = rr[7]&flagDO != 0, rr[7]&flagCO != 0
 	if e.Version != 0 {
 		return badVersion
 	}

@@ -145,7 +145,7 @@ func (l *tcpLoop) serve(ctx context.Context, wg *sync.WaitGroup) error {
 // prepare gets what serving needs, beside descriptors.
 func (l *tcpLoop) prepare() {
 	l.w = l.s.responder(l.shard, l.s.newCounters())
-	l.w.batched = true
+	l.w.batched, l.w.signs = true, signsApart
 	for _, ln := range l.listeners {
 		ln.queries = &l.w.count.queries[tcp4]
 		if ln.six {

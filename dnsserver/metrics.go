@@ -25,6 +25,7 @@ var (
 	descDenied    = prometheus.NewDesc("gslb_dns_denied_total", "Queries from networks that are denied.", nil, nil)
 	descLimited   = prometheus.NewDesc("gslb_dns_rate_limited_total", "Answers over the rate limit, by what was done: drop, or slip (sent truncated, or with BADCOOKIE).", []string{"action"}, nil)
 	descCookies   = prometheus.NewDesc("gslb_dns_cookies_total", "Queries with a COOKIE: client (without a server cookie), good or bad.", []string{"kind"}, nil)
+	descCompact   = prometheus.NewDesc("gslb_dns_compact_denials_total", "Names that do not exist, in zones with compact denial (RFC 9824), by their proof: signed for the query, kept from a query before, or of the chain, since dns.compact_share was spent or the query could not wait.", []string{"proof"}, nil)
 	descTCPOpen   = prometheus.NewDesc("gslb_dns_tcp_connections", "TCP connections that are open.", nil, nil)
 	descTCPRefuse = prometheus.NewDesc("gslb_dns_tcp_refused_total", "TCP connections closed because of a limit.", nil, nil)
 	descTCPEvict  = prometheus.NewDesc("gslb_dns_tcp_evicted_total", "Idle TCP connections closed to make room for others.", nil, nil)
@@ -43,7 +44,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descDenied, descLimited, descCookies, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descProxy, descPicked} {
+		descPanics, descSendFail, descDenied, descLimited, descCookies, descCompact, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descProxy, descPicked} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -82,6 +83,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	count(descLimited, st.Slipped, "slip")
 	for kind, n := range st.Cookies {
 		count(descCookies, n, kind)
+	}
+	for kind, n := range st.Compact {
+		count(descCompact, n, kind)
 	}
 	ch <- prometheus.MustNewConstMetric(descTCPOpen, prometheus.GaugeValue, float64(st.TCPOpen))
 	count(descTCPRefuse, st.TCPRefuse)

@@ -85,7 +85,10 @@ func (w *responder) appendOPT(out []byte, extendedRcode uint8, ede extendedError
 	e, size := &w.q.EDNS, w.limits.udpSize
 	out = append(out, 0, 0, byte(dns.TypeOPT), byte(size>>8), byte(size), extendedRcode, 0, 0, 0, 0, 0)
 	if e.DO {
-		out[len(out)-4] = 0x80
+		out[len(out)-4] = flagDO
+	}
+	if e.CO && w.opt.looked && w.res.Zone.Compact() { // whether or not there was time for a proof
+		out[len(out)-4] |= flagCO
 	}
 	at := len(out)
 	if e.ECS.Present {

@@ -82,6 +82,7 @@ func (s *Server) handOver(w *responder, msg []byte, from netip.AddrPort, reply f
 // serveDatagrams answers the messages for Other that came over UDP until ctx ends.
 func (s *Server) serveDatagrams(ctx context.Context) {
 	w := s.responder(0, s.newCounters())
+	w.signs = signsHere
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	for {
 		select {

@@ -65,6 +65,7 @@ type Server struct {
 
 	other     Other         // nil: nobody
 	datagrams chan datagram // for other
+	proofs    *proofs       // of compact denial
 }
 
 // New makes a server that refuses every name until the first Swap.
@@ -75,6 +76,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 	}
 	s.seconds.Store(uint32(steady.Now().Unix()))
 	s.rates = newRates(s.cfg, &s.millis)
+	s.proofs = newProofs(*s.cfg.CompactShare)
 	s.SetSecrets(nil)
 	s.gen.Store(NewGeneration(Inputs{DB: new(zones.DB), Access: NewAccess(s.cfg)}))
 	return s
@@ -224,6 +226,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, l := range s.udp {
 		w := s.responder(i, s.newCounters())
+		w.signs = signsElsewhere
 		wg.Go(func() {
 			s.keep(ctx, "udp", net.UDPAddrFromAddrPort(l.addr), func() error { return l.serve(ctx, s, w) })
 		})
@@ -245,6 +248,9 @@ func (s *Server) Serve(ctx context.Context) error {
 		for range datagramWorkers {
 			wg.Go(func() { s.serveDatagrams(ctx) })
 		}
+	}
+	for range s.signers() {
+		wg.Go(func() { s.serveWaiting(ctx) })
 	}
 	if len(s.certificates) > 0 {
 		wg.Go(func() { s.watchCertificates(ctx.Done()) })
@@ -342,7 +348,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS,
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
-		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil,
+		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil, proofs: s.proofs,
 		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle, expiry: s.expiry},
 		protection: protection{
 			required: s.cfg.Cookies == cookiesRequired, limiter: s.rates.limiter(), amplify: *s.cfg.MaxAmplification,

@@ -153,7 +153,7 @@ func signedSteered(t testing.TB, denial dnssec.Denial, first health.State) (*Ser
 }
 
 // signedSteeredIn is signedSteered in a zone of this text.
-func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first health.State) (*Server, *responder, *dnssec.Key) {
+func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first health.State, change ...func(*dnssec.Signing)) (*Server, *responder, *dnssec.Key) {
 	t.Helper()
 	z, err := zones.Read(zones.Config{Name: "abc.com.", File: "abc.com.zone"}, strings.NewReader(text))
 	if err != nil {
@@ -176,7 +176,11 @@ func signedSteeredIn(t testing.TB, text string, denial dnssec.Denial, first heal
 	})
 	if err == nil {
 		keys := []*dnssec.Key{k}
-		db, err = db.Resign(map[string]*dnssec.Signing{"abc.com.": {Keys: dnssec.Plan{Publish: keys, SignKeys: keys, SignZone: keys, CDS: keys}, Denial: denial}})
+		signing := &dnssec.Signing{Keys: dnssec.Plan{Publish: keys, SignKeys: keys, SignZone: keys, CDS: keys}, Denial: denial}
+		for _, f := range change {
+			f(signing)
+		}
+		db, err = db.Resign(map[string]*dnssec.Signing{"abc.com.": signing})
 	}
 	if err != nil {
 		t.Fatal(err)

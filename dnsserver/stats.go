@@ -26,7 +26,8 @@ type counters struct {
 	limited   atomic.Uint64                   // answers over the limit, slipped ones too
 	slipped   atomic.Uint64                   // of those, sent truncated or with BADCOOKIE
 	cookies   [len(cookieKinds)]atomic.Uint64 // queries with a COOKIE
-	_         [64]byte                        // keep neighbours off this cache line
+	compact   [len(compactKinds)]atomic.Uint64
+	_         [64]byte // keep neighbours off this cache line
 }
 
 // Transports, as counters index them.
@@ -54,21 +55,23 @@ type tally struct {
 	dropped, truncated, subnet, tailored, failOpen, resort, shed uint32
 	denied, limited, slipped                                     uint32
 	cookies                                                      [len(cookieKinds)]uint32
+	compact                                                      [len(compactKinds)]uint32
 }
 
 // cookieKinds are what the COOKIE of a query can be: without a server cookie, with
 // one that is good, or with another.
 var cookieKinds = [...]string{"client", "good", "bad"}
 
-func (t *tally) cookie(good bool, size int) {
+func (t *tally) cookie(good bool, size int) { t.cookies[cookieKind(good, size)]++ }
+
+func cookieKind(good bool, size int) int {
 	switch {
 	case good:
-		t.cookies[1]++
+		return 1
 	case size == clientCookieLen:
-		t.cookies[0]++
-	default:
-		t.cookies[2]++
+		return 0
 	}
+	return 2
 }
 
 func (t *tally) answer(rcode int) { t.rcodes[min(uint(rcode), maxRcode-1)]++ }
@@ -105,6 +108,9 @@ func (w *responder) publish() {
 	for i := range t.cookies {
 		move(&t.cookies[i], &c.cookies[i])
 	}
+	for i := range t.compact {
+		move(&t.compact[i], &c.compact[i])
+	}
 }
 
 func move(from *uint32, to *atomic.Uint64) {
@@ -131,6 +137,7 @@ type Stats struct {
 	Limited   uint64            `json:"rate_limited"`
 	Slipped   uint64            `json:"rate_slipped"`
 	Cookies   map[string]uint64 `json:"cookies"` // queries: client good bad
+	Compact   map[string]uint64 `json:"compact"` // names that do not exist, in zones with compact denial: signed kept chain
 	TCPOpen   int64             `json:"tcp_open"`
 	TCPRefuse uint64            `json:"tcp_refused"`
 	TCPEvict  uint64            `json:"tcp_evicted"`
@@ -144,7 +151,7 @@ type Stats struct {
 
 // Stats sums up what all goroutines have counted.
 func (s *Server) Stats() Stats {
-	st := Stats{Queries: map[string]uint64{}, Rcodes: map[int]uint64{}, Cookies: map[string]uint64{}, Picked: map[string][]uint64{}}
+	st := Stats{Queries: map[string]uint64{}, Rcodes: map[int]uint64{}, Cookies: map[string]uint64{}, Compact: map[string]uint64{}, Picked: map[string][]uint64{}}
 	s.mu.Lock()
 	all := s.counters
 	s.mu.Unlock()
@@ -171,6 +178,9 @@ func (s *Server) Stats() Stats {
 		st.Slipped += c.slipped.Load()
 		for i, kind := range cookieKinds {
 			st.Cookies[kind] += c.cookies[i].Load()
+		}
+		for i, kind := range compactKinds {
+			st.Compact[kind] += c.compact[i].Load()
 		}
 	}
 	st.TCPOpen, st.TCPRefuse, st.TCPEvict = s.tcp.open.Load(), s.tcp.refused.Load(), s.tcp.evicted.Load()

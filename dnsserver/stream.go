@@ -83,7 +83,7 @@ func (s *Server) streamBuffers() *streamBuffers {
 	}
 	shard := int(s.streams.made.Add(1) % streamShards)
 	b := &streamBuffers{w: s.responder(shard, &s.streams.counters[shard]), in: make([]byte, streamRead), out: make([]byte, tcpOut)}
-	b.w.batched = true
+	b.w.batched, b.w.signs = true, signsHere
 	return b
 }
 
@@ -236,7 +236,7 @@ func (st *stream) slowWith(pending []byte) *slowStream {
 	shard := int(st.s.streams.made.Add(1) % streamShards)
 	c := &st.s.streams.counters[shard]
 	slow := &slowStream{s: st.s, c: st.c, from: st.src, w: st.s.responder(shard, c), transport: &c.queries[st.transport], pending: pending}
-	slow.w.encrypted = st.encrypted
+	slow.w.encrypted, slow.w.signs = st.encrypted, signsHere
 	if c, ok := st.c.(*tls.Conn); ok {
 		slow.tls = new(c.ConnectionState())
 	}

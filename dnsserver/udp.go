@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -23,6 +22,29 @@ type udpListener struct {
 // maxQuery is the largest UDP query that is read. Few are near it, but padding
 // and options of clients to come may make them long.
 const maxQuery = maxMessage
+
+// maxOOB is the room for what tells the address that was asked: one IP_PKTINFO or
+// IPV6_PKTINFO.
+const maxOOB = 64
+
+// origin is where an answer over UDP goes that is sent later, when the buffers of its query
+// serve others.
+type origin struct {
+	conn    *net.UDPConn // of a socket that is served singly; nil: batched has it
+	to      netip.AddrPort
+	batched batchOrigin
+	oob     [maxOOB]byte // has the address to answer from
+	oobLen  int
+}
+
+// send sends an answer.
+func (o *origin) send(msg []byte) error {
+	if o.conn == nil {
+		return o.batched.send(msg, o.oob[:o.oobLen])
+	}
+	_, _, err := o.conn.WriteMsgUDPAddrPort(msg, o.oob[:o.oobLen], o.to)
+	return err
+}
 
 // serve answers until the socket fails or ctx ends.
 func (l *udpListener) serve(ctx context.Context, s *Server, w *responder) error {
@@ -89,13 +111,16 @@ func (l *udpListener) serveSingly(ctx context.Context, s *Server, w *responder) 
 		}
 		reply := s.answer(w, query, client, false, out)
 		if len(reply) == 0 {
-			if w.handed {
+			switch {
+			case w.waiting != nil:
+				q := w.fill(query, client)
+				l.origin(&q.origin, src, oob[:noob])
+				s.proofs.waiting <- q
+			case w.handed:
 				w.handed = false
-				from := bytes.Clone(replyFrom(oob[:noob], l.six))
-				s.handOver(w, query, client, func(msg []byte) error {
-					_, _, err := l.conn.WriteMsgUDPAddrPort(msg, from, src)
-					return err
-				})
+				o := new(origin)
+				l.origin(o, src, oob[:noob])
+				s.handOver(w, query, client, o.send)
 			}
 			continue
 		}
@@ -103,4 +128,10 @@ func (l *udpListener) serveSingly(ctx context.Context, s *Server, w *responder) 
 			w.count.sendFail.Add(1)
 		}
 	}
+}
+
+// origin notes where the answer goes to a query that came with control messages.
+func (l *udpListener) origin(o *origin, src netip.AddrPort, oob []byte) {
+	o.conn, o.to = l.conn, src
+	o.oobLen = copy(o.oob[:], replyFrom(oob, l.six))
 }

@@ -1,7 +1,6 @@
 package dnsserver
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -24,7 +23,7 @@ const (
 	// batchIn keeps queries apart: at a power of two all would want the same sets
 	// of the cache. Memory that no query was long enough for is never touched.
 	batchIn  = 64<<10 + 3*64
-	batchOOB = 64 // octets of control messages: one IP_PKTINFO or IPV6_PKTINFO
+	batchOOB = maxOOB
 )
 
 // mmsghdr is struct mmsghdr of recvmmsg(2).
@@ -151,9 +150,16 @@ func (b *batch) answer(n int) int {
 		}
 		reply := b.s.answer(b.w, query, client, false, b.answers[at:at:at+batchOut])
 		if len(reply) == 0 {
-			if b.w.handed {
+			switch {
+			case b.w.waiting != nil:
+				q := b.w.fill(query, client)
+				b.origin(&q.origin, i)
+				b.s.proofs.waiting <- q
+			case b.w.handed:
 				b.w.handed = false
-				b.s.handOver(b.w, query, client, b.later(i))
+				o := new(origin)
+				b.origin(o, i)
+				b.s.handOver(b.w, query, client, o.send)
 			}
 			continue
 		}
@@ -176,25 +182,32 @@ func (b *batch) answer(n int) int {
 	return k
 }
 
-// later gives what sends an answer to query i when its slot serves others already.
-func (b *batch) later(i int) func(msg []byte) error {
-	name, size, sock := b.names[i], b.in[i].hdr.Namelen, b.l.sock
-	var oob []byte
+// batchOrigin is the part of an origin that is of a socket which is served in batches.
+type batchOrigin struct {
+	sock *batchSocket
+	name unix.RawSockaddrInet6
+	size uint32
+}
+
+// origin notes where the answer to query i goes.
+func (b *batch) origin(o *origin, i int) {
+	o.conn, o.batched, o.oobLen = nil, batchOrigin{b.l.sock, b.names[i], b.in[i].hdr.Namelen}, 0
 	if b.wildcard {
-		oob = bytes.Clone(replyFrom(b.control[i*batchOOB:i*batchOOB+int(b.in[i].hdr.Controllen)], b.l.six))
+		o.oobLen = copy(o.oob[:], replyFrom(b.control[i*batchOOB:i*batchOOB+int(b.in[i].hdr.Controllen)], b.l.six))
 	}
-	return func(msg []byte) error {
-		iov := unix.Iovec{Base: &msg[0]}
-		iov.SetLen(len(msg))
-		h := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&name)), Namelen: size, Iov: &iov}
-		h.SetIovlen(1)
-		if len(oob) > 0 {
-			h.Control = &oob[0]
-			h.SetControllen(len(oob))
-		}
-		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(sock.fd), uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT)
-		return os.NewSyscallError("sendmsg", errnoOf(errno))
+}
+
+func (o *batchOrigin) send(msg, oob []byte) error {
+	iov := unix.Iovec{Base: &msg[0]}
+	iov.SetLen(len(msg))
+	h := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&o.name)), Namelen: o.size, Iov: &iov}
+	h.SetIovlen(1)
+	if len(oob) > 0 {
+		h.Control = &oob[0]
+		h.SetControllen(len(oob))
 	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(o.sock.fd), uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT)
+	return os.NewSyscallError("sendmsg", errnoOf(errno))
 }
 
 func errnoOf(errno syscall.Errno) error {

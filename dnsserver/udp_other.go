@@ -18,6 +18,11 @@ func newBatchSocket(*net.UDPConn) (*batchSocket, error) { return nil, errors.Err
 func (*batchSocket) stop() {}
 func (*batchSocket) free() {}
 
+// batchOrigin is never that of a query.
+type batchOrigin struct{}
+
+func (*batchOrigin) send(_, _ []byte) error { return errors.ErrUnsupported }
+
 func (l *udpListener) serveBatch(*Server, *responder, int) error { return errors.ErrUnsupported }
 
 func processCPUs() []int { return []int{0} } // pinThread tells that there is no pinning

@@ -110,6 +110,9 @@ func (c Config) withProtection() Config {
 	if c.MaxAmplification == nil {
 		c.MaxAmplification = new(defaultAmplify)
 	}
+	if c.CompactShare == nil {
+		c.CompactShare = new(defaultShare)
+	}
 	return c
 }
 
@@ -197,6 +200,9 @@ func (c Config) validateProtection(bad func(key, msg string), within func(key st
 	}
 	if n := *c.MaxAmplification; n != 0 && (n < leastAmplify || n > mostAmplify) {
 		bad("max_amplification", fmt.Sprintf("%d: must be %d to %d, or 0 for no bound", n, leastAmplify, mostAmplify))
+	}
+	if n := *c.CompactShare; !(n >= 0 && n <= mostShare) {
+		bad("compact_share", fmt.Sprintf("%v: must be 0 to %d, in cores", n, mostShare))
 	}
 	if c.Allow != nil && len(c.Allow) == 0 {
 		bad("allow", "empty: leave it out to answer all clients, or list those that are to be answered")

@@ -381,7 +381,74 @@ func TestSignedZone(t *testing.T) {
 		n.reload()
 		n.says("max_zone_ttl")
 		n.answers("not.wild.abc.com.", dns.TypeA, "not.wild.abc.com. A 192.0.2.51")
+		replaceText(t, tp.zone, "not.wild 200000 IN A", "not.wild   IN A")
 	})
+	t.Run("compact", func(t *testing.T) { n.compactDenial(tp) })
+}
+
+// compactDenial changes the policy of the zone to compact denial: whether there is no end of the
+// time for proofs or none at all, delv finds each negative answer good, and names
+// that do not exist have proofs of their own or not.
+func (n *node) compactDenial(tp *topology) {
+	t := n.t
+	text, err := os.ReadFile(n.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds := n.anchor("abc.com")
+	anchor := write(t, tp.dir, "compact-anchor", fmt.Sprintf("trust-anchors { abc.com. static-ds %s %s %s %q; };\n", ds[0], ds[1], ds[2], ds[3]))
+	for _, share := range []string{"64", "0"} {
+		n.Stop()
+		changed := strings.Replace(string(text), "dnssec = \"default\"", "dnssec = \"small\"", 1) + "\n[dnssec.small]\ndenial = \"compact\"\n"
+		changed = strings.Replace(changed, "[dns]\n", "[dns]\ncompact_share = "+share+"\n", 1)
+		replace(t, n.config, []byte(changed))
+		n = tp.startNode("ns1", n.config, tp.dns, tp.api)
+		keys, err := n.zoneKeys()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := []string{"none.abc.com A", "x.img.abc.com DS", "none.abc.com NSEC", "x.y.wild.abc.com A", "img.abc.com TXT", "empty.nonterminal.abc.com A", "sub.abc.com DS", "www.abc.com TXT"}
+		if share == "0" {
+			ask = ask[:2] // the others had no part in it before
+		}
+		for _, args := range ask {
+			if got := n.delv(anchor, strings.Fields(args)...); got != "negative response, fully validated" && !(args == "www.abc.com TXT" && got == "fully validated") {
+				t.Errorf("share %s, %s: %s", share, args, got)
+			}
+		}
+		if err := n.everyAnswer(keys); err != nil {
+			t.Errorf("share %s: %v", share, err)
+		}
+		for _, network := range []string{"udp", "tcp"} {
+			for _, co := range []bool{false, true} {
+				q := question(fmt.Sprintf("%s-%v.abc.com.", network, co), dns.TypeA, "")
+				q.IsEdns0().SetDo()
+				if co {
+					q.IsEdns0().Hdr.Ttl |= 1 << 14
+				}
+				m, err := exchange(network, n.dns, q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				own := slices.ContainsFunc(m.Ns, func(rr dns.RR) bool {
+					nsec, ok := rr.(*dns.NSEC)
+					return ok && slices.Contains(nsec.TypeBitMap, dns.TypeNXNAME)
+				})
+				if nxdomain := m.Rcode == dns.RcodeNameError; own != (share != "0") || nxdomain != (co || !own) || (m.IsEdns0().Hdr.Ttl>>14&1 == 1) != co || signaturesCount(m, keys) != nil {
+					t.Errorf("share %s, CO %v: %v\n%v", share, co, signaturesCount(m, keys), m)
+				}
+			}
+		}
+		body, err := get("http://" + n.api + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for proof, counted := range map[string]bool{"signed": share != "0", "kept": share != "0", "chain": share == "0"} {
+			if none := strings.Contains(body, fmt.Sprintf("gslb_dns_compact_denials_total{proof=%q} 0\n", proof)); none == counted {
+				t.Errorf("share %s: %s proofs are counted: %v", share, proof, !none)
+			}
+		}
+	}
 }
 
 // TestZoneThatComesSigned: signatures that somebody else made are served, and

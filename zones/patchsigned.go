@@ -82,7 +82,7 @@ func (z *Zone) patchSigned(before *Zone, s *dnssec.Signing, inputs [32]byte, ser
 	if next := stale.next; !next.IsZero() && (result.Next.IsZero() || next.Before(result.Next)) {
 		result.Next = next
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: p}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: p, compact: before.signing.compact}
 	if z.signing != nil {
 		n.signing.of = z.signing.of
 	}

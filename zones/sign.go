@@ -26,6 +26,7 @@ type signing struct {
 	steered map[string]signedSteered
 	of      weak.Pointer[Zone] // the zone as it came
 	patcher *Patcher           // makes the versions of the signed zone
+	compact *dnssec.Compact    // proves names that do not exist, one by one; nil: the chain does
 }
 
 // signedSteered are the answers of a steered name, by its owner, with their signatures.
@@ -116,7 +117,7 @@ func (z *Zone) sign(before *Zone, s *dnssec.Signing, serial numbering, steered [
 	for _, st := range steered {
 		st.take(n, w.steered[string(st.owner)])
 	}
-	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: new(Patcher)}
+	n.signing = &signing{inputs: inputs, result: result, took: time.Since(begin), serial: z.OwnSerial(), keys: z.ownKeys(), steered: w.steered, of: weak.Make(z), patcher: new(Patcher), compact: n.newCompact(s)}
 	if z.signing != nil {
 		n.signing.of = z.signing.of
 	}
@@ -132,7 +133,7 @@ func inputsOf(s *dnssec.Signing, serial Serial, steered []*Steered) (sum [sha256
 			fmt.Fprintf(h, "%x\n", k.DNSKEY())
 		}
 	}
-	fmt.Fprintf(h, "%d %d %d %v %v %d %d %x %v %s\n", s.Keys.Leaving, s.TTL, s.Class, s.CDS, s.Times, s.Denial, s.NSEC3.Iterations, s.NSEC3.Salt, s.NSEC3.OptOut, serial)
+	fmt.Fprintf(h, "%d %d %d %v %v %d %d %x %v %v %s\n", s.Keys.Leaving, s.TTL, s.Class, s.CDS, s.Times, s.Denial, s.NSEC3.Iterations, s.NSEC3.Salt, s.NSEC3.OptOut, s.Compact, serial)
 	for _, st := range steered {
 		fmt.Fprintf(h, "%x %d %d %d\n", st.owner, len(st.sites), st.answers, st.groups)
 		for i := range st.sites {

@@ -24,8 +24,8 @@ func asked(t testing.TB, db *DB, name string, qtype uint16, signed bool) (ready,
 	return askedAt(t, db, name, qtype, signed, 0)
 }
 
-// askedAt is asked for a client that is sent to a site.
-func askedAt(t testing.TB, db *DB, name string, qtype uint16, signed bool, site int) (ready, encoded *dns.Msg, r *Result) {
+// askedAt is asked for a client that is sent to a site; change what was looked up before it is written.
+func askedAt(t testing.TB, db *DB, name string, qtype uint16, signed bool, site int, change ...func(*Result)) (ready, encoded *dns.Msg, r *Result) {
 	t.Helper()
 	wire, err := dnsname.Parse(name)
 	if err != nil {
@@ -33,6 +33,9 @@ func askedAt(t testing.TB, db *DB, name string, qtype uint16, signed bool, site 
 	}
 	r = new(Result)
 	db.Lookup(named(t, wire), qtype, signed, r)
+	for _, f := range change {
+		f(r)
+	}
 	question := append(make([]byte, headerLen, 1<<16), wire...)
 	question = binary.BigEndian.AppendUint16(question, qtype)
 	question = append(question, 0, dns.ClassINET)

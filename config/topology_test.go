@@ -1,11 +1,15 @@
 package config
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/BurntSushi/toml"
 )
 
 // folder writes files and gives their folder.
@@ -184,5 +188,62 @@ func TestTopologyExec(t *testing.T) {
 	dir := folder(t, map[string]string{"top.toml": "[node]\nallow_exec = true\n" + program})
 	if _, err := LoadTopology(filepath.Join(dir, "top.toml")); err == nil || !strings.Contains(err.Error(), "says what a node is") {
 		t.Errorf("a topology that allows itself: %v", err)
+	}
+}
+
+// TestTopologySplit: what stands in one file is the same when the node's tables and the topology stand apart.
+func TestTopologySplit(t *testing.T) {
+	for _, name := range []string{"design.toml", "fleet.toml", "dnssec.toml"} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS("testdata/good")); err != nil {
+				t.Fatal(err)
+			}
+			one, err := Load(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var tree map[string]any
+			if _, err := toml.DecodeFile(filepath.Join(dir, name), &tree); err != nil {
+				t.Fatal(err)
+			}
+			node, top := map[string]any{}, map[string]any{}
+			for key, table := range tree {
+				switch {
+				case slices.Contains(nodeTables, key) || key == "frontend":
+					node[key] = table
+				case key == "geo":
+					of := func(keys []string) map[string]any {
+						part := maps.Clone(table.(map[string]any))
+						maps.DeleteFunc(part, func(key string, _ any) bool { return !slices.Contains(keys, key) })
+						return part
+					}
+					node[key], top[key] = of(nodeGeo), of(topologyGeo)
+				default:
+					top[key] = table
+				}
+			}
+			node["node"].(map[string]any)["topology"] = TopologyEtcd
+			for name, tree := range map[string]any{"node.toml": node, "top.toml": top} {
+				text, err := toml.Marshal(tree)
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, name), text, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			two, err := LoadBoth(filepath.Join(dir, "node.toml"), filepath.Join(dir, "top.toml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			two.Node.Topology, one.Warnings, two.Warnings = "", Problems{}, Problems{} // which have lines
+			got, want := reflect.ValueOf(two).Elem(), reflect.ValueOf(one).Elem()
+			for i := range want.NumField() {
+				if f := want.Type().Field(i); f.IsExported() && !reflect.DeepEqual(got.Field(i).Interface(), want.Field(i).Interface()) {
+					t.Errorf("%s: apart it is\n%+v\nin one file\n%+v", f.Name, got.Field(i), want.Field(i))
+				}
+			}
+		})
 	}
 }

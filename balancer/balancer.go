@@ -363,6 +363,9 @@ func (b *Balancer) manage(ctx context.Context) {
 			for _, s := range f.pool.tickAt(now) {
 				tries.Go(func() { f.pool.try(ctx, s) })
 			}
+			for _, s := range f.pool.doubtful(now) {
+				tries.Go(func() { f.pool.prove(ctx, s) })
+			}
 			b.callHooks(ctx, f, now, tries.Go)
 			f.lookAtRefusals(now)
 		}

@@ -105,6 +105,7 @@ type Config struct {
 	// connections in a row a server must reset before its first byte, for it to be isolated; defaults
 	// 2 and 5, -1: never. MaxEjected is the share of the servers and spares that may be
 	// isolated by that and by overload at once; default 0.5, always at least one is left.
+	// In planes in the kernel the connects are the balancer's own (doubt.go), of TCP alone.
 	PassiveFailures int     `toml:"passive_failures"`
 	PassiveResets   int     `toml:"passive_resets"`
 	MaxEjected      float64 `toml:"max_ejected"`
@@ -264,8 +265,10 @@ func (c Config) WithDefaults() Config {
 	setDefault(&c.LowWatermark, 0.75)
 	c.Clone.withDefaults()
 	c.Repair.withDefaults()
-	if !c.inKernel() { // which does not tell of them
+	if !c.inKernel() || c.Protocol == TCP {
 		setDefault(&c.PassiveFailures, 2)
+	}
+	if !c.inKernel() { // which does not tell of them
 		setDefault(&c.PassiveResets, 5)
 	}
 	setDefault(&c.MaxEjected, 0.5)

@@ -84,9 +84,8 @@ func (c Config) validateKernel(bad func(key, msg string)) {
 	never(c.QueueTimeout != 0, "queue_timeout", "nobody waits for a server; the kernel passes packets on at once")
 	never(c.MaxConnections != 0, "max_connections", "the kernel passes packets on without a count")
 	never(c.NetworkConnections != 0 && c.Plane == PlaneDSR, "network_connections", "servers answer clients themselves, so it is not seen here when connections end; network_rate can be had")
-	const unseen = "what connections say does not come by; a check tells"
-	never(c.PassiveFailures > 0, "passive_failures", unseen)
-	never(c.PassiveResets > 0, "passive_resets", unseen)
+	never(c.PassiveFailures > 0 && c.Protocol == UDP, "passive_failures", "datagrams make no connection that could fail; a check tells")
+	never(c.PassiveResets > 0, "passive_resets", "what connections say does not come by; a check tells")
 	const within = "gslb does not see the connections' bytes"
 	never(c.FirstByteTimeout != 0, "first_byte_timeout", within)
 	never(c.DeferAccept, "defer_accept", within)

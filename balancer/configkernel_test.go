@@ -53,7 +53,8 @@ func TestConfigOfKernelPlanes(t *testing.T) {
 			c.NetworkRate, c.Deny = 10, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}
 		}, ""},
 		{"connections of a network, dsr", func(c *Config) { dsr(c); c.NetworkConnections = 10 }, "network_connections: "},
-		{"failures", func(c *Config) { c.PassiveFailures = 3 }, "passive_failures: "},
+		{"failures", func(c *Config) { c.PassiveFailures = 3 }, ""},
+		{"failures of udp", func(c *Config) { c.PassiveFailures, c.Protocol = 3, UDP }, "passive_failures: "},
 		{"no failures", func(c *Config) { c.PassiveFailures, c.PassiveResets = -1, -1 }, ""},
 		{"resets, dsr", func(c *Config) { dsr(c); c.PassiveResets = 3 }, "passive_resets: "},
 		{"first byte", func(c *Config) { c.FirstByteTimeout = time.Second }, "first_byte_timeout: "},

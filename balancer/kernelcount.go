@@ -77,6 +77,9 @@ func (k *inKernel) take(f *frontend, found map[netip.AddrPort]kernel.Counters, a
 		s.bytesDown.Add(now.BytesDown - was.BytesDown)
 		f.counters.accepted.Add(now.Connections - was.Connections)
 		f.counted(now.Connections - was.Connections)
+		if now.Failed > was.Failed {
+			f.pool.doubt(s)
+		}
 		k.tallies[s] = now
 		s.asOf.Store(asOf.UnixNano())
 		open += now.Open

@@ -132,7 +132,7 @@ func (k *inKernel) follow(bindings []binding) {
 	}
 	for _, b := range append(k.bindings, k.leaving...) {
 		if !stays(b) && !slices.ContainsFunc(k.leaving, func(o binding) bool { return o.front == b.front }) {
-			b.front.pool.follow(nil)
+			b.front.pool.leave(k)
 			k.leaving = append(k.leaving, b)
 		}
 	}
@@ -140,7 +140,7 @@ func (k *inKernel) follow(bindings []binding) {
 	k.bindings = bindings
 	k.keep = slices.ContainsFunc(bindings, func(b binding) bool { return b.cfg.KeepForwarding })
 	for _, b := range bindings {
-		b.front.pool.follow(k.wake)
+		b.front.pool.follow(k)
 	}
 	if k.running {
 		k.apply()
@@ -196,7 +196,7 @@ func (k *inKernel) service(b binding, left bool) kernel.Service {
 	seen := b.front.pool.standing(b.cfg.Protocol)
 	for _, one := range seen {
 		one.server.carried.follow(one.server.evict(k.wake))
-		s.Servers = append(s.Servers, kernel.Server{Address: one.address, Gone: one.gone})
+		s.Servers = append(s.Servers, kernel.Server{Address: one.address, Gone: one.gone, Failed: one.failed})
 	}
 	if left {
 		return s
@@ -229,7 +229,7 @@ func (k *inKernel) run(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, b := range append(k.bindings, k.leaving...) {
-		b.front.pool.follow(nil)
+		b.front.pool.leave(k)
 		k.forget(b.front)
 	}
 	k.close()
@@ -280,7 +280,7 @@ func (k *inKernel) drain() {
 	k.stopped = true
 	keep, most := k.keep, time.Duration(0)
 	for _, b := range k.bindings {
-		b.front.pool.follow(nil)
+		b.front.pool.leave(k)
 		most = max(most, b.front.config().DrainTimeout)
 	}
 	if !keep {

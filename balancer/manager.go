@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -14,12 +15,13 @@ import (
 //
 //	cause     begins                              ends
 //	check     the active check says down          it says up (after its rise)
-//	passive   2 connects in a row failed, or 5    the active check has been up for its rise
-//	          reset before their first byte       since; without one, a connect of the
+//	passive   2 connects in a row failed, or 5    the active check says up, and has had the time
+//	          reset before their first byte       to say down since; without one, a connect of the
 //	                                              manager's own succeeds (1 s after, then 2 s …)
 //	overload  in flight >= OverloadAt * capacity  in flight < 80 % of that, 1 s after at the earliest
 //
-// (2, 5 and 1 s are the defaults of PassiveFailures, PassiveResets and EjectTime.)
+// (2, 5 and 1 s are the defaults of PassiveFailures, PassiveResets and EjectTime. In planes
+// in the kernel the connects are the manager's own: doubt.go.)
 // passive and overload are guesses of this balancer alone. Together they isolate
 // at most MaxEjected of the pool, and never the last available server.
 //
@@ -127,9 +129,9 @@ func (p *pool) judgePassive(s *server, now time.Time) {
 	}
 }
 
-// checkedAgain tells whether the active check has had its rise of successes
-// since the passive isolation: either it was down in between and came up, or
-// it has said up all the time since.
+// checkedAgain tells whether the active check has found s up since the passive
+// isolation: either it was down in between and came up, or it has said up all the
+// time since, in which it would have said down by now, too.
 func (p *pool) checkedAgain(s *server, now time.Time) bool {
 	if s.check.state != health.Up && s.check.state != health.Degraded {
 		return false
@@ -137,8 +139,8 @@ func (p *pool) checkedAgain(s *server, now time.Time) bool {
 	if s.check.since.After(s.isolation.since) {
 		return true
 	}
-	rise := time.Duration(p.rule.Rise)*p.rule.Interval + p.rule.Timeout
-	return now.Sub(s.isolation.since) >= max(rise, s.isolation.wait)
+	sure := time.Duration(max(p.rule.Rise, p.rule.Fall))*p.rule.Interval + p.rule.Timeout
+	return now.Sub(s.isolation.since) >= max(sure, s.isolation.wait)
 }
 
 func (p *pool) judgeOverload(s *server, now time.Time) {
@@ -277,7 +279,7 @@ func (p *pool) settleTable(now time.Time) {
 	}
 	p.table.Store(newTable(t))
 	if p.follower != nil {
-		p.follower()
+		p.follower.wake()
 	}
 	p.serveQueue()
 	if panic != p.panic {
@@ -394,17 +396,7 @@ func (p *pool) drainMost(s *server) time.Duration {
 // try makes one connection to a passively isolated server that no active check
 // looks after, and takes it back if that succeeds.
 func (p *pool) try(ctx context.Context, s *server) {
-	cfg := p.config()
-	var err error
-	if cfg.Protocol == UDP {
-		err = knock(ctx, s.address)
-	} else {
-		d := net.Dialer{Timeout: cfg.ConnectTimeout}
-		var conn net.Conn
-		if conn, err = d.DialContext(ctx, "tcp", s.address); err == nil {
-			conn.Close()
-		}
-	}
+	err := p.connect(ctx, s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, i := p.now(), &s.isolation
@@ -415,8 +407,22 @@ func (p *pool) try(ctx context.Context, s *server) {
 		i.retryAt = now.Add(i.wait)
 		return
 	}
-	i.tried = i.has(causePassive)
+	i.tried, s.doubt.reached = i.has(causePassive), true
 	p.settle(now)
+}
+
+// connect makes one connection to a server and ends it, or, of UDP, hears whether nobody is there.
+func (p *pool) connect(ctx context.Context, s *server) error {
+	cfg := p.config()
+	if cfg.Protocol == UDP {
+		return knock(ctx, s.address)
+	}
+	d := net.Dialer{Timeout: cmp.Or(cfg.ConnectTimeout, doubtTime)}
+	conn, err := d.DialContext(ctx, "tcp", s.address)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func (p *pool) config() Config {

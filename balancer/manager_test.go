@@ -196,6 +196,20 @@ func TestTriesOnlyWithoutActiveCheck(t *testing.T) {
 	}
 }
 
+// A check that has not failed often enough to say down says nothing for a server: it is not
+// taken back to fail again.
+func TestCheckMustHaveHadTheTimeToSayDown(t *testing.T) {
+	rule := probe.Config{Type: "tcp", Interval: time.Second, Timeout: time.Second, Rise: 1, Fall: 3}.WithDefaults()
+	b := newBench(t, named("ab", ""), &rule)
+	b.check("a", health.Up)
+	b.pass(time.Second)
+	b.refuse("a", 2)
+	b.pass(4*time.Second - tick)
+	b.want("b")
+	b.pass(tick)
+	b.want("ab")
+}
+
 func TestSlowStartIsLinearAndNotAtTheStart(t *testing.T) {
 	b := newBench(t, named("ab", "s"), nil)
 	b.pass(tick)

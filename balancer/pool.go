@@ -60,6 +60,7 @@ type server struct {
 	wish      wish
 	check     verdict
 	isolation isolation
+	doubt     doubt
 	rampFrom  time.Time // start of the slow start; zero: none
 	isolated  int64     // how many times
 	since     time.Time // when it last came into or out of service
@@ -131,7 +132,7 @@ type pool struct {
 	servers  []*server     // guarded by mu; in the configuration's order, spares last
 	leaving  []*server     // guarded by mu; removed, but still with connections
 	panic    bool          // guarded by mu
-	follower func()        // guarded by mu; called at each change of the table; nil: none
+	follower *inKernel     // guarded by mu; woken at each change of the table; nil: none
 
 	hooks  map[string]*hookState // guarded by mu; by kind and server
 	past   [timesKept]Histogram  // guarded by mu; of the servers that are gone

@@ -13,6 +13,7 @@ type standing struct {
 	address netip.AddrPort
 	new     *candidate // as which it gets new connections; nil: none
 	gone    bool       // its connections are to go elsewhere
+	failed  bool       // those that it has not answered, too
 }
 
 // standing returns all servers that may have connections, sorted by address.
@@ -41,6 +42,7 @@ func (p *pool) standing(protocol string) []standing {
 			s.evicted.Store(false)
 		}
 		failed := s.isolation.causes&^causeOverload != 0
+		one.failed = one.new == nil && failed
 		one.gone = one.new == nil && (s.evicted.Load() || protocol == UDP && (failed || s.drain.on()))
 		out = append(out, one)
 	}
@@ -48,10 +50,19 @@ func (p *pool) standing(protocol string) []standing {
 	return slices.CompactFunc(out, func(a, b standing) bool { return a.address == b.address })
 }
 
-// follow has wake called, under mu, whenever the table may be another one; nil ends that.
-func (p *pool) follow(wake func()) {
+// follow has a plane woken, under mu, whenever the table may be another one.
+func (p *pool) follow(k *inKernel) {
 	p.mu.Lock()
-	p.follower = wake
+	p.follower = k
+	p.mu.Unlock()
+}
+
+// leave ends that, unless another plane has the frontend by now.
+func (p *pool) leave(k *inKernel) {
+	p.mu.Lock()
+	if p.follower == k {
+		p.follower = nil
+	}
 	p.mu.Unlock()
 }
 

@@ -113,9 +113,11 @@ func (s *kernelSite) start() {
 }
 
 // dial connects to a virtual address, from the client's namespace.
-func (s *kernelSite) dial(vip string) (conn net.Conn, err error) {
+func (s *kernelSite) dial(vip string) (net.Conn, error) { return s.dialWithin(vip, 10*time.Second) }
+
+func (s *kernelSite) dialWithin(vip string, limit time.Duration) (conn net.Conn, err error) {
 	err = l4bed.Within(s.Client, func() error {
-		conn, err = net.DialTimeout("tcp", net.JoinHostPort(vip, "80"), 10*time.Second)
+		conn, err = net.DialTimeout("tcp", net.JoinHostPort(vip, "80"), limit)
 		return err
 	})
 	return conn, err
@@ -358,6 +360,9 @@ func TestKernelPlanes(t *testing.T) {
 			held.alive(t, "a server drains")
 			s.command("servers", "undrain", drained)
 			s.comes("1")
+			held.close()
+			s.doubted(plane.name == "nat")
+			held = s.hold(l4bed.VIP4, 20)
 			// The configuration changes: another pick, and a server less.
 			replaceText(t, s.config, `pick = "round-robin"`, `pick = "maglev"`)
 			s.reloaded(fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
@@ -391,6 +396,47 @@ func (s *kernelSite) nothingLeft() {
 	}
 }
 
+// doubted has server 1 fail while nothing checks it: it answers nothing over IPv4, then it
+// is killed, and refuses over IPv6. What clients meet has the balancer find out. Where
+// connects are rescued, those that were not answered go on to another server.
+func (s *kernelSite) doubted(rescued bool) {
+	s.t.Helper()
+	const unchecked = "passive_failures = 1\neject_time = \"100ms\""
+	s.reloaded(`check = "web"`, unchecked)
+	said := func(what, address, why string) string {
+		return fmt.Sprintf("msg=\"balancer: %s\" frontend=www server=%s why=\"%s1 connects in a row failed", what, net.JoinHostPort(address, "80"), why)
+	}
+	found := func(vip, address string, limit time.Duration, lost bool) {
+		s.t.Helper()
+		until(s.t, patience, func() error {
+			if strings.Contains(s.gslb.log.String(), said("isolated", address, "")) {
+				return nil
+			}
+			conn, err := s.dialWithin(vip, limit)
+			if err == nil {
+				conn.Close()
+			} else if !lost {
+				s.t.Fatalf("a connect is not answered by %s, and went to nobody else: %v", address, err)
+			}
+			return fmt.Errorf("%s is not isolated (%v)", address, err)
+		})
+	}
+	hole := func(words ...string) { must(s.t, l4bed.Exec(s.Servers[1], append([]string{"nft"}, words...)...)...) }
+	hole("add table ip hole; add chain ip hole in { type filter hook input priority 0; }; add rule ip hole in tcp dport 80 drop")
+	limit := 1500 * time.Millisecond // in which a client gives up
+	if rescued {
+		limit = patience
+	}
+	found(l4bed.VIP4, l4bed.Server4(1), limit, !rescued)
+	hole("delete table ip hole")
+	s.gslb.says(said("recovered", l4bed.Server4(1), "was isolated: "))
+	s.servers[1].Kill()
+	found(l4bed.VIP6, l4bed.Server6(1), patience, true)
+	s.servers[1] = s.startServer(1)
+	s.gslb.says(said("recovered", l4bed.Server6(1), "was isolated: "))
+	s.reloaded(unchecked, `check = "web"`)
+}
+
 // programs has the frontend's packets handed on by the program in eBPF, at either place: a
 // server is killed, the balancer is, and connections go on.
 func (s *kernelSite) programs(config string) {
@@ -411,6 +457,7 @@ func (s *kernelSite) programs(config string) {
 		s.outlived(held)
 		held.close()
 		if mode == "tcx" {
+			s.doubted(true)
 			continue // the rest is the same program with the same maps
 		}
 		s.servers[1].Kill()

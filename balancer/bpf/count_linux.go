@@ -15,6 +15,7 @@ import (
 
 // Count implements kernel.Engine. A flow is open until the client has ended it, or
 // nothing has come of it for its frontend's idle time: what servers send does not come by.
+// A connect looks as if it had failed when nothing but SYNs has come: its flow is with the young ones.
 func (e *engine) Count(yield func(service string, server netip.AddrPort, c kernel.Counters)) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -27,21 +28,34 @@ func (e *engine) Count(yield func(service string, server netip.AddrPort, c kerne
 	for _, s := range e.servers {
 		holders[s.index] = holder{s.value.Serial, uint32(ticks(s.idle))}
 	}
+	tcp := map[uint32]bool{} // by the number of the VIP
+	for key, v := range e.vips {
+		tcp[v.value.Number] = key.Protocol == kernel.TCP
+	}
 	now := clock()
-	if err := e.programs.flows(func(_ netip.AddrPort, _ uint32, r remembered) bool {
+	recent := 2 + uint32(ticks(e.attempts.Begin(time.Now())))
+	failed := map[uint32]int64{}
+	if err := e.programs.flows(func(client netip.AddrPort, vip uint32, r remembered, young bool) bool {
 		if h := holders[r.Server]; h.serial == r.Serial && r.Ended == 0 && now-r.Seen <= h.idle {
 			open[r.Server]++
+			if young && tcp[vip] && now-r.Seen <= recent && e.attempts.Overdue(attempt{client, vip}) {
+				failed[r.Serial]++
+			}
 		}
 		return true
 	}); err != nil {
 		return err
 	}
+	for _, s := range e.servers {
+		failed[s.value.Serial] += e.failed[s.value.Serial]
+	}
+	e.failed = failed
 	for key, s := range e.servers {
 		c, err := e.programs.readCounts("server_counts", s.index)
 		if err != nil {
 			return err
 		}
-		yield(key.service, key.addr, kernel.Counters{Connections: int64(c.Flows), Open: open[s.index], BytesUp: int64(c.Bytes)})
+		yield(key.service, key.addr, kernel.Counters{Connections: int64(c.Flows), Open: open[s.index], BytesUp: int64(c.Bytes), Failed: failed[s.value.Serial]})
 	}
 	return nil
 }
@@ -58,19 +72,26 @@ func clock() uint32 {
 	return uint32(t.Nano() >> 30)
 }
 
-// flows tells all flows that are remembered, until yield reports false.
-func (p *programs) flows(yield func(client netip.AddrPort, vip uint32, r remembered) bool) error {
+// attempt names a flow whose client has sent nothing but SYNs.
+type attempt struct {
+	client netip.AddrPort
+	vip    uint32
+}
+
+// flows tells all flows that are remembered, until yield reports false. One is young
+// until its second packet, SYNs not counted.
+func (p *programs) flows(yield func(client netip.AddrPort, vip uint32, r remembered, young bool) bool) error {
 	more := true
 	for _, name := range []string{"flows4", "new4"} {
 		if err := each(p.maps[name], &more, func(k flow4, r remembered) bool {
-			return yield(netip.AddrPortFrom(netip.AddrFrom4(k.Client), k.Port.port()), k.VIP, r)
+			return yield(netip.AddrPortFrom(netip.AddrFrom4(k.Client), k.Port.port()), k.VIP, r, name == "new4")
 		}); err != nil {
 			return err
 		}
 	}
 	for _, name := range []string{"flows6", "new6"} {
 		if err := each(p.maps[name], &more, func(k flow6, r remembered) bool {
-			return yield(netip.AddrPortFrom(k.Client.addr(), k.Port.port()), k.VIP, r)
+			return yield(netip.AddrPortFrom(k.Client.addr(), k.Port.port()), k.VIP, r, name == "new6")
 		}); err != nil {
 			return err
 		}
@@ -115,7 +136,7 @@ func (e *engine) Flows(yield func(kernel.Flow) bool) error {
 	e.mu.Unlock()
 	now := clock()
 	p := programs{maps: copies}
-	return p.flows(func(client netip.AddrPort, vip uint32, r remembered) bool {
+	return p.flows(func(client netip.AddrPort, vip uint32, r remembered, _ bool) bool {
 		f, known := vips[vip]
 		age := now - r.Seen
 		if !known || serials[r.Server] != r.Serial || age > idle[r.Server] {

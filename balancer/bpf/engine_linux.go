@@ -33,6 +33,9 @@ type engine struct {
 	unclear  map[netip.Addr]string  // guarded by mu; servers whose way is not known, and why
 	trouble  error                  // guarded by mu; of the last look at interfaces and neighbours
 	unkept   error                  // guarded by mu; why it does not outlive the process, though it should
+
+	attempts kernel.Attempts[attempt] // guarded by mu
+	failed   map[uint32]int64         // guarded by mu; connects, by the server's serial
 }
 
 func open(mode string, opts kernel.Options) (kernel.Engine, error) {

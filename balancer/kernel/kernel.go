@@ -68,6 +68,9 @@ type Server struct {
 	// whoever gets their next packet. One that is not Gone keeps those it has, with
 	// slots or without.
 	Gone bool
+	// Failed says that it answers no connects: those that it has not answered are to go
+	// elsewhere with the client's next SYN, where an Engine can have them do that.
+	Failed bool
 }
 
 // By is how an Engine comes from a new connection to a slot.
@@ -102,6 +105,9 @@ type Counters struct {
 	Open        int64 // connections now, as far as can be told; UDP: sessions
 	BytesUp     int64 // from clients, with headers
 	BytesDown   int64 // to clients; 0 where answers do not come by here (dsr)
+	// Failed are TCP connects that look as if they had failed: refused, where that can be
+	// seen, or under way for more than Overdue. A client can feign either.
+	Failed int64
 }
 
 // Flow is one connection as the kernel has it.

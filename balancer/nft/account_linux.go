@@ -27,24 +27,17 @@ func (r *ruleset) account(c *nftables.Conn) error {
 	chain := c.AddChain(&nftables.Chain{Name: "account", Table: r.table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPostrouting, Priority: nftables.ChainPriorityConntrackHelper})
 	for _, any := range []bool{false, true} {
-		elements := r.accountKeys(any)
-		if len(elements) == 0 {
-			continue
-		}
-		for _, down := range []bool{false, true} {
-			name, which := "up", byte(original)
-			if down {
-				name, which = "down", reply
+		for _, d := range []direction{{any: any}, {down: true, any: any}, {down: true, refused: true, any: any}} {
+			elements := r.accountKeys(d)
+			if len(elements) == 0 {
+				continue
 			}
-			if any {
-				name += ".any"
-			}
-			set := &nftables.Set{Name: name, Concatenation: true, Counter: true, KeyType: r.accountType(any)}
+			set := &nftables.Set{Name: d.name(), Concatenation: true, Counter: true, KeyType: r.accountType(any)}
 			if _, err := r.set(c, set, elements); err != nil {
 				return err
 			}
-			r.accounts[set] = direction{down, any}
-			rule, err := r.accountRule(chain.Name, which, any, set)
+			r.accounts[set] = d
+			rule, err := r.accountRule(chain.Name, d, set)
 			if err != nil {
 				return err
 			}
@@ -54,6 +47,20 @@ func (r *ruleset) account(c *nftables.Conn) error {
 	return nil
 }
 
+func (d direction) name() string {
+	name := "up"
+	switch {
+	case d.refused:
+		name = "refused"
+	case d.down:
+		name = "down"
+	}
+	if d.any {
+		name += ".any"
+	}
+	return name
+}
+
 func (f *family) accountType(any bool) nftables.SetDatatype {
 	if any {
 		return nftables.MustConcatSetType(nftables.TypeInetService, f.addr, nftables.TypeInetService, nftables.TypeInetProto)
@@ -61,16 +68,34 @@ func (f *family) accountType(any bool) nftables.SetDatatype {
 	return nftables.MustConcatSetType(f.addr, nftables.TypeInetService, f.addr, nftables.TypeInetService, nftables.TypeInetProto)
 }
 
+// refusal matches what answers a SYN where nobody listens: RST and ACK, with the number 0 (RFC 9293, section 3.10.7.1).
+func refusal() exprs {
+	const rstAck = 0x04 | 0x10
+	return of(
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{rstAck}},
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 4, Len: 4},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: make([]byte, 4)},
+	)
+}
+
 // accountRule looks an element up by where the client connected to, and the server.
-func (r *ruleset) accountRule(chain string, which byte, any bool, set *nftables.Set) (rawRule, error) {
+func (r *ruleset) accountRule(chain string, d direction, set *nftables.Set) (rawRule, error) {
 	w, at := r.words(), uint32(reg)
+	which, only := byte(original), exprs(nil)
+	if d.down {
+		which = reply
+	}
+	if d.refused {
+		only = refusal()
+	}
 	var key []raw
-	if !any {
+	if !d.any {
 		key = append(key, r.ctAddress(false, original, at))
 		at += w
 	}
 	key = append(key, ctDirected(unix.NFT_CT_PROTO_DST, original, at), r.ctAddress(true, reply, at+1), ctDirected(unix.NFT_CT_PROTO_SRC, reply, at+1+w))
-	before, err := r.encode(translated(), of(
+	before, err := r.encode(only, translated(), of(
 		&expr.Ct{Key: expr.CtKeyDIRECTION, Register: unix.NFT_REG_1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{which}},
 	))
@@ -103,8 +128,11 @@ func (r *ruleset) pairs(any bool, see func(s *kernel.Service, virtual, server ne
 	}
 }
 
-func (r *ruleset) accountKeys(any bool) (out []nftables.SetElement) {
-	r.pairs(any, func(s *kernel.Service, virtual, server netip.AddrPort) {
+func (r *ruleset) accountKeys(d direction) (out []nftables.SetElement) {
+	r.pairs(d.any, func(s *kernel.Service, virtual, server netip.AddrPort) {
+		if d.refused && s.Protocol != kernel.TCP {
+			return
+		}
 		out = append(out, nftables.SetElement{Key: accountBytes(s.Protocol, virtual, server)})
 	})
 	return out
@@ -135,23 +163,25 @@ func (r *ruleset) counters() (map[counted]kernel.Counters, error) {
 		if err != nil {
 			return nil, err
 		}
-		bytes := map[string]int64{}
+		seen := map[string]*expr.Counter{}
 		for _, e := range elements {
-			if e.Counter != nil {
-				bytes[string(e.Key)] = int64(e.Counter.Bytes)
-			}
+			seen[string(e.Key)] = e.Counter
 		}
 		r.pairs(d.any, func(s *kernel.Service, virtual, server netip.AddrPort) {
-			n := bytes[string(accountBytes(s.Protocol, virtual, server))]
-			if n == 0 {
+			n := seen[string(accountBytes(s.Protocol, virtual, server))]
+			if n == nil || n.Packets == 0 {
 				return
 			}
-			key := counted{s.Name, server}
-			if d.down {
-				out[key] = add(out[key], kernel.Counters{BytesDown: n})
-			} else {
-				out[key] = add(out[key], kernel.Counters{BytesUp: n})
+			key, more := counted{s.Name, server}, kernel.Counters{}
+			switch {
+			case d.refused:
+				more.Failed = int64(n.Packets)
+			case d.down:
+				more.BytesDown = int64(n.Bytes)
+			default:
+				more.BytesUp = int64(n.Bytes)
 			}
+			out[key] = add(out[key], more)
 		})
 	}
 	return out, nil

@@ -26,8 +26,9 @@ type track struct {
 	original []byte // attribute CTA_TUPLE_ORIG: its name for the kernel
 }
 
-// The states of TCP that mean that both ends are done.
+// States of TCP: a server that has not answered, and those that mean that both ends are done.
 const (
+	tcpSynSent  = 1
 	tcpTimeWait = 7
 	tcpClose    = 8
 )
@@ -38,6 +39,9 @@ var tcpStates = []string{"NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAI
 func (t *track) open() bool {
 	return t.protocol != kernel.TCP || t.state != tcpTimeWait && t.state != tcpClose
 }
+
+// unanswered tells whether it is a connect that the server has not answered.
+func (t *track) unanswered() bool { return t.protocol == kernel.TCP && t.state == tcpSynSent }
 
 func (t *track) stateName() string {
 	if t.protocol == kernel.TCP && int(t.state) < len(tcpStates) {

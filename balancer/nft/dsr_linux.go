@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -49,11 +50,13 @@ type dsr struct {
 
 	sets   []*generation // what is in the kernel; nil: it is not known
 	wanted []kernel.Service
-	before map[counted]kernel.Counters // counted by generations that are gone
+	before map[counted]kernel.Counters // counted by generations that are gone, and here
 	number int
 
 	refusals      // of families by themselves: "4 www"
 	resets   bool // who is not admitted; else, without an answer, dropped
+
+	attempts kernel.Attempts[connect]
 
 	mu    sync.RWMutex
 	index *index // guarded by mu
@@ -167,8 +170,18 @@ func sameButSlots(a, b []kernel.Service) bool {
 			return false
 		}
 		a.Slots4, b.Slots4, a.Slots6, b.Slots6 = nil, nil, nil, nil
+		a.Servers, b.Servers = answering(a.Servers), answering(b.Servers)
 		return reflect.DeepEqual(a, b)
 	})
+}
+
+// answering is servers without that which nothing here depends on.
+func answering(servers []kernel.Server) []kernel.Server {
+	out := slices.Clone(servers)
+	for i := range out {
+		out[i].Failed = false
+	}
+	return out
 }
 
 // update changes the slots that are others now, in one transaction.
@@ -448,10 +461,21 @@ func (d *dsr) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 	for key, c := range d.before {
 		out[key] = add(out[key], c)
 	}
+	fresh := map[string]time.Duration{}
+	for i := range d.wanted {
+		fresh[d.wanted[i].Name] = freshTime(&d.wanted[i])
+	}
+	recent := 2*time.Second + d.attempts.Begin(time.Now())
 	err = d.Flows(func(f kernel.Flow) bool {
 		key := counted{f.Service, f.Server}
 		c := out[key]
 		c.Open++
+		// What has so much time left has had nothing but SYNs, or has been silent for long: one false alarm.
+		young := f.Protocol == kernel.TCP && f.State == "" && f.Expires <= fresh[f.Service] && f.Expires > fresh[f.Service]-recent
+		if young && d.attempts.Overdue(connect{f.Client, f.Virtual, f.Server}) {
+			c.Failed++
+			d.before[key] = add(d.before[key], kernel.Counters{Failed: 1})
+		}
 		out[key] = c
 		return true
 	})

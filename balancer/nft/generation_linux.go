@@ -153,9 +153,12 @@ func flags(mask, wanted byte) exprs {
 	)
 }
 
-// synTime is how long a connection of which one packet was seen is remembered at most:
-// whoever floods with SYN must not fill the memory for long.
+// synTime is how long a connection of which nothing but SYNs was seen is remembered at most:
+// whoever floods with them must not fill the memory for long.
 const synTime = 30 * time.Second
+
+// freshTime is how long one of a service is: less than any other, so that it can be told.
+func freshTime(s *kernel.Service) time.Duration { return min(s.Idle/2, synTime) }
 
 // rules writes the chain. turnAway ends what is not admitted.
 func (g *generation) rules(t *nftables.Table, s *kernel.Service, turnAway exprs) ([]rawRule, error) {
@@ -190,12 +193,13 @@ func (g *generation) rules(t *nftables.Table, s *kernel.Service, turnAway exprs)
 	}
 	fresh := s.Idle
 	if s.Protocol == kernel.TCP {
-		fresh = min(fresh, synTime)
+		fresh = freshTime(s)
 		if g.admits != nil { // each SYN, also of a flow that is known: its port may be in use anew
 			add(flags(tcpSYN|tcpACK, tcpSYN), guard)
 		}
 		add(flags(tcpEnds, 0), g.connection(), find(g.conns), g.connection(), load, note(g.closing, opUpdate, s.Close), note(g.conns, opDelete, 0), send)
 		add(g.connection(), find(g.closing), g.connection(), load, note(g.closing, opUpdate, s.Close), send)
+		add(flags(tcpSYN|tcpACK, tcpSYN), g.connection(), find(g.conns), g.connection(), load, note(g.conns, opUpdate, fresh), send)
 	}
 	add(g.connection(), find(g.conns), g.connection(), load, note(g.conns, opUpdate, s.Idle), send)
 	if g.admits != nil && s.Protocol != kernel.TCP {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,8 +35,10 @@ type nat struct {
 	guards []*guard // one of each family
 
 	sets   []*ruleset                  // what is in the kernel, one of each family; nil: it is not known
-	base   map[counted]kernel.Counters // counted by rulesets that were replaced
+	base   map[counted]kernel.Counters // counted by rulesets that were replaced, and here
 	wanted []kernel.Service
+
+	attempts kernel.Attempts[connect]
 
 	mu    sync.RWMutex
 	index *index // guarded by mu
@@ -46,6 +49,9 @@ type counted struct {
 	service string
 	server  netip.AddrPort
 }
+
+// connect names one that the server has not answered.
+type connect struct{ client, virtual, server netip.AddrPort }
 
 func newNAT(o kernel.Options) *nat {
 	n := &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
@@ -102,7 +108,7 @@ func (n *nat) Apply(services []kernel.Service) error {
 	n.mu.Lock()
 	n.index = newIndex(services, n.index)
 	n.mu.Unlock()
-	if gone(services) > 0 && !slices.EqualFunc(services, was, sameGone) {
+	if doomed(services) && !slices.EqualFunc(services, was, sameGone) {
 		return n.evict()
 	}
 	return nil
@@ -179,18 +185,20 @@ func add(a, b kernel.Counters) kernel.Counters {
 	a.Connections += b.Connections
 	a.BytesUp += b.BytesUp
 	a.BytesDown += b.BytesDown
+	a.Failed += b.Failed
 	return a
 }
 
-func gone(services []kernel.Service) (n int) {
-	for _, s := range services {
-		for _, one := range s.Servers {
-			if one.Gone {
-				n++
-			}
-		}
-	}
-	return n
+// doomed tells whether any server loses connections.
+func doomed(services []kernel.Service) bool {
+	return slices.ContainsFunc(services, func(s kernel.Service) bool {
+		return slices.ContainsFunc(s.Servers, func(one kernel.Server) bool { return one.Gone || one.Failed })
+	})
+}
+
+// loses tells whether a server loses this connection.
+func loses(one *kernel.Server, t *track) bool {
+	return t.open() && (one.Gone || one.Failed && t.unanswered())
 }
 
 func sameGone(a, b kernel.Service) bool {
@@ -198,7 +206,7 @@ func sameGone(a, b kernel.Service) bool {
 }
 
 func (n *nat) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
-	out := maps.Clone(n.base)
+	out := map[counted]kernel.Counters{}
 	for _, r := range n.sets {
 		seen, err := r.counters()
 		if err != nil {
@@ -208,6 +216,7 @@ func (n *nat) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 			out[key] = add(out[key], c)
 		}
 	}
+	n.attempts.Begin(time.Now())
 	err := n.walk(func(f *family, t *track, s *service, one *kernel.Server) {
 		if !t.open() {
 			return
@@ -216,14 +225,20 @@ func (n *nat) Count(see func(string, netip.AddrPort, kernel.Counters)) error {
 		c := out[key]
 		c.Open++
 		out[key] = c
+		if t.unanswered() && n.attempts.Overdue(connect{t.client, t.virtual, t.server}) {
+			n.base[key] = add(n.base[key], kernel.Counters{Failed: 1})
+		}
 	})
 	if err != nil {
 		return err
 	}
+	for key, c := range n.base {
+		out[key] = add(out[key], c)
+	}
 	for key, c := range out {
 		see(key.service, key.server, c)
 	}
-	if gone(n.wanted) > 0 { // what was under way to a server while it went
+	if doomed(n.wanted) { // what was under way to a server while it went
 		return n.evict()
 	}
 	return nil
@@ -246,17 +261,17 @@ func (n *nat) Refused(see func(string, kernel.Refused)) error {
 	return nil
 }
 
-// evict has the kernel forget the connections to servers that are gone: the next
-// packet of each is the first of a new one, and goes to another server.
+// evict has the kernel forget the connections to servers that are gone, and those that one
+// that has failed did not answer: the next packet of each is the first of a new one, and goes to another server.
 func (n *nat) evict() error {
-	type doomed struct {
+	type entry struct {
 		track
 		family uint8
 	}
-	var all []doomed
+	var all []entry
 	err := n.walk(func(f *family, t *track, _ *service, one *kernel.Server) {
-		if one.Gone && t.open() {
-			d := doomed{*t, f.nfproto}
+		if loses(one, t) {
+			d := entry{*t, f.nfproto}
 			d.original = slices.Clone(t.original)
 			all = append(all, d)
 		}

@@ -20,7 +20,7 @@ import (
 //	chain www.slots             the slot, by hash or in turns -> map www.slots -> the chain of the server
 //	chain www.server.1          counts a connection; DNAT to the server
 //	chain postrouting           SNAT of services that are to have it, and of servers that are clients themselves
-//	chain account               counts bytes by elements of sets: up, down …
+//	chain account               counts bytes by elements of sets: up, down …, and servers' refusals: refused …
 //
 // Only the first packet of a connection comes through the chains of type nat.
 type ruleset struct {
@@ -35,8 +35,9 @@ type ruleset struct {
 
 // direction is what an account counts.
 type direction struct {
-	down bool
-	any  bool // of services at all addresses
+	down    bool
+	refused bool // connects that the server refused, instead of bytes
+	any     bool // of services at all addresses
 }
 
 func newRuleset(f *family, table, owner string, services []kernel.Service) *ruleset {
@@ -67,7 +68,7 @@ func (r *ruleset) sameBut(services []kernel.Service) bool {
 func staying(servers []kernel.Server) []kernel.Server {
 	out := slices.Clone(servers)
 	for i := range out {
-		out[i].Gone = false
+		out[i].Gone, out[i].Failed = false, false
 	}
 	return out
 }

@@ -48,8 +48,5 @@ func (c Config) validateDSR(bad func(key, msg string)) {
 		}
 	}
 	without(c.tunnelled(), "tunnel")
-	if c.admits() && !dsrWays[i].Admits {
-		bad("mode", fmt.Sprintf("%q: allow, deny and network_rate go with mode \"nft\" alone", c.Mode))
-	}
 	without(c.KeepForwarding, "keep_forwarding")
 }

@@ -59,9 +59,6 @@ func (m *modes) of(c *Config) string {
 	if c.tunnelled() || c.KeepForwarding {
 		eligible = slices.DeleteFunc(eligible, func(w kernel.Way) bool { return !w.Tunnels })
 	}
-	if c.admits() {
-		eligible = slices.DeleteFunc(eligible, func(w kernel.Way) bool { return !w.Admits })
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if name, ok := m.chosen[key]; ok {
@@ -100,9 +97,6 @@ func keyOf(c *Config) string {
 	key := strings.Join(slices.Sorted(slices.Values(c.Interfaces)), " ")
 	if c.tunnelled() || c.KeepForwarding {
 		key += " tunnels"
-	}
-	if c.admits() {
-		key += " admits"
 	}
 	return key
 }

@@ -368,6 +368,7 @@ func TestKernelPlanes(t *testing.T) {
 			s.reloaded(fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
 			s.avoids("0")
 			held.alive(t, "the configuration has changed")
+			s.admits(plane.config, held)
 			held.close()
 			plane.further(s, plane.config)
 			s.gslb.Signal(syscall.SIGTERM)
@@ -380,6 +381,48 @@ func TestKernelPlanes(t *testing.T) {
 			s.nothingLeft()
 		})
 	}
+}
+
+// admits denies the client by a reload, which keeps what it has, and allows it again.
+func (s *kernelSite) admits(config string, held heldConns) {
+	s.t.Helper()
+	denied := config + "\nallow = [\"0.0.0.0/0\", \"::/0\"]\ndeny = [\"10.77.1.0/24\", \"fd77:1::/64\"]\nnetwork_rate = 1000"
+	s.reloaded(config, denied)
+	for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
+		until(s.t, patience, func() error {
+			conn, err := s.dial(vip)
+			if err == nil {
+				conn.Close()
+			}
+			if !errors.Is(err, syscall.ECONNREFUSED) {
+				return fmt.Errorf("%s, to which the client is denied: %v", vip, err)
+			}
+			return nil
+		})
+	}
+	held.alive(s.t, "the client is denied")
+	until(s.t, patience, func() error {
+		text := s.command("servers", "--json")
+		var list struct {
+			Frontends []struct {
+				Counters struct{ Denied int64 }
+			}
+		}
+		if err := json.Unmarshal([]byte(text), &list); err != nil {
+			s.t.Fatalf("%v: %.500s", err, text)
+		}
+		if len(list.Frontends) != 1 || list.Frontends[0].Counters.Denied < 2 {
+			return fmt.Errorf("want at least 2 that were denied:\n%.500s", text)
+		}
+		return nil
+	})
+	s.reloaded(denied, config)
+	for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
+		if _, err := s.retried(vip); err != nil {
+			s.t.Fatalf("%s, to which the client is allowed again: %v", vip, err)
+		}
+	}
+	held.alive(s.t, "the client is allowed again")
 }
 
 // nothingLeft looks for what the balancer has left in the kernel.
@@ -455,6 +498,7 @@ func (s *kernelSite) programs(config string) {
 		s.lists(held)
 		held = append(held, s.hold(l4bed.VIP6, 8)...)
 		s.outlived(held)
+		s.admits(next, held)
 		held.close()
 		if mode == "tcx" {
 			s.doubted(true)

@@ -60,9 +60,6 @@ func (e *engine) Count(yield func(service string, server netip.AddrPort, c kerne
 	return nil
 }
 
-// Refused implements kernel.Engine.
-func (e *engine) Refused(func(service string, r kernel.Refused)) error { return nil }
-
 // clock is the program's time, in units of 2^30 ns.
 func clock() uint32 {
 	var t unix.Timespec

@@ -26,20 +26,21 @@ type engine struct {
 	ended    chan struct{} // closed by Close
 	watcher  sync.WaitGroup
 
-	mu       sync.Mutex
-	attached map[string]*attachment // guarded by mu; by interface
-	services []kernel.Service       // guarded by mu; as of the last Apply
-	places                          // guarded by mu
-	unclear  map[netip.Addr]string  // guarded by mu; servers whose way is not known, and why
-	trouble  error                  // guarded by mu; of the last look at interfaces and neighbours
-	unkept   error                  // guarded by mu; why it does not outlive the process, though it should
+	mu            sync.Mutex
+	attached      map[string]*attachment    // guarded by mu; by interface
+	services      []kernel.Service          // guarded by mu; as of the last Apply
+	places                                  // guarded by mu
+	unclear       map[netip.Addr]string     // guarded by mu; servers whose way is not known, and why
+	refusedBefore map[string]kernel.Refused // guarded by mu; by service, of VIPs that are gone
+	trouble       error                     // guarded by mu; of the last look at interfaces and neighbours
+	unkept        error                     // guarded by mu; why it does not outlive the process, though it should
 
 	attempts kernel.Attempts[attempt] // guarded by mu
 	failed   map[uint32]int64         // guarded by mu; connects, by the server's serial
 }
 
 func open(mode string, opts kernel.Options) (kernel.Engine, error) {
-	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), keep: opts.Keep, ended: make(chan struct{}), attached: map[string]*attachment{}}
+	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), keep: opts.Keep, ended: make(chan struct{}), attached: map[string]*attachment{}, refusedBefore: map[string]kernel.Refused{}}
 	kept, err := e.readPins()
 	if err != nil {
 		e.log.Warn("balancer: what a process before left in the kernel is not taken over", "error", err)
@@ -67,11 +68,6 @@ func (e *engine) Slots(int) int { return slots }
 func (e *engine) Apply(services []kernel.Service) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for _, s := range services {
-		if s.Admission != nil {
-			return fmt.Errorf("frontend %q: allow, deny and network_rate are not for mode %q yet; mode \"nft\" has them", s.Name, e.mode)
-		}
-	}
 	seen, err := e.hops.survey()
 	if err != nil {
 		return err
@@ -98,6 +94,9 @@ func (e *engine) Apply(services []kernel.Service) error {
 				return err
 			}
 		}
+	}
+	if err := e.putLists(&next); err != nil {
+		return err
 	}
 	if err := e.putVIPs(next); err != nil {
 		return err
@@ -133,13 +132,21 @@ func (e *engine) write(old, s *serverPlace) error {
 func (e *engine) putVIPs(next places) error {
 	for key, v := range next.vips {
 		old := e.places.vips[key]
-		if old != nil && old.value == v.value {
-			continue
-		}
 		if old == nil {
 			if err := e.programs.clearCounts("vip_counts", v.value.Index); err != nil {
 				return err
 			}
+			if err := e.programs.clearRefused(v.value.Index); err != nil {
+				return err
+			}
+		}
+		if v.value.Flags&guarded != 0 && (old == nil || old.guard != v.guard) {
+			if err := e.programs.maps["guards"].Put(v.value.Index, v.guard); err != nil {
+				return fmt.Errorf("writing who may have new flows of a virtual address: %w", err)
+			}
+		}
+		if old != nil && old.value == v.value {
+			continue
 		}
 		if err := e.programs.maps["vips"].Put(key, v.value); err != nil {
 			return fmt.Errorf("writing a virtual address: %w", err)
@@ -158,9 +165,12 @@ func (e *engine) sweep(before places) error {
 	for key := range e.vips {
 		still[key.Address] = true
 	}
-	for key := range before.vips {
+	for key, v := range before.vips {
 		if e.vips[key] == nil {
 			faults = append(faults, e.programs.remove("vips", key))
+			r, err := e.programs.readRefused(v.value.Index)
+			e.refusedBefore[v.service] = addRefused(e.refusedBefore[v.service], r)
+			faults = append(faults, err)
 		}
 		if !still[key.Address] {
 			faults = append(faults, e.programs.remove("vips", vipKey{Address: key.Address}))
@@ -180,7 +190,7 @@ func (e *engine) sweep(before places) error {
 			faults = append(faults, e.programs.maps["servers"].Put(s.index, serverValue{}))
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, e.sweepLists(&before)...)...)
 }
 
 // attach puts the program in force at the interfaces of services, and ends it at

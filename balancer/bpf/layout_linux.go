@@ -9,6 +9,8 @@ import (
 const (
 	mostVIPs    = 4096
 	mostServers = 4096
+	// mostNetworks is how many networks all lists may have, those that are being replaced too.
+	mostNetworks = 1 << 18
 )
 
 // Sizes of what is remembered, in flows: 2^18 of IPv4 take about 25 MB.
@@ -41,8 +43,12 @@ func port(p uint16) bigEndian { return bigEndian{byte(p >> 8), byte(p)} }
 
 func (b bigEndian) port() uint16 { return uint16(b[0])<<8 | uint16(b[1]) }
 
-// whole is the flag of a VIP whose flows are hashed by both ends with their ports.
-const whole = 1
+// The flags of a VIP: its flows are hashed by both ends with their ports; not everybody may
+// have a new one.
+const (
+	whole   = 1
+	guarded = 2
+)
 
 type vipValue struct {
 	Start  uint64
@@ -76,6 +82,28 @@ type serverValue struct {
 	To       address
 	From     address
 }
+
+type guardValue struct {
+	Step  uint64
+	Burst uint64
+	Mask  uint64
+	List  uint32
+	Bound uint32
+}
+
+type networkKey struct {
+	Length  uint32
+	List    uint32
+	Address address
+}
+
+// What a network is in a list.
+const (
+	allowed uint32 = 1
+	exempt  uint32 = 2
+)
+
+type refusedValue struct{ Denied, OverRate uint64 }
 
 type flow4 struct {
 	Client [4]byte

@@ -36,6 +36,7 @@ func newPrograms(s sizes, kept map[string]*ebpf.Map) (*programs, error) {
 	}
 	spec.Maps["flows4"].MaxEntries, spec.Maps["new4"].MaxEntries = s.flows4, max(1, s.flows4/4)
 	spec.Maps["flows6"].MaxEntries, spec.Maps["new6"].MaxEntries = s.flows6, max(1, s.flows6/4)
+	spec.Maps["buckets"].MaxEntries = max(1, s.flows4/4)
 	p := &programs{spec: spec, maps: map[string]*ebpf.Map{}}
 	for name, m := range spec.Maps {
 		if name == constants {
@@ -116,6 +117,14 @@ func (p *programs) clearCounts(m string, index uint32) error {
 		return err
 	}
 	return p.maps[m].Put(index, make([]counts, n))
+}
+
+func (p *programs) clearRefused(index uint32) error {
+	n, err := ebpf.PossibleCPU()
+	if err != nil {
+		return err
+	}
+	return p.maps["refused"].Put(index, make([]refusedValue, n))
 }
 
 func (p *programs) readCounts(m string, index uint32) (all counts, err error) {

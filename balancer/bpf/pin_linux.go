@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -16,7 +17,8 @@ import (
 )
 
 // layout is part of the folder's name: a process with other structures does not
-// take over what it would misread. It goes up with each change of program/maps.h.
+// take over what it would misread. It goes up with each change of program/maps.h but
+// for maps that are added, which are made anew where they are not there.
 const layout = 1
 
 // pinFolder is where maps and links are pinned that are to outlive the process.
@@ -32,6 +34,38 @@ func pinFolder(opts kernel.Options, mode string) string {
 		root = "/sys/fs/bpf"
 	}
 	return filepath.Join(root, fmt.Sprintf("gslb-%s-%s-%d", node, mode, layout))
+}
+
+// takeLinks moves what processes with other layouts have left to the folder of this one: their
+// links, so that the program there is replaced and does not stay in front of this one's. Their
+// maps are unpinned: flows go on where the hash has them.
+func (e *engine) takeLinks() error {
+	root, own := filepath.Split(e.pins)
+	folders, err := os.ReadDir(root)
+	if err != nil {
+		return nil // none, or no BPF file system
+	}
+	prefix := strings.TrimSuffix(own, strconv.Itoa(layout))
+	var faults []error
+	for _, f := range folders {
+		number, ours := strings.CutPrefix(f.Name(), prefix)
+		if _, err := strconv.ParseUint(number, 10, 32); !ours || err != nil || f.Name() == own {
+			continue
+		}
+		from := filepath.Join(root, f.Name())
+		pinned, err := os.ReadDir(from)
+		faults = append(faults, err, os.MkdirAll(e.pins, 0o700))
+		for _, p := range pinned {
+			at, to := filepath.Join(from, p.Name()), filepath.Join(e.pins, p.Name())
+			if _, err := os.Stat(to); strings.HasPrefix(p.Name(), "link-") && err != nil {
+				faults = append(faults, os.Rename(at, to))
+			} else {
+				faults = append(faults, os.Remove(at))
+			}
+		}
+		faults = append(faults, os.Remove(from))
+	}
+	return errors.Join(faults...)
 }
 
 // readPins opens the maps that a process before pinned; none if there are none.
@@ -60,6 +94,9 @@ func (e *engine) readPins() (map[string]*ebpf.Map, error) {
 
 // adopt opens the link that a process before left at an interface; nil if there is none.
 func (e *engine) adopt(name string, l netlink.Link) link.Link {
+	if err := e.takeLinks(); err != nil {
+		e.log.Warn("balancer: what a process of another version left in the kernel is not taken over", "error", err)
+	}
 	at := filepath.Join(e.pins, "link-"+name)
 	old, err := link.LoadPinnedLink(at, nil)
 	if err != nil {
@@ -122,11 +159,12 @@ func (e *engine) keeping() {
 
 // unpin takes away what is pinned.
 func (e *engine) unpin() error {
+	taken := e.takeLinks()
 	files, err := os.ReadDir(e.pins)
 	if err != nil {
-		return nil
+		return taken
 	}
-	var faults []error
+	faults := []error{taken}
 	for _, f := range files {
 		faults = append(faults, os.Remove(filepath.Join(e.pins, f.Name())))
 	}

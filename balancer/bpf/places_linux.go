@@ -16,14 +16,20 @@ type places struct {
 	vips    map[vipKey]*vipPlace
 	servers map[serverKey]*serverPlace
 	tables  map[tableKey]*tablePlace
-	number  uint32 // given to the last new VIP
-	serial  uint32 // given to the last new server
+	lists   map[string]*listPlace // by service
+	number  uint32                // given to the last new VIP
+	serial  uint32                // given to the last new server
+	list    uint32                // given to the last new lists
+	// Lists that were written, with which an Apply then failed.
+	pending map[string]*listPlace
 	// What a process before left, and nobody has claimed yet.
-	leftServers map[leftKey]*serverPlace
+	leftServers  map[leftKey]*serverPlace
+	leftNetworks []networkKey
 }
 
 type vipPlace struct {
 	value   vipValue
+	guard   guardValue // if value's flags have guarded
 	service string
 }
 
@@ -67,7 +73,7 @@ const noTable = 0
 
 // readPlaces reads what a process before left in the maps.
 func readPlaces(maps map[string]*ebpf.Map, kept bool) (places, error) {
-	p := places{vips: map[vipKey]*vipPlace{}, servers: map[serverKey]*serverPlace{}, tables: map[tableKey]*tablePlace{},
+	p := places{vips: map[vipKey]*vipPlace{}, servers: map[serverKey]*serverPlace{}, tables: map[tableKey]*tablePlace{}, lists: map[string]*listPlace{},
 		leftServers: map[leftKey]*serverPlace{}}
 	if !kept {
 		return p, nil
@@ -95,13 +101,13 @@ func readPlaces(maps map[string]*ebpf.Map, kept bool) (places, error) {
 			p.serial = max(p.serial, s.Serial)
 		}
 	}
-	return p, nil
+	return p, p.readLists(maps["networks"])
 }
 
 // plan returns the places that services come to, and changes nothing.
 func (p *places) plan(services []kernel.Service) (places, error) {
-	next := places{vips: map[vipKey]*vipPlace{}, servers: map[serverKey]*serverPlace{}, tables: map[tableKey]*tablePlace{},
-		number: p.number, serial: p.serial}
+	next := places{vips: map[vipKey]*vipPlace{}, servers: map[serverKey]*serverPlace{}, tables: map[tableKey]*tablePlace{}, lists: map[string]*listPlace{},
+		number: p.number, serial: p.serial, list: p.list}
 	for i := range services {
 		if err := next.addServers(p, &services[i]); err != nil {
 			return next, err
@@ -109,6 +115,11 @@ func (p *places) plan(services []kernel.Service) (places, error) {
 	}
 	for i := range services {
 		if err := next.addTables(p, &services[i]); err != nil {
+			return next, err
+		}
+	}
+	for i := range services {
+		if err := next.addList(p, &services[i]); err != nil {
 			return next, err
 		}
 	}
@@ -122,6 +133,7 @@ func (p *places) plan(services []kernel.Service) (places, error) {
 		if next.vips[key] == nil && next.has(old.service) {
 			v := *old
 			v.value.Table = noTable
+			v.value.Flags &^= guarded
 			next.vips[key] = &v
 		}
 	}
@@ -243,6 +255,10 @@ func (p *places) addVIPs(before *places, s *kernel.Service) error {
 		}
 		if s.By != kernel.ByAddress {
 			v.Flags |= whole
+		}
+		if s.Admission != nil {
+			v.Flags |= guarded
+			place.guard = p.guardOf(s, v6)
 		}
 		v.Idle = ticks(s.Idle)
 		p.vips[key] = place

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -40,6 +42,7 @@ func TestSite(t *testing.T) {
 			t.Run("another balancer", func(t *testing.T) { s.takesOver(t, e) })
 			for _, vip := range siteVIPs {
 				family := map[bool]string{true: "IPv6", false: "IPv4"}[vip.Addr().Is6()]
+				t.Run("admission by "+family, func(t *testing.T) { s.admits(t, e, vip) })
 				t.Run(family, func(t *testing.T) { s.follows(t, e, vip) })
 			}
 		})
@@ -132,11 +135,19 @@ func TestKeep(t *testing.T) {
 			}
 			talk("with nobody there")
 			dial(0)
+			pins := pinFolder(opts, way.Name)
+			for _, name := range []string{"guards", "networks", "buckets", "refused"} { // as a version leaves it that has none
+				if err := os.Remove(filepath.Join(pins, "map-"+name)); err != nil {
+					t.Fatal(err)
+				}
+			}
 			e = s.open(t, s.balancer, way, opts)
 			talk("after the next has come")
 			s.apply(t, e, s.services(1, 2)...)
 			talk("under the next one's table")
-			s.apply(t, e, s.services(1)...)
+			listed := s.services(1)
+			listed[0].Admission = &kernel.Admission{Deny: prefixes("203.0.113.0/24")}
+			s.apply(t, e, listed...)
 			dial(1)
 			if n := e.(*engine).sizes(t); n != 4+6 {
 				t.Errorf("%d entries in the maps, want 2 for each VIP and 1 for each server of each", n)
@@ -145,7 +156,28 @@ func TestKeep(t *testing.T) {
 				t.Fatal(err)
 			}
 			e = s.open(t, s.balancer, way, opts)
+			s.apply(t, e, listed...)
+			if n := len(e.(*engine).networks(t)); n != 1+2 {
+				t.Errorf("%d networks in the map, want the one that is listed and all of each family", n)
+			}
+			if err := e.Close(true); err != nil {
+				t.Fatal(err)
+			}
+			// A process of another layout left its program, which must not stay in front.
+			if err := os.Rename(pins, strings.TrimSuffix(pins, strconv.Itoa(layout))+"0"); err != nil {
+				t.Fatal(err)
+			}
+			e = s.open(t, s.balancer, way, opts)
 			s.apply(t, e, s.services(1)[0])
+			if n := s.attachedPrograms(t); n != 1 {
+				t.Errorf("%d programs are attached, want this process's alone", n)
+			}
+			held = held[len(held)-2:][:1] // of the server that there was, and of the frontend that is left
+			talk("after a process of another layout")
+			dialled, err := s.dial(t, siteVIPs[0], "")
+			if err != nil || dialled.server != 1 {
+				t.Errorf("a connection after a process of another layout: server %d, %v", dialled.server, err)
+			}
 			if n := e.(*engine).sizes(t); n != 2+3 {
 				t.Errorf("%d entries in the maps with one frontend less, want %d", n, 2+3)
 			}
@@ -155,18 +187,102 @@ func TestKeep(t *testing.T) {
 			if left, err := filepath.Glob(filepath.Join(fs, "gslb*")); err != nil || len(left) > 0 {
 				t.Errorf("left in the BPF file system: %v, %v", left, err)
 			}
-			bed.Inside(t, s.balancer, func() {
-				eth, err := netlink.LinkByName("eth0")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				at, err := link.QueryPrograms(link.QueryOptions{Target: eth.Attrs().Index, Attach: ebpf.AttachTCXIngress})
-				if err != nil || len(at.Programs) > 0 || eth.Attrs().Xdp.Attached {
-					t.Errorf("still attached: %+v, %v; %+v", at, err, eth.Attrs().Xdp)
-				}
-			})
+			if n := s.attachedPrograms(t); n != 0 {
+				t.Errorf("%d programs are still attached", n)
+			}
 		})
+	}
+}
+
+// attachedPrograms counts the programs at the balancer's interface, of either way.
+func (s *site) attachedPrograms(t *testing.T) (n int) {
+	t.Helper()
+	bed.Inside(t, s.balancer, func() {
+		eth, err := netlink.LinkByName("eth0")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		at, err := link.QueryPrograms(link.QueryOptions{Target: eth.Attrs().Index, Attach: ebpf.AttachTCXIngress})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if n = len(at.Programs); eth.Attrs().Xdp.Attached {
+			n++
+		}
+	})
+	return n
+}
+
+// networks are the keys of all lists in the kernel.
+func (e *engine) networks(t *testing.T) (out []networkKey) {
+	t.Helper()
+	var key networkKey
+	for all := e.programs.maps["networks"].Iterate(); all.Next(&key, new(uint32)); {
+		out = append(out, key)
+	}
+	return out
+}
+
+// admits denies the client, who keeps what it has, and allows it again.
+func (s *site) admits(t *testing.T, e kernel.Engine, vip netip.AddrPort) {
+	tcp, udp := s.service(vip, kernel.TCP, 0, 1, 2), s.service(vip, kernel.UDP, 0, 1, 2)
+	s.apply(t, e, tcp, udp)
+	held, err := s.dial(t, vip, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func() (r kernel.Refused) {
+		t.Helper()
+		if err := e.Refused(func(_ string, one kernel.Refused) { r = addRefused(r, one) }); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	deny := &kernel.Admission{Deny: prefixes("198.51.100.0/24", "2001:db8:1::/64"), Allow: prefixes("0.0.0.0/0", "::/0")}
+	tcp.Admission, udp.Admission = deny, deny
+	before := refused()
+	s.apply(t, e, tcp, udp)
+	for range 3 {
+		if _, err := s.dial(t, vip, ""); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("one who is denied: %v, want to be refused", err)
+		}
+	}
+	if r := refused(); r.Denied-before.Denied < 3 || r.OverRate != before.OverRate {
+		t.Errorf("refused %+v, before %+v, want 3 more that are denied", r, before)
+	}
+	if err := held.fetch(1000); err != nil {
+		t.Errorf("a connection from before the client was denied: %v", err)
+	}
+	before = refused()
+	var c net.Conn
+	bed.Inside(t, s.client, func() { c, err = net.Dial("udp", vip.String()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for end := time.Now().Add(patience); refused() == before; {
+		_, _ = c.Write([]byte{0})
+		if time.Now().After(end) {
+			t.Fatal("no datagram is counted as denied")
+		}
+	}
+	allow := &kernel.Admission{Allow: prefixes("198.51.100.7/32", "2001:db8:1::7/128"), Deny: deny.Deny}
+	tcp.Admission, udp.Admission = allow, allow
+	s.apply(t, e, tcp, udp)
+	if n := len(e.(*engine).networks(t)); n != 2*(4+2) {
+		t.Errorf("%d networks in the map, want 4 and all of each family, for each frontend", n)
+	}
+	if _, err := s.dial(t, vip, ""); err != nil {
+		t.Errorf("allowed again: %v", err)
+	}
+	if got := s.datagram(t, vip); got < 0 {
+		t.Error("allowed again: no answer to a datagram")
+	}
+	s.apply(t, e)
+	if n := len(e.(*engine).networks(t)); n != 0 {
+		t.Errorf("%d networks are left in the map", n)
 	}
 }
 

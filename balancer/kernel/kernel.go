@@ -168,7 +168,6 @@ type Way struct {
 	// Suits tells why it is not to be chosen unasked, though it can; nil: always.
 	Suits   func(Options) error
 	Tunnels bool // it can do Service.Tunnel
-	Admits  bool // it can do Service.Admission
 	// Sweep takes out what a process of this node that was killed has left. nil:
 	// nothing outlives a process.
 	Sweep func(Options) error

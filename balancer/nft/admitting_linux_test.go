@@ -321,4 +321,23 @@ func (b *admissionBed) counts(goOn func(string)) {
 	}
 	b.counted(kernel.Refused{Denied: 4, OverRate: 2, OverCount: 3})
 	goOn("open ones are bounded")
+	// The next process finds who has how many.
+	within(b.T, b.site.Balancer, func() error { return b.engine.Close(true) })
+	b.engine = open(b.T, b.site, NAT)
+	b.apply(bound)
+	for _, v := range visits {
+		if _, err := b.connect(v); err == nil && !(v.v4 && v.guest) {
+			b.Fatalf("%v: a third connection, after a new process has taken over\n%s", v, tables(b.T, b.site))
+		}
+	}
+	// A service at all addresses of the machine.
+	all := www(kernel.TCP)
+	all.Listen = []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:80"), netip.MustParseAddrPort("[::]:80")}
+	all.Admission = &kernel.Admission{Allow: networksOf(guest[true]+"/32", guest[false]+"/128")}
+	within(b.T, b.site.Balancer, func() error { return b.engine.Apply([]kernel.Service{all}) })
+	for _, v := range visits {
+		if _, err := b.connect(v); (err == nil) != v.guest {
+			b.Fatalf("%v: %v, at a service at all addresses that the guest alone may have\n%s", v, err, tables(b.T, b.site))
+		}
+	}
 }

@@ -23,11 +23,10 @@ import (
 // hop limit, before the kernel's own network stack has seen them. The answers of the
 // servers do not come by here.
 var DSR = kernel.Way{
-	Name:   "nft",
-	Admits: true,
-	Can:    canDSR,
-	Open:   func(o kernel.Options) (kernel.Engine, error) { return newDSR(o), nil },
-	Sweep:  func(o kernel.Options) error { return remove(nftables.TableFamilyNetdev, tableName(o.Node), "") },
+	Name:  "nft",
+	Can:   canDSR,
+	Open:  func(o kernel.Options) (kernel.Engine, error) { return newDSR(o), nil },
+	Sweep: func(o kernel.Options) error { return remove(nftables.TableFamilyNetdev, tableName(o.Node), "") },
 }
 
 // dsr is the engine. Its table is one of the family netdev:

@@ -13,11 +13,7 @@
 #include "flow.h"
 #include "forward.h"
 #include "icmp.h"
-
-#define TCP_FIN 0x01
-#define TCP_SYN 0x02
-#define TCP_RST 0x04
-#define TCP_ACK 0x10
+#include "reset.h"
 
 // ports fills in what stands at the start of the transport header.
 inline_ bool ports(struct tuple *t, void *at, void *end)
@@ -67,16 +63,20 @@ inline_ int to_server(const bool xdp, const bool v6, const struct tuple *t, __u3
 {
 	struct vip *vip = vip_of(t);
 	__u32 index = 0;
-	int is_new = 0;
+	enum packet_is is = KNOWN;
 	if (!vip)
 		return pass(xdp);
-	struct server *s = steer_packet(v6, vip, t, &index, &is_new);
-	count(&vip_counts, vip->index, length, is_new);
+	struct server *s = steer_packet(v6, vip, t, &index, &is);
+	if (is == REFUSED) {
+		r->reset = t->protocol == IPPROTO_TCP && !fragment;
+		return drop(xdp);
+	}
+	count(&vip_counts, vip->index, length, is);
 	if (!s) {
 		note(NO_SERVER);
 		return pass(xdp);
 	}
-	count(&server_counts, index, length, is_new);
+	count(&server_counts, index, length, is);
 	if (fragment)
 		first_fragment(t, id, index, s);
 	*r = (struct route){.found = true, .server = index, .protocol = t->protocol, .port = t->client_port, .answerable = true};
@@ -180,6 +180,10 @@ inline_ int frame(void *ctx, const bool xdp)
 		verdict = ip6(ctx, xdp, (void *)(eth + 1), end, &r);
 	else if (eth->h_proto == bpf_htons(ETH_P_IP))
 		verdict = ip4(ctx, xdp, (void *)(eth + 1), end, &r);
+	if (r.reset && xdp)
+		return v6 ? reset6_xdp(ctx) : reset4_xdp(ctx);
+	if (r.reset)
+		return v6 ? reset6_tcx(ctx) : reset4_tcx(ctx);
 	if (!r.found)
 		return verdict;
 	if (xdp)

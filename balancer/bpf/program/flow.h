@@ -6,6 +6,7 @@
 // SYN. A flood of spoofed SYNs or datagrams fills the first alone.
 #pragma once
 
+#include "guard.h"
 #include "hash.h"
 #include "packet.h"
 
@@ -107,10 +108,17 @@ inline_ bool may_remember(__u32 now)
 	return true;
 }
 
+// What a packet is to its flow.
+enum packet_is {
+	KNOWN = 0,
+	FIRST = 1,
+	REFUSED = -1, // the first of one that may not be
+};
+
 // steer returns the server for a packet of a flow, NULL if there is none, and its index.
 // flows and fresh are the memories, key is the flow's key in them.
 inline_ struct server *steer(const bool v6, void *flows, void *fresh, const void *key, struct vip *vip, const struct tuple *t, __u32 *index,
-			     int *is_new)
+			     enum packet_is *is)
 {
 	__u32 now = bpf_ktime_get_coarse_ns() >> 30;
 	struct server *s;
@@ -140,10 +148,16 @@ inline_ struct server *steer(const bool v6, void *flows, void *fresh, const void
 			return s;
 		}
 	}
+	// A flow of TCP that is not known is new with a SYN alone: another balancer may have had it, or it was forgotten.
+	if (vip->flags & GUARDED && (t->syn || t->protocol != IPPROTO_TCP) &&
+	    !admitted(&t->client, v6 ? upper(&t->client) : bpf_ntohl(t->client.w[3]), vip->index)) {
+		*is = REFUSED;
+		return NULL;
+	}
 	s = choose(v6, vip, t, index);
 	if (!s)
 		return NULL;
-	*is_new = 1;
+	*is = FIRST;
 	struct remembered *old = r ? r : young;
 	if (old) {
 		note(MOVED);
@@ -161,14 +175,14 @@ inline_ struct server *steer(const bool v6, void *flows, void *fresh, const void
 }
 
 // steer_packet is steer for either family.
-inline_ struct server *steer_packet(const bool v6, struct vip *vip, const struct tuple *t, __u32 *index, int *is_new)
+inline_ struct server *steer_packet(const bool v6, struct vip *vip, const struct tuple *t, __u32 *index, enum packet_is *is)
 {
 	if (v6) {
 		struct flow6 key = {.client = t->client, .port = t->client_port, .vip = vip->number};
-		return steer(v6, &flows6, &new6, &key, vip, t, index, is_new);
+		return steer(v6, &flows6, &new6, &key, vip, t, index, is);
 	}
 	struct flow4 key = {.client = t->client.w[3], .port = t->client_port, .vip = vip->number};
-	return steer(v6, &flows4, &new4, &key, vip, t, index, is_new);
+	return steer(v6, &flows4, &new4, &key, vip, t, index, is);
 }
 
 // recall returns the server that a flow has or would have, and remembers nothing.

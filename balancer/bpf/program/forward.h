@@ -105,6 +105,7 @@ struct route {
 	__be16 port;     // of the client
 	__u8 protocol;   // 0: not known
 	bool answerable; // what does not fit is answered
+	bool reset;      // nowhere: the client is told
 };
 
 // forward sends the packet, whose IP header has been checked, to its server.

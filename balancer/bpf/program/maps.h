@@ -8,6 +8,7 @@
 
 #define MOST_VIPS 4096
 #define MOST_SERVERS 4096
+#define MOST_NETWORKS (1 << 18)
 #define SLOTS 65537 // of a Maglev table: prime, and 2^16 + 1 (hash.h)
 
 // An address in network order; IPv4 as ::ffff:a.b.c.d.
@@ -34,7 +35,8 @@ static __always_inline __u32 service_of(__be16 port, __u8 protocol)
 }
 
 enum vip_flags {
-	WHOLE = 1, // hash by both ends with their ports, not by the client's address alone
+	WHOLE = 1,   // hash by both ends with their ports, not by the client's address alone
+	GUARDED = 2, // not everybody may have a new flow: guards has more
 };
 
 struct vip {
@@ -197,6 +199,69 @@ struct {
 	__type(key, struct fragment_key);
 	__type(value, struct fragment_of);
 } fragments SEC(".maps");
+
+// Who may have new flows of a VIP, by its index.
+struct guard {
+	__u64 step;  // that a new flow takes of its client network's time, in ns; 0: no bound
+	__u64 burst; // how much of it a network may have taken in advance
+	__u64 mask;  // of the first half of an IPv6 address, or of an IPv4 address: the network's bits
+	__u32 list;  // in networks; 0: everybody may
+	__u32 bound; // which buckets are those of this bound
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MOST_VIPS);
+	__type(key, __u32);
+	__type(value, struct guard);
+} guards SEC(".maps");
+
+// All lists, each under its number: the longest network decides.
+struct network {
+	__u32 length; // in bits, of list and address
+	__u32 list;
+	struct address address;
+};
+
+enum standing {
+	ALLOWED = 1,
+	EXEMPT = 2, // from the bound
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MOST_NETWORKS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct network);
+	__type(value, __u32);
+} networks SEC(".maps");
+
+// The client networks of each bound, and up to when each has taken its time, by
+// CLOCK_MONOTONIC in ns. Those that came longest ago are forgotten for new ones.
+struct bucket {
+	__u64 network;
+	__u64 bound;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 16);
+	__type(key, struct bucket);
+	__type(value, __u64);
+} buckets SEC(".maps");
+
+// New flows that a VIP's guard has refused.
+struct refused {
+	__u64 denied;
+	__u64 over_rate;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MOST_VIPS);
+	__type(key, __u32);
+	__type(value, struct refused);
+} refused SEC(".maps");
 
 // The new flows of this unit of time, on each CPU.
 struct rate {

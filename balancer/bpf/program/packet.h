@@ -42,6 +42,10 @@ enum icmp6_type {
 #define IP4_FRAGMENT 0x1fff // offset, in host order
 #define IP4_MORE 0x2000
 #define IP4_DF 0x4000
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
 #define HEADERS 192 // of an skb that are made readable
 
 inline_ void *start_of(void *ctx, const bool xdp)

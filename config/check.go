@@ -290,6 +290,8 @@ func (c *Config) checkUnused(r *report) {
 	for name := range c.DNSSEC {
 		if !signs[name] {
 			r.warn(joinPath("dnssec", name), "not used: no zone is signed by it")
+		} else {
+			c.warnCompact(r, name)
 		}
 	}
 	for name := range c.Checks {

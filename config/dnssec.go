@@ -32,6 +32,18 @@ func (c *Config) SigningPolicy(name string) dnssec.Config {
 	return p.WithDefaults()
 }
 
+// warnCompact warns of a policy with compact denial that will hardly make a proof, or none.
+func (c *Config) warnCompact(r *report, name string) {
+	p, key := c.SigningPolicy(name), joinPath("dnssec", name)+".denial"
+	switch alg := p.Policy().Algorithm; {
+	case !p.Signing().Compact:
+	case *c.DNS.WithDefaults().CompactShare == 0:
+		r.warn(key, `"compact": the same as "nsec3" while dns.compact_share is 0`)
+	case alg.IsRSA():
+		r.warn(key, `"compact": names are to be signed for one by one, and %s makes one signature in the time of some forty of ECDSAP256SHA256`, alg)
+	}
+}
+
 // checkPolicyName reports a reference to a policy that is not there; "" refers to none.
 func (c *Config) checkPolicyName(r *report, key, name string) {
 	all := append(slices.Collect(maps.Keys(c.DNSSEC)), DefaultDNSSEC, InsecureDNSSEC)

@@ -11,6 +11,7 @@ import (
 type DNSSEC struct {
 	CameSigned bool  `json:"came_signed,omitempty"` // by somebody else: of all below only Expires is known
 	Maintained bool  `json:"maintained"`            // its keys are made and rolled by this node
+	Compact    bool  `json:"compact,omitempty"`     // names that do not exist are proven one by one (RFC 9824)
 	Keys       []Key `json:"keys"`
 	// DS are the DS records that the parent is to have, without their owner.
 	DS      []string `json:"ds"`
@@ -60,6 +61,9 @@ func keyTable(s Status) *table {
 			last = t.add(z.Name, "-", "-", "NO KEY", "-")
 		}
 		last.note("%d signatures, the first to be renewed in %s; it would expire in %s", d.Signatures, untilText(d.Renewal, s.Now), untilText(d.Expires, s.Now))
+		if d.Compact {
+			last.note("compact denial: a name that does not exist has a proof of its own, as far as dns.compact_share goes")
+		}
 		if d.Progress != "" {
 			last.note("%s", d.Progress)
 		}

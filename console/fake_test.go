@@ -186,7 +186,7 @@ func demoStatus() Status {
 	return Status{
 		Node: Node{Name: "ns1.seoul", Roles: []string{"dns", "checker", "balancer"}, Version: "1.2.3", Started: at(76*time.Hour + 12*time.Minute)},
 		Now:  fakeNow, Revision: 4711,
-		Zones: []Zone{{"abc.com.", 2026112201, 42, 4096, &DNSSEC{
+		Zones: []Zone{{"abc.com.", 2026112201, 42, 4096, &DNSSEC{Compact: true,
 			Maintained: true, DS: []string{"20326 13 2 00112233"}, Waiting: true, Parent: "looked at 2026-11-22 03:00:00 UTC: the parent's DS names 19036",
 			Keys: []Key{
 				{"CSK", 19036, "ECDSAP256SHA256", "signs the keys; its DS is at the parent", "", time.Time{}, false},
@@ -293,6 +293,7 @@ func demoStatus() Status {
 			Queries: 91234567,
 			Answers: map[string]uint64{"NOERROR": 91200000, "NXDOMAIN": 34567},
 			Choices: map[string]map[string]uint64{"www.abc.com.": {"kt": 31000000, "lgu": 29000000, "tokyo": 9000000, "virginia": 6000000}},
+			Compact: map[string]uint64{"signed": 12000, "kept": 21000, "chain": 1500},
 		},
 	}
 }

@@ -255,6 +255,9 @@ type Counters struct {
 	Answers map[string]uint64 `json:"answers"`
 	// Choices counts by steered name, then by site.
 	Choices map[string]map[string]uint64 `json:"choices"`
+	// Compact counts names that do not exist, in zones with compact denial, by their proof:
+	// "signed" for the query, "kept" from one before, or of the "chain".
+	Compact map[string]uint64 `json:"compact_denials,omitempty"`
 }
 
 // complete fills what the console itself derives, and makes lists of JSON out of nil ones.

@@ -39,6 +39,9 @@ func writeHead(w io.Writer, s Status) error {
 	if s.Counters.Queries > 0 {
 		fmt.Fprintf(&b, "%d queries answered since the start\n", s.Counters.Queries)
 	}
+	if c := s.Counters.Compact; c["signed"]+c["kept"]+c["chain"] > 0 {
+		fmt.Fprintf(&b, "compact denial: %d names that do not exist were proven by a signature made for the query, %d by one made before, %d by the chain\n", c["signed"], c["kept"], c["chain"])
+	}
 	if s.Stale {
 		b.WriteString("STALE: the store can't be reached; everything below is the last that was known\n")
 	}

@@ -73,6 +73,9 @@ func (a Algorithm) known() bool {
 	return false
 }
 
+// IsRSA tells whether the algorithm is one of RSA, whose signatures take long to make.
+func (a Algorithm) IsRSA() bool { return a == RSASHA256 || a == RSASHA512 }
+
 // hash is what is signed instead of the data; 0 for Ed25519, which signs the
 // data themselves.
 func (a Algorithm) hash() crypto.Hash {

@@ -151,7 +151,7 @@ func (c Config) Validate(bad func(key, msg string)) {
 	if err != nil {
 		fault("algorithm", "%v", err)
 	}
-	isRSA := alg == RSASHA256 || alg == RSASHA512
+	isRSA := alg.IsRSA()
 	switch {
 	case c.Bits == 0 || err != nil:
 	case !isRSA:

@@ -114,7 +114,7 @@ func (w *responder) compact(msg []byte) (later bool) {
 			}
 		}
 	case signsApart:
-		if p.budget.left() { // to be taken where it is signed
+		if p.budget.take() { // what that costs, and once more for the signature
 			w.handed = true
 			w.uncount()
 			return true
@@ -145,7 +145,9 @@ func (w *responder) sign() bool {
 	r, p := &w.res, w.proofs
 	begin := time.Now()
 	made, err := r.Prove(steady.Now())
-	p.budget.took(time.Since(begin))
+	if w.signs == signsHere {
+		p.budget.took(time.Since(begin))
+	}
 	if err != nil {
 		return false
 	}
@@ -174,9 +176,11 @@ func (s *Server) serveWaiting(ctx context.Context) {
 	w.signs, w.limiter, w.others = signsPaid, nil, false // the limiter has let it in
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	answer := func(q *waiting) {
+		begin := time.Now()
 		if reply := s.answer(w, q.msg[:q.length], q.client, false, out); len(reply) > 0 && q.origin.send(reply) != nil {
 			w.count.sendFail.Add(1)
 		}
+		s.proofs.budget.took(time.Since(begin)) // with all that would not be done otherwise
 		s.proofs.free <- q
 	}
 	for {
@@ -202,11 +206,6 @@ type budget struct {
 	began time.Time
 	cost  atomic.Int64 // ns that a proof takes
 	spent atomic.Int64 // until when, in ns since began, all that was taken is paid for
-}
-
-// left tells whether something may be taken.
-func (b *budget) left() bool {
-	return b.share > 0 && b.spent.Load() <= int64(time.Since(b.began))+budgetBurst
 }
 
 // take takes a proof's worth, if there is as much.

@@ -11,6 +11,7 @@ import (
 	"gslb/dnsname"
 	"gslb/geo"
 	"gslb/steer"
+	"gslb/zones"
 )
 
 // Explanation is an answer with the reasons for it. It comes from the same
@@ -22,6 +23,9 @@ type Explanation struct {
 	Scope netip.Prefix
 	// Alias is the target of the name's ALIAS record, where the answer comes from that.
 	Alias string
+	// Compact tells that the name does not exist, and that who asks for the records of
+	// DNSSEC too is told so with a proof of the name's own, if there is time (RFC 9824).
+	Compact bool
 	// Trace is nil where the answer does not depend on the client.
 	Trace *steer.Trace
 }
@@ -60,6 +64,7 @@ func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip
 	if s := w.res.Steered; s != nil && (qtype == dns.TypeA || qtype == dns.TypeAAAA || w.client.IsValid()) {
 		e.Alias = s.Target
 	}
+	e.Compact = w.res.Outcome == zones.NXDomain && w.res.Zone.Compact()
 	if w.client.IsValid() { // the answer was tailored
 		e.Trace = tr
 		e.Scope, _ = w.client.Prefix(int(w.scope))

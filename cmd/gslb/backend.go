@@ -147,6 +147,9 @@ func explanationText(e *dnsserver.Explanation, out *console.Explanation, next st
 	switch {
 	case e.Message.Rcode == dns.RcodeNameError:
 		fmt.Fprintf(&b, "  (the name does not exist)\n")
+		if e.Compact {
+			fmt.Fprintf(&b, "  (compact denial: with DO set it is NOERROR with an NSEC of the name itself and the type NXNAME; NXDOMAIN with CO too, and while dns.compact_share is spent)\n")
+		}
 	case len(out.Answer) > 0:
 	case !e.Message.Authoritative && len(e.Message.Ns) > 0:
 		fmt.Fprintf(&b, "  (delegated to other servers, at %s)\n", e.Message.Ns[0].Header().Name)
@@ -286,7 +289,7 @@ func (n *node) counters(st *console.Status, sites []string) {
 	for code, count := range s.Rcodes {
 		st.Counters.Answers[dns.RcodeToString[code]] += count
 	}
-	st.Counters.Choices = picked(s, sites)
+	st.Counters.Choices, st.Counters.Compact = picked(s, sites), s.Compact
 	if s.Panics > 0 {
 		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
 	}

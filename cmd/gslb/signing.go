@@ -254,7 +254,7 @@ const soonExpired = 48 * time.Hour
 // signedZone puts a zone's state into the console's words.
 func signedZone(s upkeep.Status) *console.DNSSEC {
 	d := &console.DNSSEC{
-		Maintained: s.Maintain, Waiting: s.Waiting, Parent: s.Parent, Progress: s.Progress, Signatures: s.Signatures, Made: s.Made, Signed: s.Signed,
+		Maintained: s.Maintain, Waiting: s.Waiting, Parent: s.Parent, Progress: s.Progress, Compact: s.Zone.Config.Signing().Compact, Signatures: s.Signatures, Made: s.Made, Signed: s.Signed,
 		Seconds: s.Took.Seconds(), Renewal: s.Renewal, Expires: s.Expires, NextKey: s.NextKey, Problems: s.Problems,
 	}
 	for _, ds := range s.DS {

@@ -229,6 +229,7 @@ function drawKeys(s) {
     const d = z.dnssec;
     return [
       `${z.name} ${d.signatures} signatures` + (given(d.renewal) ? `, the first to be renewed in ${ago(s.now, d.renewal)}` : ""),
+      d.compact && `${z.name} compact denial: a name that does not exist has a proof of its own, as far as dns.compact_share goes`,
       d.progress && `${z.name} ${d.progress}`,
       d.waiting && `${z.name} DS for the parent: ${(d.ds || []).join(", ")}`,
       d.parent && `${z.name} ${d.parent}`,

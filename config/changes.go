@@ -22,9 +22,11 @@ func Tables(path string) (map[string]any, error) {
 
 // Changes says, a line each, what is different between the tables of two
 // topologies, by table and key: "+ site cn: …" is new, "- …" is gone,
-// "~ site kt: capacity: 100 -> 200" is another.
+// "~ site kt: capacity: 100 -> 200" is another. Secrets are not shown, only
+// which are others, since the lines go to terminals and into logs.
 func Changes(before, after map[string]any) []string {
-	d := differ{}
+	d, v := differ{}, veil{}
+	before, after = v.table(before, false), v.table(after, false)
 	for _, key := range union(before, after) {
 		a, b := entries(key, before[key]), entries(key, after[key])
 		for _, name := range union(a, b) {
@@ -161,6 +163,8 @@ func written(v any) string {
 	switch v := v.(type) {
 	case string:
 		return strconv.Quote(v)
+	case hidden:
+		return fmt.Sprintf("(secret %d, not shown)", int(v))
 	case []any:
 		parts := make([]string, len(v))
 		for i, x := range v {

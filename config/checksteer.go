@@ -122,6 +122,8 @@ func (c *Config) checkOwner(r *report, path string, s Steer, apexes map[string]b
 	case r.faulty(key) || r.unread("zone") || r.faulty("zones"): // it is not known where the name belongs
 	case apex == "" && len(c.Zones) > 0:
 		r.badHint(key, "zones: "+c.someZones(), "%q: is in none of the zones", s.Name)
+	case apex == "" && r.scope == alone: // a node says that it needs zones
+		r.bad(key, "%q: is in none of the zones: there is no [[zone]]", s.Name)
 	case apex == s.Name && s.Answer == AnswerCNAME:
 		r.bad(key, `%q: is the apex of its zone, where a CNAME cannot stand beside SOA and NS: use answer = "address"`, s.Name)
 	}

@@ -114,6 +114,7 @@ func TestTopologyFaults(t *testing.T) {
 		"site in node":          {map[string]string{"node.toml": splitNode + "[[site]]\nname = \"x\"\naddresses = [\"192.0.2.3\"]\n"}, "node", `node.toml:8: site: belongs into the topology`},
 		"its own topology":      {map[string]string{"node.toml": strings.Replace(splitNode, "topology = \"etcd\"\n", "", 1)}, "both", `node.topology: must be "etcd"`},
 		"word":                  {map[string]string{"node.toml": strings.Replace(splitNode, `"etcd"`, `"etc"`, 1)}, "node", `node.toml:3: node.topology: "etc": must be "etcd"`},
+		"a name without zones":  {map[string]string{"top/main.toml": "[[site]]\nname = \"x\"\naddresses = [\"192.0.2.3\"]\n[[steer]]\nname = \"www.abc.com.\"\nanswer = \"address\"\n[[steer.rule]]\nto = [\"x\"]\n"}, "alone", `main.toml:5: steer[0].name: "www.abc.com.": is in none of the zones: there is no [[zone]]`},
 		"no such include":       {map[string]string{"top/main.toml": "include = [\"none.toml\"]\n"}, "alone", `main.toml:1: include[0]: "none.toml": no file has such a name`},
 		"circle":                {map[string]string{"top/sites.toml": "include = [\"main.toml\"]\n"}, "alone", `sites.toml:1: include[0]: "main.toml": `},
 		"outside":               {map[string]string{"top/main.toml": "[[zone]]\nname = \"abc.com.\"\nfile = \"../abc.zone\"\n", "abc.zone": ""}, "alone", `lies outside of the topology's folder`},

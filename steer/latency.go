@@ -274,8 +274,7 @@ func byTimes(members []Member, rtt []float64, order []timedMember) ([]Member, []
 	}
 	slices.SortFunc(order, func(a, b timedMember) int { return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.index, b.index)) })
 	for from := 0; from < len(order); {
-		limit := order[from].ms
-		limit += max(alikeShare*limit, alikeMs)
+		limit := asQuickAs(order[from].ms)
 		to := from + 1
 		for to < len(order) && order[to].ms <= limit {
 			to++
@@ -294,6 +293,9 @@ func byTimes(members []Member, rtt []float64, order []timedMember) ([]Member, []
 	}
 	return out, order
 }
+
+// asQuickAs is the longest time that counts as much as ms, the least of its group.
+func asQuickAs(ms float64) float64 { return ms + max(alikeShare*ms, alikeMs) }
 
 // timedMember is a member that has been measured, by its index in the order of distance.
 type timedMember struct {

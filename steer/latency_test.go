@@ -45,8 +45,9 @@ func TestLatency(t *testing.T) {
 		{"nothing measured: as nearest", inKT, nil, nil, "kt lgu cn us", "nearest, at"},
 		{"the least time", inKT, []health.Times{times("ns1", &seoul, 30, 5, 60, 200)}, nil, "lgu kt cn us", "the least time, 5 ms from ns1"},
 		{"a farther site that is faster", inKT, []health.Times{times("ns1", &seoul, 250, 240, 60, 200)}, nil, "cn us kt lgu", ""},
-		{"alike: the nearer one", inKT, []health.Times{times("ns1", &seoul, 6.5, 5, 60, 200)}, nil, "kt lgu cn us", "the least time, 6.5 ms from ns1"},
-		{"alike by share", inKT, []health.Times{times("ns1", &seoul, 109, 100, 111, 200)}, nil, "kt lgu cn us", ""},
+		{"alike: the nearer one", inKT, []health.Times{times("ns1", &seoul, 6.5, 5, 60, 200)}, nil, "kt lgu cn us", "the nearest of the 2 whose times are alike, 6.5 ms from ns1, of the 4 in service"},
+		{"alike, but down", inKT, []health.Times{times("ns1", &seoul, 6.5, 5, 60, 200)}, []string{"lgu down"}, "kt cn us", "the least time, 6.5 ms from ns1"},
+		{"alike by share", inKT, []health.Times{times("ns1", &seoul, 109, 100, 111, 200)}, nil, "kt lgu cn us", "the nearest of the 2 whose times are alike, 109 ms"},
 		{"the first is down", inKT, []health.Times{times("ns1", &seoul, 30, 5, 60, 200)}, []string{"lgu down"}, "kt cn us", "the least time, 30 ms"},
 		{"one not measured: last", inKT, []health.Times{times("ns1", &seoul, -1, 5, 60, 200)}, nil, "lgu cn us kt", ""},
 		{"only one that is not measured is up", inKT, []health.Times{times("ns1", &seoul, -1, 5, 60, 200)}, []string{"lgu down", "cn down", "us down"}, "kt", "the only one"},
@@ -105,6 +106,23 @@ func TestLatencyTrace(t *testing.T) {
 	}
 	if m := tr.Tiers[0].Members; m[3].Site != "cn" || m[3].RTT != nil || m[0].RTT == nil || *m[0].RTT != 5 || m[0].Distance == nil {
 		t.Errorf("%+v", m)
+	}
+}
+
+// A site that is as quick as the one that was chosen, and farther, is not called slower.
+func TestLatencyTraceAlike(t *testing.T) {
+	c := compile(t, policy(t, example, "latency:all"), example)
+	s := states(t)
+	s.Times = []health.Times{times("ns1", &anyang, 6.5, 5, 60, 61)}
+	var tr Trace
+	cohort := c.Classify(inKT, netip.Prefix{}, &tr)
+	c.Live(s).Choose(cohort, Ask{Client: aClient}, &tr)
+	var got []string
+	for _, m := range tr.Tiers[0].Members {
+		got = append(got, m.Site+" "+m.Verdict)
+	}
+	if want := "kt chosen, lgu as quick, but farther, cn slower, us slower"; strings.Join(got, ", ") != want {
+		t.Errorf("%s, want %s", strings.Join(got, ", "), want)
 	}
 }
 

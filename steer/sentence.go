@@ -65,6 +65,8 @@ func (t *Trace) how(tier *TierTrace, all []*MemberTrace, c Choice) string {
 		return fmt.Sprintf("drawn by spare capacity (%s) %s", percent(m.Share), among)
 	case tier.Pick == Latency && m.RTT != nil && c.Shed:
 		return fmt.Sprintf("next by measured time, %s from %s, %s", milliseconds(*m.RTT), tier.Vantage, among)
+	case tier.Pick == Latency && m.RTT != nil && tier.asQuick(m) > 1:
+		return fmt.Sprintf("the nearest of the %d whose times are alike, %s from %s, %s", tier.asQuick(m), milliseconds(*m.RTT), tier.Vantage, among)
 	case tier.Pick == Latency && m.RTT != nil:
 		return fmt.Sprintf("the least time, %s from %s, %s", milliseconds(*m.RTT), tier.Vantage, among)
 	case tier.Pick == Latency && tier.Vantage != "":
@@ -75,6 +77,37 @@ func (t *Trace) how(tier *TierTrace, all []*MemberTrace, c Choice) string {
 		return fmt.Sprintf("next in order, at %s, %s", kilometres(*m.Distance), among)
 	}
 	return fmt.Sprintf("nearest, at %s, %s", kilometres(*m.Distance), among)
+}
+
+// asQuick counts the members that may be given and whose times count as much as m's, with m.
+func (tt *TierTrace) asQuick(m *MemberTrace) (n int) {
+	for i := range tt.Members {
+		if x := &tt.Members[i]; x.verdict == entitled && x.RTT != nil && tt.least(*x.RTT) == tt.least(*m.RTT) {
+			n++
+		}
+	}
+	return n
+}
+
+// least is the least time of those that count as much as ms: of its group, as byTimes makes them.
+func (tt *TierTrace) least(ms float64) float64 {
+	var all []float64
+	for i := range tt.Members {
+		if x := tt.Members[i].RTT; x != nil {
+			all = append(all, *x)
+		}
+	}
+	slices.Sort(all)
+	least := ms
+	for i, x := range all {
+		if i == 0 || x > asQuickAs(least) {
+			least = x
+		}
+		if x >= ms {
+			break
+		}
+	}
+	return least
 }
 
 // severally says how several members were picked together.

@@ -380,6 +380,8 @@ func (m *MemberTrace) words(tier *TierTrace, released string) string {
 		return "takes its share"
 	case tier.Pick == Latency && tier.Vantage != "" && m.RTT == nil:
 		return "not measured"
+	case tier.Pick == Latency && tier.Vantage != "" && tier.besideChosen(m):
+		return "as quick, but farther"
 	case tier.Pick == Latency && tier.Vantage != "":
 		return "slower"
 	case tier.Pick.ordered() && !tier.Spread:
@@ -388,6 +390,13 @@ func (m *MemberTrace) words(tier *TierTrace, released string) string {
 		return "no spare capacity"
 	}
 	return "full"
+}
+
+// besideChosen tells whether the time of m counts as much as that of a member that was chosen.
+func (tt *TierTrace) besideChosen(m *MemberTrace) bool {
+	return slices.ContainsFunc(tt.Members, func(x MemberTrace) bool {
+		return x.Chosen && x.RTT != nil && tt.least(*x.RTT) == tt.least(*m.RTT)
+	})
 }
 
 // generations names what a site serves.

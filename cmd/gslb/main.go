@@ -15,7 +15,9 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v3"
 )
@@ -26,6 +28,9 @@ var version = ""
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) > 1 && !slices.Contains(servers, os.Args[1]) {
+		context.AfterFunc(ctx, endAtLast)
+	}
 	if err := root().Run(ctx, os.Args); err != nil {
 		var usage usageError
 		var exit exitError
@@ -38,6 +43,17 @@ func main() {
 		}
 		os.Exit(1)
 	}
+}
+
+// servers are the commands that end by themselves when they are told to, in their time.
+var servers = []string{"serve", "agent", "demo", "demo-server"}
+
+// endAtLast ends a command that was told to end (Ctrl-C, SIGTERM) and hangs all the same, in a
+// file that is a pipe or on a file system that is away: it has a moment for its last words.
+func endAtLast() {
+	time.Sleep(2 * time.Second)
+	fmt.Fprintln(os.Stderr, "gslb: interrupted")
+	os.Exit(1)
 }
 
 func root() *cli.Command {

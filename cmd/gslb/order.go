@@ -12,6 +12,7 @@ import (
 	"gslb/console"
 	"gslb/forecast"
 	"gslb/geo"
+	"gslb/health"
 	"gslb/history"
 	"gslb/parallel"
 )
@@ -181,6 +182,7 @@ func (n *node) judge(b history.Bundle, o console.TopologyOrder, res *console.Top
 		for _, w := range n.serialWarnings(x.topology) {
 			res.Warnings = append(res.Warnings, plain(w))
 		}
+		res.Warnings = append(res.Warnings, lostOrders(served.cfg, cfg, n.fleet.States())...)
 		res.TooLarge = n.tooLarge(served, cfg, x.places).Why
 		if res.TooLarge != "" {
 			res.Warnings = append(res.Warnings, "the breaker holds it: "+res.TooLarge)
@@ -193,6 +195,19 @@ func (n *node) judge(b history.Bundle, o console.TopologyOrder, res *console.Top
 		err = errors.New(plain(err.Error()))
 	}
 	return err
+}
+
+// lostOrders warns of sites that an operator's order holds back, or holds in service, and that
+// are gone afterwards: under another name the same site is free of it.
+func lostOrders(before, after *config.Config, states *health.States) (all []string) {
+	for _, site := range before.Sites {
+		o := states.Site(site.Name).Override
+		if o == nil || slices.ContainsFunc(after.Sites, func(s config.Site) bool { return s.Name == site.Name }) {
+			continue
+		}
+		all = append(all, fmt.Sprintf("site %s is %s by %s (%s), and is no site any more then: the order holds for no other name, so if this is a new one for it, order that again", site.Name, o.Kind.Past(), o.Who, o.Why))
+	}
+	return all
 }
 
 // planLines is how many moves of each name a plan lists.

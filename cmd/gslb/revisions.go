@@ -156,6 +156,9 @@ func settle(ctx context.Context, c *cli.Command, o console.TopologyOrder) error 
 func between(ctx context.Context, cl *console.Client, before, after int64) ([]string, error) {
 	var bundles [2]history.Bundle
 	for i, number := range []int64{before, after} {
+		if number == 0 {
+			continue // nothing: before the first revision
+		}
 		content, err := cl.Content(ctx, number)
 		if err != nil {
 			return nil, err

@@ -298,8 +298,13 @@ func FuzzSigned(f *testing.F) {
 		s, w := signedServer(f, kind)
 		sides = append(sides, side{s, w})
 	}
+	s, w, _ := compactZone(f, unlimited)
+	sides = append(sides, side{s, w})
 	for _, q := range signedQuestions {
 		f.Add(query(f, q.name, q.qtype, edns(1232, true)))
+	}
+	for _, name := range []string{"none.abc.com.", "*.none.abc.com.", strings.Repeat("x.", 122) + "abc.com.", strings.Repeat("x.", 123) + "abc.com."} {
+		f.Add(query(f, name, dns.TypeA, edns(1232, true), wantsCO))
 	}
 	out := make([]byte, 0, maxMessage+maxRecordHead)
 	f.Fuzz(func(t *testing.T, msg []byte) {

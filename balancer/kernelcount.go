@@ -91,9 +91,9 @@ func (k *inKernel) take(f *frontend, found map[netip.AddrPort]kernel.Counters, a
 // takeRefused takes over who was not admitted. Under mu.
 func (k *inKernel) takeRefused(f *frontend, now kernel.Refused) {
 	was := k.refused[f]
-	f.refusals.denied.Add(now.Denied - was.Denied)
-	f.refusals.rate.Add(now.OverRate - was.OverRate)
-	f.refusals.count.Add(now.OverCount - was.OverCount)
+	f.refusals.denied.Add(max(0, now.Denied-was.Denied)) // a successor, or somebody with nft, may have taken the counters away
+	f.refusals.rate.Add(max(0, now.OverRate-was.OverRate))
+	f.refusals.count.Add(max(0, now.OverCount-was.OverCount))
 	k.refused[f] = now
 }
 

@@ -276,6 +276,23 @@ func (h heldConns) alive(t *testing.T, when string) {
 	}
 }
 
+// without closes the connections of a server, and returns the others.
+func (h heldConns) without(t *testing.T, server string) (others heldConns) {
+	t.Helper()
+	for _, conn := range h {
+		has, err := getOver(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has == server {
+			conn.Close()
+		} else {
+			others = append(others, conn)
+		}
+	}
+	return others
+}
+
 func (h heldConns) close() {
 	for _, conn := range h {
 		conn.Close()
@@ -362,8 +379,8 @@ func TestKernelPlanes(t *testing.T) {
 			s.comes("1")
 			held.close()
 			s.doubted(plane.name == "nat")
-			held = s.hold(l4bed.VIP4, 20)
-			// The configuration changes: another pick, and a server less.
+			held = s.hold(l4bed.VIP4, 20).without(t, "0")
+			// The configuration changes: another pick, and a server less, whose connections are cut in two seconds.
 			replaceText(t, s.config, `pick = "round-robin"`, `pick = "maglev"`)
 			s.reloaded(fmt.Sprintf("[[frontend.server]]\naddress = \"%s:80\"\n", l4bed.Server4(0)), "")
 			s.avoids("0")

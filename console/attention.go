@@ -44,6 +44,36 @@ func (s Status) Attention() []string {
 	return slices.Concat(first, s.Problems, all)
 }
 
+// mostDown is how many sites that are down a person reads about one by one.
+const mostDown = 20
+
+// readable leaves out problems that say of one site more that it is down, where these are so many
+// that nobody would see the others. The second value is how many.
+func (s Status) readable(problems []string) (shown []string, hidden int) {
+	down := map[string]bool{}
+	for _, x := range s.Sites {
+		if x.State == health.Down {
+			down[x.Site] = true
+		}
+	}
+	if len(down) <= mostDown {
+		return problems, 0
+	}
+	told := 0
+	for _, p := range problems {
+		if rest, ok := strings.CutPrefix(p, "site "); ok {
+			if site, why, ok := strings.Cut(rest, " "); ok && down[site] && strings.HasPrefix(why, "is down") {
+				if told++; told > mostDown {
+					hidden++
+					continue
+				}
+			}
+		}
+		shown = append(shown, p)
+	}
+	return shown, hidden
+}
+
 // siteProblem is what is wrong with a site, and the word that a sentence on it holds.
 func siteProblem(x Site) (line, word string) {
 	switch {

@@ -1,7 +1,9 @@
 package console
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"gslb/health"
@@ -45,5 +47,31 @@ func TestAttention(t *testing.T) {
 	whole.Problems = []string{"etcd is lost", "geo databases: a.mmdb: cut"}
 	if got := whole.Attention(); !slices.Equal(got, whole.Problems) {
 		t.Errorf("%q, want %q", got, whole.Problems)
+	}
+}
+
+// Of very many sites that are down, the text tells some, and how many more; nothing else is left out.
+func TestManySitesDown(t *testing.T) {
+	s := Status{Problems: []string{"etcd: not connected"}}
+	for i := range 100 {
+		name := fmt.Sprintf("s%d", i)
+		site := Site{Status: health.Status{Site: name, State: health.Down, Why: "1 of 1 vantage point says down"}}
+		if s.Sites = append(s.Sites, site); i%2 == 0 {
+			s.Problems = append(s.Problems, "site "+name+" is down since 09:00: refused")
+		}
+	}
+	s.Problems = append(s.Problems, "site s99: server 10.0.0.1:80 is down: refused", "the last")
+	var out strings.Builder
+	if err := WriteStatus(&out, s); err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(out.String(), "\nSITES")
+	if n := strings.Count(text, " is down: 1 of 1") + strings.Count(text, " is down since"); n != mostDown {
+		t.Errorf("%d sites are told, want %d:\n%s", n, mostDown, text)
+	}
+	for _, want := range []string{"PROBLEMS (103)", "80 more sites are down", "etcd: not connected", "server 10.0.0.1:80 is down", "the last"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("want %q in\n%s", want, text)
+		}
 	}
 }

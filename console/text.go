@@ -47,8 +47,12 @@ func writeHead(w io.Writer, s Status) error {
 	}
 	if all := s.Attention(); len(all) > 0 {
 		fmt.Fprintf(&b, "\nPROBLEMS (%d)\n", len(all))
-		for _, p := range all {
+		shown, hidden := s.readable(all)
+		for _, p := range shown {
 			fmt.Fprintf(&b, "  ! %s\n", clean(p))
+		}
+		if hidden > 0 {
+			fmt.Fprintf(&b, "  ! %d more sites are down: SITES says which, and why\n", hidden)
 		}
 	} else {
 		b.WriteString("no problems\n")

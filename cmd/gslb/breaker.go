@@ -62,8 +62,15 @@ func breakerOrder(name, usage, done string, order func(*console.Client, context.
 			}
 			cl := client(c)
 			defer cl.Close()
+			st, err := cl.Status(ctx)
+			if err != nil {
+				return err
+			}
 			if err := order(cl, ctx, history.Order{Who: operator(), Why: c.String("why")}); err != nil {
 				return err
+			}
+			if len(st.Held) == 0 && len(st.HeldChanges) == 0 {
+				done = fmt.Sprintf("node %s holds nothing; on nodes that do, %s", st.Node.Name, done)
 			}
 			fmt.Fprintln(c.Root().Writer, done)
 			return nil

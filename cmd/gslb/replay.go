@@ -176,6 +176,9 @@ func pastTime(text string, now time.Time) (time.Time, error) {
 	}
 	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05"} {
 		if t, err := time.ParseInLocation(layout, text, now.Location()); err == nil {
+			if t.After(now) {
+				return time.Time{}, fmt.Errorf("%q: has not come yet (it is %s)", text, now.Format(time.RFC3339))
+			}
 			return t, nil
 		}
 	}

@@ -80,12 +80,20 @@ func etcdText(s Status) string {
 func siteTable(s Status) *table {
 	t := newTable("SITES", "NAME", "STATE", "FOR", "VOTES", "LOAD", "SHED", "WHY")
 	for _, x := range s.Sites {
-		r := t.add(x.Site, stateText(x.Status), sinceText(x.Since, s.Now), votesText(x.Votes), loadText(x), shedText(x.Away()), x.Why)
+		r := t.add(x.Site, stateText(x.Status), sinceText(x.Since, s.Now), votesText(x.Votes), loadText(x), shedText(x.Away()), whyText(x.Status))
 		if o := x.Override; o != nil {
 			r.note("%s", overrideText(*o, s.Now))
 		}
 	}
 	return t
+}
+
+// whyText is the reason of a site's state, and why it does not get all its users though it is up.
+func whyText(x health.Status) string {
+	if x.Withheld > 0 && x.Override == nil && !x.Draining {
+		return fmt.Sprintf("%s; slow start: %s of its new users go elsewhere for now", x.Why, shedText(x.Withheld))
+	}
+	return x.Why
 }
 
 // stateText is the verdict in a word or two.

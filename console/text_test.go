@@ -81,6 +81,24 @@ func TestDrainTable(t *testing.T) {
 	golden(t, "drain.txt", b.String())
 }
 
+// A site that comes back slowly says why it does not get all its users.
+func TestWhyText(t *testing.T) {
+	ordered := &health.Override{Kind: health.Share}
+	for _, tc := range []struct {
+		in   health.Status
+		want string
+	}{
+		{health.Status{Why: "all say up"}, "all say up"},
+		{health.Status{Why: "all say up", Withheld: 0.85}, "all say up; slow start: 85% of its new users go elsewhere for now"},
+		{health.Status{Why: "by order", Withheld: 0.85, Override: ordered}, "by order"},
+		{health.Status{Why: "all say up", Shed: 0.3}, "all say up"},
+	} {
+		if got := whyText(tc.in); got != tc.want {
+			t.Errorf("%+v: %s, want %s", tc.in, got, tc.want)
+		}
+	}
+}
+
 func TestWriteStatusIsHarmlessInATerminal(t *testing.T) {
 	const bad = "\x1b[2J\x1b]0;owned\x07\r\n\u202eevil\xff\u0085"
 	s := demoStatus()

@@ -171,7 +171,7 @@ func fileDifferences(name string, a, b []byte) []string {
 			come = append(come, line)
 		}
 	}
-	out := []string{fmt.Sprintf("~ file %s: %d lines less, %d lines more", name, len(gone), len(come))}
+	out := []string{fmt.Sprintf("~ file %s: %s less, %s more", name, plural(len(gone), "line"), plural(len(come), "line"))}
 	if len(gone)+len(come) == 0 {
 		out[0] = fmt.Sprintf("~ file %s: the same lines in another order", name)
 	}

@@ -54,6 +54,7 @@ function setLoad(cell, s) {
   const notes = [];
   if (healthy[1]) notes.push(`${healthy[0]} of ${healthy[1]} servers`);
   if (s.shed > 0) notes.push(`sheds ${percent(s.shed)}`);
+  if (s.withheld > 0 && !s.override) notes.push(`slow start: ${percent(s.withheld)} go elsewhere`);
   text(cell.children[2], notes.join(" · ") || " ");
 }
 

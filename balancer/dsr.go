@@ -25,11 +25,11 @@ func ModeNames() []string {
 }
 
 // newDSR returns a plane for each way; each frontend goes to the one of its mode.
-func newDSR(ways []kernel.Way, opts kernel.Options) planes {
+func newDSR(ways []kernel.Way, opts kernel.Options, predecessor int, begun *sync.WaitGroup) planes {
 	all := &modes{ways: ways, opts: opts, chosen: map[string]string{}, why: map[string]string{}}
 	var out planes
 	for _, w := range ways {
-		k := newInKernel(PlaneDSR, w, opts, func(c *Config) bool { return all.of(c) == w.Name })
+		k := newInKernel(PlaneDSR, w, opts, predecessor, begun, func(c *Config) bool { return all.of(c) == w.Name })
 		k.unfit = all.unfit
 		out = append(out, k)
 	}

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"sync"
 	"testing"
 
 	"gslb/balancer/kernel"
@@ -8,7 +9,7 @@ import (
 
 // What the kernel refuses is counted as in the plane proxy, also when its counters begin anew.
 func TestRefusedByTheKernel(t *testing.T) {
-	k := newInKernel(PlaneNAT, kernel.Way{}, kernel.Options{}, nil)
+	k := newInKernel(PlaneNAT, kernel.Way{}, kernel.Options{}, 0, new(sync.WaitGroup), nil)
 	f := new(frontend)
 	for _, seen := range []kernel.Refused{{Denied: 3, OverRate: 1}, {Denied: 5, OverRate: 1, OverCount: 2}, {}, {Denied: 1, OverCount: 1}} {
 		k.takeRefused(f, seen)

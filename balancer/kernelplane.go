@@ -29,6 +29,12 @@ type inKernel struct {
 	unfit func(*Config) string
 	log   *slog.Logger
 	woken chan struct{} // holds a token when tables may have changed
+	// predecessor is the process that this one takes over from; 0: none, or it has ended.
+	// Until it has, it may put in the kernel what was taken out.
+	predecessor int
+	// begun is done once all planes have put in the kernel what they have at first: until then
+	// what a process before has left may be all that clients have.
+	begun *sync.WaitGroup
 
 	mu        sync.Mutex
 	engine    kernel.Engine                // guarded by mu; nil: no frontends
@@ -46,8 +52,9 @@ type inKernel struct {
 	keep      bool                         // guarded by mu; leave everything to the next process
 }
 
-func newInKernel(plane string, way kernel.Way, opts kernel.Options, ours func(*Config) bool) *inKernel {
-	return &inKernel{plane: plane, way: way, opts: opts, ours: ours, log: opts.Log,
+func newInKernel(plane string, way kernel.Way, opts kernel.Options, predecessor int, begun *sync.WaitGroup, ours func(*Config) bool) *inKernel {
+	begun.Add(1)
+	return &inKernel{plane: plane, predecessor: predecessor, begun: begun, way: way, opts: opts, ours: ours, log: opts.Log,
 		woken: make(chan struct{}, 1), slots: map[*frontend]*slotting{},
 		tallies: map[*server]kernel.Counters{}, open: map[*frontend]int64{}, refused: map[*frontend]kernel.Refused{}}
 }
@@ -219,10 +226,14 @@ const (
 func (k *inKernel) run(ctx context.Context) {
 	k.mu.Lock()
 	k.running = true
+	k.apply()
+	k.mu.Unlock()
+	k.begun.Done()
+	k.begun.Wait()
+	k.mu.Lock()
 	if k.engine == nil {
 		k.sweep()
 	}
-	k.apply()
 	k.mu.Unlock()
 	k.serve(ctx.Done())
 	k.drain()
@@ -246,6 +257,22 @@ func (k *inKernel) sweep() {
 	}
 }
 
+// outlive takes out what the process before this one leaves to it: that does not know that
+// this one has no frontends of the plane.
+func (k *inKernel) outlive() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.predecessor == 0 {
+		return
+	}
+	if os.Getppid() != k.predecessor { // it has ended: what is taken out now stays out
+		k.predecessor = 0
+	}
+	if k.engine == nil {
+		k.sweep()
+	}
+}
+
 // serve follows the tables and counts until done is closed.
 func (k *inKernel) serve(done <-chan struct{}) {
 	timer := time.NewTimer(countLeast)
@@ -261,16 +288,18 @@ func (k *inKernel) serve(done <-chan struct{}) {
 		case <-timer.C:
 			begun := time.Now()
 			k.count(begun)
+			k.outlive()
 			timer.Reset(max(countLeast, countShare*time.Since(begun)))
 		}
 	}
 }
 
-// leave has the next process find in the kernel what this one has put there.
+// leave has the next process find in the kernel what this one has put there. Of a plane that
+// has no frontends any more nothing stays: its connections drain.
 func (k *inKernel) leave() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.keep = true
+	k.keep = k.keep || len(k.bindings) > 0
 }
 
 // drain takes no more connections, and waits until there are none, or the drain

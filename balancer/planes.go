@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 
@@ -42,11 +43,15 @@ const (
 type planes []plane
 
 func newPlanes(log *slog.Logger, from *Options) planes {
-	opts := kernel.Options{Node: from.Node, Log: log}
+	opts, predecessor := kernel.Options{Node: from.Node, Log: log}, 0
+	if from.Inherited != nil {
+		predecessor = os.Getppid()
+	}
+	begun := new(sync.WaitGroup)
 	return append(planes{
 		newProxy(log, from.Inherited),
-		newInKernel(PlaneNAT, nft.NAT, opts, func(*Config) bool { return true }),
-	}, newDSR(dsrWays, opts)...)
+		newInKernel(PlaneNAT, nft.NAT, opts, predecessor, begun, func(*Config) bool { return true }),
+	}, newDSR(dsrWays, opts, predecessor, begun)...)
 }
 
 // of returns the plane that takes c, or nil.

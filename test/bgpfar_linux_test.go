@@ -166,6 +166,28 @@ graceful_restart = "60s"
 	far.tells("the own AS alone", "outer", s.vip4+"/32")
 	near.sees("the own AS alone")
 
+	// All of it goes, and comes again.
+	lb.reload(own, "[dns]", "announce = true", "announce = false")
+	far.tells("no BGP", "inner", s.vip4+"/32")
+	lb.reload("\n[dns]", "\n"+own, "announce = false", "announce = true")
+	lb.established("BGP again", 1)
+	far.tells("BGP again", "inner", s.vip4+"/32", `BGP\.local_pref: 250\n`)
+
+	// A password_file has another password in it, and then the right one again.
+	replace(t, file, []byte("of another file\n"))
+	lb.reload()
+	s.poll(func() error {
+		st, _ := lb.bgp()
+		if n := st.Neighbors[0]; n.State == bgp.Established || !strings.Contains(n.Error, "another password") {
+			return fmt.Errorf("another password in the file: %+v", n)
+		}
+		return nil
+	})
+	replace(t, file, []byte("of a file\n"))
+	lb.reload()
+	lb.established("the right password again", 1)
+	far.tells("the right password again", "inner", s.vip4+"/32", `BGP\.local_pref: 250\n`)
+
 	lb.handsOver(far)
 }
 

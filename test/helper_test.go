@@ -64,8 +64,17 @@ func (tp *topology) startWeb(name string, addresses ...string) *process {
 	return startHelper(tp.t, tp.prefix, "web", append([]string{name}, addresses...)...)
 }
 
-// serveWeb answers /healthz with 200, and / with its name, the address that it was
-// asked at and that of who asks.
+// bulk is more than the sockets on the way hold, of which no two parts are the same.
+func bulk() []byte {
+	out := make([]byte, 0, 8<<20)
+	for i := uint32(0); len(out) < cap(out); i++ {
+		out = append(out, byte(i>>24), byte(i>>16), byte(i>>8), byte(i))
+	}
+	return out
+}
+
+// serveWeb answers /healthz with 200, /bulk with much, and / with its name, the address that it
+// was asked at and that of who asks.
 func serveWeb(ctx context.Context, args []string) error {
 	name := args[0]
 	mux := http.NewServeMux()
@@ -74,6 +83,7 @@ func serveWeb(ctx context.Context, args []string) error {
 		local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 		fmt.Fprintf(w, "%s %s %s\n", name, local, r.RemoteAddr)
 	})
+	mux.HandleFunc("/bulk", func(w http.ResponseWriter, _ *http.Request) { w.Write(bulk()) })
 	var servers []*http.Server
 	failed := make(chan error, len(args))
 	for _, a := range args[1:] {

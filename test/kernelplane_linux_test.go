@@ -2,13 +2,16 @@ package test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -29,6 +32,7 @@ type kernelSite struct {
 	config  string
 	bpffs   string // what the balancer has at /sys/fs/bpf
 	gslb    *process
+	heir    int // process that has taken over from gslb; 0: none
 }
 
 func startKernelSite(t *testing.T, plane string, answers l4bed.Return) *kernelSite {
@@ -331,6 +335,19 @@ func (s *kernelSite) outlived(held heldConns) {
 	held.alive(s.t, "the balancer was started again")
 }
 
+// by looks which plane carries the frontend, and that it does.
+func (s *kernelSite) by(plane string) {
+	s.t.Helper()
+	if text := s.command("servers", "--json"); !strings.Contains(text, `"plane": "`+plane) {
+		s.t.Errorf("the frontend is not carried by %s:\n%.500s", plane, text)
+	}
+	for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
+		if _, err := s.retried(vip); err != nil {
+			s.t.Errorf("by %s: %v", plane, err)
+		}
+	}
+}
+
 // reloaded has the balancer read its configuration with old replaced by another text.
 func (s *kernelSite) reloaded(old, text string) {
 	s.t.Helper()
@@ -378,7 +395,8 @@ func TestKernelPlanes(t *testing.T) {
 			s.command("servers", "undrain", drained)
 			s.comes("1")
 			held.close()
-			s.doubted(plane.name == "nat")
+			s.doubted()
+			s.slow()
 			held = s.hold(l4bed.VIP4, 20).without(t, "0")
 			// The configuration changes: another pick, and a server less, whose connections are cut in two seconds.
 			replaceText(t, s.config, `pick = "round-robin"`, `pick = "maglev"`)
@@ -388,13 +406,7 @@ func TestKernelPlanes(t *testing.T) {
 			s.admits(plane.config, held)
 			held.close()
 			plane.further(s, plane.config)
-			s.gslb.Signal(syscall.SIGTERM)
-			until(t, patience, func() error {
-				if !s.gslb.ended() {
-					return errors.New("the balancer goes on")
-				}
-				return nil
-			})
+			s.end()
 			s.nothingLeft()
 		})
 	}
@@ -456,42 +468,81 @@ func (s *kernelSite) nothingLeft() {
 	}
 }
 
+// hole has server 1 answer nothing, not even with a reset, over a family (ip or ip6 of nft).
+func (s *kernelSite) hole(family string) (mend func()) {
+	s.t.Helper()
+	nft := func(text string) { s.t.Helper(); must(s.t, l4bed.Exec(s.Servers[1], "nft", text)...) }
+	nft(fmt.Sprintf("add table %[1]s hole; add chain %[1]s hole in { type filter hook input priority 0; }; add rule %[1]s hole in tcp dport 80 drop", family))
+	return func() { s.t.Helper(); nft("delete table " + family + " hole") }
+}
+
+// slow has a client of each family ask for much, say at once that it will ask for no
+// more, and read slowly: it gets all, and then the end.
+func (s *kernelSite) slow() {
+	s.t.Helper()
+	want := bulk()
+	for _, vip := range []string{l4bed.VIP4, l4bed.VIP6} {
+		conn, err := s.dial(vip)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(patience))
+		if _, err := io.WriteString(conn, "GET /bulk HTTP/1.0\r\n\r\n"); err != nil {
+			s.t.Fatal(err)
+		}
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			s.t.Fatal(err)
+		}
+		r, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			s.t.Fatalf("%s: the answer to a client that has finished: %v", vip, err)
+		}
+		got := make([]byte, 0, len(want))
+		for part := len(want) / 16; err == nil; time.Sleep(10 * time.Millisecond) { // which is what makes it slow
+			n := 0
+			n, err = io.ReadFull(r.Body, got[len(got):min(len(got)+part, cap(got))])
+			if got = got[:len(got)+n]; len(got) == cap(got) {
+				_, err = r.Body.Read(make([]byte, 1))
+			}
+		}
+		if err != io.EOF || !bytes.Equal(got, want) {
+			s.t.Fatalf("%s: %d of %d octets, and %v", vip, len(got), len(want), err)
+		}
+	}
+}
+
 // doubted has server 1 fail while nothing checks it: it answers nothing over IPv4, then it
-// is killed, and refuses over IPv6. What clients meet has the balancer find out. Where
-// connects are rescued, those that were not answered go on to another server.
-func (s *kernelSite) doubted(rescued bool) {
+// is killed, and refuses over IPv6. What clients meet has the balancer find out. Connects
+// that were not answered go on to another server.
+func (s *kernelSite) doubted() {
 	s.t.Helper()
 	const unchecked = "passive_failures = 1\neject_time = \"100ms\""
 	s.reloaded(`check = "web"`, unchecked)
 	said := func(what, address, why string) string {
 		return fmt.Sprintf("msg=\"balancer: %s\" frontend=www server=%s why=\"%s1 connects in a row failed", what, net.JoinHostPort(address, "80"), why)
 	}
-	found := func(vip, address string, limit time.Duration, lost bool) {
+	found := func(vip, address string, refuses bool) {
 		s.t.Helper()
 		until(s.t, patience, func() error {
 			if strings.Contains(s.gslb.log.String(), said("isolated", address, "")) {
 				return nil
 			}
-			conn, err := s.dialWithin(vip, limit)
+			conn, err := s.dialWithin(vip, patience)
 			if err == nil {
 				conn.Close()
-			} else if !lost {
+			} else if !refuses {
 				s.t.Fatalf("a connect is not answered by %s, and went to nobody else: %v", address, err)
 			}
 			return fmt.Errorf("%s is not isolated (%v)", address, err)
 		})
 	}
-	hole := func(words ...string) { must(s.t, l4bed.Exec(s.Servers[1], append([]string{"nft"}, words...)...)...) }
-	hole("add table ip hole; add chain ip hole in { type filter hook input priority 0; }; add rule ip hole in tcp dport 80 drop")
-	limit := 1500 * time.Millisecond // in which a client gives up
-	if rescued {
-		limit = patience
-	}
-	found(l4bed.VIP4, l4bed.Server4(1), limit, !rescued)
-	hole("delete table ip hole")
+	mend := s.hole("ip")
+	found(l4bed.VIP4, l4bed.Server4(1), false)
+	mend()
 	s.gslb.says(said("recovered", l4bed.Server4(1), "was isolated: "))
 	s.servers[1].Kill()
-	found(l4bed.VIP6, l4bed.Server6(1), patience, true)
+	found(l4bed.VIP6, l4bed.Server6(1), true)
 	s.servers[1] = s.startServer(1)
 	s.gslb.says(said("recovered", l4bed.Server6(1), "was isolated: "))
 	s.reloaded(unchecked, `check = "web"`)
@@ -506,9 +557,7 @@ func (s *kernelSite) programs(config string) {
 		next := fmt.Sprintf("plane = \"dsr\"\nmode = %q\nkeep_forwarding = true", mode)
 		s.reloaded(config, next)
 		config = next
-		if text := s.command("servers", "--json"); !strings.Contains(text, `"plane": "dsr (`+mode+`)"`) {
-			s.t.Errorf("the frontend is not carried by %s:\n%.500s", mode, text)
-		}
+		s.by("dsr (" + mode + ")")
 		s.see(l4bed.VIP4, "1", "2")
 		s.see(l4bed.VIP6, "0", "1", "2")
 		held := s.hold(l4bed.VIP4, 8)
@@ -517,8 +566,9 @@ func (s *kernelSite) programs(config string) {
 		s.outlived(held)
 		s.admits(next, held)
 		held.close()
+		s.slow()
 		if mode == "tcx" {
-			s.doubted(true)
+			s.doubted()
 			continue // the rest is the same program with the same maps
 		}
 		s.servers[1].Kill()
@@ -530,7 +580,104 @@ func (s *kernelSite) programs(config string) {
 		s.servers[1] = s.startServer(1)
 		s.comes("1")
 	}
-	s.reloaded("keep_forwarding = true", "keep_forwarding = false")
+	// The flows that the program knows go on as those of a proxy begin.
+	held := append(s.hold(l4bed.VIP4, 4), s.hold(l4bed.VIP6, 4)...)
+	s.reloaded(config, `plane = "proxy"`)
+	s.by("proxy")
+	held.alive(s.t, "the frontend is a proxy's now")
+	held.close()
+	s.tunnels(`plane = "proxy"`)
+}
+
+// tunnels has server 2 be in another network than the balancer, which reaches it through
+// tunnels of both kinds, over both families, by either program.
+func (s *kernelSite) tunnels(config string) {
+	s.t.Helper()
+	server := s.Servers[2]
+	bed.IPBatch(s.t, server, "addr add 10.77.3.13/32 dev lo", "addr add fd77:3::13/128 dev lo nodad")
+	bed.IPBatch(s.t, s.Router, "route add 10.77.3.13/32 via "+l4bed.Server4(2), "route add fd77:3::13/128 via "+l4bed.Server6(2))
+	const port = 6080
+	for _, tunnel := range []struct {
+		n     int32
+		outer map[int16]byte // where in the frame is which octet
+	}{
+		{20, map[int16]byte{12: 0x08, 23: unix.IPPROTO_IPIP}},
+		{40, map[int16]byte{12: 0x86, 20: unix.IPPROTO_IPV6}},
+		{28, map[int16]byte{12: 0x08, 23: unix.IPPROTO_UDP, 36: port >> 8, 37: port & 0xff}},
+		{48, map[int16]byte{12: 0x86, 20: unix.IPPROTO_UDP, 56: port >> 8, 57: port & 0xff}},
+	} {
+		bed.Decapsulate(s.t, server, tunnel.n, tunnel.outer)
+	}
+	text, err := os.ReadFile(s.config)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(strings.Replace(string(text), "min_servers = 5\n", "", 1), "[[frontend.server]]")
+	replace(s.t, s.config, []byte(before+"[[frontend.server]]\naddress = \"10.77.3.13:80\"\n[[frontend.server]]\naddress = \"[fd77:3::13]:80\"\n"))
+	var held heldConns
+	for _, tunnel := range []string{"mode = \"xdp\"\ntunnel = \"gue\"", "mode = \"tcx\"\ntunnel = \"ipip\""} {
+		next := "plane = \"dsr\"\n" + tunnel
+		s.reloaded(config, next)
+		config = next
+		held.alive(s.t, "another program takes new flows, behind the one that knows these")
+		held.close()
+		held = append(s.hold(l4bed.VIP4, 2), s.hold(l4bed.VIP6, 2)...)
+		s.see(l4bed.VIP4, "2")
+		s.see(l4bed.VIP6, "2")
+		s.slow()
+	}
+	s.reloaded(`mode = "tcx"`, `mode = "xdp"`)
+	s.see(l4bed.VIP4, "2")
+	s.inherited(`mode = "xdp"`, `mode = "tcx"`)
+}
+
+// inherited has a new process take over, with old in the configuration replaced by another
+// text: what the one before leaves in the kernel does not stay in force.
+func (s *kernelSite) inherited(old, text string) {
+	s.t.Helper()
+	// Who takes over becomes a child of this process when its parent has ended.
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		s.t.Fatal(err)
+	}
+	replaceText(s.t, s.config, old, text)
+	s.gslb.Signal(syscall.SIGUSR2)
+	s.gslb.says("the new process serves; this one")
+	s.heir, _ = strconv.Atoi(successorPID.FindStringSubmatch(s.gslb.log.String())[1])
+	s.gslb.killed = true // the heir has its output, and so its end
+	s.t.Cleanup(s.end)
+	s.see(l4bed.VIP4, "2")
+	until(s.t, patience, func() error {
+		if syscall.Kill(s.gslb.cmd.Process.Pid, 0) == nil {
+			return errors.New("the process before is there still")
+		}
+		if left, fault := filepath.Glob(filepath.Join(s.bpffs, "gslb*")); fault != nil || len(left) > 0 {
+			return fmt.Errorf("pinned still: %v, %v", left, fault)
+		}
+		if text := must(s.t, "ip", "-n", s.Balancer, "-d", "link", "show", "eth0"); strings.Contains(text, "xdp") {
+			return fmt.Errorf("attached still: %s", text)
+		}
+		return nil
+	})
+	s.see(l4bed.VIP6, "2")
+}
+
+// end has the balancer end as asked, and waits for that.
+func (s *kernelSite) end() {
+	s.t.Helper()
+	if s.heir == 0 {
+		s.gslb.Signal(syscall.SIGTERM)
+	} else {
+		_ = syscall.Kill(s.heir, syscall.SIGTERM) // it may have ended
+	}
+	until(s.t, patience, func() error {
+		if s.heir != 0 { // nobody else waits for it
+			_, _ = syscall.Wait4(s.heir, nil, syscall.WNOHANG, nil)
+		}
+		if !s.gslb.ended() {
+			return errors.New("the balancer goes on")
+		}
+		return nil
+	})
 }
 
 // transparent has the frontend be a proxy whose servers see the client's address, with the
@@ -550,6 +697,7 @@ func (s *kernelSite) transparent(config string) {
 	const sysctl = "sysctl() { for setting; do echo \"${setting#*=}\" > /proc/sys/$(echo ${setting%%=*} | tr . /); done; }\n" // not everybody has procps
 	must(s.t, l4bed.Exec(s.Balancer, "sh", "-ec", sysctl+commands)...)
 	replaceText(s.t, s.config, `pick = "maglev"`, `pick = "round-robin"`)
+	held := append(s.hold(l4bed.VIP4, 4), s.hold(l4bed.VIP6, 4)...)
 	s.reloaded(config, "plane = \"proxy\"\ntransparent = true")
 	for vip, client := range map[string]string{l4bed.VIP4: l4bed.Client4, l4bed.VIP6: l4bed.Client6} {
 		until(s.t, patience, func() error { // until the turn is a server's of the client's family: others see the balancer
@@ -569,5 +717,38 @@ func (s *kernelSite) transparent(config string) {
 			return nil
 		})
 	}
+	held.alive(s.t, "the frontend is a proxy's now")
+	held.close()
+	s.slow()
+	// A server that does not answer costs its client a time-out of connects, and no more.
+	s.reloaded(`check = "web"`, "passive_failures = 1\nconnect_timeout = \"500ms\"")
+	for family, at := range map[string][2]string{"ip": {l4bed.VIP4, l4bed.Server4(1)}, "ip6": {l4bed.VIP6, l4bed.Server6(1)}} {
+		mend := s.hole(family)
+		until(s.t, patience, func() error {
+			if _, err := s.ask(at[0]); err != nil {
+				s.t.Fatalf("a request while %s answers nothing: %v", at[1], err)
+			}
+			if !strings.Contains(s.gslb.log.String(), fmt.Sprintf("msg=\"balancer: isolated\" frontend=www server=%s why=\"1 connects in a row failed", net.JoinHostPort(at[1], "80"))) {
+				return fmt.Errorf("%s is not isolated", at[1])
+			}
+			return nil
+		})
+		mend()
+	}
+	// Back again: the kernel has not seen the connections of the proxy begin, whose table it looks up now.
 	must(s.t, l4bed.Exec(s.Balancer, "nft", "delete", "table", "inet", "gslb-transparent")...)
+	const transparent, plain = "plane = \"proxy\"\ntransparent = true\n", "plane = \"proxy\"\n"
+	s.reloaded(transparent, plain)
+	until(s.t, patience, func() error {
+		if text := s.tables(); strings.Contains(text, "gslb") {
+			return fmt.Errorf("there is a table still:\n%.300s", text)
+		}
+		return nil
+	})
+	held = append(s.hold(l4bed.VIP4, 4), s.hold(l4bed.VIP6, 4)...)
+	replaceText(s.t, s.config, `connect_timeout = "500ms"`, "")
+	s.reloaded(plain, config+"\n")
+	s.by("nat")
+	held.alive(s.t, "the frontend is the kernel's again")
+	held.close()
 }

@@ -232,7 +232,8 @@ func (e *engine) attach(services []kernel.Service, seen *survey) error {
 	return nil
 }
 
-// wanted are the interfaces of services. One that is named and is not there is an error.
+// wanted are the interfaces of services. One that is named and is not there is an error. A
+// service that has left keeps those that there are: packets of its flows come by them.
 func (e *engine) wanted(services []kernel.Service, seen *survey) (map[string]netlink.Link, error) {
 	byName := map[string]netlink.Link{}
 	for _, l := range seen.links {
@@ -248,6 +249,13 @@ func (e *engine) wanted(services []kernel.Service, seen *survey) (map[string]net
 		}
 		if len(s.Interfaces) > 0 {
 			continue
+		}
+		if len(s.Listen) == 0 {
+			for name := range e.attached {
+				if l := byName[name]; l != nil {
+					want[name] = l
+				}
+			}
 		}
 		var addrs []netip.Addr
 		for _, v := range s.Listen {

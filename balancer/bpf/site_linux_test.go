@@ -420,7 +420,9 @@ func (s *site) tunnels(t *testing.T, e kernel.Engine) {
 		{"GUE in IPv6", siteVIPs[1], kernel.GUE, 48, map[int16]byte{12: 0x86, 20: protoUDP, 56: 6080 >> 8, 57: 6080 & 0xff}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.decapsulates(t, c.size, c.outer)
+			for _, ns := range s.servers {
+				bed.Decapsulate(t, ns, c.size, c.outer)
+			}
 			service := s.service(c.vip, kernel.TCP, 0, 1, 2)
 			service.Tunnel, service.TunnelPort = c.tunnel, 6080
 			s.apply(t, e, service)

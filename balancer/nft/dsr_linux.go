@@ -35,6 +35,7 @@ var DSR = kernel.Way{
 //	chain www.4.GENERATION
 //	  not admitted        chain www.4.GENERATION.guard (admitting): a SYN, or a datagram that is not known
 //	  known, with a FIN   map conns4 -> server; from there on it is in map closing4, for the time Close
+//	  known, with a SYN   map conns4 -> server, for less time, if that takes new connections; else it is a new one
 //	  closing             map closing4 -> server
 //	  known               map conns4 -> server, for the time Idle since its last packet
 //	  new                 a slot -> server, which goes to conns4
@@ -95,7 +96,7 @@ func (d *dsr) Apply(services []kernel.Service) error {
 		d.wanted = services
 		return nil
 	}
-	out, devices, err := ways(services)
+	out, devices, err := d.ways(services)
 	if err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (d *dsr) Apply(services []kernel.Service) error {
 
 // ways finds by which interface each server is reached, which must be without a router
 // between, and by which interfaces packets for the services come.
-func ways(services []kernel.Service) (out map[netip.Addr]int, devices []string, err error) {
+func (d *dsr) ways(services []kernel.Service) (out map[netip.Addr]int, devices []string, err error) {
 	out = map[netip.Addr]int{}
 	for _, s := range services {
 		in := slices.Clone(s.Interfaces)
@@ -140,7 +141,7 @@ func ways(services []kernel.Service) (out map[netip.Addr]int, devices []string, 
 			}
 		}
 		if len(s.Interfaces) == 0 {
-			in = append(in, holders(s.Listen)...)
+			in = append(in, holders(append(d.virtual(&s, v4), d.virtual(&s, v6)...))...)
 		}
 		devices = append(devices, in...)
 	}
@@ -192,10 +193,17 @@ func (d *dsr) update(services []kernel.Service) error {
 	for _, g := range d.sets {
 		s := &services[g.at]
 		now, before := slotElements(g.slotsOf(s), g.slotsOf(&d.wanted[g.at]), g.next(s))
+		if len(now) == 0 {
+			continue
+		}
 		if err := deleteElements(c, g.slots, before); err != nil {
 			return err
 		}
 		if err := addElements(c, g.slots, now); err != nil {
+			return err
+		}
+		c.FlushSet(g.taking)
+		if err := addElements(c, g.taking, g.takers(s)); err != nil {
 			return err
 		}
 	}

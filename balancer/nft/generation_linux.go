@@ -27,6 +27,8 @@ type generation struct {
 	slots *nftables.Set // slot -> mark
 	alive *nftables.Set // mark -> chain of a server that packets may be sent to
 	new   *nftables.Set // all marks; counts connections
+	// taking is the marks of those with slots: a SYN for another one is of a new connection.
+	taking *nftables.Set
 
 	admits *admitting // nil: everybody
 }
@@ -68,12 +70,25 @@ func (g *generation) next(s *kernel.Service) func(uint16) nftables.SetElement {
 	}
 }
 
+// takers are the marks of the servers with slots.
+func (g *generation) takers(s *kernel.Service) (out []nftables.SetElement) {
+	has := map[uint16]bool{}
+	for _, i := range g.slotsOf(s) {
+		if !has[i] {
+			has[i] = true
+			out = append(out, nftables.SetElement{Key: markOf(s.Servers[i].Address.Addr())})
+		}
+	}
+	return out
+}
+
 // build adds the chain and the sets.
 func (g *generation) build(c *nftables.Conn, t *nftables.Table, s *kernel.Service) error {
 	c.AddChain(&nftables.Chain{Name: g.name, Table: t})
 	g.slots = &nftables.Set{Table: t, Name: g.name + ".slots", IsMap: true, KeyType: nftables.TypeInteger, DataType: nftables.TypeMark, KeyByteOrder: hostOrder}
 	g.alive = &nftables.Set{Table: t, Name: g.name + ".alive", IsMap: true, Counter: true, KeyType: nftables.TypeMark, DataType: nftables.TypeVerdict, KeyByteOrder: hostOrder}
 	g.new = &nftables.Set{Table: t, Name: g.name + ".new", Counter: true, KeyType: nftables.TypeMark, KeyByteOrder: hostOrder}
+	g.taking = &nftables.Set{Table: t, Name: g.name + ".taking", KeyType: nftables.TypeMark, KeyByteOrder: hostOrder}
 	var all, alive []nftables.SetElement
 	for i, one := range s.Servers {
 		if !g.has(one.Address.Addr()) {
@@ -90,7 +105,7 @@ func (g *generation) build(c *nftables.Conn, t *nftables.Table, s *kernel.Servic
 	for _, set := range []struct {
 		*nftables.Set
 		elements []nftables.SetElement
-	}{{g.slots, slots}, {g.alive, alive}, {g.new, all}} {
+	}{{g.slots, slots}, {g.alive, alive}, {g.new, all}, {g.taking, g.takers(s)}} {
 		if err := c.AddSet(set.Set, nil); err != nil {
 			return err
 		}
@@ -198,8 +213,13 @@ func (g *generation) rules(t *nftables.Table, s *kernel.Service, turnAway exprs)
 			add(flags(tcpSYN|tcpACK, tcpSYN), guard)
 		}
 		add(flags(tcpEnds, 0), g.connection(), find(g.conns), g.connection(), load, note(g.closing, opUpdate, s.Close), note(g.conns, opDelete, 0), send)
+		syn := flags(tcpSYN|tcpACK, tcpSYN)
+		taking := rule(load, of(&expr.Lookup{SourceRegister: g.mark(), SetID: g.taking.ID, SetName: g.taking.Name}))
+		add(syn, g.connection(), find(g.conns), taking, g.connection(), load, note(g.conns, opUpdate, fresh), send)
+		for _, set := range []*nftables.Set{g.conns, g.closing} { // from a port that was in use before: a new connection
+			add(syn, g.connection(), load, note(set, opDelete, 0))
+		}
 		add(g.connection(), find(g.closing), g.connection(), load, note(g.closing, opUpdate, s.Close), send)
-		add(flags(tcpSYN|tcpACK, tcpSYN), g.connection(), find(g.conns), g.connection(), load, note(g.conns, opUpdate, fresh), send)
 	}
 	add(g.connection(), find(g.conns), g.connection(), load, note(g.conns, opUpdate, s.Idle), send)
 	if g.admits != nil && s.Protocol != kernel.TCP {

@@ -39,6 +39,7 @@ type nat struct {
 	wanted []kernel.Service
 
 	attempts kernel.Attempts[connect]
+	sockets  bool // the kernel can tell which packets are a socket's
 
 	mu    sync.RWMutex
 	index *index // guarded by mu
@@ -54,7 +55,7 @@ type counted struct {
 type connect struct{ client, virtual, server netip.AddrPort }
 
 func newNAT(o kernel.Options) *nat {
-	n := &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil)}
+	n := &nat{opts: o, log: o.Log, owner: newOwner(), base: map[counted]kernel.Counters{}, index: newIndex(nil, nil), sockets: canTellSockets(o.Node)}
 	for _, f := range families {
 		n.guards = append(n.guards, newGuard(f, o.Node, n.owner))
 	}
@@ -161,6 +162,7 @@ func (n *nat) install(services []kernel.Service) error {
 	var next []*ruleset
 	for _, f := range families {
 		r := newRuleset(f, tableName(n.opts.Node), n.owner, services)
+		r.sockets = n.sockets
 		c.AddTable(r.table) // so that there is one to delete
 		c.DelTable(r.table)
 		if err := r.build(c); err != nil {

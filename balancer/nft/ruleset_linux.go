@@ -15,6 +15,7 @@ import (
 
 // ruleset is the table of a nat for one family, as it is in the kernel:
 //
+//	chain prerouting            a packet of an open connection to this machine (a proxy's, of before) stays here
 //	chain prerouting, output    where a packet goes -> map virtual (or any, for a service at all addresses) -> the
 //	                            chain of the service
 //	chain www.slots             the slot, by hash or in turns -> map www.slots -> the chain of the server
@@ -31,6 +32,7 @@ type ruleset struct {
 	slots    map[string]*nftables.Set    // by the name of the service
 	accounts map[*nftables.Set]direction // what the elements of each set count
 	later    []rawRule                   // which are sent once the rest is there
+	sockets  bool                        // the kernel can tell which packets are a socket's
 }
 
 // direction is what an account counts.
@@ -120,6 +122,9 @@ func (r *ruleset) build(c *nftables.Conn) error {
 		num  *nftables.ChainHook
 	}{{"prerouting", nftables.ChainHookPrerouting}, {"output", nftables.ChainHookOutput}} {
 		chain := c.AddChain(&nftables.Chain{Name: hook.name, Table: r.table, Type: nftables.ChainTypeNAT, Hooknum: hook.num, Priority: nftables.ChainPriorityNATDest})
+		if r.sockets && hook.num == nftables.ChainHookPrerouting {
+			r.rule(c, chain, ours())
+		}
 		if err := r.entrance(c, chain); err != nil {
 			return err
 		}
@@ -128,6 +133,34 @@ func (r *ruleset) build(c *nftables.Conn) error {
 		return err
 	}
 	return r.account(c)
+}
+
+// ours accepts packets without SYN that a connected socket of this machine waits for: connection
+// tracking may not have seen their connection begin, and takes it for a new one.
+func ours() exprs {
+	return of(
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: unix.NFT_REG_1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{kernel.TCP}},
+		&expr.Payload{DestRegister: unix.NFT_REG_1, Base: expr.PayloadBaseTransportHeader, Offset: 13, Len: 1},
+		&expr.Bitwise{SourceRegister: unix.NFT_REG_1, DestRegister: unix.NFT_REG_1, Len: 1, Mask: []byte{tcpSYN}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{0}},
+		&expr.Socket{Key: expr.SocketKeyWildcard, Register: unix.NFT_REG_1}, // 1: one that listens at all addresses
+		&expr.Cmp{Op: expr.CmpOpEq, Register: unix.NFT_REG_1, Data: []byte{0}},
+		&expr.Verdict{Kind: expr.VerdictAccept},
+	)
+}
+
+// canTellSockets tells whether the kernel has what ours needs (nft_socket).
+func canTellSockets(node string) bool {
+	c, err := dial()
+	if err != nil {
+		return false
+	}
+	r := newRuleset(v4, tableName(node)+"-try", newOwner(), nil)
+	c.AddTable(r.table)
+	r.rule(c, c.AddChain(&nftables.Chain{Name: "try", Table: r.table, Type: nftables.ChainTypeNAT, Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityNATDest}), ours())
+	c.DelTable(r.table)
+	return c.Flush() == nil
 }
 
 // server adds the chain of a server: who comes here is sent there.

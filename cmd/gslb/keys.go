@@ -67,7 +67,11 @@ func keysOf(c *cli.Command, zone string) (*zoneKeys, error) {
 		}
 		known.add(z.Name)
 	}
-	return nil, fmt.Errorf("%s: %s has no [[zone]] of that name%s", name, c.String("config"), known.suggest(name))
+	where := c.String("config")
+	if cfg.Node.Topology == config.TopologyEtcd {
+		where = "the topology that the node of " + where + " served last"
+	}
+	return nil, fmt.Errorf("%s: %s has no zone of that name%s", name, where, known.suggest(name))
 }
 
 func zoneKeysOf(cfg *config.Config, name string) (*zoneKeys, error) {

@@ -112,7 +112,7 @@ func TestKeysRefuse(t *testing.T) {
 		{config, "ds abc.com x", `"x": want a key's tag`, true},
 		{config, "retire abc.com", "and the key's TAG", true},
 		{config, "retire abc.com 1", "abc.com. has ", false},
-		{config, "new abd.com", `has no [[zone]] of that name; did you mean "abc.com."?`, false},
+		{config, "new abd.com", `has no zone of that name; did you mean "abc.com."?`, false},
 		{config, "new plain.example", `write dnssec = "default"`, false},
 		{config, "import abc.com", "at least one FILE", true},
 		{config, "import abc.com /nowhere", "/nowhere", false},

@@ -20,6 +20,7 @@ import (
 const (
 	doubtEvery = time.Second
 	doubtTime  = 2 * time.Second // for a connect, where no time-out of connects is configured
+	greetEvery = 5 * time.Second // while a server has neither accepted nor refused one
 )
 
 // doubt is how a server stands between suspicion and proof.
@@ -28,9 +29,10 @@ type doubt struct {
 	trying bool      // one is under way
 	next   time.Time // and none begins before
 	// With direct server return an application may listen at the virtual address alone, and
-	// who refuses a connect to the server's own then says nothing: greeted, that was found out once;
+	// who refuses a connect to the server's own then says nothing: greeted, that was found out;
 	// reached, the server does accept there.
 	greeted, reached bool
+	greet            time.Time // when to try again to find it out
 }
 
 // doubt takes in that clients' connects to s look as if they had failed.
@@ -49,7 +51,7 @@ func (p *pool) doubtful(now time.Time) (out []*server) {
 	}
 	for _, s := range p.servers {
 		d := &s.doubt
-		greet := p.cfg.Plane == PlaneDSR && !d.greeted
+		greet := p.cfg.Plane == PlaneDSR && !d.greeted && !now.Before(d.greet)
 		if d.trying || s.isolation.has(causePassive) || !greet && (!d.raised || now.Before(d.next)) {
 			continue
 		}
@@ -67,6 +69,7 @@ func (p *pool) prove(ctx context.Context, s *server) {
 	counts := err != nil && d.raised && ctx.Err() == nil && !ownFault(err) &&
 		(d.reached || p.cfg.Plane != PlaneDSR || !errors.Is(err, syscall.ECONNREFUSED))
 	d.trying, d.reached = false, d.reached || err == nil
+	d.greeted, d.greet = d.reached || errors.Is(err, syscall.ECONNREFUSED), now.Add(greetEvery)
 	d.next = now.Add(doubtEvery)
 	d.raised = counts && s.streak.Load()+1 < int32(p.cfg.PassiveFailures)
 	if d.raised {

@@ -40,6 +40,7 @@ func TestSite(t *testing.T) {
 			})
 			t.Run("tunnels", func(t *testing.T) { s.tunnels(t, e) })
 			t.Run("another balancer", func(t *testing.T) { s.takesOver(t, e) })
+			t.Run("ten thousand sessions", func(t *testing.T) { s.sessions(t, e) })
 			for _, vip := range siteVIPs {
 				family := map[bool]string{true: "IPv6", false: "IPv4"}[vip.Addr().Is6()]
 				t.Run("admission by "+family, func(t *testing.T) { s.admits(t, e, vip) })

@@ -98,8 +98,8 @@ answer = "cname"
 func TestExplainAtRefuses(t *testing.T) {
 	path := expecting(t, "")
 	for args, want := range map[string]string{
-		"-at -10m":                                 "-at goes with -config",
-		"-at noon -config " + path:                 `"noon": want a time`,
+		"-at -10m":                 "-at goes with -config",
+		"-at noon -config " + path: `"noon": want a time`,
 		"-at 2999-03-01T09:00:00Z -config " + path: "has not come yet",
 		"-at -1m -down kt -config " + path:         "do not go together",
 		"-at 2026-03-01T09:00:00Z -config " + path: "nothing is recorded of that time",

@@ -18,6 +18,15 @@ func Parse(s string) ([]byte, error) {
 	if s == "" {
 		return nil, fmt.Errorf("empty name")
 	}
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			continue
+		}
+		if d := s[i+1:]; len(d) >= 3 && isDigit(d[0]) && isDigit(d[1]) && isDigit(d[2]) && d[:3] > "255" { // the library takes it modulo 256
+			return nil, fmt.Errorf("%q is not a domain name: \\%s is no octet, these are \\000 to \\255", s, d[:3])
+		}
+		i++ // what is escaped escapes nothing
+	}
 	buf := make([]byte, Max+1)
 	n, err := dns.PackDomainName(dns.Fqdn(s), buf, 0, nil, false)
 	if err != nil || n > Max {
@@ -25,6 +34,8 @@ func Parse(s string) ([]byte, error) {
 	}
 	return buf[:n:n], nil
 }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // Format gives a wire-form name in presentation form.
 func Format(wire []byte) string {

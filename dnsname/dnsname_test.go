@@ -10,7 +10,7 @@ func TestParseAndFormat(t *testing.T) {
 	for in, want := range map[string]string{
 		".": ".", "abc.com.": "abc.com.", "abc.com": "abc.com.", "WwW.abc.com.": "WwW.abc.com.",
 		`a\.b.c.`: `a\.b.c.`, `\000\255.c.`: `\000\255.c.`, long: long, strings.Repeat("x", 63) + ".": strings.Repeat("x", 63) + ".",
-		"": "", "a..b.": "", long + "a.": "", strings.Repeat("x", 64) + ".": "",
+		`\\800.c.`: `\\800.c.`, `\800.c.`: "", `a\256.`: "", "": "", "a..b.": "", long + "a.": "", strings.Repeat("x", 64) + ".": "",
 	} {
 		wire, err := Parse(in)
 		switch {

@@ -35,20 +35,22 @@ func CanonicalName(s string) (string, error) {
 	if isPlain(s) {
 		return strings.TrimSuffix(s, ".") + ".", nil
 	}
+	escaped := false
 	for _, r := range s {
 		switch {
 		case r > 0x7e:
 			return "", fmt.Errorf("%q: must be in ASCII; write an international name in its xn-- form", s)
-		case r <= ' ':
+		case r < ' ', r == ' ' && !escaped:
 			return "", fmt.Errorf("%q: must be a domain name, without blanks", s)
 		}
+		escaped = r == '\\' && !escaped
 	}
 	wire, err := dnsname.Parse(s)
 	if err != nil {
 		if s == "" || strings.Contains(strings.TrimSuffix(s, "."), "..") || strings.HasPrefix(s, ".") {
 			return "", fmt.Errorf("%q: must be a domain name, no label empty", s)
 		}
-		return "", fmt.Errorf("%q: must be a domain name: labels of 1 to 63 octets, 255 in all", s)
+		return "", fmt.Errorf("%q: must be a domain name: labels of 1 to 63 octets, 255 in all, and \\000 to \\255 where octets are given as numbers", s)
 	}
 	return dnsname.Format(lower(wire)), nil
 }

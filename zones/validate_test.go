@@ -38,8 +38,12 @@ func TestCanonicalName(t *testing.T) {
 		{".", "."},
 		{label63 + ".com", label63 + ".com."},
 		{strings.Repeat(label63+".", 3) + strings.Repeat("b", 61), strings.Repeat(label63+".", 3) + strings.Repeat("b", 61) + "."},
+		{`a\032B.com`, `a\ b.com.`},
+		{`a\ b.com`, `a\ b.com.`},
 		// refused:
 		{"", ""},
+		{`a\800.com`, ""},
+		{`a\\ b.com`, ""},
 		{"..", ""},
 		{".abc.com", ""},
 		{"abc..com", ""},

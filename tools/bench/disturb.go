@@ -281,7 +281,7 @@ func disturbPage(o *options, began time.Time, m *machine, who *contestant, resul
 	}
 	fmt.Fprintf(&b, `- The load is the mix, every answer checked, in slices of %v s. Those with changes lie between quiet ones of the same load (on each side, and meanwhile: %s),
   and their answers for each second are compared with the mean of these: %d starts with %d rounds, of which the median counts. The aim is at least 0.95 of the quiet rate, with nothing lost or wrong.
-- A geo database reload takes minutes at full load, within which the speed of a machine that others use too changes by more than what a reload costs: its row tells that nothing is lost, and how long it takes. The row of parts tells what it costs.
+- A geo database reload takes minutes at full load, within which the speed of a machine that others use too changes by more than what a reload costs. A whole one (`+"`-changes geo`"+`) tells how long it takes, and that nothing is lost; parts of it, between quiet slices, tell what it costs.
 - *Answers for a CPU second* are those for each second of CPU time of the whole gslb process, all that a change costs it included; what other processes take from the two cores does not count.
   *Changes take* is gslb's CPU time beyond what as many answers cost in the quiet slices, as a share of one core, and *this program* what ordering, replacing and asking takes beside it.
 - gslb has one worker, kept on a core of its own (`+"`pin = \"auto\"`"+`), and may use all %d cores for the rest; the generator is pinned to core %d. Without `+"`pin`"+` the kernel moves the worker to the generator's core at times,

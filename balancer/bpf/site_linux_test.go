@@ -487,15 +487,7 @@ func (s *site) datagram(t *testing.T, vip netip.AddrPort) int {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(patience))
-	var b [1]byte
-	if _, err := c.Write(b[:]); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := c.Read(b[:]); err != nil {
-		return -1
-	}
-	return int(b[0])
+	return asks(c)
 }
 
 // echoes pings both VIPs, and returns how many were answered.

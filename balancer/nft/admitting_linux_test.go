@@ -158,13 +158,8 @@ func networksOf(all ...string) (out []netip.Prefix) {
 // TestAdmission: who is not admitted is turned away, of either transport and family, whoever has a
 // connection keeps it, and all is counted, while lists and bounds change.
 func TestAdmission(t *testing.T) {
-	for _, plane := range []struct {
-		name    string
-		way     kernel.Way
-		answers l4bed.Return
-	}{{"nat", NAT, l4bed.ByBalancer}, {"dsr", DSR, l4bed.ByRouter}} {
+	for _, plane := range planes {
 		t.Run(plane.name, func(t *testing.T) {
-			t.Log(time.Now())
 			site := newSite(t, 2, plane.answers)
 			for _, line := range []string{
 				"-n " + site.Client + " addr add " + guest[true] + "/32 dev eth0", "-n " + site.Client + " addr add " + guest[false] + "/128 dev eth0 nodad",
@@ -175,9 +170,7 @@ func TestAdmission(t *testing.T) {
 				}
 			}
 			b := &admissionBed{T: t, site: site, engine: open(t, site, plane.way)}
-			t.Log(time.Now())
 			b.apply(nil)
-			t.Log(time.Now())
 			var held, sockets []net.Conn
 			for _, v := range visits {
 				conn, err := b.connect(v)
@@ -197,14 +190,11 @@ func TestAdmission(t *testing.T) {
 					b.answered(sockets[i], when+": a session that was there before")
 				}
 			}
-			t.Log(time.Now())
 			b.lists(goOn)
-			t.Log(time.Now())
 			b.rates(goOn)
 			if plane.name == "nat" {
 				b.counts(goOn)
 			}
-			t.Log(time.Now())
 			b.apply(nil)
 			for _, v := range visits {
 				if _, err := b.connect(v); err != nil {

@@ -12,14 +12,17 @@ import (
 	"gslb/tools/l4bed"
 )
 
+// planes are those of this room, and the way that answers take in them.
+var planes = []struct {
+	name    string
+	way     kernel.Way
+	answers l4bed.Return
+}{{"nat", NAT, l4bed.ByBalancer}, {"dsr", DSR, l4bed.ByRouter}}
+
 // Ten thousand UDP sessions, of which each stays at its server when the slots change
 // hands; when the server is gone, its sessions go to the other with their next datagram.
 func TestUDPSessions(t *testing.T) {
-	for _, plane := range []struct {
-		name    string
-		way     kernel.Way
-		answers l4bed.Return
-	}{{"nat", NAT, l4bed.ByBalancer}, {"dsr", DSR, l4bed.ByRouter}} {
+	for _, plane := range planes {
 		t.Run(plane.name, func(t *testing.T) {
 			site := newSite(t, 2, plane.answers)
 			e := open(t, site, plane.way)

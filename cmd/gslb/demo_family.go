@@ -193,23 +193,18 @@ func (f *family) startNode() error {
 func (f *family) applyTopology(limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(f.ctx, limit)
 	defer cancel()
-	var refused []byte // what it said last
-	for {
+	var said []byte // by the last one that came to its end
+	err := until(ctx, limit, "etcd takes the topology", func() bool {
 		out, err := exec.CommandContext(ctx, f.exe, "apply", filepath.Join(f.dir, "topology.toml"), "--why", "the demo begins", "--api", f.api).CombinedOutput()
-		switch {
-		case err == nil:
-			return nil
-		case f.ctx.Err() != nil:
-			return f.ctx.Err()
-		case ctx.Err() != nil:
-			return fmt.Errorf("gslb demo: the topology is not applied after %v: %s\n%s", limit, refused, f.logs())
+		if ctx.Err() == nil {
+			said = out
 		}
-		refused = out
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
-		}
+		return err == nil
+	})
+	if err != nil && f.ctx.Err() == nil {
+		err = fmt.Errorf("gslb demo: the topology is not applied: %w: %s\n%s", err, said, f.logs())
 	}
+	return err
 }
 
 // anchor writes the zone's trust anchor for delv and gives the file's path.

@@ -129,3 +129,52 @@ func TestTurnSlots(t *testing.T) {
 		}
 	}
 }
+
+// However servers come, go and change their weights, each one's slots stay spread over the
+// table, which planes take in turns.
+func TestTurnSlotsStaySpread(t *testing.T) {
+	const size = 1021
+	f := &family{size: size, owner: make([]uint16, size)}
+	for i := range f.owner {
+		f.owner[i] = none
+	}
+	first := []uint64{1, 2, 3, 4}
+	f.owner, f.seeds = turnSlots([]float64{1, 1, 1, 1}, size, f.owner), first
+	for n, step := range []struct {
+		seeds  []uint64
+		shares []float64
+	}{
+		{[]uint64{1, 2, 3}, []float64{1, 1, 1}},
+		{[]uint64{1, 2, 3, 4}, []float64{1, 1, 1, 1}},
+		{[]uint64{1, 2, 3, 4}, []float64{1, 1, 1, 0.1}},
+		{[]uint64{1, 2, 3, 4}, []float64{1, 1, 1, 0.5}},
+		{[]uint64{1, 2, 3, 4}, []float64{1, 1, 1, 1}},
+		{[]uint64{2, 3, 4}, []float64{1, 1, 1}},
+		{[]uint64{3, 4}, []float64{1, 1}},
+		{[]uint64{3, 4, 5}, []float64{1, 1, 1}},
+		{[]uint64{1, 2, 3, 4, 5}, []float64{1, 1, 1, 1, 1}},
+		{[]uint64{1}, []float64{1}},
+		{[]uint64{1, 2}, []float64{1, 3}},
+	} {
+		f.owner = turnSlots(step.shares, size, f.moved(step.seeds, size))
+		f.seeds = step.seeds
+		sum := 0.0
+		for _, s := range step.shares {
+			sum += s
+		}
+		for s, seed := range step.seeds {
+			last, gap := -1, 0
+			for i := range 2 * size { // around, as turns go on from the end
+				if int(f.owner[i%size]) == s {
+					if last >= 0 {
+						gap = max(gap, i-last)
+					}
+					last = i
+				}
+			}
+			if ideal := sum / step.shares[s]; float64(gap) > 3*ideal+3 {
+				t.Errorf("step %d: server %d has a slot in %.1f, and once none for %d", n, seed, ideal, gap)
+			}
+		}
+	}
+}

@@ -100,17 +100,30 @@ func (f *family) moved(seeds []uint64, size int) []uint16 {
 // plane that takes them in turns spreads every server's.
 func turnSlots(shares []float64, size int, was []uint16) []uint16 {
 	want := apportion(shares, size)
-	have := make([]int, len(shares))
-	out := slices.Clone(was)
+	owned, have := make([]int, len(shares)), make([]int, len(shares))
+	for _, o := range was {
+		if o != none {
+			owned[o]++
+		}
+	}
+	// What a server has too many of it gives up evenly along the table, each one from another
+	// place on: taken from one end they would be a row of slots of whoever comes.
+	out, nth := slices.Clone(was), make([]int, len(shares))
 	for i, o := range out {
 		if o == none {
 			continue
 		}
-		if have[o] == want[o] {
-			out[i] = none
-			continue
+		keeps := true
+		if owned[o] > want[o] {
+			at := nth[o]*want[o] + owned[o]*int(o)/len(shares)
+			keeps = (at+want[o])/owned[o] > at/owned[o]
 		}
-		have[o]++
+		nth[o]++
+		if keeps {
+			have[o]++
+		} else {
+			out[i] = none
+		}
 	}
 	// Smooth weighted round-robin among what each one lacks.
 	lack, left := make([]int, len(shares)), 0

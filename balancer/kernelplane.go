@@ -94,7 +94,6 @@ func (k *inKernel) prepare(bindings []binding) (change, error) {
 	for _, b := range bindings {
 		opts.Forwarding = opts.Forwarding || b.cfg.EnableForwarding
 		opts.Interfaces = append(opts.Interfaces, b.cfg.Interfaces...)
-		opts.Keep = opts.Keep || b.cfg.KeepForwarding
 	}
 	fault := func(err error) (change, error) {
 		return change{}, fmt.Errorf("frontend %q: plane %q: %w", bindings[0].front.name, k.plane, err)
@@ -146,6 +145,9 @@ func (k *inKernel) follow(bindings []binding) {
 	k.leaving = slices.DeleteFunc(k.leaving, stays)
 	k.bindings = bindings
 	k.keep = slices.ContainsFunc(bindings, func(b binding) bool { return b.cfg.KeepForwarding })
+	if k.engine != nil {
+		k.engine.Keep(k.keep)
+	}
 	for _, b := range bindings {
 		b.front.pool.follow(k)
 	}

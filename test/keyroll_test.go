@@ -70,8 +70,7 @@ func TestKeyRollThroughTheParent(t *testing.T) {
 	tp.startUnbound(ns, fmt.Sprintf(validating, "com. DS "+strings.Join(com.anchor("com"), " ")))
 	// ask asks unbound from an address and gives the flags and the answer.
 	ask := func(from string, args ...string) (flags, answer string) {
-		argv := append(append([]string{}, ns...), "dig", "@127.0.10.9", "-b", from, "+time=30", "+tries=1", "+dnssec", "+noall", "+comments", "+answer")
-		out := run(t, patience, append(argv, args...)...).out
+		out := askUnbound(t, ns, from, append([]string{"+dnssec", "+noall", "+comments", "+answer"}, args...)...)
 		_, rest, _ := strings.Cut(out, ";; flags: ")
 		flags, _, _ = strings.Cut(rest, ";")
 		_, status, _ := strings.Cut(out, "status: ")

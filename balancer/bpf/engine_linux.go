@@ -20,7 +20,7 @@ type engine struct {
 	mode     string
 	log      *slog.Logger
 	pins     string // folder for what outlives the process
-	keep     bool   // everything does, from the start
+	keep     bool   // guarded by mu; what is in the kernel outlives the process
 	programs *programs
 	hops     *hops
 	ended    chan struct{} // closed by Close
@@ -40,7 +40,7 @@ type engine struct {
 }
 
 func open(mode string, opts kernel.Options) (kernel.Engine, error) {
-	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), keep: opts.Keep, ended: make(chan struct{}), attached: map[string]*attachment{}, refusedBefore: map[string]kernel.Refused{}}
+	e := &engine{mode: mode, log: opts.Log, pins: pinFolder(opts, mode), ended: make(chan struct{}), attached: map[string]*attachment{}, refusedBefore: map[string]kernel.Refused{}}
 	kept, err := e.readPins()
 	if err != nil {
 		e.log.Warn("balancer: what a process before left in the kernel is not taken over", "error", err)

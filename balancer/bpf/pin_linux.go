@@ -157,6 +157,36 @@ func (e *engine) keeping() {
 	}
 }
 
+// Keep pins what there is, or takes the pins away; before the first Apply that is left to it.
+func (e *engine) Keep(keep bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if keep == e.keep {
+		return
+	}
+	e.keep = keep
+	switch {
+	case keep && e.services != nil:
+		e.keeping()
+	case !keep:
+		if e.unkept = e.release(); e.unkept != nil {
+			e.unkept = fmt.Errorf("forwarding may outlive this process: %w", e.unkept)
+		}
+	}
+}
+
+// release takes the pins away; what is in force stays so while this process is there. Under mu.
+func (e *engine) release() error {
+	var faults []error
+	for _, m := range e.programs.maps {
+		faults = append(faults, m.Unpin())
+	}
+	for _, a := range e.attached {
+		faults = append(faults, a.link.Unpin())
+	}
+	return errors.Join(append(faults, e.unpin())...)
+}
+
 // unpin takes away what is pinned.
 func (e *engine) unpin() error {
 	taken := e.takeLinks()

@@ -3,6 +3,7 @@ package bpf
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -131,6 +132,20 @@ func TestKeep(t *testing.T) {
 			}
 			dial(0)
 			talk("before")
+			pinned := func(want bool) {
+				t.Helper()
+				files, err := os.ReadDir(pinFolder(opts, way.Name))
+				if got := len(files) > 0; got != want {
+					t.Fatalf("pinned: %v, want %v: %v, %v", got, want, files, err)
+				}
+			}
+			for _, keep := range []bool{false, true, false, true} { // as reloads have it
+				e.Keep(keep)
+				pinned(keep)
+				talk(fmt.Sprintf("after Keep(%v)", keep))
+			}
+			dial(0)
+			e.Keep(false)
 			if err := e.Close(true); err != nil {
 				t.Fatal(err)
 			}

@@ -142,6 +142,9 @@ type Engine interface {
 	Flows(yield func(Flow) bool) error
 	// Problems are what keeps the services from working as configured, in words.
 	Problems() []string
+	// Keep has what is put in the kernel outlive the process, however that ends, or not, which is
+	// so at first. An Engine that cannot do it takes no notice.
+	Keep(bool)
 	// Close takes everything out of the kernel; with keep it is left as it is, for
 	// the next process.
 	Close(keep bool) error
@@ -153,7 +156,6 @@ type Options struct {
 	Interfaces []string
 	Log        *slog.Logger
 	BPFFS      string // where the BPF file system is mounted; default /sys/fs/bpf
-	Keep       bool   // what is put in the kernel outlives the process, however that ends
 	// Forwarding allows to switch on the forwarding of packets (sysctl).
 	Forwarding bool
 }

@@ -399,6 +399,9 @@ func (d *dsr) clear(c *nftables.Conn, name string, keep map[string]bool) error {
 	return nil
 }
 
+// Keep does nothing: rules stay in the kernel until they are taken out, whoever ends.
+func (d *dsr) Keep(bool) {}
+
 func (d *dsr) Close(keep bool) error {
 	if keep {
 		return nil

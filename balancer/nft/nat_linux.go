@@ -333,6 +333,9 @@ func (n *nat) Problems() []string {
 	return out
 }
 
+// Keep does nothing: rules stay in the kernel until they are taken out, whoever ends.
+func (n *nat) Keep(bool) {}
+
 func (n *nat) Close(keep bool) error {
 	if keep {
 		return nil

@@ -198,6 +198,7 @@ func TestSetOverrideRefused(t *testing.T) {
 		{"bad duration", `{"site":"kt","kind":"drain","for":"soon"}`, 400, `"soon"`},
 		{"negative duration", `{"site":"kt","kind":"drain","for":"-5m"}`, 400, `"-5m"`},
 		{"for and until", `{"site":"kt","kind":"drain","for":"5m","until":"2027-01-01T00:00:00Z"}`, 400, "one of them"},
+		{"shorter than its steps", `{"site":"kt","kind":"share","share":0.2,"over":600000000000,"for":"1m","why":"test"}`, 400, "over 10m0s: must be no more than it lasts, 1m0s"},
 		{"long who", `{"site":"kt","kind":"drain","who":"` + strings.Repeat("é", 101) + `"}`, 400, "101 characters"},
 		{"long why", `{"site":"kt","kind":"drain","why":"` + strings.Repeat("x", 501) + `"}`, 400, "501 characters"},
 		{"escape sequence", `{"site":"kt","kind":"drain","why":"\u001b[2J"}`, 400, "control character"},

@@ -135,6 +135,9 @@ func checkOverride(o health.Override) error {
 	if err := o.ShareFault(); err != nil {
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if life := o.Until.Sub(o.Since); !o.Until.IsZero() && o.Over > life {
+		return fmt.Errorf("%w: over %v: must be no more than it lasts, %v, or it never gets there", ErrInvalid, o.Over, life)
+	}
 	if o.Site == "" {
 		return fmt.Errorf("%w: site is missing", ErrInvalid)
 	}

@@ -35,6 +35,7 @@ func TestPage(t *testing.T) {
 		{"doesn't shift", testPageStands},
 		{"fits a phone", testPageFits},
 		{"says when the node is gone", testPageLost},
+		{"finds among many sites", testPageFinds},
 		{"starts empty", testPageEmpty},
 		{"shows a long reason whole", testPageReason},
 		{"marks what is old", testPageStale},
@@ -365,6 +366,42 @@ func testPageLost(t *testing.T, b *browser) {
 	srv.Close()
 	b.wait(`document.querySelector("#verdict").textContent === "No contact with the node"`)
 	wantText(t, b, "#sites", "kt") // the last known stays
+}
+
+func testPageFinds(t *testing.T, b *browser) {
+	srv := start(t, Config{}, &fake{status: demoStatus(), live: true})
+	b.open(srv.URL)
+	if got := b.eval(`document.querySelector("#site-find").checkVisibility()`); got != "false" {
+		t.Error("five sites have a field to find them by")
+	}
+	st := demoStatus()
+	for i := range 200 {
+		s := st.Sites[1]
+		s.Site, s.Addresses = fmt.Sprintf("edge%03d", i), []string{fmt.Sprintf("10.1.2.%d", i)}
+		st.Sites = append(st.Sites, s)
+	}
+	srv = start(t, Config{}, &fake{status: st, live: true})
+	b.open(srv.URL)
+	rows := `[...document.querySelectorAll("#site-rows tr")].map(r => r.querySelector("b").innerText).join()`
+	for _, test := range []struct{ words, want, count string }{
+		{"Edge19", "edge190,edge191,edge192,edge193,edge194,edge195,edge196,edge197,edge198,edge199", "10 of 205"},
+		{"10.1.2.77", "edge077", "1 of 205"},
+		{"down connection", "kt", "1 of 205"},
+		{"verizon", "virginia", "1 of 205"},
+		{" kim  draining ", "tokyo", "1 of 205"},
+		{"nowhere", "", "none of 205"},
+	} {
+		b.eval(`document.querySelector("#site-find").focus(); document.querySelector("#site-find").value = ""`)
+		b.write(test.words)
+		b.wait(`document.querySelector("#site-count").innerText === "` + test.count + `"`)
+		if got := b.eval(rows); got != test.want {
+			t.Errorf("%q finds %s, want %s", test.words, got, test.want)
+		}
+	}
+	b.eval(`document.querySelector("#site-find").value = ""; document.querySelector("#site-find").dispatchEvent(new Event("input"))`)
+	if n := b.eval(`document.querySelectorAll("#site-rows tr").length`); n != "205" {
+		t.Errorf("%s sites with nothing to find, want 205", n)
+	}
 }
 
 func testPageEmpty(t *testing.T, b *browser) {

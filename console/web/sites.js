@@ -1,14 +1,29 @@
 // The table of sites: what each is, why, and what an operator can do.
 import { byId, el, keyed, text, attr, ago, span, short, percent, pill, setPill, bar, setBar, stateOf } from "./dom.js";
 
+const many = 10; // sites, from which on there is a field to find some by
+const find = byId("site-find");
+let last = [];
+find.addEventListener("input", () => drawSites(...last));
+
 // drawSites fills the table. rates has answers per second by site, or is null
 // before the second poll; order(site, clear) opens the dialog.
 export function drawSites(status, rates, order) {
-  keyed(byId("site-rows"), status.sites, (s) => s.site, makeRow, (tr, s) => {
+  last = [status, rates, order];
+  find.hidden = status.sites.length < many;
+  const words = find.hidden ? [] : find.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const found = status.sites.filter((s) => words.every((w) => told(s).includes(w)));
+  text(byId("site-count"), words.length ? `${found.length || "none"} of ${status.sites.length}` : "");
+  keyed(byId("site-rows"), found, (s) => s.site, makeRow, (tr, s) => {
     tr.order = () => order(tr.site, Boolean(tr.site.override));
     tr.site = s;
     updateRow(tr, s, status.now, rates);
   });
+}
+
+// told is what the row of a site says, to find it by.
+function told(s) {
+  return [s.site, s.cname, ...(s.addresses || []), stateOf(s).word, s.why, s.override && s.override.who, elsewhere(s)].join(" ").toLowerCase();
 }
 
 function makeRow() {

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net"
@@ -84,6 +85,146 @@ func TestCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, views, "x=2 stale", has("w/x", "2", true))
+}
+
+// TestLostMember: a member whose data are gone is put into its cluster anew, with all that is in there, and
+// counts in its majority; not while there is no majority that could do it, nor while somebody is at its address.
+func TestLostMember(t *testing.T) {
+	m := openCluster(t, func(*Config) {})
+	dir := func(s *Store) string { return filepath.Dir(s.lkgDir) }
+	lose := func(name string) *Store {
+		t.Helper()
+		was := m[name]
+		if err := was.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir(was), "etcd")); err != nil {
+			t.Fatal(err)
+		}
+		cfg := was.cfg
+		cfg.Listen = "127.0.0.1:0"
+		began := time.Now()
+		s, err := Open(t.Context(), cfg, dir(was), quiet(), ForTests())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took > time.Minute {
+			t.Errorf("Open took %v", took)
+		}
+		m[name] = s
+		return s
+	}
+	says := func(s *Store, want string) {
+		t.Helper()
+		if st := s.Status(); !strings.Contains(st.LastError, want) || st.Ended != "" {
+			t.Errorf("status %+v does not say %q, or that it has ended", st, want)
+		}
+	}
+	gets := func(s *Store, want string) {
+		t.Helper()
+		for end := time.Now().Add(time.Minute); ; {
+			v, _, err := s.Get(t.Context(), "w/x")
+			if err == nil && string(v.Data) == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("w/x is %q, %v, want %q; status %+v", v.Data, err, want, s.Status())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	putSoon(t, m["a"], "w/x", "1")
+
+	other := m["c"].cfg
+	other.Listen = "127.0.0.1:0"
+	twin, err := Open(t.Context(), other, t.TempDir(), quiet(), ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(twin, "somebody is at its address")
+	if err := twin.Close(); err != nil {
+		t.Fatal(err)
+	}
+	putSoon(t, m["c"], "w/x", "2")
+
+	gets(lose("c"), "2")
+	if err := m["b"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	putSoon(t, m["c"], "w/x", "3") // with a alone
+
+	says(lose("c"), "has not joined its cluster")
+	s, err := Open(t.Context(), m["b"].cfg, dir(m["b"]), quiet(), ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m["b"] = s
+	gets(m["c"], "3")
+	if st := m["c"].Status(); st.LastError != "" {
+		t.Errorf("it has joined, and the status says %q", st.LastError)
+	}
+	if err := m["a"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	putSoon(t, m["b"], "w/x", "4")
+	gets(m["c"], "4")
+}
+
+// TestBrokenMember: a member whose data are of no use holds up no node. What is wrong and what to
+// do is told, and done it helps.
+func TestBrokenMember(t *testing.T) {
+	m := openCluster(t, func(*Config) {})
+	putSoon(t, m["a"], "w/x", "1")
+	cfg, dir := m["c"].cfg, filepath.Dir(m["c"].lkgDir)
+	data := filepath.Join(dir, "etcd")
+	again := func(prepare func() error) *Store {
+		t.Helper()
+		if err := m["c"].Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := prepare(); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
+		if err != nil {
+			t.Fatal(err)
+		}
+		m["c"] = s
+		return s
+	}
+	ended := func(s *Store, wants ...string) {
+		t.Helper()
+		end := time.Now().Add(time.Minute)
+		for s.Status().Ended == "" && time.Now().Before(end) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		for _, want := range wants {
+			if st := s.Status(); !strings.Contains(st.Ended, want) {
+				t.Errorf("it has ended: %q does not say %q", st.Ended, want)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := s.Get(ctx, "w/x"); err == nil {
+			t.Error("it answers all the same")
+		}
+	}
+	before := filepath.Join(t.TempDir(), "before")
+	s := again(func() error { return os.CopyFS(before, os.DirFS(data)) })
+	putSoon(t, s, "w/x", "2")
+	s = again(func() error { return os.RemoveAll(data) })
+	putSoon(t, s, "w/x", "3")
+	s = again(func() error { return errors.Join(os.RemoveAll(data), os.CopyFS(data, os.DirFS(before))) })
+	ended(s, "permanently removed", data)
+	s = again(func() error {
+		return os.WriteFile(filepath.Join(data, "member", "snap", "db"), []byte("not a database"), 0o600)
+	})
+	ended(s, "can't be opened", data)
+	s = again(func() error { return os.RemoveAll(data) })
+	putSoon(t, s, "w/x", "4")
+	if st := s.Status(); st.Ended != "" || st.LastError != "" {
+		t.Errorf("anew, its status is %+v", st)
+	}
 }
 
 // TestClusterAlone: a member whose others are away does not hold the node up,

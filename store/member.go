@@ -50,13 +50,22 @@ const (
 
 // member is an etcd member in this process, and the lock on its directory.
 type member struct {
-	etcd     *embed.Etcd
+	cfg      Config // the port of Listen is not 0
+	dir      string
+	opts     options
+	log      *slog.Logger
 	endpoint string // where this process reaches it
 	lock     *fileutil.LockedFile
-	fatal    *fatalNote
 
-	mu   sync.Mutex
-	grpc []*grpc.Server // guarded by mu; to cut clients off at once on close
+	ended   context.CancelFunc // the attempts to join
+	joining sync.WaitGroup
+
+	mu    sync.Mutex
+	etcd  *embed.Etcd    // guarded by mu; nil until it has joined its cluster
+	fatal *fatalNote     // guarded by mu; nil before the first attempt
+	waits string         // guarded by mu; why it has not joined
+	over  string         // why it cannot be started; not changed after startMember
+	grpc  []*grpc.Server // guarded by mu; to cut clients off at once on close
 }
 
 // startMember starts the member, and waits until it serves or, in a cluster,
@@ -71,11 +80,29 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 		log.Warn("embedded etcd serves other machines without TLS: whoever reaches it can steer the fleet", "listen", cfg.Listen)
 	}
 	for try := 1; ; try++ {
-		m := &member{lock: lock}
-		err = m.start(ctx, cfg, dir, opts, log)
+		m := &member{cfg: cfg, dir: dir, opts: opts, log: log, lock: lock, ended: func() {}}
+		if err = tryDatabase(dir); errors.Is(err, errDamaged) {
+			err = m.broken(err)
+		}
+		if err == nil {
+			err = m.start(ctx, readyCluster)
+		}
 		switch {
 		case err == nil:
 			return m, nil
+		case errors.As(err, new(notJoined)):
+			log.Error("embedded etcd: going on without it, and trying again", "error", err)
+			m.await(err)
+			return m, nil
+		case errors.As(err, new(broken)):
+			log.Error("embedded etcd: going on without it", "error", err)
+			m.over = err.Error()
+			if m.endpoint != "" {
+				return m, nil
+			}
+			if _, err = m.config(); err == nil { // which finds the endpoint
+				return m, nil
+			}
 		case errors.Is(err, syscall.EADDRINUSE) && anyPort(cfg.Listen) && try < portTries:
 			continue
 		}
@@ -84,34 +111,84 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 	}
 }
 
-// start makes one attempt. StartEtcd runs in a goroutine of its own because
+// broken is why a member of a cluster cannot be started with the data that it has.
+type broken struct{ error }
+
+func (m *member) broken(err error) error {
+	if m.cfg.Cluster == "" {
+		return err
+	}
+	return broken{fmt.Errorf("%w. Without its data, in %s, it would be put into its cluster anew", err, m.dir)}
+}
+
+// await tries to join the cluster until it has, in the background.
+func (m *member) await(why error) {
+	m.note(why)
+	var ctx context.Context
+	ctx, m.ended = context.WithCancel(context.Background())
+	m.joining.Go(func() {
+		for {
+			sleep(ctx, rejoinRest*m.opts.timings.retry)
+			if ctx.Err() != nil {
+				return
+			}
+			err := m.start(ctx, reordered)
+			m.note(err)
+			switch {
+			case err == nil:
+				m.log.Info("embedded etcd has joined its cluster", "name", m.cfg.Name)
+				return
+			case !errors.As(err, new(notJoined)) && ctx.Err() == nil:
+				m.log.Error("embedded etcd", "error", err)
+			}
+		}
+	})
+}
+
+func (m *member) note(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waits = ""
+	if err != nil {
+		m.waits = "embedded etcd: " + err.Error()
+	}
+}
+
+// start makes one attempt; others may take patience to do what it needs of them. StartEtcd runs in a goroutine of its own because
 // what etcd calls fatal ends the goroutine that meets it (see zapCore).
-func (m *member) start(ctx context.Context, cfg Config, dir string, opts options, log *slog.Logger) error {
-	ec, err := m.config(cfg, dir, opts, log)
+func (m *member) start(ctx context.Context, patience time.Duration) error {
+	ec, err := m.config()
 	if err != nil {
 		return err
 	}
+	if err := m.rejoin(ctx, ec, patience); err != nil {
+		return err
+	}
+	var etcd *embed.Etcd
 	done := make(chan error, 1)
 	go func() {
 		err := errors.New("stopped with a fatal error")
 		defer func() { done <- err }()
-		m.etcd, err = embed.StartEtcd(ec)
+		etcd, err = embed.StartEtcd(ec)
 	}()
 	if err := <-done; err != nil {
 		if msg := m.fatal.get(); msg != "" {
 			err = fmt.Errorf("%w: %s", err, msg)
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return fmt.Errorf("%w: another program has the port; stop it or change \"listen\", which is %q, or \"peer_listen\", which is %q", err, cfg.Listen, cfg.PeerListen)
+			return fmt.Errorf("%w: another program has the port; stop it or change \"listen\", which is %q, or \"peer_listen\", which is %q", err, m.cfg.Listen, m.cfg.PeerListen)
 		}
-		return err
+		return m.broken(err)
 	}
-	return m.awaitReady(ctx, cfg, log)
+	m.mu.Lock()
+	m.etcd = etcd
+	m.mu.Unlock()
+	return m.awaitReady(ctx)
 }
 
-func (m *member) awaitReady(ctx context.Context, cfg Config, log *slog.Logger) error {
+func (m *member) awaitReady(ctx context.Context) error {
 	limit := readyAlone
-	if cfg.Cluster != "" {
+	if m.cfg.Cluster != "" {
 		limit = readyCluster
 	}
 	late := time.NewTimer(limit)
@@ -120,28 +197,39 @@ func (m *member) awaitReady(ctx context.Context, cfg Config, log *slog.Logger) e
 	case <-m.etcd.Server.ReadyNotify():
 		return nil
 	case <-late.C:
-		if cfg.Cluster != "" {
-			log.Warn("embedded etcd waits for the other members of its cluster", "cluster", cfg.Cluster)
+		if m.cfg.Cluster != "" {
+			m.log.Warn("embedded etcd waits for the other members of its cluster", "cluster", m.cfg.Cluster)
 			return nil
 		}
-		m.stop()
+		m.abandon()
 		return fmt.Errorf("not ready after %v", limit)
 	case <-m.etcd.Server.StopNotify():
-		m.stop()
-		return errors.New("stopped while it started: " + m.fatal.get())
+		m.abandon()
+		return m.broken(errors.New("stopped while it started: " + m.fatal.get()))
 	case <-ctx.Done():
-		m.stop()
+		m.abandon()
 		return ctx.Err()
 	}
 }
 
+// abandon ends what start has begun.
+func (m *member) abandon() {
+	_ = m.stop()
+	m.mu.Lock()
+	m.etcd = nil
+	m.mu.Unlock()
+}
+
 // config translates Config into etcd's own.
-func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) (*embed.Config, error) {
+func (m *member) config() (*embed.Config, error) {
+	cfg := m.cfg
 	ec := embed.NewConfig()
-	zl, note := newZap(log)
+	zl, note := newZap(m.log)
+	m.mu.Lock()
 	m.fatal = note
+	m.mu.Unlock()
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zl)
-	ec.Dir = dir
+	ec.Dir = m.dir
 	ec.Name = cfg.Name
 	ec.AutoCompactionMode = embed.CompactorModePeriodic
 	ec.AutoCompactionRetention = "10m" // nothing here reads history; watches that lag list again
@@ -149,8 +237,8 @@ func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) 
 	ec.SnapshotCount = 10000
 	ec.BackendBatchInterval = backendBatch
 	ec.EnableGRPCGateway = false
-	ec.UnsafeNoFsync = opts.noFsync
-	if opts.fastElection {
+	ec.UnsafeNoFsync = m.opts.noFsync
+	if m.opts.fastElection {
 		ec.TickMs, ec.ElectionMs = 50, 500
 	}
 	ec.ServiceRegister = func(s *grpc.Server) {
@@ -158,7 +246,7 @@ func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) 
 		defer m.mu.Unlock()
 		m.grpc = append(m.grpc, s)
 	}
-	if err := m.clientURLs(ec, cfg); err != nil {
+	if err := m.clientURLs(ec); err != nil {
 		return nil, err
 	}
 	if cfg.Cert != "" {
@@ -170,10 +258,14 @@ func (m *member) config(cfg Config, dir string, opts options, log *slog.Logger) 
 
 // clientURLs sets where clients are served, and which address other programs
 // are told.
-func (m *member) clientURLs(ec *embed.Config, cfg Config) error {
-	addr, err := resolvePort(cfg.Listen)
+func (m *member) clientURLs(ec *embed.Config) error {
+	addr, err := resolvePort(m.cfg.Listen)
 	if err != nil {
 		return err
+	}
+	cfg := m.cfg
+	if addr != cfg.Listen { // once it is known where, it stays there
+		m.cfg.Listen = addr
 	}
 	scheme := "http"
 	if cfg.Cert != "" {
@@ -196,7 +288,9 @@ func (m *member) clientURLs(ec *embed.Config, cfg Config) error {
 		return fmt.Errorf("listen %q: must be a literal address, like %q", cfg.Listen, DefaultListen)
 	}
 	u := url.URL{Scheme: scheme, Host: net.JoinHostPort(near, port)}
-	m.endpoint = u.String()
+	if m.endpoint == "" {
+		m.endpoint = u.String()
+	}
 	ec.ListenClientUrls = []url.URL{{Scheme: scheme, Host: bind}}
 	ec.AdvertiseClientUrls = []url.URL{u}
 	return nil
@@ -239,6 +333,14 @@ func peerURLs(ec *embed.Config, cfg Config) error {
 
 // failure says why the member no longer works, or nothing.
 func (m *member) failure() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.over != "" {
+		return "embedded etcd: " + m.over
+	}
+	if m.etcd == nil {
+		return ""
+	}
 	if msg := m.fatal.get(); msg != "" {
 		return "embedded etcd stopped with a fatal error: " + msg
 	}
@@ -250,12 +352,22 @@ func (m *member) failure() string {
 	}
 }
 
+// waiting says why the member has not joined its cluster yet, or nothing.
+func (m *member) waiting() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.waits
+}
+
 // stop ends the member. Its clients' connections are cut first: a graceful
 // stop would wait for watches, which never end by themselves.
 func (m *member) stop() error {
 	m.mu.Lock()
-	servers := slices.Clone(m.grpc)
+	servers, etcd := slices.Clone(m.grpc), m.etcd
 	m.mu.Unlock()
+	if etcd == nil {
+		return nil
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -263,11 +375,11 @@ func (m *member) stop() error {
 			s.Stop()
 		}
 		select {
-		case <-m.etcd.Server.ReadyNotify():
+		case <-etcd.Server.ReadyNotify():
 		default: // Close would wait for a member that is not ready to become so
-			m.etcd.Server.HardStop()
+			etcd.Server.HardStop()
 		}
-		m.etcd.Close()
+		etcd.Close()
 	}()
 	late := time.NewTimer(closeMember)
 	defer late.Stop()
@@ -280,12 +392,14 @@ func (m *member) stop() error {
 }
 
 func (m *member) close() error {
+	m.ended()
+	m.joining.Wait()
 	err := m.stop()
 	return errors.Join(err, m.lock.Close())
 }
 
 // claimDir makes the directory and locks it. etcd itself would wait for ever
-// for a database that another process holds, so both locks are tried first.
+// for a database that another process holds, so both locks are tried first (the other one by tryDatabase).
 func claimDir(dir string) (*fileutil.LockedFile, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("embedded etcd: data directory: %w; must be a directory that this user may write", err)
@@ -304,7 +418,7 @@ func claimDir(dir string) (*fileutil.LockedFile, error) {
 	return lock, nil
 }
 
-// tryDir tells whether files can be made in dir and the database in it opened.
+// tryDir tells whether files can be made in dir.
 func tryDir(dir string) error {
 	f, err := os.CreateTemp(dir, ".try-*")
 	if err != nil {
@@ -312,6 +426,13 @@ func tryDir(dir string) error {
 	}
 	f.Close()
 	os.Remove(f.Name())
+	return nil
+}
+
+var errDamaged = errors.New("the database is damaged")
+
+// tryDatabase tells whether the database in dir can be opened.
+func tryDatabase(dir string) error {
 	path := filepath.Join(dir, "member", "snap", "db")
 	if _, err := os.Stat(path); err != nil {
 		return nil // a new member
@@ -319,9 +440,9 @@ func tryDir(dir string) error {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: 500 * time.Millisecond})
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
-		return fmt.Errorf("%s is in use by another process, maybe an etcd; stop it or change \"data_dir\"", path)
+		return fmt.Errorf("data directory %s: %s is in use by another process, maybe an etcd; stop it or change \"data_dir\"", dir, path)
 	case err != nil:
-		return fmt.Errorf("%s can't be opened: %w; restore it, or remove %s to begin anew", path, err, dir)
+		return fmt.Errorf("data directory %s: %w: %s can't be opened: %w; restore it, or remove %s to begin anew", dir, errDamaged, path, err, dir)
 	}
 	return db.Close()
 }

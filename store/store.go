@@ -126,6 +126,9 @@ func (s *Store) Status() Status {
 		if msg := s.member.failure(); msg != "" {
 			st.LastError, st.Ended = msg, msg
 		}
+		if msg := s.member.waiting(); msg != "" {
+			st.LastError = msg
+		}
 	}
 	return st
 }

@@ -19,6 +19,9 @@ var noise = map[string]bool{
 	"failed to set up proposal id generator":                                               true,
 }
 
+// serverError is a warning that etcd's server has ended, as when the cluster has taken the member out.
+const serverError = "server error"
+
 // expected tells whether an error belongs to the life of a member: its listeners end so when this program ends them, and a new
 // member looks for the version of its storage before its first entry is in there, and again some seconds later.
 func expected(text string) bool {
@@ -94,7 +97,7 @@ func (c *zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	if text, _ := enc.Fields["error"].(string); expected(text) {
 		return nil
 	}
-	if e.Level >= zapcore.DPanicLevel {
+	if e.Level >= zapcore.DPanicLevel || e.Message == serverError {
 		msg := e.Message
 		if err, ok := enc.Fields["error"].(string); ok {
 			msg += ": " + err

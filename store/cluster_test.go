@@ -170,6 +170,33 @@ func TestLostMember(t *testing.T) {
 	gets(m["c"], "4")
 }
 
+// TestNewMember: one more member is put in where its own configuration alone has it.
+func TestNewMember(t *testing.T) {
+	m := openCluster(t, func(*Config) {})
+	putSoon(t, m["a"], "w/x", "1")
+	cfg := m["a"].cfg
+	cfg.Name, cfg.Listen = "d", "127.0.0.1:0"
+	cfg.Cluster += ",d=http://" + bed.FreeAddress(t)
+	d, err := Open(t.Context(), cfg, t.TempDir(), quiet(), ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m["d"] = d
+	putSoon(t, d, "w/x", "2")
+	if err := m["b"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	putSoon(t, d, "w/x", "3") // three of four
+	if err := m["c"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := d.Put(ctx, "w/x", []byte("4")); err == nil {
+		t.Error("two of four are a majority")
+	}
+}
+
 // TestBrokenMember: a member whose data are of no use holds up no node. What is wrong and what to
 // do is told, and done it helps.
 func TestBrokenMember(t *testing.T) {

@@ -37,8 +37,8 @@ func (e notJoined) Unwrap() error { return e.why }
 
 // rejoin prepares the start of a member without data. Its cluster lets nobody in as a member that has been there: who
 // has lost the log has forgotten what it promised. So, as etcd's manual has it for a member that is
-// lost for good, it is taken out of the cluster and put in anew, by the majority of the others. Where nobody is there, or
-// nobody knows it to have begun, the cluster is new.
+// lost for good, it is taken out of the cluster and put in anew, by the majority of the others. One that the cluster
+// does not know is put in, too. Where nobody is there, or nobody knows it to have begun, the cluster is new.
 func (m *member) rejoin(ctx context.Context, ec *embed.Config, patience time.Duration) error {
 	cfg := m.cfg
 	if cfg.Cluster == "" || wal.Exist(filepath.Join(ec.Dir, "member", "wal")) {
@@ -63,9 +63,13 @@ func (m *member) rejoin(ctx context.Context, ec *embed.Config, patience time.Dur
 	if own == nil || own.Name != "" {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		m.log.Warn("embedded etcd: the data of this member are gone, and its cluster has gone on: it is put in anew", "name", cfg.Name, "data", ec.Dir)
+		what := "this member is new to it"
+		if own != nil {
+			what = "the data of this member, in " + ec.Dir + ", are gone"
+		}
+		m.log.Warn("embedded etcd: the cluster has gone on, and this member is put in", "name", cfg.Name, "since", what)
 		if err := m.putAnew(ctx, found, own, named[cfg.Name]); err != nil {
-			return notJoined{fmt.Errorf("its data are gone (%s), so it has to be put in anew: %w", ec.Dir, err)}
+			return notJoined{fmt.Errorf("%s, so it has to be put in: %w", what, err)}
 		}
 		for {
 			found, err = peers.members()
@@ -76,7 +80,7 @@ func (m *member) rejoin(ctx context.Context, ec *embed.Config, patience time.Dur
 				break
 			}
 			if ctx.Err() != nil {
-				return notJoined{errors.New("its data were gone, it was put in anew, and the others do not list it yet")}
+				return notJoined{errors.New("it was put in, and the others do not list it yet")}
 			}
 			time.Sleep(50 * time.Millisecond)
 		}

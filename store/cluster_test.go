@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -195,6 +196,43 @@ func TestNewMember(t *testing.T) {
 	if _, err := d.Put(ctx, "w/x", []byte("4")); err == nil {
 		t.Error("two of four are a majority")
 	}
+}
+
+// TestMovedMember: a member that has another address in its own configuration is found there by the others.
+func TestMovedMember(t *testing.T) {
+	m := openCluster(t, func(*Config) {})
+	putSoon(t, m["a"], "w/x", "1")
+	cfg, dir := m["c"].cfg, filepath.Dir(m["c"].lkgDir)
+	if err := m["c"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries := strings.Split(cfg.Cluster, ",")
+	to := "http://" + bed.FreeAddress(t)
+	entries[2] = "c=" + to
+	cfg.Cluster = strings.Join(entries, ",")
+	c, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m["c"] = c
+	putSoon(t, c, "w/x", "2")
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		var at []string
+		for _, one := range m["a"].member.etcd.Server.Cluster().Members() {
+			at = append(at, one.PeerURLs...)
+		}
+		if slices.Contains(at, to) && len(at) == 3 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the members are at %v, want one at %s", at, to)
+		}
+	}
+	if err := m["b"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	putSoon(t, m["a"], "w/x", "3")
+	putSoon(t, c, "w/x", "4")
 }
 
 // TestBrokenMember: a member whose data are of no use holds up no node. What is wrong and what to

@@ -57,8 +57,9 @@ type member struct {
 	endpoint string // where this process reaches it
 	lock     *fileutil.LockedFile
 
-	ended   context.CancelFunc // the attempts to join
-	joining sync.WaitGroup
+	living  context.Context // until close
+	ended   context.CancelFunc
+	errands sync.WaitGroup // what goes on in the background
 
 	mu    sync.Mutex
 	etcd  *embed.Etcd    // guarded by mu; nil until it has joined its cluster
@@ -80,7 +81,8 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 		log.Warn("embedded etcd serves other machines without TLS: whoever reaches it can steer the fleet", "listen", cfg.Listen)
 	}
 	for try := 1; ; try++ {
-		m := &member{cfg: cfg, dir: dir, opts: opts, log: log, lock: lock, ended: func() {}}
+		m := &member{cfg: cfg, dir: dir, opts: opts, log: log, lock: lock}
+		m.living, m.ended = context.WithCancel(context.Background())
 		if err = tryDatabase(dir); errors.Is(err, errDamaged) {
 			err = m.broken(err)
 		}
@@ -89,6 +91,7 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 		}
 		switch {
 		case err == nil:
+			m.errands.Go(m.tellAddress)
 			return m, nil
 		case errors.As(err, new(notJoined)):
 			log.Error("embedded etcd: going on without it, and trying again", "error", err)
@@ -104,8 +107,10 @@ func startMember(ctx context.Context, cfg Config, dataDir string, opts options, 
 				return m, nil
 			}
 		case errors.Is(err, syscall.EADDRINUSE) && anyPort(cfg.Listen) && try < portTries:
+			m.ended()
 			continue
 		}
+		m.ended()
 		lock.Close()
 		return nil, fmt.Errorf("embedded etcd: %w", err)
 	}
@@ -124,10 +129,8 @@ func (m *member) broken(err error) error {
 // await tries to join the cluster until it has, in the background.
 func (m *member) await(why error) {
 	m.note(why)
-	var ctx context.Context
-	ctx, m.ended = context.WithCancel(context.Background())
-	m.joining.Go(func() {
-		for {
+	m.errands.Go(func() {
+		for ctx := m.living; ; {
 			sleep(ctx, rejoinRest*m.opts.timings.retry)
 			if ctx.Err() != nil {
 				return
@@ -393,7 +396,7 @@ func (m *member) stop() error {
 
 func (m *member) close() error {
 	m.ended()
-	m.joining.Wait()
+	m.errands.Wait()
 	err := m.stop()
 	return errors.Join(err, m.lock.Close())
 }

@@ -90,6 +90,42 @@ func (m *member) rejoin(ctx context.Context, ec *embed.Config, patience time.Dur
 	return nil
 }
 
+// tellAddress has the cluster know where the member is found by the others, if that is another place now than
+// its data say: what the configuration says counts for new members alone.
+func (m *member) tellAddress() {
+	if m.cfg.Cluster == "" {
+		return
+	}
+	server := m.etcd.Server
+	select {
+	case <-server.ReadyNotify():
+	case <-server.StopNotify():
+		return
+	case <-m.living.Done():
+		return
+	}
+	named, err := types.NewURLsMap(m.cfg.Cluster)
+	if err != nil {
+		return
+	}
+	now := named[m.cfg.Name].StringSlice()
+	for m.living.Err() == nil {
+		known := server.Cluster().Member(server.MemberID())
+		if known == nil || slices.Equal(slices.Sorted(slices.Values(known.PeerURLs)), now) {
+			return
+		}
+		ctx, cancel := context.WithTimeout(m.living, reordered)
+		_, err := server.UpdateMember(ctx, membership.Member{ID: server.MemberID(), RaftAttributes: membership.RaftAttributes{PeerURLs: now}})
+		cancel()
+		if err == nil {
+			m.log.Info("embedded etcd: the others find this member at another address now", "name", m.cfg.Name, "at", now, "before", known.PeerURLs)
+			return
+		}
+		m.log.Warn("embedded etcd: the others do not know yet that this member is at another address", "name", m.cfg.Name, "at", now, "error", err)
+		sleep(m.living, rejoinRest*m.opts.timings.retry)
+	}
+}
+
 // peers asks the other members who is one.
 type peers struct {
 	urls []string

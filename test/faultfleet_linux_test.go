@@ -162,10 +162,27 @@ func (f *faultFleet) makeDisks() {
 	})
 }
 
+// disk is where the test finds what the node has as its disk.
+func (n *faultNode) disk() string {
+	return filepath.Join(fmt.Sprintf("/proc/%d/root", n.fleet.disk.cmd.Process.Pid), n.fleet.tp.path(n.name+"-data"))
+}
+
+// wipe takes everything from a node's disk.
+func (n *faultNode) wipe() error {
+	files, err := os.ReadDir(n.disk())
+	if err == nil && len(files) == 0 {
+		err = errors.New("its disk is empty")
+	}
+	for _, file := range files {
+		err = errors.Join(err, os.RemoveAll(filepath.Join(n.disk(), file.Name())))
+	}
+	return err
+}
+
 // fill takes all that is left of a node's disk; what it gives makes room again.
 func (n *faultNode) fill() (empty func()) {
 	n.t.Helper()
-	path := filepath.Join(fmt.Sprintf("/proc/%d/root", n.fleet.disk.cmd.Process.Pid), n.fleet.tp.path(n.name+"-data"), "filler")
+	path := filepath.Join(n.disk(), "filler")
 	file, err := os.Create(path)
 	if err != nil {
 		n.t.Fatal(err)

@@ -80,6 +80,7 @@ func init() { // the page refers to them too
 		{"etcd is slow, 300 ms each way for one node", "that node is later by that much, and neither stale nor wrong", false, (*faultFleet).slowEtcd},
 		{"the disk of a DNS node is full", "it answers and changes its answers as ever", false, (*faultFleet).diskFull},
 		{"the disk of a member of etcd is full", "the others do not notice; the node answers on, and has to be started again when there is room", true, (*faultFleet).memberDiskFull},
+		{"the disk of a member of etcd is lost with all that is on it", "the others leave the site; started on an empty disk, the node is put into etcd's cluster anew, and knows", true, (*faultFleet).memberDiskLost},
 		{"a DNS node sleeps (SIGSTOP) while etcd is compacted", "awake, it lists anew and catches up", false, (*faultFleet).compacted},
 		{"every site is down", "answers are given as though all were up", false, (*faultFleet).allDown},
 		{"a site flaps, with `flap_limit`", "it is held out of service although it is up, then taken back", false, (*faultFleet).flapping},
@@ -337,6 +338,31 @@ func (f *faultFleet) memberDiskFull() string {
 	n.Kill()
 	n.begin()
 	n.ready()
+	n.answers(patience, clientKT, "lgu")
+	f.startSite("kt")
+	return took
+}
+
+func (f *faultFleet) memberDiskLost() string {
+	f.changes = 4 // started, it has the site up until it hears of the others
+	n := f.member()
+	n.struck.Store(true)
+	n.Kill()
+	if err := n.wipe(); err != nil {
+		f.t.Fatal(err)
+	}
+	killed := f.killSite("kt")
+	took := f.moved(killed, "lgu", f.others(n)...)
+	again := time.Now()
+	n.begin()
+	n.ready()
+	n.sees(patience, func(s faultStatus) error {
+		if !s.Etcd.Connected {
+			return errors.New("not connected with etcd")
+		}
+		return nil
+	})
+	took += fmt.Sprintf("; a member again %.1f s after its start", time.Since(again).Seconds())
 	n.answers(patience, clientKT, "lgu")
 	f.startSite("kt")
 	return took

@@ -56,9 +56,10 @@ func (m *member) rejoin(ctx context.Context, ec *embed.Config, patience time.Dur
 	if err != nil {
 		return nil // nobody is there
 	}
+	begun := func(one *membership.Member) bool { return len(one.ClientURLs) > 0 }
 	own := itself(found.Members(), named[cfg.Name], cfg.Name)
-	if own != nil && own.Name != "" && len(own.ClientURLs) == 0 {
-		return nil // the others have begun, and it is to: nobody has heard of it yet
+	if own != nil && own.Name != "" && !begun(own) || !slices.ContainsFunc(found.Members(), begun) {
+		return nil // the cluster is beginning, and it is to: nobody has heard of it yet
 	}
 	if own == nil || own.Name != "" {
 		ctx, cancel := context.WithTimeout(ctx, patience)

@@ -69,6 +69,31 @@ func openCluster(t *testing.T, edit func(*Config)) map[string]*Store {
 	return members
 }
 
+// openMember opens one more member, or one again.
+func openMember(t *testing.T, m map[string]*Store, name string, cfg Config, dir string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m[name] = s
+	return s
+}
+
+// soon waits until try has no error any more.
+func soon(t *testing.T, try func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestCluster: three members lose one and go on; they lose two, and a watch on
 // the last one says so. (It runs apart from the others: many members at
 // once starve each other of the processor.)
@@ -105,14 +130,10 @@ func TestLostMember(t *testing.T) {
 		cfg := was.cfg
 		cfg.Listen = "127.0.0.1:0"
 		began := time.Now()
-		s, err := Open(t.Context(), cfg, dir(was), quiet(), ForTests())
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := openMember(t, m, name, cfg, dir(was))
 		if took := time.Since(began); took > time.Minute {
 			t.Errorf("Open took %v", took)
 		}
-		m[name] = s
 		return s
 	}
 	says := func(s *Store, want string) {
@@ -123,16 +144,13 @@ func TestLostMember(t *testing.T) {
 	}
 	gets := func(s *Store, want string) {
 		t.Helper()
-		for end := time.Now().Add(time.Minute); ; {
+		soon(t, func() error {
 			v, _, err := s.Get(t.Context(), "w/x")
 			if err == nil && string(v.Data) == want {
-				return
+				return nil
 			}
-			if time.Now().After(end) {
-				t.Fatalf("w/x is %q, %v, want %q; status %+v", v.Data, err, want, s.Status())
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+			return fmt.Errorf("w/x is %q, %v, want %q; status %+v", v.Data, err, want, s.Status())
+		})
 	}
 	putSoon(t, m["a"], "w/x", "1")
 
@@ -155,11 +173,7 @@ func TestLostMember(t *testing.T) {
 	putSoon(t, m["c"], "w/x", "3") // with a alone
 
 	says(lose("c"), "has not joined its cluster")
-	s, err := Open(t.Context(), m["b"].cfg, dir(m["b"]), quiet(), ForTests())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m["b"] = s
+	openMember(t, m, "b", m["b"].cfg, dir(m["b"]))
 	gets(m["c"], "3")
 	if st := m["c"].Status(); st.LastError != "" {
 		t.Errorf("it has joined, and the status says %q", st.LastError)
@@ -178,11 +192,7 @@ func TestNewMember(t *testing.T) {
 	cfg := m["a"].cfg
 	cfg.Name, cfg.Listen = "d", "127.0.0.1:0"
 	cfg.Cluster += ",d=http://" + bed.FreeAddress(t)
-	d, err := Open(t.Context(), cfg, t.TempDir(), quiet(), ForTests())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m["d"] = d
+	d := openMember(t, m, "d", cfg, t.TempDir())
 	putSoon(t, d, "w/x", "2")
 	if err := m["b"].Close(); err != nil {
 		t.Fatal(err)
@@ -210,24 +220,18 @@ func TestMovedMember(t *testing.T) {
 	to := "http://" + bed.FreeAddress(t)
 	entries[2] = "c=" + to
 	cfg.Cluster = strings.Join(entries, ",")
-	c, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
-	if err != nil {
-		t.Fatal(err)
-	}
-	m["c"] = c
+	c := openMember(t, m, "c", cfg, dir)
 	putSoon(t, c, "w/x", "2")
-	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	soon(t, func() error {
 		var at []string
 		for _, one := range m["a"].member.etcd.Server.Cluster().Members() {
 			at = append(at, one.PeerURLs...)
 		}
 		if slices.Contains(at, to) && len(at) == 3 {
-			break
+			return nil
 		}
-		if time.Now().After(end) {
-			t.Fatalf("the members are at %v, want one at %s", at, to)
-		}
-	}
+		return fmt.Errorf("the members are at %v, want one at %s", at, to)
+	})
 	if err := m["b"].Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -250,19 +254,16 @@ func TestBrokenMember(t *testing.T) {
 		if err := prepare(); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(t.Context(), cfg, dir, quiet(), ForTests())
-		if err != nil {
-			t.Fatal(err)
-		}
-		m["c"] = s
-		return s
+		return openMember(t, m, "c", cfg, dir)
 	}
 	ended := func(s *Store, wants ...string) {
 		t.Helper()
-		end := time.Now().Add(time.Minute)
-		for s.Status().Ended == "" && time.Now().Before(end) {
-			time.Sleep(20 * time.Millisecond)
-		}
+		soon(t, func() error {
+			if s.Status().Ended == "" {
+				return errors.New("it has not ended")
+			}
+			return nil
+		})
 		for _, want := range wants {
 			if st := s.Status(); !strings.Contains(st.Ended, want) {
 				t.Errorf("it has ended: %q does not say %q", st.Ended, want)
@@ -347,16 +348,10 @@ func TestClusterTLS(t *testing.T) {
 // putSoon puts as soon as the cluster has a leader.
 func putSoon(t *testing.T, s *Store, key, val string) {
 	t.Helper()
-	end := time.Now().Add(time.Minute)
-	for {
+	soon(t, func() error {
 		_, err := s.Put(t.Context(), key, []byte(val))
-		if err == nil {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal(err)
-		}
-	}
+		return err
+	})
 }
 
 // certificates writes a certificate for 127.0.0.1 that signs itself.

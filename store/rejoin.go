@@ -105,11 +105,7 @@ func (m *member) tellAddress() {
 	case <-m.living.Done():
 		return
 	}
-	named, err := types.NewURLsMap(m.cfg.Cluster)
-	if err != nil {
-		return
-	}
-	now := named[m.cfg.Name].StringSlice()
+	now := types.URLs(m.etcd.Config().AdvertisePeerUrls).StringSlice()
 	for m.living.Err() == nil {
 		known := server.Cluster().Member(server.MemberID())
 		if known == nil || slices.Equal(slices.Sorted(slices.Values(known.PeerURLs)), now) {

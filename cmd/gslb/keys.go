@@ -115,7 +115,7 @@ func keysAction(least, most int, want string, find func(*cli.Command, string) (*
 
 func keysListCommand() *cli.Command {
 	return &cli.Command{
-		Name: "list", Usage: "show keys, what they do and what comes next", ArgsUsage: "[ZONE]",
+		Name: "list", Aliases: []string{"show"}, Usage: "show keys, what they do and what comes next", ArgsUsage: "[ZONE]",
 		Action: func(_ context.Context, c *cli.Command) error {
 			if c.Args().Len() > 1 {
 				return usagef("gslb keys list: want one ZONE at most")
@@ -200,7 +200,7 @@ func (z *zoneKeys) list(w io.Writer, now time.Time) error {
 
 func keysNewCommand() *cli.Command {
 	return &cli.Command{
-		Name: "new", Usage: "make the keys that the zone's policy wants, if they are not there", ArgsUsage: "ZONE",
+		Name: "new", Aliases: []string{"make"}, Usage: "make the keys that the zone's policy wants, if they are not there", ArgsUsage: "ZONE",
 		Description: "The node does the same when it starts. Before that it is of use to give the DS to a registrar.",
 		Action: keysAction(0, 0, "one ZONE", signedHere, func(c *cli.Command, z *zoneKeys, _ []string) error {
 			now := time.Now()

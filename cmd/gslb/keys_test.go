@@ -69,11 +69,12 @@ func wantText(t *testing.T, what, got string, want ...string) {
 func TestKeysStory(t *testing.T) {
 	config := keysFile(t, "")
 	wantText(t, "list", runKeys(t, config, "list"), "abc.com.", "no keys yet", "two.example.")
+	wantText(t, "list, by another word", runKeys(t, config, "show"), "abc.com.", "no keys yet", "two.example.")
 	wantText(t, "new", runKeys(t, config, "new abc.com"), "CSK", "its DS is not to be at the parent yet", "next: its DS can go to the parent at ")
 	if again := runKeys(t, config, "new abc.com"); strings.Count(again, "CSK") != 1 {
 		t.Errorf("new again makes another key:\n%s", again)
 	}
-	wantText(t, "new of two", runKeys(t, config, "new two.example"), "KSK", "ZSK", "ED25519", "signs the keys", "signs the zone")
+	wantText(t, "new of two", runKeys(t, config, "make two.example"), "KSK", "ZSK", "ED25519", "signs the keys", "signs the zone")
 	store := dnssec.Folder(filepath.Join(filepath.Dir(config), "keys"))
 	keys, err := store.Load([]byte("\x03abc\x03com\x00"))
 	if err != nil || len(keys) != 1 {

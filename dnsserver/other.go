@@ -108,7 +108,9 @@ func (s *Server) respondOther(ctx context.Context, w *responder, msg []byte, fro
 		w.others = true
 		if r := recover(); r != nil {
 			w.count.panics.Add(1)
-			s.log.Error("a message made the server panic: please report this", "panic", r, "message", fmt.Sprintf("%x", msg), "from", from, "stack", string(debug.Stack()))
+			if s.mayReport() {
+				s.log.Error("a message made the server panic: please report this", "panic", r, "message", fmt.Sprintf("%x", msg), "from", from, "stack", string(debug.Stack()))
+			}
 			send(failure(msg))
 		}
 	}()

@@ -375,9 +375,15 @@ func (s *Server) answer(w *responder, msg []byte, src netip.AddrPort, tcp bool, 
 	return reply
 }
 
+// mayReport tells whether a panic is to be logged: once a second, since whoever found the message that makes it can send it at any rate.
+func (s *Server) mayReport() bool {
+	now := time.Now().Unix()
+	return s.lastBug.Swap(now) != now
+}
+
 func (s *Server) bug(w *responder, r any, msg []byte, src netip.AddrPort, out []byte) []byte {
 	w.count.panics.Add(1)
-	if now := time.Now().Unix(); s.lastBug.Swap(now) != now {
+	if s.mayReport() {
 		s.log.Error("a query made the server panic: please report this", "panic", r, "query", fmt.Sprintf("%x", msg), "from", src, "stack", string(debug.Stack()))
 	}
 	if len(msg) < headerLen {

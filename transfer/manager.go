@@ -43,6 +43,8 @@ type Manager struct {
 	log  *slog.Logger
 	now  func() time.Time
 
+	strangers *strangers
+
 	state     atomic.Pointer[state]
 	transfers chan struct{} // one for each that comes in
 	recalling sync.Mutex    // held while it is read what was sent of a zone
@@ -65,7 +67,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }

@@ -92,7 +92,7 @@ func (m *Manager) notified(st *state, r *request) {
 	case z == nil || len(z.set.Load().primaries) == 0:
 		r.answer(dns.RcodeNotAuth)
 	case !z.heeds(r):
-		m.log.Info("a notification is refused", "zone", z.name, "from", r.from, "key", nameOf(r.session.key))
+		m.refused(r, "a notification is refused", "zone", z.name, "from", r.from, "key", nameOf(r.session.key))
 		r.answer(dns.RcodeRefused)
 	default:
 		r.w.begin(r.id, flagsOf(r.message, dns.RcodeSuccess)|flagAuthoritative, maxMessage, r.questions...)

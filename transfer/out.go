@@ -32,14 +32,14 @@ func (m *Manager) transfer(st *state, r *request) {
 		r.answer(dns.RcodeNotAuth)
 		return
 	case r.tls != nil && !private(r.tls): // RFC 9103, sections 7.1 and 7.2
-		m.log.Info("a transfer is refused: it needs TLS 1.3 and the ALPN \"dot\"", "zone", format(q.name), "to", r.from, "version", tls.VersionName(r.tls.Version))
+		m.refused(r, "a transfer is refused: it needs TLS 1.3 and the ALPN \"dot\"", "zone", format(q.name), "to", r.from, "version", tls.VersionName(r.tls.Version))
 		r.answer(dns.RcodeRefused)
 		return
 	case z == nil || !allowed(z.set.Load().transferTo, r.from.Addr(), r.session.key, private(r.tls)):
 		if z != nil {
 			z.count.refused.Add(1)
 		}
-		m.log.Info("a transfer is refused", "zone", format(q.name), "to", r.from, "key", nameOf(r.session.key))
+		m.refused(r, "a transfer is refused", "zone", format(q.name), "to", r.from, "key", nameOf(r.session.key))
 		r.answer(dns.RcodeRefused)
 		return
 	}

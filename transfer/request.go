@@ -39,7 +39,7 @@ func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, 
 		return
 	}
 	st := m.state.Load()
-	if q.tsig != nil && !r.authenticate(st, m.log) {
+	if q.tsig != nil && !r.authenticate(st, m.strangers) {
 		return
 	}
 	switch {
@@ -55,7 +55,7 @@ func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, 
 }
 
 // authenticate verifies the signature; false: the answer says why not.
-func (r *request) authenticate(st *state, log *slog.Logger) bool {
+func (r *request) authenticate(st *state, unknown *strangers) bool {
 	k := st.keys[string(r.tsig.key)]
 	if k == nil || string(k.alg.wire) != string(r.tsig.alg) {
 		r.begin(dns.RcodeNotAuth)
@@ -68,7 +68,7 @@ func (r *request) authenticate(st *state, log *slog.Logger) bool {
 	if err == nil {
 		return true
 	}
-	log.Warn("a signature is not accepted", "from", r.from, "key", nameOf(k), "error", err)
+	unknown.say(slog.LevelWarn, "a signature is not accepted", "from", r.from, "key", nameOf(k), "error", err)
 	var fault tsigError
 	if !errors.As(err, &fault) {
 		r.session.key = nil

@@ -19,7 +19,7 @@ func (m *Manager) update(st *state, r *request) {
 	}
 	z := r.zoneOf(st)
 	refuse := func(rcode int, why string) {
-		m.log.Info("an update is refused", "zone", format(r.questions[0].name), "from", r.from, "key", nameOf(r.session.key), "why", why)
+		m.refused(r, "an update is refused", "zone", format(r.questions[0].name), "from", r.from, "key", nameOf(r.session.key), "why", why)
 		r.answer(rcode)
 	}
 	switch {
@@ -37,7 +37,7 @@ func (m *Manager) update(st *state, r *request) {
 		m.log.Info("updated a zone", "zone", z.name, "from", r.from, "key", nameOf(u.key), "serial", z.raw.Load().Serial, "changed", u.changed)
 	} else {
 		z.count.updatesRefused.Add(1)
-		m.log.Info("an update is refused", "zone", z.name, "from", r.from, "key", nameOf(u.key), "why", u.why, "code", rcodeName(uint8(u.rcode)))
+		m.refused(r, "an update is refused", "zone", z.name, "from", r.from, "key", nameOf(u.key), "why", u.why, "code", rcodeName(uint8(u.rcode)))
 	}
 	r.answer(u.rcode)
 }

@@ -21,6 +21,8 @@ const (
 	askWait = 3 * time.Second
 	// transferWait bounds how long a primary may be silent in a transfer.
 	transferWait = 30 * time.Second
+	// transferMost bounds a whole transfer, of a primary that sends a little now and then.
+	transferMost = 2 * time.Hour
 )
 
 // askSerial asks a primary for the zone's SOA record: over UDP, and over TCP where
@@ -97,10 +99,10 @@ func (p peer) converse(ctx context.Context, msg []byte, ss *session, silence tim
 			}
 			return nil
 		}
-		if ctx.Err() != nil {
+		conn.SetDeadline(time.Now().Add(silence))
+		if ctx.Err() != nil { // after setting the deadline: the end sets one too
 			return ctx.Err()
 		}
-		conn.SetDeadline(time.Now().Add(silence))
 	}
 }
 
@@ -119,9 +121,14 @@ func (z *zone) fetch(ctx context.Context, p peer, has *zones.Zone) (next *zones.
 		s := soaOf(has)
 		soa = &s
 	}
+	ctx, cancel := context.WithTimeout(ctx, transferMost)
+	defer cancel()
 	msg, ss := p.ask(dns.OpcodeQuery, qtype, z, soa, authority, z.m.now)
 	if err := p.converse(ctx, msg, ss, transferWait, in.message); err != nil {
 		return nil, nil, err
+	}
+	if in.strays > 0 {
+		z.m.log.Warn("a primary sends records that do not belong into the zone: they are left out", "zone", z.name, "from", p, "records", in.strays, "first", format(in.stray))
 	}
 	return in.result()
 }
@@ -144,6 +151,8 @@ type incoming struct {
 	state   transferState
 	records []zones.RR // of a whole zone
 	changes []*change
+	strays  int    // records that do not belong into the zone
+	stray   []byte // the owner of the first of them
 }
 
 type transferState uint8
@@ -173,8 +182,11 @@ func (in *incoming) message(m *message) (last bool, err error) {
 		if in.state == atEnd {
 			return false, errors.New("it sends records behind the last one")
 		}
-		if r.class != dns.ClassINET || !isBelow(lowered(r.Owner), in.zone.apex) {
-			return false, fmt.Errorf("it sends %s %s, which does not belong into the zone", format(r.Owner), dns.Type(r.Type))
+		if r.class != dns.ClassINET || !isBelow(lowered(r.Owner), in.zone.apex) { // such as addresses of name servers elsewhere
+			if in.strays++; in.strays == 1 {
+				in.stray = r.Owner
+			}
+			continue
 		}
 		if r.isSOA() && string(lowered(r.Owner)) != string(in.zone.apex) {
 			return false, fmt.Errorf("it sends an SOA record of %s", format(r.Owner))

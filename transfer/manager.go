@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,8 @@ type Manager struct {
 	strangers *strangers
 
 	state     atomic.Pointer[state]
-	transfers chan struct{} // one for each that comes in
-	recalling sync.Mutex    // held while it is read what was sent of a zone
+	servers   sync.Map   // of *server, by netip.AddrPort
+	recalling sync.Mutex // held while it is read what was sent of a zone
 
 	// edit is held by whoever changes zones, from when it looks at what is served
 	// until what follows is served: updates, transfers, reloads.
@@ -67,7 +68,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), transfers: make(chan struct{}, maxTransfers), off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }
@@ -101,12 +102,13 @@ type zone struct {
 
 	// Of a secondary. Times are Unix ones; 0: never.
 	kick      chan struct{}
-	primary   atomic.Pointer[peer]   // that had the zone
-	fault     atomic.Pointer[string] // why it could not be refreshed; nil or "": it could
-	confirmed atomic.Int64           // when the copy was known to be the newest
-	moved     atomic.Int64           // when it was transferred
-	due       atomic.Int64           // when the primaries are asked next
-	lapsed    atomic.Bool            // it has expired, and is not served
+	primary   atomic.Pointer[peer]       // that had the zone
+	teller    atomic.Pointer[netip.Addr] // who told last that there is something new, until it is asked
+	fault     atomic.Pointer[string]     // why it could not be refreshed; nil or "": it could
+	confirmed atomic.Int64               // when the copy was known to be the newest
+	moved     atomic.Int64               // when it was transferred
+	due       atomic.Int64               // when the primaries are asked next
+	lapsed    atomic.Bool                // it has expired, and is not served
 
 	said     atomic.Pointer[string] // what is wrong with its file or journal; nil or "": nothing
 	backward atomic.Pointer[string] // what is wrong with its serial number

@@ -97,6 +97,8 @@ func (m *Manager) notified(st *state, r *request) {
 	default:
 		r.w.begin(r.id, flagsOf(r.message, dns.RcodeSuccess)|flagAuthoritative, maxMessage, r.questions...)
 		r.finish()
+		from := r.from.Addr().Unmap()
+		z.teller.Store(&from)
 		z.wake()
 	}
 }

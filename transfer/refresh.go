@@ -1,10 +1,13 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,9 +19,6 @@ const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
 )
-
-// maxTransfers bounds the transfers that come in at one time.
-const maxTransfers = 16
 
 // follow keeps a secondary's copy of the zone fresh until ctx ends (RFC 1034,
 // section 4.3.5): it asks when the SOA record's times say so, at the start, and
@@ -52,6 +52,9 @@ func (z *zone) follow(ctx context.Context) {
 		z.note(err)
 		z.expire()
 		wait = z.next(failures)
+		if errors.As(err, new(crowded)) { // nobody asked
+			wait = min(wait, jitter(crowdedRetry))
+		}
 	}
 }
 
@@ -77,62 +80,102 @@ func (z *zone) next(failures int) time.Duration {
 
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 
-// refresh asks the primaries, in their order, until one has the zone.
+// refresh asks the primaries, whoever told of a change first and the others in their
+// order, until one has something newer: one that is behind must not hide the others.
+//
+//	newer than the copy     it is transferred, and nobody else is asked
+//	the same                the copy is the newest, unless another one has a newer
+//	older, or no answer     a fault, if all are like that
 func (z *zone) refresh(ctx context.Context) error {
-	select {
-	case z.m.transfers <- struct{}{}:
-		defer func() { <-z.m.transfers }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 	var errs []error
-	for _, p := range z.set.Load().primaries {
-		err := z.refreshFrom(ctx, p)
-		if err == nil || ctx.Err() != nil {
-			return err
+	var same *peer
+	for _, p := range z.asked() {
+		newest, err := z.refreshFrom(ctx, p)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", p, err))
+		case newest:
+			return nil
+		case same == nil:
+			same = &p
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", p, err))
+	}
+	if same != nil {
+		return z.confirm(nil, nil, *same)
 	}
 	return errors.Join(errs...)
 }
 
-func (z *zone) refreshFrom(ctx context.Context, p peer) error {
+// asked are the primaries in the order in which they are asked.
+func (z *zone) asked() []peer {
+	all := z.set.Load().primaries
+	teller := z.teller.Swap(nil)
+	if teller == nil || len(all) < 2 {
+		return all
+	}
+	all = slices.Clone(all)
+	slices.SortStableFunc(all, func(a, b peer) int { return cmp.Compare(first(a, *teller), first(b, *teller)) })
+	return all
+}
+
+func first(p peer, address netip.Addr) int {
+	if addrOf(p) == address {
+		return 0
+	}
+	return 1
+}
+
+// refreshFrom asks a primary, and transfers the zone if that has a newer one: then
+// newest is true. Without an error it has the same otherwise.
+func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error) {
+	leave, err := z.m.serverAt(p.addr).enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
 	begin := time.Now()
 	serial, err := z.askSerial(ctx, p)
+	if ctx.Err() != nil { // whatever it looks like
+		return false, ctx.Err()
+	}
+	z.m.serverAt(p.addr).heard(err)
 	if err != nil {
-		return err
+		return false, err
 	}
 	has := z.raw.Load()
 	if has != nil && !newer(serial, has.Serial) {
 		if serial != has.Serial {
-			return fmt.Errorf("its serial number %d is older than the %d of the copy here", serial, has.Serial)
+			return false, fmt.Errorf("its serial number %d is older than the %d of the copy here", serial, has.Serial)
 		}
-		return z.confirm(nil, nil, p)
+		return false, nil
 	}
 	next, changes, err := z.fetch(ctx, p, has)
-	if has != nil && err != nil && ctx.Err() == nil {
+	if has != nil && err != nil && !silent(err) && ctx.Err() == nil {
 		z.m.log.Info("an incremental transfer is not possible, so the whole zone is transferred", "zone", z.name, "from", p, "reason", err)
 		next, changes, err = z.fetch(ctx, p, nil)
+	}
+	if err == nil && has != nil && (next == nil || !newer(next.Serial, has.Serial)) {
+		err = fmt.Errorf("it announces serial number %d, but has nothing newer than the %d of the copy here when it is to send it", serial, has.Serial)
 	}
 	if err == nil {
 		err = z.confirm(next, changes, p)
 	}
 	if err != nil {
 		z.count.inFailed.Add(1)
-		return err
+		return false, err
 	}
-	if next != nil {
-		kind := "AXFR"
-		if changes != nil {
-			kind = "IXFR"
-		}
-		z.count.in.Add(1)
-		z.moved.Store(z.m.now().Unix())
-		z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", time.Since(begin).Round(time.Millisecond))
-		z.changed()
-		z.m.catalogChanged(z)
+	kind := "AXFR"
+	if changes != nil {
+		kind = "IXFR"
 	}
-	return nil
+	z.count.in.Add(1)
+	z.moved.Store(z.m.now().Unix())
+	z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", time.Since(begin).Round(time.Millisecond))
+	z.changed()
+	z.m.catalogChanged(z)
+	return true, nil
 }
 
 // confirm notes that the copy is the newest, or puts the next version in its place.

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 
@@ -39,7 +40,7 @@ func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, 
 		return
 	}
 	st := m.state.Load()
-	if q.tsig != nil && !r.authenticate(st, m.strangers) {
+	if q.tsig != nil && !m.authenticate(st, r) {
 		return
 	}
 	switch {
@@ -55,9 +56,14 @@ func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, 
 }
 
 // authenticate verifies the signature; false: the answer says why not.
-func (r *request) authenticate(st *state, unknown *strangers) bool {
+func (m *Manager) authenticate(st *state, r *request) bool {
 	k := st.keys[string(r.tsig.key)]
 	if k == nil || string(k.alg.wire) != string(r.tsig.alg) {
+		if k == nil {
+			m.unaccepted(r, fmt.Errorf("BADKEY: there is no [tsig.%q] here", format(r.tsig.key)))
+		} else {
+			m.unaccepted(r, fmt.Errorf("BADKEY: the key is for %s here", k.alg.name))
+		}
 		r.begin(dns.RcodeNotAuth)
 		s := &signature{time: r.tsig.time, fudge: fudge, fault: badKey}
 		r.send(appendSignature(r.w.buf, r.tsig.key, r.tsig.alg, s)) // RFC 8945, section 5.2.1
@@ -68,8 +74,12 @@ func (r *request) authenticate(st *state, unknown *strangers) bool {
 	if err == nil {
 		return true
 	}
-	unknown.say(slog.LevelWarn, "a signature is not accepted", "from", r.from, "key", nameOf(k), "error", err)
 	var fault tsigError
+	if errors.As(err, &fault) && fault == badTime {
+		m.unaccepted(r, fmt.Errorf("BADTIME: %s", apart(int64(r.tsig.time)-r.session.now().Unix())))
+	} else {
+		m.unaccepted(r, err)
+	}
 	if !errors.As(err, &fault) {
 		r.session.key = nil
 		r.answer(dns.RcodeFormatError)
@@ -81,6 +91,15 @@ func (r *request) authenticate(st *state, unknown *strangers) bool {
 	}
 	r.answer(dns.RcodeNotAuth)
 	return false
+}
+
+// unaccepted logs a signature that is not accepted.
+func (m *Manager) unaccepted(r *request, why error) {
+	about := "none"
+	if len(r.questions) > 0 {
+		about = format(r.questions[0].name)
+	}
+	m.strangers.say(slog.LevelWarn, "a signature is not accepted", "zone", about, "from", r.from, "key", format(r.tsig.key), "error", why)
 }
 
 // begin starts the answer, with the question as it came.

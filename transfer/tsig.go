@@ -256,12 +256,42 @@ func (ss *session) verifyAnswer(msg []byte, s *signature) error {
 		ss.unsigned = append(ss.unsigned, append([]byte(nil), msg...))
 		return nil
 	}
+	if len(s.mac) == 0 && (s.fault == badSig || s.fault == badKey) { // section 5.2: such answers are not signed
+		return ss.told(s)
+	}
 	if err := ss.verify(msg, s); err != nil {
 		return err
 	}
 	ss.timers = true
 	if s.fault != 0 {
-		return tsigError(s.fault)
+		return ss.told(s)
 	}
 	return nil
+}
+
+// told is what the other server says of the signature that it was sent.
+func (ss *session) told(s *signature) error {
+	switch s.fault {
+	case badKey:
+		return fmt.Errorf("it answers BADKEY: it does not know the key %s with %s", format(ss.key.name), ss.key.alg.name)
+	case badSig:
+		return fmt.Errorf("it answers BADSIG: it has another secret for the key %s", format(ss.key.name))
+	case badTime:
+		if len(s.other) == 6 { // its time: section 5.2.3
+			there := int64(uint64(binary.BigEndian.Uint16(s.other))<<32 | uint64(binary.BigEndian.Uint32(s.other[2:])))
+			return fmt.Errorf("it answers BADTIME: %s", apart(there-ss.now().Unix()))
+		}
+	}
+	if text := tsigError(s.fault).Error(); text != "" {
+		return fmt.Errorf("it answers %s", text)
+	}
+	return fmt.Errorf("it answers with the TSIG error %d", s.fault)
+}
+
+// apart tells by how many seconds another server's clock is ahead of this one.
+func apart(ahead int64) string {
+	if ahead < 0 {
+		return fmt.Sprintf("its clock is %d s behind the one here, and may be %d", -ahead, fudge)
+	}
+	return fmt.Sprintf("its clock is %d s ahead of the one here, and may be %d", ahead, fudge)
 }

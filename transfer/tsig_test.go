@@ -134,6 +134,45 @@ func TestSignaturesRefused(t *testing.T) {
 	}
 }
 
+// TestTold: what another server says of a signature is told with the key and what
+// is wrong with it. Answers about keys and signatures are not signed themselves.
+func TestTold(t *testing.T) {
+	const now = 1_700_000_000
+	k := testKey(t, "hmac-sha256")
+	for _, c := range []struct {
+		fault  tsigError
+		server int64 // its time
+		want   string
+	}{
+		{badKey, now, "it answers BADKEY: it does not know the key key.test. with hmac-sha256"},
+		{badSig, now, "it answers BADSIG: it has another secret for the key key.test."},
+		{badTime, now + 400, "it answers BADTIME: its clock is 400 s ahead of the one here, and may be 300"},
+		{badTime, now - 3600, "it answers BADTIME: its clock is 3600 s behind the one here, and may be 300"},
+		{badTrunc, now, "it answers BADTRUNC: the signature is cut too short"},
+	} {
+		client := session{key: k, now: clock(now)}
+		query := client.sign(bytes.Clone([]byte{0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}))
+		client.timers = false
+		q, err := parse(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := session{key: k, now: clock(c.server), mac: q.tsig.mac, sent: q.tsig.time, fault: c.fault}
+		if c.fault == badSig {
+			server.mac = nil
+		}
+		reply := bytes.Clone([]byte{0, 1, 0x80, 9, 0, 0, 0, 0, 0, 0, 0, 0})
+		if c.fault == badKey {
+			reply = appendSignature(reply, k.name, k.alg.wire, &signature{time: now, fudge: fudge, fault: badKey})
+		} else {
+			reply = server.sign(reply)
+		}
+		if _, err := accept(reply, query, &client); err == nil || err.Error() != c.want {
+			t.Errorf("%v: %v, want %s", c.fault, err, c.want)
+		}
+	}
+}
+
 // TestUnsignedAnswers: of an answer to a signed question the first message must
 // be signed, and one at least in a hundred.
 func TestUnsignedAnswers(t *testing.T) {

@@ -1,0 +1,244 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"gslb/zones"
+)
+
+// faking is a primary of the zone "example." that says what it is told to say.
+type faking struct {
+	at            string
+	mu            sync.Mutex
+	announced, is uint32   // serial numbers: of the answer for SOA, and of what it sends
+	more          []string // records that it sends besides
+	asked         int      // for SOA
+}
+
+func startFaking(t testing.TB, serial uint32) *faking {
+	t.Helper()
+	f := &faking{announced: serial, is: serial}
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.at = pc.LocalAddr().String()
+	ln, err := net.Listen("tcp", f.at)
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, s := range []*dns.Server{{PacketConn: pc, Handler: f}, {Listener: ln, Handler: f}} {
+		go s.ActivateAndServe()
+		t.Cleanup(func() { s.Shutdown() })
+	}
+	return f
+}
+
+func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	soa := func(serial uint32) string {
+		return fmt.Sprintf("example. 300 IN SOA ns1.example. host.example. %d 3600 600 86400 60", serial)
+	}
+	var texts []string
+	if q.Question[0].Qtype == dns.TypeSOA {
+		f.asked++
+		texts = []string{soa(f.announced)}
+	} else {
+		texts = append([]string{soa(f.is), "example. 300 IN NS ns1.example.", "ns1.example. 300 IN A 192.0.2.53"}, append(f.more, soa(f.is))...)
+	}
+	m := new(dns.Msg).SetReply(q)
+	for _, text := range texts {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			panic(err)
+		}
+		m.Answer = append(m.Answer, rr)
+	}
+	w.WriteMsg(m)
+}
+
+func (f *faking) set(announced, is uint32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.announced, f.is = announced, is
+}
+
+// testNode is a Manager whose zones are served, with the configuration in force.
+func testNode(t testing.TB, dir string, log *slog.Logger, cfgs ...ZoneConfig) (*Manager, *living) {
+	t.Helper()
+	host := new(living)
+	db, err := zones.Build(nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host.db.Store(db)
+	m := New(dir, host, log)
+	t.Cleanup(func() {
+		for _, z := range m.state.Load().zones {
+			z.leave()
+		}
+	})
+	configure(t, m, cfgs...)
+	return m, host
+}
+
+// configure is a reload.
+func configure(t testing.TB, m *Manager, cfgs ...ZoneConfig) {
+	t.Helper()
+	p, err := m.Prepare(cfgs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Release()
+	beside, err := p.Beside(func([]byte) *zones.Zone { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	db, err := zones.Build(beside, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.host.(*living).db.Store(db)
+	m.Commit(p)
+}
+
+func secondaryOf(name string, primaries ...string) ZoneConfig {
+	c := ZoneConfig{Name: name}
+	for _, at := range primaries {
+		c.Primaries = append(c.Primaries, Peer{Address: at})
+	}
+	return c
+}
+
+func (m *Manager) zoneAt(name string) *zone { return m.state.Load().zones[string(wireOf(name))] }
+
+func wireOf(name string) (b []byte) {
+	for l := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
+		b = append(append(b, byte(len(l))), l...)
+	}
+	return append(b, 0)
+}
+
+// TestPrimaryBehind: a primary that is behind does not hide another that has news.
+func TestPrimaryBehind(t *testing.T) {
+	a, b := startFaking(t, 1), startFaking(t, 1)
+	m, host := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at, b.at))
+	z := m.zoneAt("example.")
+	steps := []struct {
+		what                 string
+		announcedA, serialsA uint32
+		serialsB             uint32
+		want                 uint32
+		fault                string
+	}{
+		{"both have it", 1, 1, 1, 1, ""},
+		{"the second one is ahead", 1, 1, 2, 2, ""},
+		{"the first one is older than the copy", 1, 1, 2, 2, ""},
+		{"both are older", 1, 1, 1, 2, "older than the 2"},
+		{"the first one is ahead", 3, 3, 2, 3, ""},
+		{"the first one does not have what it announces", 9, 3, 2, 3, "announces serial number 9, but has nothing newer than the 3"},
+		{"nor does it, but the second one has news", 9, 3, 4, 4, ""},
+	}
+	for _, s := range steps {
+		a.set(s.announcedA, s.serialsA)
+		b.set(s.serialsB, s.serialsB)
+		err := z.refresh(t.Context())
+		if s.fault == "" && err != nil || s.fault != "" && (err == nil || !strings.Contains(err.Error(), s.fault)) {
+			t.Errorf("%s: %v, want %q", s.what, err, s.fault)
+		}
+		if got := host.DB().Zone(z.apex).Serial; got != s.want {
+			t.Errorf("%s: serial %d, want %d", s.what, got, s.want)
+		}
+	}
+}
+
+// TestTellerFirst: whoever has told of a change is asked first, once.
+func TestTellerFirst(t *testing.T) {
+	z := &zone{}
+	at := func(s string) peer { return peer{addr: netip.MustParseAddrPort(s)} }
+	z.set.Store(&settings{primaries: []peer{at("192.0.2.1:53"), at("192.0.2.2:53"), at("192.0.2.3:53")}})
+	order := func() (s string) {
+		for _, p := range z.asked() {
+			s += p.String()[8:9]
+		}
+		return s
+	}
+	teller := netip.MustParseAddr("192.0.2.3")
+	z.teller.Store(&teller)
+	if first, then := order(), order(); first != "312" || then != "123" {
+		t.Errorf("asked in the order %s, then %s", first, then)
+	}
+}
+
+// TestStrays: records that do not belong into the zone are left out, as other servers do.
+func TestStrays(t *testing.T) {
+	a := startFaking(t, 1)
+	a.more = []string{"ns.other. 300 IN A 192.0.2.1", "www.example. 300 CH TXT \"x\"", "www.example. 300 IN A 192.0.2.2"}
+	var said strings.Builder
+	m, host := testNode(t, t.TempDir(), slog.New(slog.NewTextHandler(&said, nil)), secondaryOf("example.", a.at))
+	z := m.zoneAt("example.")
+	if err := z.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if lines := zoneLines(host.DB().Zone(z.apex)); len(lines) != 4 {
+		t.Errorf("the zone: %v", lines)
+	}
+	if !strings.Contains(said.String(), "records=2 first=ns.other.") {
+		t.Errorf("what is left out is not said: %s", said.String())
+	}
+}
+
+// TestSilentServer: of those who ask a server that does not answer some try it, and
+// nobody else waits for it.
+func TestSilentServer(t *testing.T) {
+	m := New(t.TempDir(), new(living), slog.New(slog.DiscardHandler))
+	s, other := m.serverAt(netip.MustParseAddrPort("192.0.2.1:53")), m.serverAt(netip.MustParseAddrPort("192.0.2.2:53"))
+	var leave []func()
+	for range mostAtServer {
+		l, err := s.enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leave = append(leave, l)
+	}
+	waits := make(chan error)
+	go func() {
+		_, err := s.enter(t.Context())
+		waits <- err
+	}()
+	if _, err := other.enter(t.Context()); err != nil {
+		t.Errorf("another server: %v", err)
+	}
+	s.heard(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded})
+	if err := <-waits; !errors.As(err, new(crowded)) || !strings.Contains(err.Error(), "dial") {
+		t.Errorf("who waited: %v", err)
+	}
+	if _, err := s.enter(t.Context()); !errors.As(err, new(crowded)) {
+		t.Errorf("one more: %v", err)
+	}
+	leave[0]()
+	if l, err := s.enter(t.Context()); err != nil {
+		t.Errorf("one in the place of another: %v", err)
+	} else {
+		leave[0] = l
+	}
+	s.heard(nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if _, err := s.enter(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("one more, once it answers: %v", err)
+	}
+}

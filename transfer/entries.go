@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gslb/durable"
@@ -99,7 +100,10 @@ func lookAtEntries(path, magic string, take func(payload []byte) error) (there b
 func readEntries(r io.Reader, size int64, magic string, take func(payload []byte) error) (good, base int64, lost string, err error) {
 	head := make([]byte, len(magic))
 	if _, err := io.ReadFull(r, head); err != nil || string(head) != magic {
-		return 0, 0, "", errors.New("this is not a journal of this version: move it away to begin anew")
+		if kind, _, _ := strings.Cut(strings.TrimPrefix(magic, "gslb "), " "); strings.HasPrefix(string(head), "gslb "+kind+" ") {
+			return 0, 0, "", errors.New("it is of another version of gslb: move it away to begin anew")
+		}
+		return 0, 0, "", errForeign
 	}
 	good = int64(len(magic))
 	base = good
@@ -117,6 +121,9 @@ func readEntries(r io.Reader, size int64, magic string, take func(payload []byte
 	}
 	return good, base, "", nil
 }
+
+// errForeign is that a file does not begin as one of its kind does.
+var errForeign = errors.New("its head is damaged, or it is no journal")
 
 // setAside keeps what stands behind the good part of a journal in another file,
 // for people to look at, and cuts it off.

@@ -36,7 +36,7 @@ type content struct {
 	before  int // how many of them lead to the snapshot
 	// confirmed is when the journal was last written, or touched.
 	confirmed time.Time
-	// lost tells what at the end of the journal could not be read; "": nothing.
+	// lost tells what of the journal could not be read; "": nothing.
 	lost string
 }
 
@@ -50,6 +50,15 @@ func openJournal(path string) (*journal, *content, error) {
 	}
 	c.lost, c.confirmed = lost, modified
 	return &journal{*e}, c, nil
+}
+
+// setJournalAside begins a journal anew whose file is of no use, and keeps that
+// beside it: one zone must not keep all others from being served.
+func setJournalAside(path string, why error) (*journal, *content, error) {
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		return nil, nil, errors.Join(why, err)
+	}
+	return &journal{entries{path: path, magic: journalMagic}}, &content{lost: "all of it: " + why.Error()}, nil
 }
 
 // take adds an entry to c.

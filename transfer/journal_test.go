@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -168,4 +169,60 @@ func FuzzJournal(f *testing.F) {
 			_ = new(content).take(b)
 		}
 	})
+}
+
+// TestJournalOfNoUse: a journal of which nothing can be used is kept beside a new one,
+// and does not keep the other zones from being served; one of another version stays.
+func TestJournalOfNoUse(t *testing.T) {
+	soa := testRR(t, "example. 300 IN SOA ns.example. h.example. 7 3600 600 86400 60")
+	b := append(make([]byte, entryHead), kindSnapshot)
+	b = append(b, make([]byte, sha256.Size)...)
+	for _, r := range []zones.RR{soa, testRR(t, "example. 300 IN NS ns.example."), testRR(t, "www.example. 300 IN A 192.0.2.1"), testRR(t, "www.example. 300 IN CNAME ns.example.")} {
+		b = appendRecord(b, r)
+	}
+	for what, c := range map[string]struct {
+		text string
+		lost string // "": the configuration is refused
+	}{
+		"empty":                   {"", "head is damaged"},
+		"cut in its head":         {journalMagic[:5], "head is damaged"},
+		"another head":            {"GSLB" + journalMagic[4:] + string(entry(b)), "head is damaged"},
+		"a zone that can't be":    {journalMagic + string(entry(b)), "CNAME"},
+		"of a version to come":    {"gslb zone 2\n", ""},
+		"of two digits' versions": {"gslb zone 22\n", ""},
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "example.journal")
+		if err := os.WriteFile(path, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := New(dir, new(living), slog.New(slog.DiscardHandler))
+		p, err := m.Prepare([]ZoneConfig{secondaryOf("example.", "192.0.2.1")}, nil)
+		if c.lost == "" {
+			if err == nil || !strings.Contains(err.Error(), path+": it is of another version") {
+				t.Errorf("%s: %v", what, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		for _, z := range p.fresh {
+			if z.said.Load() == nil {
+				t.Errorf("%s: nothing is said", what)
+				continue
+			}
+			if z.raw.Load() != nil || !strings.Contains(*z.said.Load(), path+".damaged: all of it: ") || !strings.Contains(*z.said.Load(), c.lost) {
+				t.Errorf("%s: %v, said %s", what, z.raw.Load(), *z.said.Load())
+			}
+			if err := z.journal.rewrite(testingZone(t, testZone), z.source, nil); err != nil {
+				t.Errorf("%s: begun anew: %v", what, err)
+			}
+		}
+		p.Release()
+		if kept, err := os.ReadFile(path + ".damaged"); err != nil || string(kept) != c.text {
+			t.Errorf("%s: it is not kept: %v", what, err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -40,18 +41,23 @@ func (m *Manager) pathOf(zone, kind string) string {
 
 // open reads the journal of a zone that has none open.
 func (z *zone) open() error {
-	j, c, err := openJournal(z.m.pathOf(z.name, "journal"))
+	path := z.m.pathOf(z.name, "journal")
+	j, c, err := openJournal(path)
+	var raw *zones.Zone
+	if err == nil && c.records != nil {
+		if raw, err = c.zone(z.name, path); err != nil {
+			j.close()
+			j, c, err = setJournalAside(path, err)
+		}
+	} else if errors.Is(err, errForeign) {
+		j, c, err = setJournalAside(path, errForeign)
+	}
 	if err != nil {
 		return err
 	}
 	z.kept = kept{journal: j, source: c.source, lost: c.lost}
-	if c.records == nil {
+	if raw == nil {
 		return nil
-	}
-	raw, err := c.zone(z.name, j.path)
-	if err != nil {
-		j.close()
-		return fmt.Errorf("journal %s: %w", j.path, err)
 	}
 	z.raw.Store(raw)
 	z.history.Store(&c.changes)

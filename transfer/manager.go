@@ -209,8 +209,8 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 		}
 		p.fresh = append(p.fresh, z)
 		if z.lost != "" {
-			p.m.log.Error("the end of a zone's journal cannot be read; it is kept beside it", "zone", z.name, "file", z.journal.path+".damaged", "lost", z.lost)
-			said := fmt.Sprintf("zone %s: the end of its journal could not be read, and is in %s.damaged: %s", z.name, z.journal.path, z.lost)
+			p.m.log.Error("a zone's journal cannot be read, or not to its end; what cannot is kept beside it", "zone", z.name, "file", z.journal.path+".damaged", "lost", z.lost)
+			said := fmt.Sprintf("zone %s: what it had on disk could not be read, or not to its end, and is in %s.damaged: %s", z.name, z.journal.path, z.lost)
 			z.said.Store(&said)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,8 +110,12 @@ type zone struct {
 	moved     atomic.Int64               // when it was transferred
 	due       atomic.Int64               // when the primaries are asked next
 	lapsed    atomic.Bool                // it has expired, and is not served
+	again     atomic.Bool                // the primaries are to be asked after a reload: they are others, or were at fault
+
+	members takenUp // of a catalog that is consumed; nil: not read yet. Manager.edit guards it
 
 	said     atomic.Pointer[string] // what is wrong with its file or journal; nil or "": nothing
+	broken   atomic.Pointer[string] // what is wrong with what it lists, of a catalog
 	backward atomic.Pointer[string] // what is wrong with its serial number
 	unnoted  atomic.Pointer[string] // why what is sent cannot be noted
 
@@ -141,7 +146,11 @@ type Prepared struct {
 	held  bool // m.edit
 	files map[*zone]taken
 	fresh []*zone                       // that were not known before
+	anew  []*zone                       // of them, those in the place of others
 	read  func(apex []byte) *zones.Zone // the zones of master files
+
+	enrolled   map[*zone]takenUp  // the members of catalogs that are consumed
+	complaints map[*zone][]string // what is wrong with these
 }
 
 // Prepare compiles the zones and keys of a configuration. Nothing changes before
@@ -165,7 +174,7 @@ func (m *Manager) Prepare(cfgs []ZoneConfig, keys map[string]Key) (*Prepared, er
 		if !cfg.Moves() {
 			continue
 		}
-		if err := p.add(old, cfg); err != nil {
+		if err := p.add(old, cfg, false); err != nil {
 			errs = append(errs, fmt.Errorf("zone %s: %w", cfg.Name, err))
 		}
 	}
@@ -187,8 +196,9 @@ func (p *Prepared) Release() {
 	}
 }
 
-// add takes a zone up, as it is known already or new.
-func (p *Prepared) add(old *state, cfg ZoneConfig) error {
+// add takes a zone up, as it is known already or new; anew is for one that has
+// nothing to do with what is known of its name.
+func (p *Prepared) add(old *state, cfg ZoneConfig, anew bool) error {
 	wire, err := dnsname.Parse(cfg.Name)
 	if err != nil {
 		return err
@@ -199,11 +209,15 @@ func (p *Prepared) add(old *state, cfg ZoneConfig) error {
 	}
 	apex := lowered(wire)
 	z := old.zones[string(apex)]
-	if z == nil {
+	if z == nil || anew {
 		z = &zone{m: p.m, name: cfg.Name, apex: apex, kick: make(chan struct{}, 1)}
 		z.past.path = p.m.pathOf(cfg.Name, "past")
 	}
-	if set.keeps() && z.journal == nil {
+	switch {
+	case anew:
+		z.kept = kept{journal: &journal{entries{path: p.m.pathOf(cfg.Name, "journal"), magic: journalMagic}}}
+		p.fresh, p.anew = append(p.fresh, z), append(p.anew, z)
+	case set.keeps() && z.journal == nil:
 		if err := z.open(); err != nil {
 			return err
 		}
@@ -240,22 +254,44 @@ func (m *Manager) enforce(p *Prepared) {
 	for z, t := range p.files {
 		z.take(t)
 	}
+	var gone []string
 	for apex, z := range m.state.Load().zones {
-		if p.state.zones[apex] == nil {
+		if p.state.zones[apex] != z {
 			z.leave()
 			z.forget()
+			gone = append(gone, apex)
 		}
 	}
+	for _, z := range p.anew { // the one before may be of before the start
+		z.clean()
+	}
+	p.enroll()
 	p.fresh = nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for _, apex := range gone {
+		if stop := m.off[apex]; stop != nil {
+			stop()
+			delete(m.off, apex)
+		}
+	}
 	for z, set := range p.sets {
-		z.set.Store(set)
+		old := z.set.Swap(set)
+		fault := z.fault.Load()
+		z.again.Store(old == nil || !sameSources(old.primaries, set.primaries) || fault != nil && *fault != "")
 	}
 	m.state.Store(p.state)
 	if m.ctx != nil {
 		m.start()
 	}
+}
+
+// sameSources tells whether two lists of primaries are asked in the same way, as far
+// as that is known without a look at their answers.
+func sameSources(a, b []peer) bool {
+	return slices.EqualFunc(a, b, func(a, b peer) bool {
+		return a.addr == b.addr && a.source == b.source && (a.tls == nil) == (b.tls == nil) && a.key.same(b.key)
+	})
 }
 
 // Run keeps the zones moving until ctx ends.
@@ -285,8 +321,8 @@ func (m *Manager) start() {
 			ctx, cancel := context.WithCancel(m.ctx)
 			m.off[apex] = cancel
 			m.run.Go(func() { z.follow(ctx) })
-		} else if follows {
-			z.wake() // its primaries may be others now
+		} else if follows && z.again.Swap(false) {
+			z.wake()
 		}
 	}
 	for apex, stop := range m.off {

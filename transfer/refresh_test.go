@@ -242,3 +242,42 @@ func TestSilentServer(t *testing.T) {
 		t.Errorf("one more, once it answers: %v", err)
 	}
 }
+
+// TestReloadAsksTheOthers: a reload has those zones ask their primaries whose primaries
+// are others, or were at fault, not all of them.
+func TestReloadAsksTheOthers(t *testing.T) {
+	a, b, c := startFaking(t, 1), startFaking(t, 1), startFaking(t, 1)
+	dir := t.TempDir()
+	m, _ := testNode(t, dir, slog.New(slog.DiscardHandler), secondaryOf("example.", a.at))
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- m.Run(ctx) }()
+	defer func() { stop(); <-ended }()
+	has := func(f *faking, times int) {
+		t.Helper()
+		for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+			f.mu.Lock()
+			asked := f.asked
+			f.mu.Unlock()
+			if asked == times {
+				return
+			}
+			if asked > times || time.Since(begun) > 20*time.Second {
+				t.Fatalf("%s was asked %d times, want %d", f.at, asked, times)
+			}
+		}
+	}
+	has(a, 1)
+	for m.zoneAt("example.").moved.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for range 3 {
+		configure(t, m, secondaryOf("example.", a.at))
+	}
+	configure(t, m, secondaryOf("example.", a.at, b.at)) // another primary: both are asked
+	has(b, 1)
+	has(a, 2)
+	configure(t, m, secondaryOf("example.", c.at))
+	has(c, 1)
+	has(a, 2)
+}

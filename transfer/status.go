@@ -52,7 +52,7 @@ func (z *zone) status() Status {
 	if v := z.served.Load(); v != nil {
 		s.History = len(v.changes)
 	}
-	for _, fault := range []*atomic.Pointer[string]{&z.said, &z.backward, &z.unnoted} {
+	for _, fault := range []*atomic.Pointer[string]{&z.said, &z.broken, &z.backward, &z.unnoted} {
 		if why := fault.Load(); why != nil && *why != "" {
 			s.Problems = append(s.Problems, *why)
 		}

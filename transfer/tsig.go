@@ -57,6 +57,14 @@ type key struct {
 	secret []byte
 }
 
+// same tells whether keys, nil for none, sign alike.
+func (k *key) same(o *key) bool {
+	if k == nil || o == nil {
+		return k == o
+	}
+	return string(k.name) == string(o.name) && k.alg == o.alg && string(k.secret) == string(o.secret)
+}
+
 // newKey reads the secret of a key of the configuration.
 func newKey(name string, cfg Key) (*key, error) {
 	cfg = cfg.WithDefaults()

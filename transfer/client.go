@@ -70,7 +70,7 @@ func (p peer) exchange(ctx context.Context, msg []byte, ss *session, wait time.D
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return nil, err
+			return nil, bare(err)
 		}
 		m, err := accept(buf[:n], msg, ss)
 		if err == nil || m != nil {
@@ -96,6 +96,16 @@ func accept(reply, msg []byte, ss *session) (*message, error) {
 		return m, err
 	}
 	return m, nil
+}
+
+// bare is an error of a connection without its addresses: the peer's is known, and with the
+// port of this side, which is another each time, the same fault would look like a new one.
+func bare(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
 }
 
 func rcodeName(rcode uint8) string {

@@ -83,7 +83,7 @@ func (p peer) converse(ctx context.Context, msg []byte, ss *session, silence tim
 	r, buf := bufio.NewReaderSize(conn, 1<<16), make([]byte, 0, 1<<16)
 	for {
 		if buf, err = readTCP(r, buf); err != nil {
-			return fmt.Errorf("the answer is not complete: %w", err)
+			return fmt.Errorf("the answer is not complete: %w", bare(err))
 		}
 		m, err := accept(buf, msg, ss)
 		if err != nil {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"gslb/zones"
 )
 
@@ -18,6 +20,12 @@ import (
 const (
 	firstRetry = time.Second
 	lastRetry  = time.Minute
+)
+
+// How often a zone asks because it was told that there is something new.
+const (
+	kicksAtOnce = 10
+	kicksPerSec = 1
 )
 
 // follow keeps a secondary's copy of the zone fresh until ctx ends (RFC 1034,
@@ -29,6 +37,8 @@ func (z *zone) follow(ctx context.Context) {
 		wait = rand.N(time.Second)
 	}
 	failures := 0
+	// Anybody can send notifications under a primary's address, at any rate.
+	kicks := rate.NewLimiter(kicksPerSec, kicksAtOnce)
 	for {
 		z.plan(wait)
 		t := time.NewTimer(wait)
@@ -37,6 +47,10 @@ func (z *zone) follow(ctx context.Context) {
 			t.Stop()
 			return
 		case <-z.kick:
+			if kicks.Wait(ctx) != nil {
+				t.Stop()
+				return
+			}
 		case <-t.C:
 		}
 		t.Stop()

@@ -30,20 +30,30 @@ type faking struct {
 func startFaking(t testing.TB, serial uint32) *faking {
 	t.Helper()
 	f := &faking{announced: serial, is: serial}
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, ln := listenBoth(t)
 	f.at = pc.LocalAddr().String()
-	ln, err := net.Listen("tcp", f.at)
-	if err != nil {
-		t.Skip(err)
-	}
 	for _, s := range []*dns.Server{{PacketConn: pc, Handler: f}, {Listener: ln, Handler: f}} {
 		go s.ActivateAndServe()
 		t.Cleanup(func() { s.Shutdown() })
 	}
 	return f
+}
+
+// listenBoth listens on a port that is free for UDP and for TCP.
+func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 20 { // what is free for the one may not be for the other
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ln, err := net.Listen("tcp", pc.LocalAddr().String()); err == nil {
+			return pc, ln
+		}
+		pc.Close()
+	}
+	t.Fatal("no port is free for UDP and TCP")
+	return nil, nil
 }
 
 func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
@@ -280,4 +290,38 @@ func TestReloadAsksTheOthers(t *testing.T) {
 	configure(t, m, secondaryOf("example.", c.at))
 	has(c, 1)
 	has(a, 2)
+}
+
+// TestNotifyFlood: notifications under a primary's address make it asked now and then, not
+// as fast as they come.
+func TestNotifyFlood(t *testing.T) {
+	f := startFaking(t, 1)
+	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", f.at))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); m.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-ended })
+	asked := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.asked
+	}
+	for deadline := time.Now().Add(time.Minute); asked() == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the primary is not asked at the start")
+		}
+	}
+	wire, err := new(dns.Msg).SetNotify("example.").Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for time.Since(begin) < time.Second {
+		m.Respond(ctx, wire, netip.MustParseAddrPort("127.0.0.1:4000"), false, nil, nil, func([]byte) error { return nil })
+		time.Sleep(time.Millisecond)
+	}
+	most := 3 + kicksAtOnce + int(time.Since(begin).Seconds()+1)*kicksPerSec
+	if n := asked(); n < 3 || n > most {
+		t.Errorf("the primary was asked %d times, want 3 to %d", n, most)
+	}
 }

@@ -113,6 +113,78 @@ ttl = "30s"
 	verify()
 }
 
+// TestUpdatesOfASignedZoneAfterReloads: a reload that finds a master file as it was
+// takes over the signed zone, which is not what the file has.
+func TestUpdatesOfASignedZoneAfterReloads(t *testing.T) {
+	t.Parallel()
+	needLong(t)
+	dir, at := t.TempDir(), freeAddress(t)
+	writeZone(t, dir, 10, "")
+	m := startMover(t, dir, at, fmt.Sprintf(`[[zone]]
+name = "example."
+file = "example.zone"
+dnssec = "default"
+serial = "increment"
+transfer_to = [{ network = "127.0.0.0/8" }]
+update = [{ key = %q }]
+
+[[site]]
+name = "one"
+addresses = ["192.0.2.80"]
+
+[[steer]]
+name = "steered.example."
+answer = "address"
+ttl = "30s"
+  [[steer.rule]]
+  to = ["one"]
+`, moveKey))
+	reloads := 0
+	reload := func() {
+		t.Helper()
+		m.Signal(syscall.SIGHUP)
+		reloads++
+		m.saysTimes("msg=reloaded", reloads)
+	}
+	has := func(name string) bool {
+		t.Helper()
+		return strings.Contains(strings.Join(axfr(t, at, "example.", "", ""), "\n"), name)
+	}
+	for i := range 2 {
+		reload()
+		if code := update(t, at, "example.", func(m *dns.Msg) {
+			m.Insert([]dns.RR{rr(t, fmt.Sprintf("new%d.example. 60 IN A 192.0.2.1", i))})
+		}); code != dns.RcodeSuccess {
+			t.Fatalf("update %d, after a reload: %s", i, dns.RcodeToString[code])
+		}
+	}
+	reload()
+	if strings.Contains(m.log.String(), "has changed, but") {
+		t.Errorf("the master file is as it was, but the log says\n%s", m.log.String())
+	}
+	if !has("new0.example.") || !has("new1.example.") {
+		t.Error("the updates are gone after a reload")
+	}
+	writeZone(t, dir, 10, "more IN A 192.0.2.2\n")
+	for range 2 { // the second one finds what the first one found
+		reload()
+		if !strings.Contains(m.log.String(), "has changed, but its serial number 10 is not newer") || !has("new1.example.") || has("more.example.") {
+			t.Errorf("a master file that is not newer than the updates took their place, or was not told of:\n%s", m.log.String())
+		}
+	}
+	writeZone(t, dir, 1000, "more IN A 192.0.2.2\n")
+	reload()
+	if has("new1.example.") || !has("more.example.") {
+		t.Error("a newer master file does not take the updates' place")
+	}
+	reload()
+	if code := update(t, at, "example.", func(m *dns.Msg) {
+		m.Insert([]dns.RR{rr(t, "new2.example. 60 IN A 192.0.2.1")})
+	}); code != dns.RcodeSuccess || !has("new2.example.") {
+		t.Errorf("update of a newer master file: %s", dns.RcodeToString[code])
+	}
+}
+
 // readMore is what a configuration of startMover has behind its own part.
 func readMore(t testing.TB, path string) string {
 	t.Helper()

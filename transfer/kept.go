@@ -20,7 +20,17 @@ import (
 type kept struct {
 	journal *journal
 	source  [sha256.Size]byte // of the master file that the records began with
+	file    masterFile        // as it was last looked at
 	lost    string            // what of the journal could not be read
+}
+
+// masterFile is what is remembered of a zone's master file. Where the file is as it
+// was, a reload shows the zone as it is served, with signatures and another serial
+// number, and not as the file has it.
+type masterFile struct {
+	reading zones.Reading
+	sum     [sha256.Size]byte
+	serial  uint32
 }
 
 // keeps tells whether the zone's records are kept in a journal.
@@ -98,7 +108,7 @@ func (p *Prepared) Beside(read func(apex []byte) *zones.Zone) (all []*zones.Zone
 		case set.Catalog == Producer:
 			with, err = p.produce(z)
 		case len(set.Update) > 0:
-			with = p.updated(z, read(z.apex))
+			with, err = p.updated(z, read(z.apex))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("zone %s: %w", z.name, err)
@@ -139,38 +149,49 @@ func (p *Prepared) secondary(z *zone, set *settings) (*zones.Zone, error) {
 //	the file is as it was                 what updates made
 //	the file is another, and newer        the file, and the updates are gone
 //	the file is another, and not newer    what updates made, which is said as a problem
-func (p *Prepared) updated(z *zone, file *zones.Zone) *zones.Zone {
+func (p *Prepared) updated(z *zone, file *zones.Zone) (with *zones.Zone, err error) {
 	if file == nil {
-		return nil // the configuration is refused for it
+		return nil, nil // the configuration is refused for it
 	}
-	raw, sum := z.raw.Load(), digest(file)
-	if raw == nil || z.journal.f == nil {
-		p.files[z] = taken{file: file, sum: sum}
-		return nil
+	raw, is := z.raw.Load(), z.kept.file
+	kept, known := raw != nil && z.journal.f != nil, is.reading.Same(file.Reading())
+	if known && raw != nil && !kept {
+		p.files[z] = taken{is: is}
+		return nil, nil
+	}
+	if _, _, signed := file.Signing(); signed && !known {
+		if file, err = zones.ReadFile(zones.Config{Name: z.name, File: file.File}); err != nil {
+			return nil, err
+		}
+		with = file
+	}
+	if !known {
+		is = masterFile{file.Reading(), digest(file), file.Serial}
 	}
 	switch {
-	case sum == z.source:
-		p.files[z] = taken{}
-		return raw
-	case newer(file.Serial, raw.Serial):
-		p.files[z] = taken{file: file, sum: sum}
-		return nil
+	case kept && is.sum == z.source:
+		p.files[z] = taken{is: is}
+		return raw, nil
+	case kept && (known || !newer(is.serial, raw.Serial)):
+		p.files[z] = taken{is: is, refused: fmt.Sprintf("zone %s: %s has changed, but its serial number %d is not newer than %d, which updates made: what updates made is served until the file has a newer one",
+			z.name, file.File, is.serial, raw.Serial)}
+		return raw, nil
 	}
-	p.files[z] = taken{refused: fmt.Sprintf("zone %s: %s has changed, but its serial number %d is not newer than %d, which updates made: what updates made is served until the file has a newer one",
-		z.name, file.File, file.Serial, raw.Serial)}
-	return raw
+	p.files[z] = taken{is: is, file: file}
+	return with, nil
 }
 
 // taken is what Commit does with the master file of a zone that takes updates.
 type taken struct {
+	is      masterFile
 	file    *zones.Zone // its records are in force; nil: those in the journal are
-	sum     [sha256.Size]byte
 	refused string
 	catalog bool // it is none, but a catalog made here
 }
 
 // take puts a master file in the place of what updates made.
 func (z *zone) take(t taken) {
+	z.kept.file = t.is
 	if t.refused != "" {
 		z.m.log.Error(t.refused)
 	}
@@ -181,7 +202,7 @@ func (z *zone) take(t taken) {
 		return
 	}
 	old := z.raw.Load()
-	z.source = t.sum
+	z.source = t.is.sum
 	z.raw.Store(t.file)
 	if z.journal.f == nil && !t.catalog {
 		return // the first update begins it
@@ -194,7 +215,7 @@ func (z *zone) take(t taken) {
 		history = append(history, differ(old, t.file))
 	}
 	z.history.Store(&history)
-	if err := z.journal.rewrite(t.file, t.sum, history); err != nil {
+	if err := z.journal.rewrite(t.file, t.is.sum, history); err != nil {
 		z.m.log.Error("a zone's new master file is served, but not noted in its journal: after a restart the updates from before would be back", "zone", z.name, "error", err)
 		return
 	}

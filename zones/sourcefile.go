@@ -2,6 +2,7 @@ package zones
 
 import (
 	"io/fs"
+	"slices"
 
 	"gslb/stamp"
 )
@@ -16,3 +17,13 @@ type sourceFile struct {
 func sourceFileOf(path string, info fs.FileInfo) sourceFile {
 	return sourceFile{path, stamp.Of(info)}
 }
+
+// Reading tells which versions of which files a zone was read from. A zone that was
+// made of another by signing or by updates has that one's.
+type Reading []sourceFile
+
+// Reading is the zone's; nil: it was not read from files.
+func (z *Zone) Reading() Reading { return z.files }
+
+// Same tells whether both are of the same versions of the same files.
+func (r Reading) Same(o Reading) bool { return len(r) > 0 && slices.Equal(r, o) }

@@ -55,6 +55,15 @@ func (f Folder) List() (Listing, error) {
 	return l, nil
 }
 
+// Files gives the .key files of a zone.
+func (f Folder) Files(zone []byte) (paths []string, err error) {
+	l, err := f.List()
+	for _, name := range l[fileName(zone)] {
+		paths = append(paths, filepath.Join(string(f), name))
+	}
+	return paths, err
+}
+
 // LoadListed is Load with the folder's names as they were listed.
 func (f Folder) LoadListed(zone []byte, l Listing) ([]*Key, error) {
 	var keys []*Key

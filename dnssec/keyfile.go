@@ -115,6 +115,24 @@ func readPublic(path string) (*Key, error) {
 	return k, nil
 }
 
+// HasLeft tells whether a .key file, whatever it is a key of, says that its key was
+// taken out of its zone before now; BIND keeps the files of such keys. Where there is a
+// .state file that counts, since the time alone is what was meant to be: a key stays on
+// as long as the parent names it.
+func HasLeft(path string, now time.Time) bool {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	var t Timing
+	err = readFields(text).readTimes(path, t.times())
+	if err != nil || !reached(t.Delete, now) {
+		return false
+	}
+	state, err := os.ReadFile(strings.TrimSuffix(path, ".key") + ".state")
+	return errors.Is(err, fs.ErrNotExist) || err == nil && readFields(state)["DNSKEYState"] == "hidden"
+}
+
 // readPrivate reads a .private file: the numbers that are secret, and times.
 func (k *Key) readPrivate(path string) error {
 	text, err := os.ReadFile(path)

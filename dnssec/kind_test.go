@@ -119,3 +119,28 @@ func TestRollOfAlgorithmIsTakenBack(t *testing.T) {
 		t.Errorf("a roll with published keys was given up:\n%s", strings.Join(w.log, "\n"))
 	}
 }
+
+// A key of BIND's that signs all since there is no other does so until the roll to
+// a KSK and a ZSK has made it needless, whose files are beside it from the beginning.
+func TestRollOfAKeyWithoutARole(t *testing.T) {
+	folder, zone := Folder(t.TempDir()), mustName(t, "example.com.")
+	k, err := Generate(zone, ECDSAP256SHA256, 0, CSK, Timing{Created: testTime, Publish: testTime, Activate: testTime})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.told = false
+	if err := folder.Save(k); err != nil {
+		t.Fatal(err)
+	}
+	p := DefaultPolicy
+	p.CSK = false
+	for _, now := range []time.Time{testTime, testTime.Add(time.Minute)} {
+		plan, err := folder.Maintain(zone, p, now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan.Roll == nil || plan.Roll.Stage != AddSignatures || len(plan.Publish) != 1 || !has(plan.Publish, k) || !has(plan.SignKeys, k) || !has(plan.SignZone, k) {
+			t.Errorf("at %v: %+v", now, plan)
+		}
+	}
+}

@@ -166,6 +166,9 @@ func (s *step) byTime(role func(Role) bool, moment func(Timing) time.Time) []*Ke
 		if c := x.Compare(y); c != 0 {
 			return c
 		}
+		if stays := a.Timing.Inactive.IsZero(); stays != b.Timing.Inactive.IsZero() { // it follows the other, within a second
+			return map[bool]int{true: 1, false: -1}[stays]
+		}
 		return int(a.tag) - int(b.tag)
 	})
 	return keys

@@ -439,7 +439,7 @@ func TestStepGuardsAgainstBadTimes(t *testing.T) {
 	}{
 		{"no keys", true, nil, 1, 1, ""},
 		{"deleted, the only one", true, []*Key{key(CSK, Timing{Publish: long, Activate: long, Delete: past})}, 1, 1, "it was to go"},
-		{"inactive, the only one", true, []*Key{key(CSK, Timing{Publish: long, Activate: long, Inactive: past})}, 1, 1, "goes on to sign the zone"},
+		{"inactive, the only one", true, []*Key{key(CSK, Timing{Publish: long, Activate: long, Inactive: past})}, 2, 1, ""}, // with a successor
 		{"a successor whose DS nobody saw", true, []*Key{key(CSK, Timing{Publish: long, Activate: long, Inactive: past, Delete: past, DSSeen: long}), key(CSK, Timing{Publish: long.Add(day), Activate: long.Add(day)})}, 2, 1, "not confirmed"},
 		{"KSK inactive", false, []*Key{key(KSK, Timing{Publish: long, Activate: long, Inactive: past, DSSeen: long}), key(ZSK, Timing{Publish: long, Activate: long})}, 2, 1, ""}, // with a successor
 		{"only for later", true, []*Key{key(CSK, Timing{Publish: testTime.Add(day), Activate: testTime.Add(day)})}, 1, 1, ""},

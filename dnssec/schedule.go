@@ -76,6 +76,10 @@ func (s *step) rollEntry() {
 		if reached(t.SyncPublish, s.now) {
 			s.plan.Waiting = append(s.plan.Waiting, current)
 		}
+		// Its time is over all the same: the parent may name the successor at once.
+		if next == nil && !s.frozen && reached(t.Inactive, s.now) {
+			s.generate(role, s.entryTiming(role, t.Inactive))
+		}
 	case next == nil && !s.frozen:
 		if end := s.end(current, s.KSKLifetime); s.due(end) {
 			s.generate(role, s.entryTiming(role, end))
@@ -281,6 +285,13 @@ func (f Folder) MaintainKeys(zone []byte, keys []*Key, p Policy, now time.Time) 
 		if len(plan.Generate)+len(plan.Retime)+len(plan.Remove) == 0 {
 			return plan, keys, nil
 		}
+		if len(plan.Generate) > 0 {
+			if again, err := f.tellRoles(keys); err != nil {
+				return Plan{}, nil, err
+			} else if again {
+				continue
+			}
+		}
 		for _, n := range plan.Generate {
 			k, err := f.generate(zone, keys, n)
 			if err != nil {
@@ -304,4 +315,22 @@ func (f Folder) MaintainKeys(zone []byte, keys []*Key, p Policy, now time.Time) 
 		sortKeys(keys)
 	}
 	return Plan{}, nil, fmt.Errorf("%s: the keys of %s do not come to rest", f, dnsname.Format(zone))
+}
+
+// tellRoles has it in the files what keys were taken for whose role these do not
+// tell, and says whether there were any. A key that signs all since there is no other
+// would not be taken for that any more beside one that is made.
+func (f Folder) tellRoles(keys []*Key) (any bool, err error) {
+	for i, k := range keys {
+		if k.told || !k.CanSign() {
+			continue
+		}
+		told := *k
+		told.told, any = true, true
+		if err := f.Save(&told); err != nil {
+			return false, err
+		}
+		keys[i] = &told
+	}
+	return any, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -398,20 +399,44 @@ func keysImportCommand() *cli.Command {
 	return &cli.Command{
 		Name: "import", Usage: "take keys over from BIND's files, with their times", ArgsUsage: "ZONE FILE|DIRECTORY…",
 		Description: "A FILE is one of K*.key, .private and .state, or their name without ending; of a DIRECTORY all keys of\n" +
-			"the zone are taken. The files that are read stay as they are.",
+			"the zone are taken that have not left it. The files that are read stay as they are.",
 		Action: keysAction(1, -1, "ZONE and at least one FILE or DIRECTORY", keysOf, func(c *cli.Command, z *zoneKeys, words []string) error {
-			keys, err := z.store.Import(z.apex, words)
+			taken, left, err := z.store.Import(z.apex, words, time.Now())
 			if err != nil {
 				return err
 			}
-			for _, k := range keys {
-				fmt.Fprintf(c.Root().Writer, "%s: %s %d was taken over\n", z.name, k.Role, k.Tag())
+			for _, file := range left {
+				fmt.Fprintf(c.Root().Writer, "%s: left out: its key was taken out of the zone already\n", file)
 			}
+			keys, err := z.store.Load(z.apex) // that tells roles which the files may not
+			if err != nil {
+				return err
+			}
+			z.tellTaken(c.Root().Writer, keys, taken)
 			if err := z.list(c.Root().Writer, time.Now()); err != nil {
 				return err
 			}
 			fmt.Fprintln(c.Root().Writer, takenUp)
 			return nil
 		}),
+	}
+}
+
+// tellTaken tells of the keys that were taken over, and of what the policy makes of them.
+func (z *zoneKeys) tellTaken(w io.Writer, keys, taken []*dnssec.Key) {
+	want := dnssec.Kind{Algorithm: z.policy.Policy().Algorithm, CSK: *z.policy.CSK}
+	var other *dnssec.Key
+	for _, k := range keys {
+		if slices.ContainsFunc(taken, func(o *dnssec.Key) bool { return o.BaseName() == k.BaseName() }) {
+			fmt.Fprintf(w, "%s: %s %d was taken over\n", z.name, k.Role, k.Tag())
+			if k.Kind() != want {
+				other = k
+			}
+		}
+	}
+	if other != nil && z.signed && !z.policy.Insecure {
+		kind := other.Kind()
+		fmt.Fprintf(w, "%s: the policy wants %s: all keys are rolled to that, step by step. Keys as these stay with algorithm = %q and csk = %v in a [dnssec.NAME]\n",
+			z.name, want, kind.Algorithm, kind.CSK)
 	}
 }

@@ -144,7 +144,8 @@ func TestKeysOfDNSSECKeygen(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	wantText(t, "import", runKeys(t, config, "import abc.com "+from), "KSK", "ZSK", "was taken over", takenUp)
+	wantText(t, "import", runKeys(t, config, "import abc.com "+from), "KSK", "ZSK", "was taken over", takenUp,
+		`the policy wants ECDSAP256SHA256 (CSK): all keys are rolled to that, step by step. Keys as these stay with algorithm = "ECDSAP256SHA256" and csk = false`)
 	files, err := filepath.Glob(filepath.Join(filepath.Dir(config), "keys", "*.private"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %v", files, err)

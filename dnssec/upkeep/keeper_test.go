@@ -342,15 +342,33 @@ func TestImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Of a directory nothing is taken that BIND took out of the zone long ago, nor looked at.
+	gone := filepath.Join(string(from), "Kabc.com.+005+12345.key")
+	text := "; Delete: %s\nabc.com. IN DNSKEY 256 3 5 AwEAAQ==\n"
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(gone, fmt.Sprintf(text, "20200101000000"))
+	odd := t.TempDir()
+	for name, at := range map[string]string{"Kabc.com.+005+00001.key": "20990101000000", "Kabc.com.+005+00002.key": "20200101000000"} {
+		write(filepath.Join(odd, name), fmt.Sprintf(text, at))
+	}
+	write(filepath.Join(odd, "Kabc.com.+005+00002.state"), "DNSKEYState: omnipresent\n")
 	for _, tt := range []struct {
 		paths []string
 		want  string
 	}{
+		{[]string{odd}, "00001.key: algorithm 5"},
+		{[]string{odd}, "00002.key: algorithm 5"},
+		{[]string{gone}, "algorithm 5"},
 		{[]string{names[0], filepath.Join(string(from), foreign.BaseName())}, "is a key of abc.org., not of abc.com."},
 		{[]string{filepath.Join(string(from), "Knone")}, "no such file"},
 		{[]string{t.TempDir()}, "there is no key of abc.com. in it"},
 	} {
-		if _, err := store.Import(apex, tt.paths); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, _, err := store.Import(apex, tt.paths, testTime); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: %v, want %q", tt.paths, err, tt.want)
 		}
 	}
@@ -358,8 +376,12 @@ func TestImport(t *testing.T) {
 		t.Errorf("%d keys were taken by a refused import", len(keys))
 	}
 	for _, paths := range [][]string{{names[0]}, {string(from)}, names} {
-		if _, err := store.Import(apex, paths); err != nil {
+		_, left, err := store.Import(apex, paths, testTime)
+		if err != nil {
 			t.Fatal(err)
+		}
+		if paths[0] == string(from) && !slices.Equal(left, []string{gone}) {
+			t.Errorf("left out: %v", left)
 		}
 	}
 	keys, err := store.Load(apex)
@@ -406,6 +428,45 @@ func TestCachePath(t *testing.T) {
 	} {
 		if got := cachePath("", name); got != want {
 			t.Errorf("%q is kept in %q, want %q", name, got, want)
+		}
+	}
+}
+
+// TestRetireBeforeTheDS: a key that the parent was never seen to name gets its
+// successor as any other, and stays beside it until the parent names that one.
+func TestRetireBeforeTheDS(t *testing.T) {
+	store, apex := Store{dnssec.Folder(t.TempDir())}, []byte("\x03abc\x03com\x00")
+	for _, csk := range []bool{true, false} {
+		p := dnssec.DefaultPolicy
+		if p.CSK = csk; !csk {
+			apex = []byte("\x03abc\x03org\x00")
+		}
+		plan, err := store.Maintain(apex, p, testTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := plan.SignKeys[0]
+		now := testTime // in the second in which it was made
+		if _, err := store.Retire(apex, p, old.Tag(), now); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // and no further one
+			plan, err = store.Maintain(apex, p, now)
+			if err != nil || len(plan.SignKeys) != 2 || len(plan.Problems) > 0 {
+				t.Fatalf("csk %v, at %v: %+v, %v", csk, now, plan, err)
+			}
+			now = now.Add(365 * 24 * time.Hour)
+		}
+		next := plan.Waiting[0]
+		if next.Tag() == old.Tag() {
+			t.Fatal("the DS of the key that is to go is waited for")
+		}
+		if _, err := store.Seen(apex, [][]byte{next.DS(dnssec.SHA256)}, now); err != nil {
+			t.Fatal(err)
+		}
+		plan, err = store.Maintain(apex, p, now.Add(30*24*time.Hour))
+		if err != nil || len(plan.SignKeys) != 1 || plan.SignKeys[0].Tag() != next.Tag() {
+			t.Errorf("csk %v: %+v, %v", csk, plan, err)
 		}
 	}
 }

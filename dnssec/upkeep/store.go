@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -187,9 +186,9 @@ func (s Store) Find(zone []byte, tag uint16) (*dnssec.Key, error) {
 }
 
 // Import takes keys over from BIND's files: of a name with or without ending, or
-// all of the zone's in a directory. None is taken that is not the zone's, and all
-// are read before one is.
-func (s Store) Import(zone []byte, paths []string) (taken []*dnssec.Key, err error) {
+// all of the zone's in a directory but those that have left it. None is taken that is
+// not the zone's, and all are read before one is. left are the files that were left out.
+func (s Store) Import(zone []byte, paths []string, now time.Time) (taken []*dnssec.Key, left []string, err error) {
 	var files []string
 	for _, p := range paths {
 		info, err := os.Stat(p)
@@ -197,15 +196,20 @@ func (s Store) Import(zone []byte, paths []string) (taken []*dnssec.Key, err err
 			files = append(files, p)
 			continue
 		}
-		keys, err := dnssec.Folder(p).Load(zone)
+		all, err := dnssec.Folder(p).Files(zone)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		if len(keys) == 0 {
-			return nil, fmt.Errorf("%s: there is no key of %s in it", p, dnsname.Format(zone))
+		before := len(files)
+		for _, f := range all {
+			if dnssec.HasLeft(f, now) {
+				left = append(left, f)
+			} else {
+				files = append(files, f)
+			}
 		}
-		for _, k := range keys {
-			files = append(files, filepath.Join(p, k.BaseName()))
+		if len(files) == before {
+			return nil, nil, fmt.Errorf("%s: there is no key of %s in it%s", p, dnsname.Format(zone), map[bool]string{true: " that has not left the zone"}[len(all) > 0])
 		}
 	}
 	var errs []error
@@ -221,7 +225,7 @@ func (s Store) Import(zone []byte, paths []string) (taken []*dnssec.Key, err err
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	err = s.locked(func() error {
 		for _, path := range files {
@@ -235,5 +239,5 @@ func (s Store) Import(zone []byte, paths []string) (taken []*dnssec.Key, err err
 		}
 		return nil
 	})
-	return taken, err
+	return taken, left, err
 }

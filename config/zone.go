@@ -29,7 +29,11 @@ func (c *Config) takeListed() {
 func (c *Config) dropListed() {
 	for i := range c.Listed {
 		if move := &c.Listed[i].Zone; move.Moves() {
-			c.Moving = append(c.Moving, transfer.ZoneConfig{Name: c.Zones[i].Name, File: c.Zones[i].File, Zone: *move})
+			m := transfer.ZoneConfig{Name: c.Zones[i].Name, File: c.Zones[i].File, Zone: *move}
+			if name := c.Zones[i].DNSSEC; name != "" {
+				m.MaxTTL = c.SigningPolicy(name).MaxZoneTTL
+			}
+			c.Moving = append(c.Moving, m)
 		}
 	}
 	c.Listed = nil

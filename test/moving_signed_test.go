@@ -158,6 +158,13 @@ ttl = "30s"
 			t.Fatalf("update %d, after a reload: %s", i, dns.RcodeToString[code])
 		}
 	}
+	// What the policy refuses in a file it refuses in an update: else no reload nor start would succeed any more.
+	if code := update(t, at, "example.", func(m *dns.Msg) {
+		m.Insert([]dns.RR{rr(t, "long.example. 86401 IN A 192.0.2.1")})
+	}); code != dns.RcodeRefused {
+		t.Errorf("update with a TTL above max_zone_ttl: %s", dns.RcodeToString[code])
+	}
+	m.says(`max_zone_ttl`)
 	reload()
 	if strings.Contains(m.log.String(), "has changed, but") {
 		t.Errorf("the master file is as it was, but the log says\n%s", m.log.String())

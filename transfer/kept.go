@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -229,6 +230,9 @@ func (z *zone) take(t taken) {
 // disk. changes lead to it from the one before; nil: it is not known how. m.edit
 // must be held.
 func (z *zone) install(next *zones.Zone, changes []*change) error {
+	if err := z.checkTTLs(next, changes); err != nil {
+		return err
+	}
 	old := z.raw.Load()
 	if changes == nil && old != nil && newer(next.Serial, old.Serial) {
 		changes = []*change{differ(old, next)}
@@ -256,6 +260,39 @@ func (z *zone) install(next *zones.Zone, changes []*change) error {
 	}
 	z.raw.Store(next)
 	z.history.Store(&v.changes)
+	return nil
+}
+
+// checkTTLs sees that no TTL of another version, to which changes lead if they are
+// known, is larger than the zone's may be: who serves it would refuse it when it is
+// loaded the next time.
+func (z *zone) checkTTLs(next *zones.Zone, changes []*change) error {
+	most := z.set.Load().MaxTTL
+	check := func(r zones.RR) error {
+		if time.Duration(r.TTL)*time.Second <= most {
+			return nil
+		}
+		return fmt.Errorf("%s %s has TTL %d: the zone is signed here, and its DNSSEC policy says max_zone_ttl = %q", format(r.Owner), dns.Type(r.Type), r.TTL, most)
+	}
+	if most == 0 {
+		return nil
+	}
+	for _, c := range changes {
+		for _, r := range append(slices.Clip(c.added), c.after) {
+			set, ok := next.Set(r.Owner, r.Type)
+			if err := check(r); err != nil && ok && set.TTL() == r.TTL { // it is still there at the end
+				return err
+			}
+		}
+	}
+	if changes != nil {
+		return nil
+	}
+	for owner, set := range next.Walk() {
+		if err := check(zones.RR{Owner: owner, Type: set.Type, TTL: set.TTL()}); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -34,6 +34,8 @@ type Host interface {
 type ZoneConfig struct {
 	Name string // presentation form, lower case
 	File string // the master file, or of a zone with primaries its copy; may be ""
+	// MaxTTL bounds the TTLs of a zone that is signed here; 0: of others.
+	MaxTTL time.Duration
 	Zone
 }
 

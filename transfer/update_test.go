@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -96,5 +98,43 @@ func BenchmarkUpdate(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// A version whose TTLs the zone's DNSSEC policy does not allow is not installed,
+// however it comes: the next start would refuse it.
+func TestTTLsOfASignedZone(t *testing.T) {
+	z := updatedZone(t, 3)
+	base := z.raw.Load()
+	set := *z.set.Load()
+	set.MaxTTL = 300 * time.Second
+	z.set.Store(&set)
+	version := func(ttl string) (*zones.Zone, *change) {
+		e := newEdit(base)
+		soa := soaOf(base)
+		soa.Data = withSerial(soa.Data, 2)
+		e.put(z.apex, typeSOA, []zones.RR{soa})
+		e.add(testRR(t, "new.example. "+ttl+" IN A 192.0.2.1"))
+		next, err := e.build(base.Name, base.File, new(zones.Patcher))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return next, e.change()
+	}
+	next, c := version("301")
+	for what, changes := range map[string][]*change{"whole": nil, "a difference": {c}} {
+		if err := z.install(next, changes); err == nil || !strings.Contains(err.Error(), `new.example. A has TTL 301`) || z.raw.Load() != base {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	good, other := version("300")
+	// What is gone again at the end does no harm on the way.
+	if err := z.install(good, []*change{c, other}); err != nil {
+		t.Error(err)
+	}
+	set.MaxTTL = 0
+	z.set.Store(&set)
+	if err := z.install(next, nil); err != nil {
+		t.Errorf("a zone that is not signed here: %v", err)
 	}
 }

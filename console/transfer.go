@@ -25,7 +25,9 @@ type Transfer struct {
 	TakenFailed    uint64 `json:"taken_failed"`
 	Updates        uint64 `json:"updates"`
 	UpdatesRefused uint64 `json:"updates_refused"`
-	History        int    `json:"history"` // changes that can be sent by IXFR
+
+	UpdatesForwarded uint64 `json:"updates_forwarded"`
+	History          int    `json:"history"` // changes that can be sent by IXFR
 }
 
 // moveTable shows the zones that move.
@@ -42,7 +44,7 @@ func moveTable(s Status) *table {
 		}
 		row := t.add(z.Name, m.Role, fmt.Sprint(z.Serial), or(m.Primary, "-"), confirmed, untilText(m.Next, s.Now), fmt.Sprint(m.Sent), fmt.Sprint(m.Updates))
 		var notes []string
-		for what, n := range map[string]uint64{"failed to be sent": m.SentFailed, "failed to come": m.TakenFailed, "refused": m.Refused, "updates refused": m.UpdatesRefused} {
+		for what, n := range map[string]uint64{"failed to be sent": m.SentFailed, "failed to come": m.TakenFailed, "refused": m.Refused, "updates refused": m.UpdatesRefused, "updates forwarded": m.UpdatesForwarded} {
 			if n > 0 {
 				notes = append(notes, fmt.Sprintf("%d %s", n, what))
 			}

@@ -17,7 +17,7 @@ import (
 )
 
 // nsupdate runs a script against a server, signed with a key unless it is "".
-func nsupdate(t testing.TB, address, key, script string) result {
+func nsupdate(t testing.TB, address, key, script string, flags ...string) result {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(address)
 	file := write(t, t.TempDir(), "script", fmt.Sprintf("server %s %s\n%s\n", host, port, script))
@@ -25,7 +25,7 @@ func nsupdate(t testing.TB, address, key, script string) result {
 	if key != "" {
 		argv = append(argv, "-y", key)
 	}
-	return run(t, patience, append(argv, file)...)
+	return run(t, patience, append(append(argv, flags...), file)...)
 }
 
 const (

@@ -22,6 +22,8 @@ type Zone struct {
 	Primaries  []Peer   `toml:"primaries"`   // where it comes from; the zone has no file of its own then
 	NotifyFrom []Allow  `toml:"notify_from"` // who may tell that it has changed, besides the primaries
 	Update     []Update `toml:"update"`      // who may change what by UPDATE
+	// ForwardUpdates are those whose UPDATE a secondary passes on to its primary.
+	ForwardUpdates []Allow `toml:"forward_updates"`
 	// Steered is what a transfer says of steered names: "default", the answer for
 	// a client of whom nothing is known, or "omit".
 	Steered string `toml:"steered"`
@@ -41,6 +43,8 @@ type Member struct {
 	TransferTo []Allow `toml:"transfer_to"`
 	Notify     []Peer  `toml:"notify"`
 	NotifyFrom []Allow `toml:"notify_from"`
+
+	ForwardUpdates []Allow `toml:"forward_updates"`
 }
 
 // Peer is another server.

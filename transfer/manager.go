@@ -49,9 +49,10 @@ type Manager struct {
 
 	strangers *strangers
 
-	state     atomic.Pointer[state]
-	servers   sync.Map   // of *server, by netip.AddrPort
-	recalling sync.Mutex // held while it is read what was sent of a zone
+	state      atomic.Pointer[state]
+	servers    sync.Map      // of *server, by netip.AddrPort
+	forwarding chan struct{} // one for each update that is with a primary
+	recalling  sync.Mutex    // held while it is read what was sent of a zone
 
 	// edit is held by whoever changes zones, from when it looks at what is served
 	// until what follows is served: updates, transfers, reloads.
@@ -71,7 +72,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), forwarding: make(chan struct{}, maxForwards), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }
@@ -129,12 +130,14 @@ type counts struct {
 	out, outFailed, refused atomic.Uint64
 	in, inFailed            atomic.Uint64
 	updates, updatesRefused atomic.Uint64
+	updatesForwarded        atomic.Uint64
 }
 
 // settings are a zone's configuration, compiled.
 type settings struct {
 	ZoneConfig
 	transferTo, notifyFrom []rule
+	forward                []rule
 	notify, primaries      []peer
 	permits                []permit
 	from                   *zone // the catalog that lists the zone; nil: it is configured here
@@ -237,12 +240,13 @@ func (p *Prepared) add(old *state, cfg ZoneConfig, anew bool) error {
 
 func compile(cfg ZoneConfig, keys map[string]*key) (*settings, error) {
 	s := &settings{ZoneConfig: cfg}
-	var errs [5]error
+	var errs [6]error
 	s.transferTo, errs[0] = rules(cfg.TransferTo, keys)
 	s.notifyFrom, errs[1] = rules(cfg.NotifyFrom, keys)
 	s.notify, errs[2] = peersOf(cfg.Notify, keys)
 	s.primaries, errs[3] = peersOf(cfg.Primaries, keys)
 	s.permits, errs[4] = permitsOf(cfg.Update, keys)
+	s.forward, errs[5] = rules(cfg.ForwardUpdates, keys)
 	return s, errors.Join(errs[:]...)
 }
 

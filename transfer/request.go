@@ -58,6 +58,9 @@ func (m *Manager) Respond(ctx context.Context, msg []byte, from netip.AddrPort, 
 // authenticate verifies the signature; false: the answer says why not.
 func (m *Manager) authenticate(st *state, r *request) bool {
 	k := st.keys[string(r.tsig.key)]
+	if k == nil && m.forwards(st, r) {
+		return true // whoever it is passed on to verifies it
+	}
 	if k == nil || string(k.alg.wire) != string(r.tsig.alg) {
 		if k == nil {
 			m.unaccepted(r, fmt.Errorf("BADKEY: there is no [tsig.%q] here", format(r.tsig.key)))

@@ -21,10 +21,12 @@ type Status struct {
 	// Problems are what a person should look at, a sentence each.
 	Problems []string
 	// Sent and Taken count transfers out and in, Failed and Refused those that
-	// came to nothing; Updates and UpdatesRefused likewise.
+	// came to nothing; Updates and UpdatesRefused likewise, and UpdatesForwarded those that
+	// the primary made.
 	Sent, SentFailed, Refused uint64
 	Taken, TakenFailed        uint64
 	Updates, UpdatesRefused   uint64
+	UpdatesForwarded          uint64
 	History                   int // changes that can be sent by IXFR
 }
 
@@ -44,7 +46,7 @@ func (z *zone) status() Status {
 		Zone: z.name, Role: "primary",
 		Sent: z.count.out.Load(), SentFailed: z.count.outFailed.Load(), Refused: z.count.refused.Load(),
 		Taken: z.count.in.Load(), TakenFailed: z.count.inFailed.Load(),
-		Updates: z.count.updates.Load(), UpdatesRefused: z.count.updatesRefused.Load(),
+		Updates: z.count.updates.Load(), UpdatesRefused: z.count.updatesRefused.Load(), UpdatesForwarded: z.count.updatesForwarded.Load(),
 	}
 	if set.Catalog != "" {
 		s.Role = "catalog"

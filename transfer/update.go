@@ -26,6 +26,9 @@ func (m *Manager) update(st *state, r *request) {
 	case r.questions[0].class != dns.ClassINET, z == nil && m.host.DB().Zone(lowered(r.questions[0].name)) == nil:
 		refuse(dns.RcodeNotAuth, "not a zone of this server")
 		return
+	case m.forwards(st, r):
+		m.forward(z, r)
+		return
 	case z == nil || len(z.set.Load().permits) == 0:
 		refuse(dns.RcodeRefused, "the zone takes no updates here")
 		return

@@ -74,6 +74,7 @@ func (k Key) read() ([]byte, error) {
 func (z Zone) Validate(name string, known func(key string) bool, bad func(key, msg string)) {
 	allows(z.TransferTo, "transfer_to", known, bad)
 	allows(z.NotifyFrom, "notify_from", known, bad)
+	allows(z.ForwardUpdates, "forward_updates", known, bad)
 	peers(z.Notify, "notify", known, bad)
 	peers(z.Primaries, "primaries", known, bad)
 	for i, u := range z.Update {
@@ -93,9 +94,13 @@ func (z Zone) Validate(name string, known func(key string) bool, bad func(key, m
 	case z.Catalog == Producer && len(z.Update) > 0:
 		bad("update", "a catalog is made of the zones whose member_of names it: it takes no updates")
 	case secondary && len(z.Update) > 0:
-		bad("update", "a zone with primaries takes no updates: send them to its primary")
+		bad("update", "a zone with primaries takes no updates: send them to its primary, or let forward_updates pass them on")
 	case !secondary && len(z.NotifyFrom) > 0:
 		bad("notify_from", "means nothing without primaries")
+	case !secondary && len(z.ForwardUpdates) > 0:
+		bad("forward_updates", "means nothing without primaries: who may change a zone of this server is said in [[zone.update]]")
+	case z.Catalog == Consumer && len(z.ForwardUpdates) > 0:
+		bad("forward_updates", "a catalog takes no updates; for its members it is said in [zone.member]")
 	}
 	if z.Group != "" && z.MemberOf == "" {
 		bad("group", "means nothing without member_of")
@@ -104,11 +109,12 @@ func (z Zone) Validate(name string, known func(key string) bool, bad func(key, m
 		bad("group", "must be 255 octets at most")
 	}
 	m := z.Member
-	if z.Catalog != Consumer && len(m.Primaries)+len(m.TransferTo)+len(m.Notify)+len(m.NotifyFrom) > 0 {
+	if z.Catalog != Consumer && len(m.Primaries)+len(m.TransferTo)+len(m.Notify)+len(m.NotifyFrom)+len(m.ForwardUpdates) > 0 {
 		bad("member", `means nothing without catalog = "consumer"`)
 	}
 	allows(m.TransferTo, "member.transfer_to", known, bad)
 	allows(m.NotifyFrom, "member.notify_from", known, bad)
+	allows(m.ForwardUpdates, "member.forward_updates", known, bad)
 	peers(m.Notify, "member.notify", known, bad)
 	peers(m.Primaries, "member.primaries", known, bad)
 }

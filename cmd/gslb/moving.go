@@ -84,7 +84,7 @@ func (n *node) movements(st *console.Status) {
 		by[s.Zone] = &console.Transfer{
 			Role: s.Role, Catalog: s.Catalog, Primary: s.Primary, Moved: s.Moved, Confirmed: s.Confirmed, Next: s.Next, Expires: s.Expires,
 			Sent: s.Sent, SentFailed: s.SentFailed, Refused: s.Refused, Taken: s.Taken, TakenFailed: s.TakenFailed,
-			Updates: s.Updates, UpdatesRefused: s.UpdatesRefused, History: s.History,
+			Updates: s.Updates, UpdatesRefused: s.UpdatesRefused, UpdatesForwarded: s.UpdatesForwarded, History: s.History,
 		}
 		st.Problems = append(st.Problems, s.Problems...)
 	}
@@ -117,6 +117,7 @@ func collectMovements(st console.Status, ch chan<- prometheus.Metric) {
 		count(descMoved, m.TakenFailed, "in", "failed")
 		count(descUpdates, m.Updates, "done")
 		count(descUpdates, m.UpdatesRefused, "refused")
+		count(descUpdates, m.UpdatesForwarded, "forwarded")
 		for d, at := range map[*prometheus.Desc]time.Time{descConfirmed: m.Confirmed, descExpires: m.Expires} {
 			if !at.IsZero() {
 				ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(at.Unix()), z.Name)

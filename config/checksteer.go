@@ -11,6 +11,8 @@ import (
 
 	"gslb/geo"
 	"gslb/steer"
+	"gslb/transfer"
+	"gslb/zones"
 
 	"github.com/miekg/dns"
 )
@@ -28,10 +30,11 @@ func (c *Config) checkSteers(r *report) {
 			apexes[z.Name] = true
 		}
 	}
+	steered := make(map[string]bool) // zones
 	for i, s := range c.Steers {
 		path := indexPath("steer", i)
 		if seen.add(path+".name", s.Name) {
-			c.checkOwner(r, path, s, apexes)
+			steered[c.checkOwner(r, path, s, apexes)] = true
 		}
 		if s.Answer == "" {
 			r.bad(path+".answer", "missing: must be %q or %q", AnswerCNAME, AnswerAddress)
@@ -56,6 +59,14 @@ func (c *Config) checkSteers(r *report) {
 		oneOf(r, path+".release", s.Release, "", releaseHold)
 		c.checkRules(r, path, s)
 		c.checkTargets(r, path+".last_resort", s, s.LastResort)
+	}
+	for _, m := range c.Moving {
+		if m.Steered != transfer.SteeredOmit || !steered[m.Name] {
+			continue
+		}
+		if i := slices.IndexFunc(c.Zones, func(z zones.Config) bool { return z.Name == m.Name }); c.Zones[i].DNSSEC != "" {
+			r.warn(indexPath("zone", i)+".steered", `"omit": the zone is signed here, and its proofs (NSEC, NSEC3) tell of the steered names: whoever validates takes for forged what servers without these names answer for them`)
+		}
 	}
 }
 
@@ -106,10 +117,10 @@ func (c *Config) reached(s Steer) (all []int) {
 	return slices.Compact(all)
 }
 
-// checkOwner looks at where the steered name stands; apexes are those of all zones.
-func (c *Config) checkOwner(r *report, path string, s Steer, apexes map[string]bool) {
+// checkOwner looks at where the steered name stands, and gives the apex of its zone;
+// apexes are those of all zones.
+func (c *Config) checkOwner(r *report, path string, s Steer, apexes map[string]bool) (apex string) {
 	key := path + ".name"
-	apex := ""
 	for at, end := 0, false; !end && apex == ""; at, end = dns.NextLabel(s.Name, at) {
 		if apexes[s.Name[at:]] {
 			apex = s.Name[at:]
@@ -127,6 +138,7 @@ func (c *Config) checkOwner(r *report, path string, s Steer, apexes map[string]b
 	case apex == s.Name && s.Answer == AnswerCNAME:
 		r.bad(key, `%q: is the apex of its zone, where a CNAME cannot stand beside SOA and NS: use answer = "address"`, s.Name)
 	}
+	return apex
 }
 
 // someZones lists the zones, as many as a person cares to read.

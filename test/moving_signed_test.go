@@ -18,7 +18,7 @@ import (
 func TestSignedZoneMoves(t *testing.T) {
 	t.Parallel()
 	needLong(t)
-	needTool(t, "dig", "ldns-verify-zone")
+	needTool(t, "dig", "ldns-verify-zone", "dnssec-verify")
 	dir, at, bindAt := t.TempDir(), freeAddress(t), freeAddress(t)
 	host, port, _ := net.SplitHostPort(at)
 	writeZone(t, dir, 10, "a.site IN A 192.0.2.80\n")
@@ -35,6 +35,17 @@ update = [{ key = %q }]
 name = "one"
 cname = "a.site.example."
 addresses = ["192.0.2.80"]
+
+[[site]]
+name = "two"
+addresses = ["192.0.2.90", "2001:db8::90"]
+
+[[steer]]
+name = "half.example."
+answer = "address"
+ttl = "30s"
+  [[steer.rule]]
+  to = ["one", "two"]
 
 [[steer]]
 name = "steered.example."
@@ -70,6 +81,10 @@ ttl = "30s"
 			if r := run(t, patience, "ldns-verify-zone", file); r.code != 0 {
 				t.Errorf("the transfer from %s: ldns-verify-zone: %s%s\n%s", from, r.out, r.err, out)
 			}
+			// Which looks at the types in proofs, too: half.example. has AAAA records for some.
+			if r := run(t, patience, "dnssec-verify", "-z", "-o", "example", file); r.code != 0 {
+				t.Errorf("the transfer from %s: dnssec-verify: %s%s\n%s", from, r.out, r.err, out)
+			}
 		}
 	}
 	verify()
@@ -88,6 +103,7 @@ ttl = "30s"
 	// A site's address is another: secondaries get the difference, as after the updates.
 	before, _ := serial(at, "example.")
 	replaceText(t, m.config, `addresses = ["192.0.2.80"]`, `addresses = ["192.0.2.81"]`)
+	replaceText(t, m.config, `to = ["one", "two"]`, `to = ["two", "one"]`)
 	m.Signal(syscall.SIGHUP)
 	until(t, patience, func() error {
 		after, err := serial(at, "example.")

@@ -120,12 +120,15 @@ func (o *outgoing) whole(soa zones.RR, v *view) error {
 	if err := o.put(soa); err != nil {
 		return err
 	}
-	apart := aliasesApart(v.zone)
+	apart, proven := aliasesApart(v.zone), proofOwners(v.standIns)
 	for owner, set := range v.zone.Walk() {
 		if set.Type == typeSOA || apart && set.Type == zones.TypeALIAS {
 			continue
 		}
 		for r := range set.Of(owner) {
+			if len(proven) > 0 && isProof(r) && proven[string(lowered(owner))] {
+				continue
+			}
 			if err := o.put(r); err != nil {
 				return err
 			}

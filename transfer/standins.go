@@ -38,6 +38,9 @@ func (z *zone) standIns(db *zones.DB, zn *zones.Zone) (all []zones.RR) {
 				instead[string(owner)] = true
 				all = slices.AppendSeq(all, set.Of(owner))
 			}
+			for owner, set := range s.Proof(z.m.host.Default(s)) {
+				all = slices.AppendSeq(all, set.Of(owner))
+			}
 		}
 	}
 	for owner, set := range zn.Aliases() {
@@ -159,7 +162,8 @@ func (w *view) since(serial uint32, had []zones.RR) []*change {
 	}
 	// What goes is removed first and what comes is added last, so that a name may
 	// cease to be steered, or begin to be, at any of the steps in between.
-	if removed, added := differences(had, w.standIns); len(removed)+len(added) > 0 {
+	was, is := w.settleProofs(all, had)
+	if removed, added := differences(was, is); len(removed)+len(added) > 0 {
 		first := *all[0]
 		first.removed = slices.Concat(first.removed, removed)
 		all[0] = &first

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -65,5 +66,79 @@ func TestStandInsInDifferences(t *testing.T) {
 	}
 	if len(o.views) > maxSentPeers {
 		t.Errorf("%d peers are remembered", len(o.views))
+	}
+}
+
+// Whatever stood for a steered name's proof in what a peer has, and whatever does now,
+// the difference leads from the one to the other: also where the proof changed on the
+// way, and where the name began or ceased to be steered.
+func TestProofsInDifferences(t *testing.T) {
+	soa := func(serial int) string {
+		return fmt.Sprintf("example. 300 IN SOA ns1.example. host.example. %d 3600 600 86400 60", serial)
+	}
+	proof := func(next, types string) []string { return []string{"w.example. 60 IN NSEC " + next + " " + types} }
+	list := func(texts ...string) (all []zones.RR) {
+		for _, text := range texts {
+			all = append(all, testRR(t, text))
+		}
+		return all
+	}
+	zoneOf := func(serial int, records ...string) *zones.Zone {
+		z, err := zones.Make("example.", "", slices.Values(list(append(records, soa(serial), "example. 300 IN NS ns1.example.")...)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return z
+	}
+	sent := func(w *view) map[string]bool { // as outgoing.whole does
+		has := make(map[string]bool)
+		proven := proofOwners(w.standIns)
+		for owner, set := range w.zone.Walk() {
+			for r := range set.Of(owner) {
+				if !isProof(r) || !proven[string(lowered(owner))] {
+					has[recordKey(r)] = true
+				}
+			}
+		}
+		for _, r := range w.standIns {
+			has[recordKey(r)] = true
+		}
+		return has
+	}
+	bases := [][]string{
+		proof("x.example.", "A AAAA RRSIG NSEC"),
+		append(proof("y.example.", "A AAAA RRSIG NSEC"), "v.example. 300 IN A 192.0.2.1"),
+		append(proof("x.example.", "A AAAA RRSIG NSEC"), "v.example. 300 IN A 192.0.2.2"),
+		nil,
+	}
+	stands := [][]string{nil, append(proof("x.example.", "A RRSIG NSEC"), "w.example. 30 IN A 192.0.2.3"), append(proof("y.example.", "AAAA RRSIG NSEC"), "w.example. 30 IN AAAA 2001:db8::3")}
+	for i := range 4 * 4 * 4 * 3 * 3 {
+		var z [3]*zones.Zone
+		var v *version
+		for n, at := range []int{i % 4, i / 4 % 4, i / 16 % 4} {
+			z[n] = zoneOf(n+1, bases[at]...)
+			v = v.next(z[n])
+		}
+		had, now := list(stands[i/64%3]...), list(stands[i/192]...)
+		before, after := sent(&view{&version{zone: z[0]}, had}), sent(&view{v, now})
+		kept := fmt.Sprint(v.changes)
+		w := &view{v, now}
+		for _, c := range w.since(1, had) {
+			for _, r := range append(slices.Clip(c.removed), c.before) {
+				if !before[recordKey(r)] {
+					t.Fatalf("case %d: %v is removed and not there", i, r)
+				}
+				delete(before, recordKey(r))
+			}
+			for _, r := range append(slices.Clip(c.added), c.after) {
+				before[recordKey(r)] = true
+			}
+		}
+		if !maps.Equal(before, after) {
+			t.Errorf("case %d: the difference leads to %d records that are not the %d", i, len(before), len(after))
+		}
+		if fmt.Sprint(v.changes) != kept {
+			t.Errorf("case %d: the zone's own history was changed", i)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/miekg/dns"
 
@@ -240,10 +241,33 @@ func (s *Steered) Sets(chosen []int32) iter.Seq2[[]byte, RRset] {
 			sets.a, sets.aaaa = s.Join(dns.TypeA, chosen), s.Join(dns.TypeAAAA, chosen)
 		}
 		for _, set := range []RRset{sets.cname, sets.a, sets.aaaa} {
-			if set.Count > 0 && !yield(s.owner, set) {
+			if !yieldSigned(s.owner, set, yield) {
 				return
 			}
-			if set.Sigs > 0 && !yield(s.owner, RRset{Type: dns.TypeRRSIG, Count: set.Sigs, Wire: set.RRSIG()}) {
+		}
+	}
+}
+
+// yieldSigned gives an RRset, if it is there, and its RRSIG records as one.
+func yieldSigned(owner []byte, set RRset, yield func([]byte, RRset) bool) bool {
+	if set.Count > 0 && !yield(owner, set) {
+		return false
+	}
+	return set.Sigs == 0 || yield(owner, RRset{Type: dns.TypeRRSIG, Count: set.Sigs, Wire: set.RRSIG()})
+}
+
+// Proof gives the NSEC or NSEC3 record that is right where Sets for the same sites is
+// all that a steered name of a signed zone has, with its RRSIG records. There is none
+// where the zone's own record is right.
+func (s *Steered) Proof(chosen []int32) iter.Seq2[[]byte, RRset] {
+	return func(yield func([]byte, RRset) bool) {
+		var has []uint16
+		for _, set := range s.Sets(chosen) {
+			has = append(has, set.Type)
+		}
+		for _, d := range s.denied {
+			if serviceIndex(d.rrtype) < 0 && len(has) > 0 && !slices.Contains(has, d.rrtype) {
+				yieldSigned(d.proof.Owner, d.proof.Set, yield)
 				return
 			}
 		}

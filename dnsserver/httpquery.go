@@ -52,7 +52,11 @@ func (h *web) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header["Content-Type"] = messageType
-	header["Cache-Control"] = []string{"max-age=" + strconv.FormatUint(uint64(leastTTL(reply)), 10)}
+	who := "max-age="
+	if b.w.scope > 0 { // other clients get another answer to the same URL: no cache that they share may have it (RFC 9111, section 5.2.2.7)
+		who = "private, max-age="
+	}
+	header["Cache-Control"] = []string{who + strconv.FormatUint(uint64(leastTTL(reply)), 10)}
 	header["Content-Length"] = []string{strconv.Itoa(len(reply))}
 	_, _ = w.Write(reply) // fails only when the client is gone
 }
@@ -85,7 +89,7 @@ func httpMessage(w http.ResponseWriter, r *http.Request, buf *[]byte) ([]byte, i
 		}
 		return msg, http.StatusOK
 	case http.MethodPost:
-		if r.Header.Get("Content-Type") != dnsMessage {
+		if !isMessageType(r.Header.Get("Content-Type")) {
 			return nil, http.StatusUnsupportedMediaType
 		}
 		msg, err := readBody(http.MaxBytesReader(w, r.Body, maxMessage), buf)
@@ -100,6 +104,16 @@ func httpMessage(w http.ResponseWriter, r *http.Request, buf *[]byte) ([]byte, i
 	}
 	w.Header().Set("Allow", "GET, POST")
 	return nil, http.StatusMethodNotAllowed
+}
+
+// isMessageType tells whether a field says that a body is a DNS message: in letters of
+// either case, with or without parameters (RFC 9110, section 8.3.1).
+func isMessageType(field string) bool {
+	if field == dnsMessage {
+		return true
+	}
+	kind, _, _ := strings.Cut(field, ";")
+	return strings.EqualFold(strings.TrimSpace(kind), dnsMessage)
 }
 
 // dnsParameter gives the parameter "dns" of a request; "" for none.

@@ -62,21 +62,24 @@ func testHTTPS(t *testing.T, version int, transport http.RoundTripper) {
 		code, rcode             int
 		age                     string
 	}{
-		"GET":        {"GET", url + "?dns=" + base64.RawURLEncoding.EncodeToString([]byte(static)), "", "", 200, 0, "max-age=300"},
-		"POST":       {"POST", url, dnsMessage, static, 200, 0, "max-age=300"},
-		"steered":    {"POST", url, dnsMessage, wire("www.abc.com.", dns.TypeA), 200, 0, "max-age=30"},
-		"refused":    {"POST", url, dnsMessage, wire("other.example.", dns.TypeA), 200, dns.RcodeRefused, "max-age=0"},
-		"transfer":   {"POST", url, dnsMessage, wire("abc.com.", dns.TypeAXFR), 200, dns.RcodeRefused, "max-age=0"},
-		"negative":   {"GET", url + "?x=1&dns=" + base64.RawURLEncoding.EncodeToString([]byte(wire("none.abc.com.", dns.TypeA))), "", "", 200, dns.RcodeNameError, "max-age=60"},
-		"escaped":    {"GET", url + "?dns=%41" + base64.RawURLEncoding.EncodeToString([]byte(static))[1:], "", "", 200, 0, "max-age=300"},
-		"long":       {"POST", url, dnsMessage, string(query(t, "static.abc.com.", dns.TypeA, option(dns.EDNS0PADDING, make([]byte, 20000)...))), 200, 0, "max-age=300"},
-		"no query":   {"GET", url, "", "", 400, 0, ""},
-		"bad base64": {"GET", url + "?dns=%21", "", "", 400, 0, ""},
-		"no DNS":     {"POST", url, dnsMessage, "abc", 400, 0, ""},
-		"a type":     {"POST", url, "text/plain", static, 415, 0, ""},
-		"too long":   {"POST", url, dnsMessage, strings.Repeat("x", maxMessage+1), 413, 0, ""},
-		"a method":   {"PUT", url, dnsMessage, static, 405, 0, ""},
-		"a path":     {"POST", url + "s", dnsMessage, static, 404, 0, ""},
+		"GET":            {"GET", url + "?dns=" + base64.RawURLEncoding.EncodeToString([]byte(static)), "", "", 200, 0, "max-age=300"},
+		"POST":           {"POST", url, dnsMessage, static, 200, 0, "max-age=300"},
+		"steered":        {"POST", url, dnsMessage, wire("www.abc.com.", dns.TypeA), 200, 0, "private, max-age=30"},
+		"type's letters": {"POST", url, "Application/DNS-Message", static, 200, 0, "max-age=300"},
+		"type's more":    {"POST", url, dnsMessage + " ; x=y", static, 200, 0, "max-age=300"},
+		"another type":   {"POST", url, dnsMessage + "s", static, 415, 0, ""},
+		"refused":        {"POST", url, dnsMessage, wire("other.example.", dns.TypeA), 200, dns.RcodeRefused, "max-age=0"},
+		"transfer":       {"POST", url, dnsMessage, wire("abc.com.", dns.TypeAXFR), 200, dns.RcodeRefused, "max-age=0"},
+		"negative":       {"GET", url + "?x=1&dns=" + base64.RawURLEncoding.EncodeToString([]byte(wire("none.abc.com.", dns.TypeA))), "", "", 200, dns.RcodeNameError, "max-age=60"},
+		"escaped":        {"GET", url + "?dns=%41" + base64.RawURLEncoding.EncodeToString([]byte(static))[1:], "", "", 200, 0, "max-age=300"},
+		"long":           {"POST", url, dnsMessage, string(query(t, "static.abc.com.", dns.TypeA, option(dns.EDNS0PADDING, make([]byte, 20000)...))), 200, 0, "max-age=300"},
+		"no query":       {"GET", url, "", "", 400, 0, ""},
+		"bad base64":     {"GET", url + "?dns=%21", "", "", 400, 0, ""},
+		"no DNS":         {"POST", url, dnsMessage, "abc", 400, 0, ""},
+		"a type":         {"POST", url, "text/plain", static, 415, 0, ""},
+		"too long":       {"POST", url, dnsMessage, strings.Repeat("x", maxMessage+1), 413, 0, ""},
+		"a method":       {"PUT", url, dnsMessage, static, 405, 0, ""},
+		"a path":         {"POST", url + "s", dnsMessage, static, 404, 0, ""},
 	} {
 		r, err := http.NewRequest(c.method, c.url, bytes.NewReader([]byte(c.body)))
 		if err != nil {
@@ -98,7 +101,7 @@ func testHTTPS(t *testing.T, version int, transport http.RoundTripper) {
 		}
 	}
 	counted := map[int]string{1: "https4", 2: "https4", 3: "http3_4"}[version]
-	if st := s.Stats(); st.Queries[counted] != 9 || st.TCPOpen == 0 {
+	if st := s.Stats(); st.Queries[counted] != 11 || st.TCPOpen == 0 {
 		t.Errorf("%v, %d open", st.Queries, st.TCPOpen)
 	}
 	client.CloseIdleConnections()

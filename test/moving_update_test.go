@@ -160,6 +160,46 @@ func TestUpdateSurvives(t *testing.T) {
 	}
 }
 
+// TestUpdateThatDoesNotFit: an update that takes what the configuration refers to is a
+// problem that is told; reloads and restarts go on.
+func TestUpdateThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	needTool(t, "nsupdate")
+	dir, at := t.TempDir(), freeAddress(t)
+	writeZone(t, dir, 10, "")
+	config := fmt.Sprintf(`[[zone]]
+name = "example."
+file = "example.zone"
+transfer_to = [{ network = "127.0.0.0/8" }]
+  [[zone.update]]
+  key = %q
+[[site]]
+name = "kt"
+cname = "mail.example."
+addresses = ["192.0.2.25"]
+[[steer]]
+name = "steered.example."
+answer = "cname"
+  [[steer.rule]]
+  to = ["kt"]
+`, moveKey)
+	const problem = "cname mail.example.: the zone example., as transfers or updates have made it, has neither A nor AAAA"
+	m := startMover(t, dir, at, config)
+	if r := nsupdate(t, at, moveY, "update delete mail.example. A\nsend"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	m.says(problem)
+	m.Signal(syscall.SIGHUP)
+	m.says("msg=reloaded")
+	m.Kill()
+	m = startMover(t, dir, at, config)
+	hasSerial(t, at, "example.", 11)
+	if r := nsupdate(t, at, moveY, "update add mail.example. 60 A 192.0.2.25\nsend"); r.code != 0 {
+		t.Fatalf("%+v", r)
+	}
+	hasSerial(t, at, "example.", 12)
+}
+
 // TestLego: lego's own RFC 2136 provider proves a name to an ACME server, and
 // cleans up, with a key that may do no more.
 func TestLego(t *testing.T) {

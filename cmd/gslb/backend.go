@@ -180,6 +180,7 @@ func (n *node) Status() console.Status {
 		problems = append(problems, text)
 	}
 	n.mu.Unlock()
+	problems = append(problems, topo.problems()...)
 	slices.Sort(problems)
 	states := n.fleet.States()
 	cfg := topo.cfg

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"maps"
 	"math/bits"
@@ -207,39 +207,52 @@ func (x *exhaustive) words(down []int) string {
 
 // checkLoops finds steered names that lead back to themselves: by the canonical name
 // of a site, and whatever aliases follow.
-func checkLoops(cfg *config.Config, db *zones.DB) error {
-	var errs []error
+func checkLoops(cfg *config.Config, db *zones.DB, f *findings) error {
 	leads := map[string][]string{} // from a steered name to others
 	known := map[string]string{}
 	for _, s := range cfg.Steers {
 		known[s.Name] = s.Name
 	}
 	next := make([]string, len(cfg.Sites)) // steered names that the sites' cnames lead to
+	through := make([]string, len(cfg.Sites))
 	for i, s := range cfg.Sites {
 		if s.CNAME != "" {
-			next[i] = steeredAt(db, known, s.CNAME)
+			next[i], through[i] = steeredAt(db, known, s.CNAME, f.elsewhere)
 		}
 	}
 	policies, err := cfg.Policies()
 	if err != nil {
 		return err
 	}
+	by := map[[2]string]string{} // the zone from elsewhere by whose aliases a name leads to another
 	for i, s := range cfg.Steers {
 		if s.Answer != config.AnswerCNAME {
 			continue
 		}
 		for _, site := range reachable(policies[i], len(cfg.Sites)) {
-			if next[site] != "" && !slices.Contains(leads[s.Name], next[site]) {
+			if next[site] == "" {
+				continue
+			}
+			step := [2]string{s.Name, next[site]}
+			if !slices.Contains(leads[s.Name], next[site]) {
 				leads[s.Name] = append(leads[s.Name], next[site])
+				by[step] = through[site]
+			} else if through[site] == "" {
+				by[step] = ""
 			}
 		}
 	}
 	for i, s := range cfg.Steers {
 		if way := loop(leads, s.Name, s.Name, nil); way != nil {
-			errs = append(errs, cfg.Fault("steer", i, fmt.Sprintf("the cnames of its sites lead back to it: %s: it would never come to an address", strings.Join(append([]string{s.Name}, way...), " -> "))))
+			way = append([]string{s.Name}, way...)
+			zone := ""
+			for j := range way[1:] {
+				zone = cmp.Or(zone, by[[2]string{way[j], way[j+1]}])
+			}
+			f.add(zone, cfg.Fault("steer", i, fmt.Sprintf("the cnames of its sites lead back to it: %s: it would never come to an address", strings.Join(way, " -> "))))
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // loop gives the way from a name to another, nil: there is none.
@@ -258,25 +271,29 @@ func loop(leads map[string][]string, from, to string, passed []string) []string 
 }
 
 // steeredAt is the steered name that a name is, or leads to by aliases; "" if none.
-func steeredAt(db *zones.DB, known map[string]string, name string) string {
+// through is a zone from elsewhere that has one of these aliases.
+func steeredAt(db *zones.DB, known map[string]string, name string, elsewhere map[string]bool) (steered, through string) {
 	for range zones.MaxChain {
 		if s, ok := known[strings.ToLower(name)]; ok {
-			return s
+			return s, through
 		}
 		wire, err := dnsname.Parse(name)
 		if err != nil {
-			return ""
+			return "", ""
 		}
 		var n zones.Name
 		var r zones.Result
 		n.Set(wire)
 		db.Lookup(&n, dns.TypeCNAME, false, &r)
 		if len(r.Answer) == 0 || r.Answer[0].Set.Type != dns.TypeCNAME {
-			return ""
+			return "", ""
+		}
+		if elsewhere[r.Zone.Name] {
+			through = r.Zone.Name
 		}
 		for data := range r.Answer[0].Set.Data() {
 			name = dnsname.Format(data)
 		}
 	}
-	return ""
+	return "", ""
 }

@@ -1,8 +1,12 @@
 package main
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"time"
 
+	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gslb/config"
@@ -37,12 +41,50 @@ func (n *node) Put(put []*zones.Zone, drop []string, durable func() error) error
 	defer n.mu.Unlock()
 	t := *n.topo
 	t.db = next
+	for _, p := range t.arrived(put) {
+		n.log.Warn(p)
+	}
 	n.topo = &t
 	n.dns.Swap(n.dns.Generation().WithDB(next))
 	for _, w := range next.NewWarnings(db) {
 		n.log.Warn(w)
 	}
 	return nil
+}
+
+// arrived looks at what zones that have come by transfer or update do to the sites'
+// canonical names, and gives the problems that are new.
+func (t *topology) arrived(put []*zones.Zone) (news []string) {
+	f := findings{elsewhere: t.found.elsewhere}
+	for _, z := range put {
+		if !f.elsewhere[z.Name] {
+			f.elsewhere = maps.Clone(f.elsewhere)
+			f.elsewhere[z.Name] = true
+		}
+	}
+	t.found.elsewhere = f.elsewhere
+	concerned := func(s config.Site) bool {
+		return s.CNAME != "" && slices.ContainsFunc(put, func(z *zones.Zone) bool { return dns.IsSubDomain(z.Name, s.CNAME) })
+	}
+	if !slices.ContainsFunc(t.cfg.Sites, concerned) {
+		return nil
+	}
+	checkTargets(t.cfg, t.db, &f)
+	before := t.targets
+	t.targets = f.problems
+	return slices.DeleteFunc(slices.Clone(f.problems), func(p string) bool { return slices.Contains(before, p) })
+}
+
+// mostFound is how many problems of zones from elsewhere are told one by one.
+const mostFound = 20
+
+// problems are those that zones from elsewhere make.
+func (t *topology) problems() []string {
+	all := slices.Concat(t.targets, t.found.problems)
+	if len(all) > mostFound {
+		all = append(all[:mostFound], fmt.Sprintf("zones that come by transfer or update: %d more like these", len(all)-mostFound))
+	}
+	return all
 }
 
 // Default is part of transfer.Host.

@@ -16,12 +16,11 @@ import (
 
 // checkTTLs sees that no TTL of a signed zone is larger than its policy has it:
 // the roll of a key would not wait for it.
-func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
-	var errs []error
+func checkTTLs(signed []upkeep.Zone, db *zones.DB, f *findings) {
 	for _, s := range signed {
 		apex, err := dnsname.Parse(s.Name)
 		if err != nil {
-			return err
+			continue // it was refused before
 		}
 		z := db.Zone(apex)
 		if z == nil {
@@ -30,18 +29,17 @@ func checkTTLs(signed []upkeep.Zone, db *zones.DB) error {
 		most := uint32(s.Config.MaxZoneTTL / time.Second)
 		for owner, set := range z.WalkOwn() {
 			if set.TTL() > most {
-				errs = append(errs, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
+				f.add(z.Name, fmt.Errorf("zone %s: %s: %s %s has TTL %d, its DNSSEC policy says max_zone_ttl = %q: lower the one or raise the other",
 					z.Name, z.Where(owner, set.Type), dnsname.Format(owner), dns.Type(set.Type), set.TTL(), s.Config.MaxZoneTTL))
 				break
 			}
 		}
 		for _, st := range db.Steered() {
 			if st.Zone() == z && st.TTL > most {
-				errs = append(errs, fmt.Errorf("steered name %s has TTL %d, the DNSSEC policy of its zone says max_zone_ttl = %q: lower the one or raise the other", st.Name, st.TTL, s.Config.MaxZoneTTL))
+				f.faults = append(f.faults, fmt.Errorf("steered name %s has TTL %d, the DNSSEC policy of its zone says max_zone_ttl = %q: lower the one or raise the other", st.Name, st.TTL, s.Config.MaxZoneTTL))
 			}
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // checkKeys reads the keys of the zones that are signed here, and changes nothing.

@@ -14,21 +14,54 @@ import (
 	"gslb/zones"
 )
 
+// findings are what is wrong with what the configuration and the zones say together.
+// What a master file says is a fault: nothing of the configuration is used. What
+// came by transfer or update, and no reload has been asked about, is a problem: it
+// must not keep a node from starting, nor other changes out.
+type findings struct {
+	elsewhere map[string]bool // the zones that do not come from master files, by name
+	faults    []error
+	problems  []string
+}
+
+// add notes what is wrong with a zone.
+func (f *findings) add(zone string, err error) {
+	if f.elsewhere[zone] {
+		f.problems = append(f.problems, err.Error())
+		return
+	}
+	f.faults = append(f.faults, err)
+}
+
+// noting gives the zones that o gives, and notes that they are from elsewhere.
+func (f *findings) noting(o beside) beside {
+	f.elsewhere = make(map[string]bool)
+	return func(read func(apex []byte) *zones.Zone) ([]*zones.Zone, error) {
+		all, err := o(read)
+		for _, z := range all {
+			f.elsewhere[z.Name] = true
+		}
+		return all, err
+	}
+}
+
 // checkTargets sees that each site's canonical name has an address, if it lies in
 // a zone served here: users sent to a name without one would be sent nowhere.
 // What is delegated or elsewhere is for others to say.
-func checkTargets(cfg *config.Config, db *zones.DB) error {
-	var errs []error
+func checkTargets(cfg *config.Config, db *zones.DB, f *findings) {
 	for i, s := range cfg.Sites {
 		if s.CNAME == "" {
 			continue
 		}
 		if z := withoutAddress(db, s.CNAME); z != nil {
-			errs = append(errs, cfg.Fault("site", i, fmt.Sprintf("site %s: cname %s: the zone %s, file %s, has neither A nor AAAA for it: add one, or correct the cname",
-				s.Name, s.CNAME, z.Name, z.File)))
+			from := "file " + z.File
+			if f.elsewhere[z.Name] {
+				from = "as transfers or updates have made it"
+			}
+			f.add(z.Name, cfg.Fault("site", i, fmt.Sprintf("site %s: cname %s: the zone %s, %s, has neither A nor AAAA for it: add one, or correct the cname",
+				s.Name, s.CNAME, z.Name, from)))
 		}
 	}
-	return errors.Join(errs...)
 }
 
 // withoutAddress gives the zone that says that a name has no address, or nil.

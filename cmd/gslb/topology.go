@@ -29,6 +29,8 @@ type topology struct {
 	places   *geo.DB            // that policies are compiled against
 	sites    []string
 	secrets  *dnsserver.Secrets // of cookies; nil: random ones
+	found    findings
+	targets  []string // problems of the sites' canonical names
 }
 
 // ingredients are what a topology is made of beside its configuration.
@@ -65,19 +67,26 @@ func (in ingredients) compile(cfg *config.Config) (*topology, error) {
 	if t.policies, err = classify(t.sources, cfg.SteerSites(), in.places, prev); err != nil {
 		return nil, err
 	}
-	load := zones.Input{Zones: cfg.Files(), Others: others, Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg), Look: in.look}
+	load := zones.Input{Zones: cfg.Files(), Others: t.found.noting(others), Steered: steeredConfigs(cfg, all, index), Sites: zoneSites(cfg), Serials: serialsOf(cfg), Look: in.look}
 	if s := in.signing; s != nil {
 		load.Signing, load.Now, load.Numbers = s.zones, s.now, s.numbers
 	}
 	if t.db, err = load.Load(prev.db); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkTTLs(t.signed, t.db), checkAbandoned(cfg, t.db, steady.Now())); err != nil {
+	checkTTLs(t.signed, t.db, &t.found)
+	if err := errors.Join(errors.Join(t.found.faults...), checkAbandoned(cfg, t.db, steady.Now())); err != nil {
 		return nil, err
 	}
-	if err := errors.Join(checkTargets(cfg, t.db), checkLoops(cfg, t.db)); err != nil {
+	targets := findings{elsewhere: t.found.elsewhere}
+	checkTargets(cfg, t.db, &targets)
+	if err := checkLoops(cfg, t.db, &t.found); err != nil {
 		return nil, err
 	}
+	if err := errors.Join(slices.Concat(targets.faults, t.found.faults)...); err != nil {
+		return nil, err
+	}
+	t.targets = targets.problems
 	if path := cfg.DNS.CookieSecretFile; path != "" {
 		if t.secrets, err = dnsserver.ReadSecrets(path); err != nil {
 			return nil, err

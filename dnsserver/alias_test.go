@@ -102,6 +102,9 @@ func TestExplainAlias(t *testing.T) {
 		if err != nil || e.Alias != c.target || (e.Trace != nil) != c.traced || len(e.Message.Answer) == 0 {
 			t.Errorf("%s: %+v, %v", name, e, err)
 		}
+		if c.traced && e.Trace.Policy != "www.abc.com." { // the name that steers
+			t.Errorf("%s: it is steered by %q", name, e.Trace.Policy)
+		}
 	}
 	e, err := s.Generation().Explain(Config{}, "plain.abc.com.", dns.TypeTXT, netip.MustParseAddr("10.1.2.3"), 0)
 	if err != nil || e.Alias != "" {

@@ -67,6 +67,10 @@ func (g *Generation) Explain(cfg Config, name string, qtype uint16, client netip
 	e.Compact = w.res.Outcome == zones.NXDomain && w.res.Zone.Compact()
 	if w.client.IsValid() { // the answer was tailored
 		e.Trace = tr
+		// Names with equal rules share one policy, which is called as the first of them.
+		if s := w.res.Steered; s != nil && tr.Policy != "" {
+			tr.Policy = g.DB.Steered()[s.Choices].Name
+		}
 		e.Scope, _ = w.client.Prefix(int(w.scope))
 	}
 	return e, nil

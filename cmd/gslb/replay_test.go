@@ -84,6 +84,9 @@ answer = "cname"
 				}
 				cname := e.Message.Answer[0].(*dns.CNAME).Target
 				seen[cname]++
+				if e.Trace.Policy != name { // though another one has the same rules
+					t.Errorf("%s is explained by the policy of %s", name, e.Trace.Policy)
+				}
 				if !strings.Contains(out.String(), "CNAME  "+cname+"\n") {
 					t.Errorf("%s for %s in second %d: was %s, replayed:\n%s", name, client, second, cname, out.String())
 				}

@@ -120,8 +120,9 @@ func (w *responder) appendOptions(out []byte) []byte {
 		out = append(out, 0, dns.EDNS0TCPKEEPALIVE, 0, 2)
 		out = binary.BigEndian.AppendUint16(out, uint16(w.idle/(100*time.Millisecond)))
 	}
-	// Of the zone that answers, and not of one that only refers to another.
-	if z := w.res.Zone; z != nil && w.res.Authoritative && w.opt.looked {
+	// Of the zone that holds the name asked for, wherever a chain of aliases leads, since the
+	// count of labels is of that name's (RFC 9660, section 2.1); not of one that only refers to another.
+	if z := w.res.Asked; z != nil && w.res.Authoritative && w.opt.looked {
 		if asks&askExpire != 0 && w.q.Type == dns.TypeSOA && len(w.q.Name.Wire()) == len(z.Apex()) { // RFC 7314, section 3
 			out = append(out, 0, dns.EDNS0EXPIRE, 0, 4)
 			out = binary.BigEndian.AppendUint32(out, w.expires(z))

@@ -2,7 +2,9 @@ package dnsserver
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -98,6 +100,47 @@ func TestOptions(t *testing.T) {
 	s, w = server(t, nil)
 	if got, there := rawOptions(t, answer(t, s, w, query(t, "static.abc.com.", dns.TypeA, option(dns.EDNS0NSID)), false))[dns.EDNS0NSID]; there {
 		t.Errorf("NSID %q without an identity", got)
+	}
+}
+
+// RFC 9660, section 2.1: the count of labels is of the zone of the name that was asked
+// for, so the version is of that zone, wherever a chain of aliases ends.
+func TestZoneVersionOfChains(t *testing.T) {
+	const head = "$TTL 60\n@ SOA ns.example. h.example. %d 1 1 1 1\n@ NS ns.example.\n"
+	var all []*zones.Zone
+	for i, z := range []struct{ name, text string }{
+		{"one.example.", "to CNAME x.two.test.\nover DNAME two.test.\nhere CNAME nothere\n"},
+		{"two.test.", "x TXT \"x\"\n"},
+	} {
+		read, err := zones.Read(zones.Config{Name: z.name, File: z.name}, strings.NewReader(fmt.Sprintf(head, i+1)+z.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, read)
+	}
+	db, err := zones.Build(all, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Config{}, discard())
+	s.Swap(NewGeneration(Inputs{DB: db}))
+	w := s.responder(0, s.newCounters())
+	for _, c := range []struct {
+		name string
+		want string
+	}{
+		{"to.one.example.", "020000000001"},
+		{"x.over.one.example.", "020000000001"},
+		{"nx.over.one.example.", "020000000001"},
+		{"here.one.example.", "020000000001"},
+		{"x.two.test.", "020000000002"},
+	} {
+		for _, qtype := range []uint16{dns.TypeTXT, dns.TypeMX} { // there, and not
+			m := answer(t, s, w, query(t, c.name, qtype, option(ednsZoneVersion)), false)
+			if got := rawOptions(t, m)[ednsZoneVersion]; got != c.want {
+				t.Errorf("%s %s: zone version %s, want %s: %s", c.name, dns.Type(qtype), got, c.want, brief(m))
+			}
+		}
 	}
 }
 

@@ -3,9 +3,6 @@ package zones
 import (
 	"encoding/binary"
 	"math"
-	"slices"
-
-	"github.com/miekg/dns"
 
 	"gslb/dnsname"
 )
@@ -140,7 +137,7 @@ func (a arena) signatures(n node) (s RRset, tail uint32, ok bool) {
 	count, at := a.sets(n)
 	for range count {
 		if s, _, at = a.set(at); s.Sigs > 0 {
-			return RRset{Type: dns.TypeRRSIG, Count: s.Sigs, Wire: slices.Clip(s.RRSIG())}, 0, true
+			return s.signatures(), 0, true
 		}
 	}
 	return RRset{}, 0, false

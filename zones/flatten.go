@@ -276,24 +276,21 @@ func (db *DB) addresses(n *Name, r *Result, end *ending) {
 // flat ends a look-up at an alias whose addresses are the same for everybody. It
 // tells that it has; if not, what the zone itself has is the answer.
 func (r *Result) flat(s *Steered, owner []byte, qtype uint16, chained bool) bool {
-	set := &s.sites[0].a
-	if qtype == dns.TypeAAAA {
-		set = &s.sites[0].aaaa
-	}
+	set := s.sites[0].of(qtype)
 	if set.Count == 0 && !s.failed {
 		return false
 	}
 	if !chained {
-		r.Zone, r.Authoritative = s.zone, true
+		r.Zone, r.Asked, r.Authoritative = s.zone, s.zone, true
 	}
 	if s.failed {
 		r.fail()
 		return true
 	}
 	r.Outcome = Answer
-	r.Answer = append(r.Answer, Record{Owner: owner, Set: *set})
+	r.Answer = append(r.Answer, Record{Owner: owner, Set: set})
 	if r.Wire.Body = nil; !chained {
-		r.wire(s.zone, 0, *set, 0)
+		r.wire(s.zone, 0, set, 0)
 	}
 	return true
 }

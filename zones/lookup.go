@@ -27,7 +27,7 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 			return // refused, or the chain leaves what is served here
 		}
 		if !chained {
-			r.Zone, r.Authoritative = z, true
+			r.Zone, r.Asked, r.Authoritative = z, z, true
 		}
 		if !z.Loaded() {
 			r.fail()
@@ -85,6 +85,12 @@ func (db *DB) follow(owner []byte, name *Name, qtype uint16, r *Result) {
 		}
 		set, tail, ok := z.pick(n, qtype, over != nil && over.steered != nil)
 		if !ok {
+			if over != nil && r.oneOf(over, owner, qtype, chained) {
+				if wild >= 0 && r.Signed && (!chained || over.steered.fixed) {
+					r.denyCloser(z, name, wild)
+				}
+				return
+			}
 			r.negative(z, NoData)
 			if r.Signed {
 				r.denyTypeOr(z, name, n, wild)
@@ -130,13 +136,28 @@ func (r *Result) tailored(o *overName, owner []byte, qtype uint16, chained bool)
 	if !s.Tailored(qtype) {
 		return false
 	}
+	return r.choose(s, owner, qtype, chained)
+}
+
+// choose leaves a look-up where the site is to be chosen, unless all have the same.
+func (r *Result) choose(s *Steered, owner []byte, qtype uint16, chained bool) bool {
 	if s.fixed {
 		return r.flat(s, owner, qtype, chained)
 	}
 	if !chained {
-		r.Outcome, r.Zone, r.Authoritative = Tailored, s.zone, true
+		r.Outcome, r.Zone, r.Asked, r.Authoritative = Tailored, s.zone, s.zone, true
 	}
 	return true
+}
+
+// oneOf ends the look-up of ANY or RRSIG at a steered name of a signed zone that has
+// nothing of its own: the name's proofs say that there are addresses and signatures, so
+// one RRset of what the client gets is the answer (RFC 8482, section 4.1).
+func (r *Result) oneOf(o *overName, owner []byte, qtype uint16, chained bool) bool {
+	if s := o.steered; s != nil && s.zone.Signed() && (qtype == dns.TypeANY || qtype == dns.TypeRRSIG) {
+		return r.choose(s, owner, qtype, chained)
+	}
+	return false
 }
 
 // Tailor fills r, which Lookup left at Tailored, with the answer for the chosen site.
@@ -144,27 +165,14 @@ func (db *DB) Tailor(r *Result, qtype uint16, site int) {
 	s := r.Steered
 	r.Answer, r.Additional, r.Required = r.answer[:0], Additional{}, 0 // Authority: that there is no such name but for the wildcard
 	r.Wire, r.nsynth, r.hops = Wire{}, 0, 0
-	if uint(site) >= uint(len(s.sites)) {
-		s.noData(r, qtype)
-		return
-	}
-	sets := &s.sites[site]
-	set := sets.a
-	switch {
-	case s.Form == CNAME:
-		set = sets.cname
-	case qtype == dns.TypeAAAA:
-		set = sets.aaaa
-	case qtype != dns.TypeA:
-		set = sets.services[serviceIndex(qtype)] // no other type is tailored
-	}
+	set := s.of(qtype, site)
 	if set.Count == 0 {
 		s.noData(r, qtype)
 		return
 	}
 	r.Outcome = Answer
 	r.Answer = append(r.Answer, Record{Set: set})
-	if s.Form == CNAME && qtype != dns.TypeCNAME && qtype != dns.TypeANY {
+	if set.Type == dns.TypeCNAME && qtype != dns.TypeCNAME && qtype != dns.TypeANY {
 		r.next.Set(set.first())
 		db.follow(set.first(), &r.next, qtype, r)
 	}
@@ -244,10 +252,12 @@ func (z *Zone) pick(n node, qtype uint16, steered bool) (set RRset, tail uint32,
 		return z.arena.signatures(n)
 	}
 	if qtype == dns.TypeANY {
-		if n != 0 && z.Signed() { // one that can be validated (RFC 8482, section 4.1)
+		switch {
+		case n != 0 && z.Signed(): // one that can be validated (RFC 8482, section 4.1)
 			return z.arena.smallest(n)
-		}
-		if n != 0 {
+		case z.Signed():
+			return RRset{}, 0, false
+		case n != 0:
 			count, _ := z.arena.sets(n)
 			steered = steered || count > 0
 		}

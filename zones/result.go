@@ -41,7 +41,8 @@ type Result struct {
 	Signed bool
 	// Authoritative is the AA bit.
 	Authoritative bool
-	Zone          *Zone    // the zone that answered; nil for Refused
+	Zone          *Zone    // the zone that answered, at the end of a chain of aliases; nil for Refused
+	Asked         *Zone    // the zone of the name that was asked for; nil for Refused
 	Steered       *Steered // the steered name that was asked for, or nil
 	// Wire is the sections as they are sent, where that is kept ready: all of
 	// them, or without what AppendTo puts in.
@@ -83,7 +84,7 @@ func (a *Additional) At(i int) Record {
 }
 
 func (r *Result) reset() {
-	r.Outcome, r.Zone, r.Steered, r.Authoritative = Refused, nil, nil, false
+	r.Outcome, r.Zone, r.Asked, r.Steered, r.Authoritative = Refused, nil, nil, nil, false
 	r.Answer, r.Authority, r.Additional.refs = r.answer[:0], r.authority[:0], nil
 	r.Wire.Body = nil
 	r.Required, r.nsynth, r.hops = 0, 0, 0

@@ -3,6 +3,7 @@ package zones
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -26,6 +27,11 @@ func (s *RRset) RRSIG() []byte {
 		return nil
 	}
 	return s.Wire[len(s.Wire):cap(s.Wire)]
+}
+
+// signatures are the RRSIG records as an RRset of their own.
+func (s *RRset) signatures() RRset {
+	return RRset{Type: dns.TypeRRSIG, Count: s.Sigs, Wire: slices.Clip(s.RRSIG())}
 }
 
 // signed are the records and then their signatures, if there are any.

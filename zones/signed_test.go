@@ -146,7 +146,7 @@ func questions(z *Zone) (names []string, types []uint16) {
 			add(label + "0." + rest)
 		}
 	}
-	return names, []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeNS, dns.TypeDS, dns.TypeCNAME, dns.TypeSOA, dns.TypeMX, dns.TypeNSEC, dns.TypeDNSKEY, dns.TypeANY, dns.TypeDNAME, dns.TypeSRV, dns.TypeNSEC3PARAM, dns.TypeHTTPS}
+	return names, []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeTXT, dns.TypeNS, dns.TypeDS, dns.TypeCNAME, dns.TypeSOA, dns.TypeMX, dns.TypeNSEC, dns.TypeDNSKEY, dns.TypeANY, dns.TypeRRSIG, dns.TypeDNAME, dns.TypeSRV, dns.TypeNSEC3PARAM, dns.TypeHTTPS}
 }
 
 // keysOf are the DNSKEY records of a zone.

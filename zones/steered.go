@@ -98,6 +98,52 @@ type siteSets struct {
 	services       [len(serviceTypes)]RRset
 }
 
+// of gives what the site has of a type that is tailored in address form, and one of its
+// RRsets, or the signatures of one, where any will do.
+func (sets *siteSets) of(qtype uint16) RRset {
+	switch qtype {
+	case dns.TypeA:
+		return sets.a
+	case dns.TypeAAAA:
+		return sets.aaaa
+	case dns.TypeANY, dns.TypeRRSIG:
+		set := sets.cname
+		for _, other := range []RRset{sets.a, sets.aaaa} {
+			if set.Count == 0 {
+				set = other
+			}
+		}
+		if qtype == dns.TypeRRSIG {
+			return set.signatures()
+		}
+		return set
+	}
+	if i := serviceIndex(qtype); i >= 0 {
+		return sets.services[i]
+	}
+	return RRset{}
+}
+
+// of gives what the name has of a type for who is sent to a site. Who is sent nowhere has
+// no address, but signatures stand at the name all the same, as its proofs say.
+func (s *Steered) of(qtype uint16, site int) RRset {
+	signatures := qtype == dns.TypeRRSIG && s.zone.Signed()
+	switch {
+	case uint(site) < uint(len(s.sites)):
+		if s.Form == CNAME && !signatures {
+			return s.sites[site].cname
+		}
+		return s.sites[site].of(qtype)
+	case signatures || qtype == dns.TypeANY:
+		for i := range s.sites {
+			if set := s.sites[i].of(dns.TypeRRSIG); set.Count > 0 {
+				return set
+			}
+		}
+	}
+	return RRset{}
+}
+
 // Zone is the zone that the name stands in.
 func (s *Steered) Zone() *Zone { return s.zone }
 

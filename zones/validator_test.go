@@ -299,6 +299,9 @@ func lacks(bitmap []uint16, qtype uint16, what string) error {
 	if slices.Contains(bitmap, qtype) || slices.Contains(bitmap, dns.TypeCNAME) {
 		return fmt.Errorf("%s: the bitmap has %s, or CNAME", what, dns.Type(qtype))
 	}
+	if qtype == dns.TypeANY && slices.ContainsFunc(bitmap, func(t uint16) bool { return t != dns.TypeRRSIG && t != dns.TypeNSEC }) {
+		return fmt.Errorf("%s: there is nothing at it, yet the bitmap has %v", what, bitmap)
+	}
 	if cut := slices.Contains(bitmap, dns.TypeNS) && !slices.Contains(bitmap, dns.TypeSOA); cut != (qtype == dns.TypeDS) && cut {
 		return fmt.Errorf("%s: it is of the parent's side of a cut", what)
 	}

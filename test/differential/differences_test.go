@@ -3,6 +3,7 @@ package differential
 import (
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/miekg/dns"
 )
@@ -14,8 +15,26 @@ type difference struct {
 	rfc   string   // where the reason stands, as in docs/differences.md
 	// applies tells whether it explains the comparison; as exact as it can be.
 	applies func(c *comparison) bool
-	// signed tells that it is seen where signed zones are asked with DO.
-	signed bool
+	seen    scene
+}
+
+// scene is where a difference of the list is seen.
+type scene int
+
+const (
+	plain       scene = iota // the zones of testdata and generated ones
+	withDO                   // signed zones, asked with DO
+	withSteered              // zones with steered names
+)
+
+// notSeen fails the test where a difference of the list was not seen in its scene.
+func (ta *tally) notSeen(t *testing.T, where scene) {
+	t.Helper()
+	for _, d := range differences {
+		if d.seen == where && ta.explained[d.id] == 0 {
+			t.Errorf("difference %s of the list was not seen: remove it, and from docs/differences.md", d.id)
+		}
+	}
 }
 
 // sections are the parts that hold records, and what follows from them.
@@ -30,74 +49,88 @@ var differences = []difference{
 		}
 		h, ok := a[len(a)-1].(*dns.HINFO)
 		return ok && h.Cpu == "RFC8482"
-	}, false},
+	}, plain},
 	{"any-below-dname", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
 		a := c.gslb().msg.Answer
 		return c.asks(dns.TypeANY) && len(a) >= 2 && a[len(a)-1].Header().Rrtype == dns.TypeCNAME && a[len(a)-2].Header().Rrtype == dns.TypeDNAME
-	}, false},
+	}, plain},
 	{"chain-into-other-zone", sections, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return c.odd == nil && c.leadsToOtherZone()
-	}, false},
+	}, plain},
 	{"loop", []string{"rcode", "answer"}, "RFC 2181 section 5", func(c *comparison) bool {
 		return c.odd == nil && c.loops() && isSet(c.gslb().msg.Answer)
-	}, false},
+	}, plain},
 	{"additional-of-glue", []string{"additional"}, "RFC 1034 section 4.2.1", func(c *comparison) bool {
 		return c.asks(dns.TypeNS) && c.gslb().msg.Authoritative && c.glueAdded()
-	}, false},
+	}, plain},
 	{"additional-of-wildcards", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return c.odd == nil && c.wildcardsAdded()
-	}, false},
+	}, plain},
 	{"additional-of-old-types", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
 		return (c.asks(dns.TypeAFSDB) || c.asks(dns.TypeKX) || c.asks(dns.TypeRT) || c.asks(dns.TypeMB)) && c.got(0) == "" && c.got(2) == ""
-	}, false},
+	}, plain},
 	{"additional-that-fits", []string{"additional"}, "RFC 2181 section 9", func(c *comparison) bool {
 		return c.odd == nil && c.way.network == "udp" && !c.lacksGlue() && len(c.gslb().msg.Extra) < len(c.whole.msg.Extra)
-	}, false},
+	}, plain},
 	{"additional-of-small-messages", []string{"additional"}, "RFC 9460 section 4.1", func(c *comparison) bool {
 		svcb := c.asks(dns.TypeSVCB) || c.asks(dns.TypeHTTPS)
 		return svcb && c.way.network == "udp" && c.way.edns <= 512 && c.majority() == "" && c.got(2) == c.got(0)
-	}, false},
+	}, plain},
 	{"tc-for-glue", []string{"tc"}, "RFC 9471 section 3.1", func(c *comparison) bool {
 		return c.odd == nil && c.got(0) == "true" && c.lacksGlue()
-	}, false},
+	}, plain},
 	{"tc-for-soa", []string{"tc"}, "RFC 2308 section 3", func(c *comparison) bool {
 		return c.odd == nil && c.got(0) == "true" && len(c.gslb().msg.Ns) == 0 && len(c.whole.raw)+c.way.optLen() > c.way.limit() &&
 			len(c.whole.msg.Ns) == 1 && c.whole.msg.Ns[0].Header().Rrtype == dns.TypeSOA
-	}, false},
+	}, plain},
 	{"cd-copied", []string{"header"}, "RFC 4035 section 3.1.6", func(c *comparison) bool {
 		asked := c.odd == nil && c.way.cd || c.odd != nil && len(c.odd.message) > 3 && c.odd.message[3]&0x10 != 0
 		return asked && c.gslb().msg.CheckingDisabled && strings.TrimSuffix(c.got(0), " cd") == strings.TrimSuffix(c.majority(), " cd")
-	}, false},
+	}, plain},
 	{"question-of-unknown-opcode", []string{"question", "order"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return c.isOdd("opcode-") && c.gslb().msg.Rcode == dns.RcodeNotImplemented
-	}, false},
+	}, plain},
 	{"type-opt", []string{"rcode"}, "RFC 6891 section 6.1.1", func(c *comparison) bool {
 		return c.isOdd("type-41") && c.got(0) == "FORMERR"
-	}, false},
+	}, plain},
 	{"type-nxname", []string{"rcode"}, "RFC 9824 section 3.5", func(c *comparison) bool {
 		return c.isOdd("type-128") && c.got(0) == "FORMERR"
-	}, false},
+	}, plain},
 	{"malformed-is-answered", []string{"response"}, "RFC 1035 section 4.1.1", func(c *comparison) bool {
 		return (c.isOdd("cut-") || c.isOdd("name-256") || c.isOdd("name-257")) && c.gslb().msg != nil && c.gslb().msg.Rcode == dns.RcodeFormatError
-	}, false},
+	}, plain},
 	{"octets-left-over", []string{"rcode"}, "RFC 1035 section 4.1", func(c *comparison) bool {
 		return c.isOdd("left-over") && c.got(0) == "FORMERR"
-	}, false},
+	}, plain},
 	{"opt-with-formerr", []string{"opt"}, "RFC 6891 section 7", func(c *comparison) bool {
 		return c.isOdd("edns-") && c.gslb().parts["rcode"] == "FORMERR" && strings.HasPrefix(c.got(0), "version 0") && c.majority() == "0 OPT records"
-	}, false},
+	}, plain},
 	{"bad-client-subnet", []string{"rcode"}, "RFC 7871 section 7.1.2", func(c *comparison) bool {
 		return c.isOdd("subnet-bad") && c.got(0) == "FORMERR"
-	}, false},
+	}, plain},
 	{"client-subnet", []string{"options"}, "RFC 7871 section 7.2.1", func(c *comparison) bool {
 		return c.isOdd("subnet-good") && c.got(0) == "8" && c.majority() == ""
-	}, false},
+	}, plain},
 	{"rrsig", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
 		return c.asks(dns.TypeRRSIG) && len(c.gslb().msg.Answer) > 0
-	}, true},
+	}, withDO},
 	{"nsec-of-empty-wildcard", []string{"authority"}, "RFC 4035 section 3.1.3.4", func(c *comparison) bool {
 		return c.odd == nil && c.way.do && c.got(0) == c.got(1) && len(c.gslb().msg.Ns) == 6
-	}, true},
+	}, withDO},
+	{"chain-to-steered", sections, "RFC 7871 section 7.2.1", func(c *comparison) bool {
+		a := c.gslb().msg.Answer
+		if c.odd != nil || len(a) == 0 {
+			return false
+		}
+		last, ok := a[len(a)-1].(*dns.CNAME)
+		return ok && isSteered(last.Target) && len(c.gslb().msg.Ns) == 0 && isPrefix(a, c.answers[2].msg.Answer)
+	}, withSteered},
+	{"ds-behind-alias", []string{"authority"}, "RFC 4035 section 3.1.4.1", func(c *comparison) bool {
+		return c.asks(dns.TypeDS) && c.ofParent()
+	}, withSteered},
+	{"additional-of-steered", []string{"additional"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		return c.odd == nil && c.steeredAdded()
+	}, withSteered},
 }
 
 // isOdd tells whether the message is an odd one of that kind.
@@ -220,6 +253,43 @@ func (c *comparison) glueAdded() bool {
 			h := rr.Header()
 			return h.Rrtype == dns.TypeNS && !strings.EqualFold(h.Name, z.origin) && dns.IsSubDomain(h.Name, name)
 		}) {
+			return false
+		}
+		more++
+	}
+	return more > 0
+}
+
+// isPrefix tells whether an answer has the records that another one begins with.
+func isPrefix(a, of []dns.RR) bool {
+	return len(a) <= len(of) && section(a) == section(of[:len(a)])
+}
+
+// ofParent tells whether gslb's answer is an alias to the apex of a zone that is served,
+// and the SOA that of a zone above it.
+func (c *comparison) ofParent() bool {
+	m := c.gslb().msg
+	if len(m.Answer) == 0 || len(m.Ns) == 0 || m.Ns[0].Header().Rrtype != dns.TypeSOA {
+		return false
+	}
+	last, ok := m.Answer[len(m.Answer)-1].(*dns.CNAME)
+	if !ok {
+		return false
+	}
+	z, owner := c.zoneOf(last.Target), m.Ns[0].Header().Name
+	return z != nil && strings.EqualFold(z.origin, last.Target) && dns.IsSubDomain(owner, z.origin) && !strings.EqualFold(owner, z.origin)
+}
+
+// steeredAdded tells whether what the others have more than gslb are addresses of
+// steered names and of owners of ALIAS records, and nothing else.
+func (c *comparison) steeredAdded() bool {
+	mine := strings.Split(c.got(0), "\n")
+	more := 0
+	for _, line := range strings.Split(c.majority(), "\n") {
+		if slices.Contains(mine, line) {
+			continue
+		}
+		if name, _, _ := strings.Cut(line, " "); !isSteered(name) {
 			return false
 		}
 		more++

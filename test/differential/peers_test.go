@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -58,7 +59,7 @@ listen = "127.0.0.1:0"
 listen = "off"
 `, port, maxUDPSize)
 	for _, z := range zones {
-		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = %q\n", z.origin, z.file)
+		fmt.Fprintf(&b, "\n[[zone]]\nname = %q\nfile = %q\n", z.origin, cmp.Or(z.own, z.file))
 	}
 	return map[string]string{"gslb.toml": b.String()}, []string{"serve", "-config", filepath.Join(dir, "gslb.toml")}
 }
@@ -160,7 +161,10 @@ controls { };
 
 // startPeers starts all of them with the same zones and waits until each
 // serves all zones. It skips the test where one is not installed.
-func startPeers(t testing.TB, zones []*zone) []*peer {
+func startPeers(t testing.TB, zones []*zone) []*peer { return startPeersWith(t, zones, "") }
+
+// startPeersWith is startPeers with more of gslb's configuration.
+func startPeersWith(t testing.TB, zones []*zone, more string) []*peer {
 	t.Helper()
 	peers := newPeers()
 	for _, p := range peers {
@@ -180,7 +184,7 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 		t.Fatal(err)
 	}
 	peers[0].command = gslb
-	for _, p := range peers {
+	for i, p := range peers {
 		dir := filepath.Join(t.TempDir(), p.name)
 		if err := os.MkdirAll(filepath.Join(dir, "storage"), 0o755); err != nil {
 			t.Fatal(err)
@@ -188,6 +192,9 @@ func startPeers(t testing.TB, zones []*zone) []*peer {
 		port := bed.FreePort(t, "127.0.0.1")
 		p.address = fmt.Sprintf("127.0.0.1:%d", port)
 		files, args := p.files(dir, port, zones)
+		if i == 0 {
+			files["gslb.toml"] += more
+		}
 		for name, text := range files {
 			write(t, filepath.Join(dir, name), text)
 		}

@@ -14,6 +14,7 @@ import (
 type zone struct {
 	origin string // absolute, lower case
 	file   string // its master file, absolute path
+	own    string // gslb's, where that is another one
 	// records are as a server transfers them, so that no reader of master files
 	// is needed here; sorted.
 	records []dns.RR

@@ -71,6 +71,11 @@ func isService(d []byte) bool {
 	return wholeParams(d[3:])
 }
 
+// isAliasMode tells whether a record leads to the one of another name (RFC 9460, section 2.4.2).
+func isAliasMode(rrtype uint16, d []byte) bool {
+	return serviceIndex(rrtype) >= 0 && binary.BigEndian.Uint16(d) == 0
+}
+
 // wholeParams tells whether service parameters end where their record does: one
 // that is written as octets (RFC 3597) may hold anything.
 func wholeParams(p []byte) bool {

@@ -158,3 +158,48 @@ func mustParse(t testing.TB, name string) []byte {
 	}
 	return wire
 }
+
+// RFC 9460, section 4.1: with a record in alias mode goes what it leads to, unless that has
+// hints, in the place of which a steered name may have those of a site.
+func TestAliasModeTakesItsTargetAlong(t *testing.T) {
+	db, err := Build([]*Zone{read(t, "abc.com.", `$TTL 300
+@      SOA ns.abc.com. h.abc.com. 1 7200 900 1209600 60
+@      NS  ns.elsewhere.net.
+to     HTTPS 1 . alpn=h2
+       A   192.0.2.1
+       SVCB 1 . port=53
+hinted HTTPS 1 . ipv4hint=192.0.2.9
+       A   192.0.2.9
+sub    NS  to
+to.sub HTTPS 1 . alpn=h2
+alias  HTTPS 0 to
+other  SVCB 0 to
+serves HTTPS 1 to alpn=h2
+tohint HTTPS 0 hinted
+below  HTTPS 0 to.sub
+self   HTTPS 0 self
+far    HTTPS 0 to.elsewhere.net.
+none   HTTPS 0 .
+`)}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for owner, want := range map[string]string{
+		"alias": "to A, to HTTPS", "other": "to A, to SVCB", "serves": "to A", "tohint": "hinted A", "below": "", "self": "", "far": "", "none": "",
+	} {
+		qtype := uint16(dns.TypeHTTPS)
+		if owner == "other" {
+			qtype = dns.TypeSVCB
+		}
+		var r Result
+		db.Lookup(named(t, mustParse(t, owner+".abc.com.")), qtype, false, &r)
+		var got []string
+		for i := range r.Additional.Len() {
+			rec := r.Additional.At(i)
+			got = append(got, strings.TrimSuffix(dnsname.Format(rec.Owner), ".abc.com.")+" "+dns.Type(rec.Set.Type).String())
+		}
+		if all := strings.Join(got, ", "); all != want || r.Outcome != Answer {
+			t.Errorf("%s: %v, additional %q, want %q", owner, r.Outcome, all, want)
+		}
+	}
+}

@@ -205,5 +205,5 @@ func (p *Patcher) start(z *Zone, size int) *patch {
 	return c
 }
 
-// addressTypes are the types that go with other records.
-var addressTypes = [...]uint16{dns.TypeA, dns.TypeAAAA}
+// addressTypes are the types that go with other records, in alias mode their own among them.
+var addressTypes = [...]uint16{dns.TypeA, dns.TypeAAAA, dns.TypeHTTPS, dns.TypeSVCB}

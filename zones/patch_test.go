@@ -114,6 +114,27 @@ func TestPatch(t *testing.T) {
 	}
 }
 
+// TestPatchAliasMode: what an HTTPS record in alias mode leads to goes with it (RFC 9460,
+// section 4.1), and so when it comes, changes and goes.
+func TestPatchAliasMode(t *testing.T) {
+	base := newModel(t)
+	address := base["h7.x."]
+	z := base.make(t)
+	var p Patcher
+	for _, text := range []string{"h7 HTTPS 1 . alpn=h2", "h7 HTTPS 1 . alpn=h3", ""} {
+		base["h7.x."] = slices.Clone(address)
+		if text != "" {
+			base["h7.x."] = append(base["h7.x."], rr(t, text))
+		}
+		next, ok := p.Patch(z, []Changed{base.changed(t, "h7.x.")})
+		if !ok {
+			t.Fatalf("%q is not patched", text)
+		}
+		alike(t, text, next, base.make(t), []string{"h7", "svc"})
+		z = next
+	}
+}
+
 // TestPatchKeepsSlotsFree: names that come and go leave slots of the index behind that
 // are not free again; who patches knows of them, also if it did not make them. With
 // none free a look-up for a name that is not there would not end.
@@ -247,7 +268,7 @@ func newModel(t testing.TB) model {
 		n := dnsname.Format(bytes.ToLower(r.Owner))
 		base[n] = append(base[n], r)
 	}
-	z0 := readZone(t, "$TTL 60\n@ IN SOA ns.x. h.x. 1 3600 600 86400 60\n@ IN NS ns\n@ IN NS nowhere\n@ IN MX 5 mail\nsub IN NS ns.sub\nns.sub IN A 192.0.2.7\nns IN A 192.0.2.3\n")
+	z0 := readZone(t, "$TTL 60\n@ IN SOA ns.x. h.x. 1 3600 600 86400 60\n@ IN NS ns\n@ IN NS nowhere\n@ IN MX 5 mail\nsub IN NS ns.sub\nns.sub IN A 192.0.2.7\nns IN A 192.0.2.3\nsvc IN HTTPS 0 h7\n")
 	for owner, set := range z0.Walk() {
 		for r := range set.Of(owner) {
 			base[dnsname.Format(owner)] = append(base[dnsname.Format(owner)], r)
@@ -297,12 +318,12 @@ func sameLines(t *testing.T, what string, a, b []string) {
 // answerAlike asks two DBs all there is to ask about names and those near them.
 func answerAlike(t *testing.T, what string, dbs [2]*DB, names []string, signed bool) {
 	t.Helper()
-	types := []uint16{dns.TypeA, dns.TypeTXT, dns.TypeMX, dns.TypeSOA, dns.TypeANY}
+	types := []uint16{dns.TypeA, dns.TypeTXT, dns.TypeMX, dns.TypeSOA, dns.TypeANY, dns.TypeHTTPS}
 	if signed {
 		types = append(types, dns.TypeAAAA, dns.TypeDS, dns.TypeNS, dns.TypeNSEC, dns.TypeRRSIG)
 	}
 	var n Name
-	for _, label := range append([]string{"", "h7", "h149", "nothing", "ns", "nowhere", "sub", "x.sub", "f.g"}, names...) {
+	for _, label := range append([]string{"", "h7", "h149", "nothing", "ns", "nowhere", "sub", "x.sub", "f.g", "svc"}, names...) {
 		for _, prefix := range []string{"", "z.y.", "*."} {
 			name := strings.TrimPrefix(prefix+label+".x.", ".")
 			wire, err := dnsname.Parse(name)

@@ -100,6 +100,9 @@ func (c *compiler) addresses(set RRset, n node) (refs []byte, required int) {
 	for data := range set.Data() {
 		target.Set(data[off:])
 		found, elsewhere := z.addressesOf(&target, cut)
+		if isAliasMode(set.Type, data) {
+			found = z.serviceOf(found, &target, n, set.Type)
+		}
 		if cut && isBelow(target.Wire(), owner) {
 			if len(found) == 0 {
 				z.Warnings = append(z.Warnings, fmt.Sprintf("zone %s: %s: the delegation of %s has no glue for %s",
@@ -160,9 +163,26 @@ func (z *Zone) addressesOf(name *Name, glue bool) (refs []byte, elsewhere bool) 
 	}
 	for _, rrtype := range []uint16{dns.TypeA, dns.TypeAAAA} {
 		if _, _, ok := z.arena.find(n, rrtype); ok {
-			refs = binary.LittleEndian.AppendUint32(refs, uint32(n))
-			refs = binary.LittleEndian.AppendUint16(refs, rrtype)
+			refs = appendRef(refs, n, rrtype)
 		}
 	}
 	return refs, occluded
+}
+
+func appendRef(refs []byte, n node, rrtype uint16) []byte {
+	return binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint32(refs, uint32(n)), rrtype)
+}
+
+// serviceOf adds the SVCB or HTTPS set that a record of another node in alias mode leads
+// to (RFC 9460, section 4.1). One with address hints is left out: where the name is
+// steered, clients are given hints of their site in place of those.
+func (z *Zone) serviceOf(refs []byte, name *Name, of node, rrtype uint16) []byte {
+	n := z.find(name, 0)
+	if n == 0 || n == of || !z.holds(name) || z.arena.flags(n)&(isCut|belowCut) != 0 {
+		return refs
+	}
+	if set, _, ok := z.arena.find(n, rrtype); ok && !hinted(set) {
+		refs = appendRef(refs, n, rrtype)
+	}
+	return refs
 }

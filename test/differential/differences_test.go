@@ -72,9 +72,8 @@ var differences = []difference{
 	{"additional-that-fits", []string{"additional"}, "RFC 2181 section 9", func(c *comparison) bool {
 		return c.odd == nil && c.way.network == "udp" && !c.lacksGlue() && len(c.gslb().msg.Extra) < len(c.whole.msg.Extra)
 	}, plain},
-	{"additional-of-small-messages", []string{"additional"}, "RFC 9460 section 4.1", func(c *comparison) bool {
-		svcb := c.asks(dns.TypeSVCB) || c.asks(dns.TypeHTTPS)
-		return svcb && c.way.network == "udp" && c.way.edns <= 512 && c.majority() == "" && c.got(2) == c.got(0)
+	{"nsec-at-alias", []string{"answer", "authority"}, "RFC 1034 section 4.3.2", func(c *comparison) bool {
+		return c.asks(dns.TypeNSEC) && c.got(0) == c.got(1) && len(c.gslb().msg.Answer) > 1
 	}, plain},
 	{"tc-for-glue", []string{"tc"}, "RFC 9471 section 3.1", func(c *comparison) bool {
 		return c.odd == nil && c.got(0) == "true" && c.lacksGlue()

@@ -73,6 +73,11 @@ toroot   CNAME abc.com.
 srv      SRV 1 2 3 mail
          MX 5 mail
 *.mxs    MX 5 ns1
+*.srvs   SRV 1 2 3 ns1
+         HTTPS 0 svc.two
+svc.two  HTTPS 1 . alpn=h2
+         A   192.0.2.13
+         AAAA 2001:db8::13
 *.anyal  ALIAS b.www
 *.appal  ALIAS app
 alwww    120 ALIAS www

@@ -74,18 +74,29 @@ func (r *Result) AppendTo(msg []byte, w *Wire) ([]byte, Counts) {
 	at := len(msg)
 	msg = w.AppendTo(msg, r.name.length)
 	if c.Additional > 0 {
-		return r.insert(msg, skipRecords(msg, at, c.Answer+c.Authority), extra, c)
+		return r.insert(msg, at, skipRecords(msg, at, c.Answer+c.Authority), w, extra, c)
 	}
 	return r.append(msg, extra, c)
 }
 
-// insert is append where the additional section has been written already, and
-// begins at a place. The pointers in it lead to what stands before that.
-func (r *Result) insert(msg []byte, at int, extra []Record, c Counts) ([]byte, Counts) {
+// insert is append where the additional section has been written already, behind a body
+// that begins at a place. Its pointers to names of its own move on with it.
+func (r *Result) insert(msg []byte, body, at int, w *Wire, extra []Record, c Counts) ([]byte, Counts) {
 	var room [maxPrepared]byte
 	rest := append(room[:0], msg[at:]...)
 	msg, c = r.append(msg[:at], extra, c)
-	return append(msg, rest...), c
+	moved := len(msg) - at
+	msg = append(msg, rest...)
+	for p := w.pointers; len(p) >= 2; p = p[2:] {
+		place := body + int(binary.LittleEndian.Uint16(p))
+		if place < at {
+			continue
+		}
+		if f := msg[place+moved:]; int(binary.BigEndian.Uint16(f)&0x3fff) >= at {
+			binary.BigEndian.PutUint16(f, binary.BigEndian.Uint16(f)+uint16(moved))
+		}
+	}
+	return msg, c
 }
 
 // append writes the signatures of the answer, and records of the authority section.

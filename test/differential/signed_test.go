@@ -43,6 +43,12 @@ secure            NS    ns.secure
 secure            DS    1 13 2 0000000000000000000000000000000000000000000000000000000000000000
 ns.secure         A     192.0.2.11
 srv._tcp          SRV   1 2 3 mail
+*.wsrv            SRV   1 2 3 ns1
+*.wsrv            HTTPS 0 svc
+*.wsrv            MX    1 ns1
+svc               HTTPS 1 . alpn=h2
+svc               A     192.0.2.12
+svc               AAAA  2001:db8::12
 `
 
 // signedZones signs that source in several ways, with the tools of BIND and of

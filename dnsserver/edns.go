@@ -41,7 +41,6 @@ const (
 	askPadding                         // RFC 7830
 	askZoneVersion                     // RFC 9660
 	badCookie                          // a COOKIE of a length that none has
-	badKeepalive                       // a keepalive with a time, which is the server's to tell
 )
 
 // ednsZoneVersion is the code of the ZONEVERSION option (RFC 9660, section 2).
@@ -85,11 +84,8 @@ func (e *EDNS) parse(rr []byte) verdict {
 			e.asks |= askNSID
 		case dns.EDNS0EXPIRE:
 			e.asks |= askExpire
-		case dns.EDNS0TCPKEEPALIVE:
+		case dns.EDNS0TCPKEEPALIVE: // with a time that is the server's to tell, if there is one (RFC 7828, section 3.2.1)
 			e.asks |= askKeepalive
-			if n > 0 {
-				e.asks |= badKeepalive
-			}
 		case dns.EDNS0PADDING:
 			e.asks |= askPadding
 		case ednsZoneVersion: // RFC 9660, section 3.2: whatever is in it

@@ -46,7 +46,7 @@ func (w *responder) heed(v verdict, src netip.AddrPort, tcp bool) verdict {
 		return v
 	}
 	if !tcp { // RFC 7828, section 3.2.2: ignored over UDP
-		e.asks &^= askKeepalive | badKeepalive
+		e.asks &^= askKeepalive
 	}
 	if w.secrets == nil {
 		e.asks &^= askCookie | badCookie
@@ -54,7 +54,7 @@ func (w *responder) heed(v verdict, src netip.AddrPort, tcp bool) verdict {
 			v = formErr
 		}
 	}
-	if e.asks&(badCookie|badKeepalive) != 0 { // RFC 7873, section 5.2.2; RFC 7828, section 3.1
+	if e.asks&badCookie != 0 { // RFC 7873, section 5.2.2
 		e.asks = 0
 		return formErr
 	}

@@ -62,9 +62,8 @@ func readOptions(b []byte) (all map[uint16][][]byte) {
 }
 
 // faultyOptions tells whether the RFCs want FORMERR: for a Client Subnet (RFC 7871,
-// sections 6 and 7.1.2), the first COOKIE (RFC 7873, section 5.2.2), or a keepalive
-// with a time (RFC 7828, section 3.1).
-func faultyOptions(all map[uint16][][]byte, tcp bool) bool {
+// sections 6 and 7.1.2), or the first COOKIE (RFC 7873, section 5.2.2).
+func faultyOptions(all map[uint16][][]byte) bool {
 	for i, b := range all[dns.EDNS0SUBNET] {
 		if i > 0 || len(b) < 4 || b[3] != 0 {
 			return true
@@ -75,10 +74,8 @@ func faultyOptions(all map[uint16][][]byte, tcp bool) bool {
 			return true
 		}
 	}
-	if c := all[dns.EDNS0COOKIE]; len(c) > 0 && len(c[0]) != 8 && (len(c[0]) < 16 || len(c[0]) > 40) {
-		return true
-	}
-	return tcp && slices.ContainsFunc(all[dns.EDNS0TCPKEEPALIVE], func(b []byte) bool { return len(b) > 0 })
+	c := all[dns.EDNS0COOKIE]
+	return len(c) > 0 && len(c[0]) != 8 && (len(c[0]) < 16 || len(c[0]) > 40)
 }
 
 // FuzzOptions asks with any OPT record, over each kind of transport: whatever is in
@@ -153,7 +150,7 @@ func FuzzOptions(f *testing.F) {
 		optionsFit(t, m, got, want, version, tcp, w.encrypted)
 
 		// Without options the answer is the same, if both have room.
-		if m.Truncated || version != 0 || want == nil || faultyOptions(want, tcp) || len(want[dns.EDNS0SUBNET]) > 0 {
+		if m.Truncated || version != 0 || want == nil || faultyOptions(want) || len(want[dns.EDNS0SUBNET]) > 0 {
 			return
 		}
 		p := new(dns.Msg)
@@ -169,7 +166,7 @@ func FuzzOptions(f *testing.F) {
 // optionsFit sees that an answer has the options that were asked for, and no others.
 func optionsFit(t *testing.T, m *dns.Msg, wire []byte, want map[uint16][][]byte, version uint8, tcp, encrypted bool) {
 	has := rawOptions(t, m)
-	faulty := want == nil || faultyOptions(want, tcp)
+	faulty := want == nil || faultyOptions(want)
 	switch {
 	case version != 0:
 		if m.Rcode != dns.RcodeBadVers || len(m.Answer)+len(m.Ns) > 0 {

@@ -110,6 +110,18 @@ var differences = []difference{
 	{"client-subnet", []string{"options"}, "RFC 7871 section 7.2.1", func(c *comparison) bool {
 		return c.isOdd("subnet-good") && c.got(0) == "8" && c.majority() == ""
 	}, plain},
+	{"cookie", []string{"rcode", "options"}, "RFC 7873 section 5.2", func(c *comparison) bool {
+		return c.isOdd("cookie-") || c.isOdd("opcode-2-cookie")
+	}, plain},
+	{"keepalive", []string{"options"}, "RFC 7828 section 3.3.2", func(c *comparison) bool {
+		return c.isOdd("edns-known-11") && c.odd.network == "tcp" && strings.HasSuffix(c.got(0), "11")
+	}, plain},
+	{"zone-version", []string{"options"}, "RFC 9660 section 3.2", func(c *comparison) bool {
+		return c.isOdd("edns-known-19") && c.got(0) == "19"
+	}, plain},
+	{"extended-error", []string{"options"}, "RFC 8914 section 4.22", func(c *comparison) bool {
+		return c.isOdd("edns-class") && c.got(0) == "15"
+	}, plain},
 	{"rrsig", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
 		return c.asks(dns.TypeRRSIG) && len(c.gslb().msg.Answer) > 0
 	}, withDO},

@@ -154,6 +154,42 @@ func oddEDNS(plain func(change func(m *dns.Msg)) []byte) []*odd {
 			})))
 		}
 	}
+	for _, code := range []uint16{3, 9, 11, 12, 13, 14, 15, 16, 18, 19, 20} {
+		for _, n := range []int{0, 1, 2, 4, 8, 1000} {
+			for _, name := range []string{oddName, oddZone, "elsewhere.example."} {
+				add(fmt.Sprintf("edns-known-%d", code), fmt.Sprintf("EDNS option %d of %d octets, %s", code, n, name), plain(func(m *dns.Msg) {
+					m.Question[0].Name = name
+					if name == oddZone {
+						m.Question[0].Qtype = dns.TypeSOA
+					}
+					opt(func(o *dns.OPT) { o.Option = []dns.EDNS0{&dns.EDNS0_LOCAL{Code: code, Data: make([]byte, n)}} })(m)
+				}))
+			}
+		}
+	}
+	for _, n := range []int{0, 1, 7, 8, 9, 15, 16, 24, 40, 41, 100} {
+		cookie := &dns.EDNS0_LOCAL{Code: dns.EDNS0COOKIE, Data: make([]byte, n)}
+		add("cookie-length", fmt.Sprintf("a COOKIE of %d octets", n), plain(opt(func(o *dns.OPT) { o.Option = []dns.EDNS0{cookie} })))
+		add("cookie-twice", fmt.Sprintf("two COOKIE options of %d octets", n), plain(opt(func(o *dns.OPT) { o.Option = []dns.EDNS0{cookie, cookie} })))
+		add("cookie-version", fmt.Sprintf("a COOKIE of %d octets, version 1", n), plain(opt(func(o *dns.OPT) { o.SetVersion(1); o.Option = []dns.EDNS0{cookie} })))
+		add("cookie-ping", fmt.Sprintf("a COOKIE of %d octets without a question", n), plain(func(m *dns.Msg) {
+			m.Question = nil
+			opt(func(o *dns.OPT) { o.Option = []dns.EDNS0{cookie} })(m)
+		}))
+		add("opcode-2-cookie", fmt.Sprintf("a COOKIE of %d octets with opcode 2", n), plain(func(m *dns.Msg) {
+			m.Opcode = dns.OpcodeStatus
+			opt(func(o *dns.OPT) { o.Option = []dns.EDNS0{cookie} })(m)
+		}))
+	}
+	many := make([]dns.EDNS0, 5000)
+	for i := range many {
+		many[i] = &dns.EDNS0_LOCAL{Code: 65001, Data: []byte{1}}
+	}
+	add("edns-many", "5000 options", plain(opt(func(o *dns.OPT) { o.Option = many })))
+	add("edns-class", "EDNS in class CHAOS", plain(func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS; m.SetEdns0(1232, true) }))
+	add("edns-dup-nsid", "NSID twice", plain(opt(func(o *dns.OPT) {
+		o.Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_NSID{Code: dns.EDNS0NSID}}
+	})))
 	add("edns-flags", "unknown EDNS flags", plain(opt(func(o *dns.OPT) { o.Hdr.Ttl |= 0x7fff })))
 	add("edns-flags-do", "all EDNS flags", plain(opt(func(o *dns.OPT) { o.Hdr.Ttl |= 0xffff })))
 	add("edns-rcode", "an extended response code in a query", plain(opt(func(o *dns.OPT) { o.Hdr.Ttl |= 0xff << 24 })))

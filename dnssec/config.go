@@ -187,8 +187,8 @@ func (c Config) Validate(bad func(key, msg string)) {
 	if faults > 0 {
 		return // the rest would follow from them
 	}
-	if err := c.Times().Validate(d.MaxZoneTTL); err != nil {
-		fault(c.written("refresh", "validity", "max_zone_ttl", "step"), "%s", trimmed(err))
+	if err := c.Times().Validate(max(d.MaxZoneTTL, d.DNSKEYTTL)); err != nil {
+		fault(c.written("refresh", "validity", "max_zone_ttl", "dnskey_ttl", "step"), "%s", trimmed(err))
 	}
 	if err := c.Policy().Validate(); err != nil {
 		fault(c.written("ksk_lifetime", "zsk_lifetime"), "%s", trimmed(err))

@@ -166,7 +166,13 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool, all *sh
 	if same && known && (before.plan.Next.IsZero() || now.Before(before.plan.Next)) {
 		return c, nil
 	}
+	if err := k.checkFirst(c, all); err != nil {
+		return nil, err
+	}
 	plan, keys, err := k.plan(c, now, all)
+	if err == nil && plan.Leaving != dnssec.Left && (len(plan.SignKeys) == 0 || len(plan.SignZone) == 0) {
+		err = noSigner(z.Name, keys, k, now)
+	}
 	switch {
 	case err == nil:
 		c.plan, c.keys, c.fault = plan, keys, nil
@@ -174,13 +180,16 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool, all *sh
 		return nil, err
 	default:
 		c.fault = fmt.Errorf("the keys that it had are used further: %w", err)
+		if before.fault == nil || before.fault.Error() != c.fault.Error() {
+			k.log.Error("a zone's keys are not as they should be", "zone", c.Name, "error", c.fault)
+		}
 		c.plan = z.Config.Policy().Step(c.keys, now)
 	}
 	if c.plan.Leaving == dnssec.Left {
 		return c, nil
 	}
-	if len(c.plan.SignKeys) == 0 || len(c.plan.SignZone) == 0 {
-		return nil, noSigner(c, k, now)
+	if len(c.plan.SignKeys) == 0 || len(c.plan.SignZone) == 0 { // of the keys that it had
+		return nil, c.fault
 	}
 	if before == nil {
 		if c.result.Cache, err = readCache(cachePath(k.state, z.Name), c.keys); err != nil {
@@ -194,7 +203,7 @@ func (k *Keeper) prepare(z Zone, before *kept, now time.Time, same bool, all *sh
 func (k *Keeper) plan(c *kept, now time.Time, all *shelf) (dnssec.Plan, []*dnssec.Key, error) {
 	keys, err := all.load(c.apex)
 	if err == nil {
-		err = k.clock.checkKeys(keys, now)
+		err = errors.Join(k.clock.checkKeys(keys, now), k.checkLost(c, keys, now))
 	}
 	if err != nil {
 		return dnssec.Plan{}, nil, err
@@ -229,11 +238,41 @@ func (k *Keeper) tell(zone string, before, after []*dnssec.Key, now time.Time) {
 	}
 }
 
-func noSigner(c *kept, k *Keeper, now time.Time) error {
-	if len(c.keys) == 0 {
+// checkLost tells whether a key that a zone is signed with has gone from the folder,
+// or its private half has. It may come back, as when a disk is mounted; another one in
+// its place would be one that neither the parent nor caches know.
+func (k *Keeper) checkLost(c *kept, keys []*dnssec.Key, now time.Time) error {
+	plan := c.Config.Policy().Step(c.keys, now)
+	for _, old := range slices.Concat(plan.SignKeys, plan.SignZone, plan.Publish) {
+		if old.CanSign() && !slices.ContainsFunc(keys, func(o *dnssec.Key) bool { return o.CanSign() && slices.Equal(o.DNSKEY(), old.DNSKEY()) }) {
+			return fmt.Errorf("key %s, which is in use, is not in %s any more: put its files back", old, k.store.Folder)
+		}
+	}
+	return nil
+}
+
+// checkFirst tells whether a zone that has no keys had some before this process began:
+// then none are made for it.
+func (k *Keeper) checkFirst(c *kept, all *shelf) error {
+	if len(c.keys) > 0 || !k.maintain {
+		return nil
+	}
+	path := cachePath(k.state, c.Name)
+	if keys, err := all.load(c.apex); err != nil || len(keys) > 0 {
+		return nil // that comes up again
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil
+	}
+	return fmt.Errorf("none of its keys is in %s, but there are signatures that were made with some (%s): put the files of the keys back; if they are lost for good, take the DS out of the parent, wait until no cache has it, and make others by gslb keys new %s",
+		k.store.Folder, path, c.Name)
+}
+
+func noSigner(zone string, keys []*dnssec.Key, k *Keeper, now time.Time) error {
+	if len(keys) == 0 {
 		return fmt.Errorf("there are no keys of it in %s, and maintain_keys = false: share or copy those of the node that makes them", k.store.Folder)
 	}
-	return fmt.Errorf("of its %d keys in %s none is to sign the keys, or none the zone, at %s (gslb keys list shows their times)", len(c.keys), k.store.Folder, stated(now))
+	return fmt.Errorf("of its %d keys in %s none is to sign the keys, or none the zone, at %s (gslb keys list shows their times)", len(keys), k.store.Folder, stated(now))
 }
 
 // Commit puts a round in force: its zones are served, those of outcomes as they

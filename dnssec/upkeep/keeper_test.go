@@ -470,3 +470,80 @@ func TestRetireBeforeTheDS(t *testing.T) {
 		}
 	}
 }
+
+// TestLostKeys: keys whose files are gone, or their private halves, are used further
+// and no others made, while a node runs; none are made by a start either, but by whoever
+// asks for them.
+func TestLostKeys(t *testing.T) {
+	split := func(c *dnssec.Config) { no := false; c.CSK = &no }
+	for what, pattern := range map[string]string{"all": "Kabc.com.*", "one half": "Kabc.com.*.private", "one key": "Kabc.com.*+%05d.*", "the folder": ""} {
+		for _, maintain := range []bool{true, false} {
+			dir := t.TempDir()
+			a, o := zone("abc.com.", split), zone("abc.org.")
+			newBench(t, dir, true).round(testTime, a, o)
+			b := newBench(t, dir, maintain)
+			b.round(testTime, a, o)
+			before, _ := b.Status(testTime)
+			var lost []string
+			switch {
+			case pattern == "":
+				lost = []string{b.keys}
+			case strings.Contains(pattern, "%"):
+				pattern := fmt.Sprintf(pattern, before[0].Keys[0].Tag())
+				lost, _ = filepath.Glob(filepath.Join(b.keys, pattern))
+			default:
+				lost, _ = filepath.Glob(filepath.Join(b.keys, pattern))
+			}
+			away := t.TempDir()
+			move := func(back bool) {
+				t.Helper()
+				for _, path := range lost {
+					from, to := path, filepath.Join(away, filepath.Base(path))
+					if back {
+						from, to = to, from
+						os.RemoveAll(to)
+					}
+					if err := os.Rename(from, to); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			move(false)
+			later := testTime.Add(10 * 24 * time.Hour)
+			made, _ := b.round(later, a, o)
+			if made["abc.com."] == 0 || made["abc.org."] == 0 {
+				t.Errorf("%s, maintain %v: signatures made: %v", what, maintain, made)
+			}
+			after, _ := b.Status(later)
+			if len(after[0].Problems) != 1 || !strings.Contains(after[0].Problems[0], "is not in "+b.keys+" any more") || !strings.Contains(b.logs.String(), "any more") {
+				t.Errorf("%s, maintain %v: problems are %q", what, maintain, after[0].Problems)
+			}
+			if len(after[0].Keys) != 2 || !strings.HasPrefix(after[0].Keys[0].State, "signs") || after[0].Keys[0].Tag() != before[0].Keys[0].Tag() {
+				t.Errorf("%s, maintain %v: the keys are %v, were %v", what, maintain, after[0].Keys, before[0].Keys)
+			}
+			if what == "all" || what == "the folder" {
+				if _, err := newBench(t, dir, true).Prepare([]Zone{a}, later); err == nil || !strings.Contains(err.Error(), "gslb keys new abc.com.") {
+					t.Errorf("%s: a start without the keys: %v", what, err)
+				}
+			}
+			if entries, _ := filepath.Glob(filepath.Join(b.keys, "Kabc.com.*.key")); len(entries) > 2 || what == "all" && len(entries) > 0 {
+				t.Errorf("%s, maintain %v: keys were made: %v", what, maintain, entries)
+			}
+			if what == "all" && maintain {
+				apex := []byte("\x03abc\x03com\x00")
+				if _, err := (Store{dnssec.Folder(b.keys)}).Maintain(apex, a.Config.Policy(), later); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := newBench(t, dir, true).Prepare([]Zone{a, o}, later); err != nil {
+					t.Errorf("a start with other keys, that somebody made: %v", err)
+				}
+				continue
+			}
+			move(true)
+			b.round(later.Add(time.Hour), a, o)
+			if after, _ = b.Status(later); len(after[0].Problems) != 0 {
+				t.Errorf("%s, maintain %v: the files are back, but %q", what, maintain, after[0].Problems)
+			}
+		}
+	}
+}

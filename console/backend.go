@@ -9,6 +9,7 @@ import (
 	"gslb/health"
 	"gslb/history"
 	"gslb/steer"
+	"gslb/store"
 )
 
 // Backend is the running node as the console needs it. All methods are safe for
@@ -40,6 +41,11 @@ type Backend interface {
 	Allow(ctx context.Context, by history.Order) error
 	// Drop has the nodes forget the changes that they hold back. Errors are as those of Allow.
 	Drop(ctx context.Context, by history.Order) error
+	// Members lists the members of etcd and asks each how it is; RemoveMember takes one out
+	// for good. Its errors wrap those of store.Store.RemoveMember; every other error is
+	// taken as the store not being reachable.
+	Members(ctx context.Context) ([]store.Member, error)
+	RemoveMember(ctx context.Context, which string, by history.Order) (store.Member, error)
 	// Reload reads the configuration and the zones again, or the files of these zones
 	// alone. Its errors wrap ErrNotFound for a zone that has none, ErrInvalid for what is
 	// no name, ErrUnavailable when ctx ends first; every other error is what is wrong in the files.

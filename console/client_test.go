@@ -11,6 +11,7 @@ import (
 
 	"gslb/health"
 	"gslb/history"
+	"gslb/store"
 )
 
 func TestClient(t *testing.T) {
@@ -133,5 +134,57 @@ func TestBaseURL(t *testing.T) {
 	}
 	if _, err := NewClient("off", "").Status(t.Context()); err == nil {
 		t.Error("a client of no address has a status")
+	}
+}
+
+// TestClientMembers: the members of etcd as they are printed, and what happens to orders about them.
+func TestClientMembers(t *testing.T) {
+	f := &fake{members: []store.Member{
+		{ID: "8e9e05c52164694d", Name: "ns1", Peers: []string{"http://192.0.2.1:2380"}, Here: true, Answers: true, Leader: true, Version: "3.7.3", Bytes: 1_230_000, Applied: 4711},
+		{ID: "91bc3c398fb3c146", Name: "ns2", Peers: []string{"http://192.0.2.2:2380"}, Answers: true, Version: "3.7.3", Bytes: 1_230_000, Applied: 4710},
+		{ID: "fd422379fda50e48", Name: "ns 3", Peers: []string{"http://192.0.2.3:2380"}, Why: "http://192.0.2.3:2379: connection refused"},
+	}}
+	c := NewClient(start(t, Config{Token: token}, f).URL, token)
+	defer c.Close()
+	all, err := c.Members(t.Context())
+	if err != nil || !reflect.DeepEqual(all, f.members) {
+		t.Fatalf("members changed on their way: %+v, %v", all, err)
+	}
+	var text strings.Builder
+	if err := WriteMembers(&text, all); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"ns1   8e9e05c52164694d  leads (this node)", "ns 3  fd422379fda50e48  DOES NOT ANSWER", "└ http://192.0.2.3:2379: connection refused", "2 of 3 answer, which is just a majority: none may fail."} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in:%s", want, text.String())
+		}
+	}
+	by := history.Order{Who: "lee", Why: "scrapped"}
+	for _, bad := range []struct {
+		which string
+		by    history.Order
+		want  string
+	}{{"ns2", by, "409"}, {"ns4", by, "404"}, {"ns 3", history.Order{Who: "lee"}, "why is missing"}} {
+		if _, err := c.RemoveMember(t.Context(), bad.which, bad.by); err == nil || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("removing %q: %v, want %q", bad.which, err, bad.want)
+		}
+	}
+	if gone, err := c.RemoveMember(t.Context(), "ns 3", by); err != nil || gone.Name != "ns 3" || len(f.members) != 2 || len(f.ordered) != 1 || f.ordered[0] != "remove ns 3 by lee: scrapped" {
+		t.Errorf("removed: %+v, %v; left %+v, ordered %q", gone, err, f.members, f.ordered)
+	}
+	f.writeErr = errors.New("no leader")
+	if _, err := c.Members(t.Context()); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("without etcd: %v", err)
+	}
+}
+
+func TestToleranceText(t *testing.T) {
+	for _, c := range []struct {
+		votes, well int
+		want        string
+	}{{1, 1, "One member"}, {3, 3, "1 may fail"}, {5, 5, "2 may fail"}, {5, 4, "1 may fail"}, {3, 2, "none may fail"}, {2, 2, "none may fail"}, {3, 1, "NO MAJORITY: 1 of 3 answer, 2 are needed"}, {4, 2, "NO MAJORITY"}} {
+		if got := toleranceText(c.votes, c.well); !strings.Contains(got, c.want) {
+			t.Errorf("%d of %d: %q, want %q", c.well, c.votes, got, c.want)
+		}
 	}
 }

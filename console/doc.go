@@ -21,6 +21,8 @@
 //	DELETE /api/v1/override/{site}   take it back
 //	POST   /api/v1/push              an application's word on itself, for checks of type push
 //	POST   /api/v1/reload            {"zones": [...]}; the answer is Reloaded
+//	GET    /api/v1/etcd/members      EtcdMembers
+//	DELETE /api/v1/etcd/members/{member}           take one out for good; ?who=lee&why=scrapped
 //	GET    /api/v1/topology          Topology
 //	POST   /api/v1/topology          TopologyOrder; the answer is TopologyResult
 //	GET    /api/v1/topology/revisions[/{number}]   []history.Revision; one with its files, Content

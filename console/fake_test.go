@@ -23,6 +23,7 @@ import (
 	"gslb/health"
 	"gslb/history"
 	"gslb/steer"
+	"gslb/store"
 )
 
 // fakeNow is the moment of the fake's status, in a zone of its own to show that
@@ -42,6 +43,7 @@ type fake struct {
 	writeErr  error
 	readyErr  error
 	panics    bool
+	members   []store.Member
 	live      bool // each Status is a second after the one before
 }
 
@@ -444,6 +446,25 @@ func (f *fake) ClearRelease(_ context.Context, name string, _ history.Order) err
 }
 
 func (f *fake) Allow(_ context.Context, by history.Order) error { return f.order("allow", by) }
+
+func (f *fake) Members(context.Context) ([]store.Member, error) { return f.members, f.writeErr }
+
+func (f *fake) RemoveMember(_ context.Context, which string, by history.Order) (store.Member, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, m := range f.members {
+		switch {
+		case m.Name != which:
+		case m.Answers:
+			return store.Member{}, fmt.Errorf("%w: it answers", store.ErrNeeded)
+		default:
+			f.members = slices.Delete(f.members, i, i+1)
+			f.ordered = append(f.ordered, fmt.Sprintf("remove %s by %s: %s", which, by.Who, by.Why))
+			return m, nil
+		}
+	}
+	return store.Member{}, fmt.Errorf("%w: %q", store.ErrNoMember, which)
+}
 
 func (f *fake) Reload(_ context.Context, zones []string) (Reloaded, error) {
 	if len(zones) > 0 && zones[0] == "broken." {

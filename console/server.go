@@ -118,6 +118,8 @@ func (s *Server) routes(metrics http.Handler) http.Handler {
 		{"/api/v1/release/{name}", methods{"DELETE": s.change(s.deleteRelease)}},
 		{"/api/v1/breaker/allow", methods{"POST": s.change(s.postAllow)}},
 		{"/api/v1/breaker/drop", methods{"POST": s.change(s.postDrop)}},
+		{"/api/v1/etcd/members", methods{"GET": s.getMembers}},
+		{"/api/v1/etcd/members/{member}", methods{"DELETE": s.change(s.deleteMember)}},
 		{"/api/v1/reload", methods{"POST": s.change(s.postReload)}},
 		{"/api/v1/frontends", methods{"GET": s.getFrontends}},
 		{"/api/v1/frontends/{name}/servers", methods{"POST": s.change(s.postServer)}},

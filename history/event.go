@@ -27,10 +27,11 @@ const (
 	KindHealth     = "health"     // a site changed its state
 	KindWindow     = "window"     // a window of maintenance began or ended
 	KindBalancer   = "balancer"   // a balancer isolated a server, put a spare in service …
+	KindMember     = "member"     // a member was taken out of etcd
 )
 
 // Kinds are all kinds of events.
-var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth, KindWindow, KindBalancer}
+var Kinds = []string{KindOverride, KindRelease, KindGeneration, KindBreaker, KindApply, KindCanary, KindPromote, KindRollback, KindHealth, KindWindow, KindBalancer, KindMember}
 
 // Event is something that was ordered or that happened.
 type Event struct {

@@ -185,6 +185,60 @@ func TestLostMember(t *testing.T) {
 	gets(m["c"], "4")
 }
 
+// TestMembers: the members are known with how they are, also without a majority; one that is stopped can be taken
+// out, one that is at work cannot, nor can any where there is nobody to decide it.
+func TestMembers(t *testing.T) {
+	m := openCluster(t, func(*Config) {})
+	list := func(want int, well string) (all []Member) {
+		t.Helper()
+		soon(t, func() (err error) {
+			if all, err = m["a"].Members(t.Context()); err != nil {
+				return err
+			}
+			got, leaders := "", 0
+			for _, one := range all {
+				if one.Answers {
+					got += one.Name
+				}
+				if one.Leader {
+					leaders++
+				}
+				if one.Here != (one.Name == "a") || !one.Answers && one.Why == "" || one.Answers != (one.Version != "") {
+					return fmt.Errorf("%+v", one)
+				}
+			}
+			if len(all) != want || got != well || len(well) > 1 && leaders != 1 {
+				return fmt.Errorf("%d members, %q answer, %d lead; want %d, %q", len(all), got, leaders, want, well)
+			}
+			return nil
+		})
+		return all
+	}
+	refused := func(which string, want error) {
+		t.Helper()
+		if _, err := m["a"].RemoveMember(t.Context(), which); !errors.Is(err, want) {
+			t.Errorf("taking out %q: %v, want %v", which, err, want)
+		}
+	}
+	list(3, "abc")
+	refused("d", ErrNoMember)
+	refused("", ErrNoMember)
+	refused("c", ErrNeeded)
+	if err := m["c"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	all := list(3, "ab")
+	soon(t, func() error { _, err := m["a"].RemoveMember(t.Context(), all[2].ID); return err }) // there may be an election
+	refused("c", ErrNoMember)
+	list(2, "ab")
+	putSoon(t, m["b"], "w/x", "1")
+	if err := m["b"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	list(2, "a")
+	refused("b", ErrNeeded)
+}
+
 // TestNewMember: one more member is put in where its own configuration alone has it.
 func TestNewMember(t *testing.T) {
 	m := openCluster(t, func(*Config) {})

@@ -67,7 +67,7 @@ func root() *cli.Command {
 		Commands: []*cli.Command{
 			serveCommand(), checkCommand(), demoCommand(),
 			statusCommand(), readyCommand(), explainCommand(), simulateCommand(), planCommand(),
-			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(), reloadCommand(),
+			drainCommand(), undrainCommand(), forceCommand(), shareCommand(), releaseCommand(), breakerCommand(), reloadCommand(), etcdCommand(),
 			serversCommand(), connectionsCommand(), agentCommand(),
 			applyCommand(), historyCommand(), diffCommand(), rollbackCommand(), promoteCommand(), eventsCommand(),
 			keysCommand(),

@@ -4,7 +4,7 @@ import { fresh } from "./api.js";
 
 const every = 10000; // milliseconds between looks: each one is a read of etcd
 const most = 200;
-const kinds = ["override", "release", "generation", "breaker", "apply", "canary", "promote", "rollback", "health", "window", "balancer"];
+const kinds = ["override", "release", "generation", "breaker", "apply", "canary", "promote", "rollback", "health", "window", "balancer", "member"];
 const classes = { health: "s-degraded", override: "s-drain", release: "s-up", rollback: "s-degraded", canary: "s-drain", window: "s-drain", breaker: "s-down", balancer: "s-unknown" };
 
 // eventItem is an event as a keyed list takes it: its key, and what makes its line.

@@ -139,9 +139,9 @@ func (f Folder) Import(path string) (*Key, error) {
 
 // Save writes a key's files, each as a whole or not at all; .key comes last,
 // so that no half of a new key is taken for a key. The private file has mode
-// 0600. It refuses to write over another key.
+// 0600. What root writes is for the node's user, to whom the folder belongs. It refuses to write over another key.
 func (f Folder) Save(k *Key) error {
-	if err := os.MkdirAll(string(f), 0o700); err != nil {
+	if err := durable.MakeFolderFor(string(f), 0o700); err != nil {
 		return err
 	}
 	base := filepath.Join(string(f), k.BaseName())
@@ -149,14 +149,14 @@ func (f Folder) Save(k *Key) error {
 		return fmt.Errorf("%s.key: another key of the same tag is there", base)
 	}
 	if k.CanSign() {
-		if err := durable.WriteFile(base+".private", 0o600, []byte(k.privateText())); err != nil {
+		if err := durable.WriteFileFor(base+".private", 0o600, []byte(k.privateText())); err != nil {
 			return err
 		}
 	}
-	if err := durable.WriteFile(base+".state", 0o644, []byte(k.stateText())); err != nil {
+	if err := durable.WriteFileFor(base+".state", 0o644, []byte(k.stateText())); err != nil {
 		return err
 	}
-	return durable.WriteFile(base+".key", 0o644, []byte(k.publicText()))
+	return durable.WriteFileFor(base+".key", 0o644, []byte(k.publicText()))
 }
 
 // Remove deletes a key's files, the .key first.

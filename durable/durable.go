@@ -48,6 +48,55 @@ func WriteFile(path string, mode fs.FileMode, data []byte) error {
 	})
 }
 
+// WriteFileFor is WriteFile for a folder that a program of another user works on, too:
+// what root writes there belongs to whom the file did, or else to the folder's owner.
+func WriteFileFor(path string, mode fs.FileMode, data []byte) error {
+	uid, gid, ok := Owner(path)
+	return Write(path, mode, func(w io.Writer) error {
+		if ok {
+			if err := give(path+suffix, uid, gid); err != nil {
+				return err
+			}
+		}
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// MakeFolderFor makes a folder, and those above it that are not there. What root makes
+// belongs to the owner of the folder that was there.
+func MakeFolderFor(path string, mode fs.FileMode) error {
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	above := filepath.Dir(path)
+	if above != path {
+		if err := MakeFolderFor(above, mode); err != nil {
+			return err
+		}
+	}
+	uid, gid, ok := Owner(path)
+	if err := os.Mkdir(path, mode); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return nil
+		}
+		return err
+	}
+	if ok {
+		return give(path, uid, gid)
+	}
+	return nil
+}
+
+// give is of use where root may give files away; where it may not, as in a container
+// that lacks the capability, they are its own.
+func give(path string, uid, gid int) error {
+	if err := os.Lchown(path, uid, gid); !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return nil
+}
+
 // Create opens the file that is to take the place of path once it is written; see
 // Commit. Write does both.
 func Create(path string, mode fs.FileMode) (*os.File, error) {

@@ -3,10 +3,14 @@
 package upkeep
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"gslb/durable"
 )
 
 // lockName is the file that whoever changes keys holds a lock on. It is no key's name.
@@ -15,10 +19,20 @@ const lockName = ".lock"
 // lock waits until no one else changes keys in the folder, which is made if it
 // is not there.
 func lock(folder string) (unlock func(), err error) {
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if err := durable.MakeFolderFor(folder, 0o700); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(folder, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	path := filepath.Join(folder, lockName)
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		uid, gid, ok := durable.Owner(path)
+		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil && ok {
+			if err := f.Chown(uid, gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+				f.Close()
+				return nil, err
+			}
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -201,7 +201,7 @@ func demoStatus() Status {
 		}}},
 		AllZones: ZoneSum{2, 51, 5120},
 		Steered: []Steered{
-			{Name: "www.abc.com.", Form: "cname", TTLSeconds: 30, Cohorts: 6},
+			{Name: "www.abc.com.", Form: "cname", TTLSeconds: 30, Cohorts: 6, Split: &Split{1480, map[string]float64{"kt": 0.402, "lgu": 0.598}, map[string]float64{"kt": 0.4, "lgu": 0.59, "tokyo": 0.01}}},
 			{Name: "api.abc.com.", Form: "address", TTLSeconds: 20, Cohorts: 11},
 		},
 		Sites: []Site{

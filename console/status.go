@@ -129,7 +129,20 @@ type Steered struct {
 	// to new users; "": none is released.
 	Holds    bool   `json:"holds,omitempty"`
 	Released string `json:"released,omitempty"`
+	// Split is how users were spread lately; nil while too few were to tell.
+	Split *Split `json:"split,omitempty"`
 }
+
+// Split is the shares of the sites in the answers of a steered name of the last minutes, beside what
+// its policy gives to such clients in the long run, in the states in which they were answered.
+type Split struct {
+	Samples  int                `json:"samples"` // answers that it is about
+	Got      map[string]float64 `json:"got"`
+	Expected map[string]float64 `json:"expected"`
+}
+
+// LeastSamples is how many answers a Split needs to say something.
+const LeastSamples = 20
 
 // Site is a site's health with what the configuration says of it.
 type Site struct {

@@ -363,15 +363,30 @@ func servedText(n FleetNode) string {
 }
 
 func nameTable(s Status) *table {
-	t := newTable("STEERED NAMES", "NAME", "ANSWERS WITH", "TTL", "COHORTS", "CHOSEN SO FAR")
+	t := newTable("STEERED NAMES", "NAME", "ANSWERS WITH", "TTL", "COHORTS", "CHOSEN SO FAR", "LATELY (EXPECTED)")
 	for _, n := range s.Steered {
 		form := n.Form
 		if n.Alias != "" {
 			form = "ALIAS " + n.Alias
 		}
-		t.add(n.Name, form, fmt.Sprintf("%ds", n.TTLSeconds), strconv.Itoa(n.Cohorts), or(choiceText(s, n.Name), "-"))
+		t.add(n.Name, form, fmt.Sprintf("%ds", n.TTLSeconds), strconv.Itoa(n.Cohorts), or(choiceText(s, n.Name), "-"), or(splitText(s, n.Split), "-"))
 	}
 	return t
+}
+
+// splitText is the share of each site in the answers of the last minutes, and in brackets the one that was to
+// be expected, in the order of the sites.
+func splitText(s Status, split *Split) string {
+	if split == nil {
+		return ""
+	}
+	var parts []string
+	for _, x := range s.Sites {
+		if got, want := split.Got[x.Site], split.Expected[x.Site]; got > 0 || want > 0 {
+			parts = append(parts, fmt.Sprintf("%s %.1f%% (%.1f%%)", x.Site, 100*got, 100*want))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // choiceText is the share of each site in the answers of a name, in the order of the sites.

@@ -26,6 +26,8 @@ const maxRecordHead = zones.MaxRecordHead
 type responder struct {
 	limits  limits
 	shard   int
+	samples *samples // nil: none are kept
+	sampled uint32   // choices, for which of them are kept
 	count   *counters
 	tally   tally
 	batched bool           // who serves publishes the tally, not each answer
@@ -208,6 +210,9 @@ func (w *responder) choose(g *Generation, who *client, tr *steer.Trace) {
 	w.tally.choice(w.choice)
 	if w.choice.Set == 0 {
 		g.picked.add(w.shard, s.Choices, int(w.choice.Site))
+		if tr == nil && g.tried == 0 {
+			w.sample(s.Choices, cohort)
+		}
 		return
 	}
 	for _, site := range g.live[s.Policy].Sites(w.choice) {

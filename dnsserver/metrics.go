@@ -32,6 +32,7 @@ var (
 	descHandshake = prometheus.NewDesc("gslb_dns_tls_handshake_failures_total", "TLS handshakes that failed or took too long, those of QUIC too, by the transport and why.", []string{"transport", "reason"}, nil)
 	descCertEnd   = prometheus.NewDesc("gslb_dns_certificate_expiry_timestamp_seconds", "When the certificate in use expires, by the table that it is for.", []string{"table"}, nil)
 	descProxy     = prometheus.NewDesc("gslb_dns_proxy_errors_total", "Messages and connections of front ends (dns.proxy_from) without a good PROXY header.", nil, nil)
+	descSplit     = prometheus.NewDesc("gslb_dns_split_ratio", "Share of a site in the answers of the steered name in the last minutes, as clients got it, and as was to be expected of these clients in the long run.", []string{"name", "site", "share"}, nil)
 	descPicked    = prometheus.NewDesc("gslb_dns_choices_total", "Answers by steered name and chosen site.", []string{"name", "site"}, nil)
 )
 
@@ -44,7 +45,7 @@ func (s *Server) Collector(sites func() []string) prometheus.Collector {
 // Describe is part of prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descQueries, descAnswers, descDropped, descTruncated, descSubnet, descTailored,
-		descPanics, descSendFail, descDenied, descLimited, descCookies, descCompact, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descProxy, descPicked} {
+		descPanics, descSendFail, descDenied, descLimited, descCookies, descCompact, descTCPOpen, descTCPRefuse, descTCPEvict, descHandshake, descCertEnd, descProxy, descPicked, descSplit} {
 		ch <- d
 	}
 	describeXDP(ch)
@@ -104,4 +105,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			}
 		}
 	}
+	for name, split := range c.s.Splits() {
+		if split.Samples < leastSamples {
+			continue
+		}
+		for share, by := range map[string]map[string]float64{"got": split.Got, "expected": split.Expected} {
+			for site, n := range by {
+				ch <- prometheus.MustNewConstMetric(descSplit, prometheus.GaugeValue, n, name, site, share)
+			}
+		}
+	}
 }
+
+// leastSamples is how many choices a split needs to say something.
+const leastSamples = 20

@@ -60,6 +60,7 @@ type Server struct {
 	certificates []*certificate // since Listen
 	handshakes   handshakes     // that failed
 	proxyErrors  atomic.Uint64
+	splits       splits
 
 	inherited *handover.Sockets // nil: none
 
@@ -84,7 +85,11 @@ func New(cfg Config, log *slog.Logger) *Server {
 
 // Swap makes g the generation that the next query is answered from. One Swap must
 // have ended before the next begins.
-func (s *Server) Swap(g *Generation) { s.gen.Store(g.after(s.gen.Load())) }
+func (s *Server) Swap(g *Generation) {
+	old := s.gen.Load()
+	s.splits.fold(old, time.Now())
+	s.gen.Store(g.after(old))
+}
 
 // SetSecrets puts server secrets of cookies in force; nil: random ones, which no
 // other server knows, and which are made anew each day (RFC 7873, section 7.1).
@@ -348,7 +353,7 @@ func (s *Server) responder(shard int, c *counters) *responder {
 			udpSize: s.cfg.MaxUDPSize, ecs: *s.cfg.ECS,
 			scope4: uint8(s.cfg.ECSMaxV4), scope6: uint8(s.cfg.ECSMaxV6),
 		},
-		shard: shard, count: c, seconds: &s.seconds, others: s.other != nil, proofs: s.proofs,
+		shard: shard, samples: &s.splits.samples, count: c, seconds: &s.seconds, others: s.other != nil, proofs: s.proofs,
 		self: self{version: s.cfg.Version, id: s.cfg.Identity, idle: s.cfg.TCPIdle, expiry: s.expiry},
 		protection: protection{
 			required: s.cfg.Cookies == cookiesRequired, limiter: s.rates.limiter(), amplify: *s.cfg.MaxAmplification,

@@ -2,6 +2,7 @@ package dnsserver
 
 import (
 	"sync/atomic"
+	"time"
 
 	"gslb/steer"
 )
@@ -147,6 +148,13 @@ type Stats struct {
 	// Picked counts choices by steered name, then by site index. A reload does not
 	// reset them, as long as the name and the site are there.
 	Picked map[string][]uint64 `json:"picked"`
+}
+
+// Splits tells how the clients of steered names were spread lately, beside how their policies
+// spread such clients; of names that were asked for.
+func (s *Server) Splits() map[string]Split {
+	s.splits.fold(s.gen.Load(), time.Now())
+	return s.splits.shares()
 }
 
 // Stats sums up what all goroutines have counted.

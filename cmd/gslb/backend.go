@@ -291,6 +291,12 @@ func (n *node) counters(st *console.Status, sites []string) {
 		st.Counters.Answers[dns.RcodeToString[code]] += count
 	}
 	st.Counters.Choices, st.Counters.Compact = picked(s, sites), s.Compact
+	splits := n.dns.Splits()
+	for i := range st.Steered {
+		if one, ok := splits[st.Steered[i].Name]; ok && one.Samples >= console.LeastSamples {
+			st.Steered[i].Split = &console.Split{Samples: int(one.Samples), Got: one.Got, Expected: one.Expected}
+		}
+	}
 	if s.Panics > 0 {
 		st.Problems = append(st.Problems, fmt.Sprintf("%d queries made the server panic: see the log and report it", s.Panics))
 	}

@@ -210,8 +210,15 @@ function drawNames(s) {
     if (!sum) return "–"; // nothing was asked yet
     return all.slice(0, 6).map(([site, n]) => `${site} ${percent(n / sum)}`).join(", ");
   };
+  // What clients got in the last minutes, and what their policy gives to such clients in the long run.
+  const lately = (split) => {
+    if (!split) return "–"; // too few to tell
+    const sites = [...new Set([...Object.keys(split.got), ...Object.keys(split.expected)])];
+    return sites.sort((a, b) => (split.expected[b] || 0) - (split.expected[a] || 0) || (a < b ? -1 : 1)).slice(0, 6)
+      .map((site) => `${site} ${percent(split.got[site] || 0)} (${percent(split.expected[site] || 0)})`).join(", ");
+  };
   once(box, s.steered.map((n) => [n, share(n.name)]), () => s.steered.length
-    ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far"], s.steered.map((n) => [n.name, n.alias ? `ALIAS ${n.alias}` : n.form, `${n.ttl}s`, String(n.cohorts), share(n.name)]))
+    ? table(["Name", "Answer", "#TTL", "#Cohorts", "Chosen so far", "Lately (expected)"], s.steered.map((n) => [n.name, n.alias ? `ALIAS ${n.alias}` : n.form, `${n.ttl}s`, String(n.cohorts), share(n.name), lately(n.split)]))
     : el("p.quiet", "None."));
   once(byId("zones"), s.zones, () => s.zones.length
     ? table(["Zone", "#Serial", "#Names", "Moves", "Signed"], s.zones.map((z) => [z.name, String(z.serial), String(z.names), moves(z.transfer), z.dnssec ? (z.dnssec.came_signed ? "as it came" : "here") : "–"])

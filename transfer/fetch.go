@@ -26,11 +26,11 @@ const (
 )
 
 // askSerial asks a primary for the zone's SOA record: over UDP, and over TCP where
-// that has no answer; or over TLS alone.
+// that does not have it, as Knot DNS answers for catalogs without a key; or over TLS alone.
 func (z *zone) askSerial(ctx context.Context, p peer) (uint32, error) {
 	msg, ss := p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
 	m, err := p.exchangeOver(ctx, msg, ss, askWait)
-	if p.tls == nil && (err != nil || m.truncated) {
+	if p.tls == nil && (err != nil || m.truncated || m.rcode != dns.RcodeSuccess) {
 		msg, ss = p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
 		if m, err = p.exchangeTCP(ctx, msg, ss); err != nil {
 			return 0, err

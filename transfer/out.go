@@ -36,10 +36,12 @@ func (m *Manager) transfer(st *state, r *request) {
 		r.answer(dns.RcodeRefused)
 		return
 	case z == nil || !allowed(z.set.Load().transferTo, r.from.Addr(), r.session.key, private(r.tls)):
+		var list []rule
 		if z != nil {
 			z.count.refused.Add(1)
+			list = z.set.Load().transferTo
 		}
-		m.refused(r, "a transfer is refused", "zone", format(q.name), "to", r.from, "key", nameOf(r.session.key))
+		m.refused(r, "a transfer is refused", "zone", format(q.name), "to", r.from, "key", nameOf(r.session.key), "why", barred(list, r.from.Addr(), r.session.key, private(r.tls)))
 		r.answer(dns.RcodeRefused)
 		return
 	}

@@ -25,6 +25,7 @@ type faking struct {
 	announced, is uint32   // serial numbers: of the answer for SOA, and of what it sends
 	more          []string // records that it sends besides
 	asked         int      // for SOA
+	shy           bool     // it refuses to answer over UDP
 }
 
 func startFaking(t testing.TB, serial uint32) *faking {
@@ -70,6 +71,11 @@ func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		texts = append([]string{soa(f.is), "example. 300 IN NS ns1.example.", "ns1.example. 300 IN A 192.0.2.53"}, append(f.more, soa(f.is))...)
 	}
 	m := new(dns.Msg).SetReply(q)
+	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp && f.shy {
+		m.Rcode = dns.RcodeRefused
+		w.WriteMsg(m)
+		return
+	}
 	for _, text := range texts {
 		rr, err := dns.NewRR(text)
 		if err != nil {
@@ -172,6 +178,16 @@ func TestPrimaryBehind(t *testing.T) {
 		if got := host.DB().Zone(z.apex).Serial; got != s.want {
 			t.Errorf("%s: serial %d, want %d", s.what, got, s.want)
 		}
+	}
+}
+
+// TestShyPrimary: a primary that refuses to tell over UDP is asked over TCP.
+func TestShyPrimary(t *testing.T) {
+	a := startFaking(t, 1)
+	a.shy = true
+	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at))
+	if err := m.zoneAt("example.").refresh(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 

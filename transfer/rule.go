@@ -33,6 +33,26 @@ func allowed(list []rule, from netip.Addr, signed *key, private bool) bool {
 	return false
 }
 
+// barred tells why nobody of a list is who asks, for the log: the rule that comes
+// nearest says it.
+func barred(list []rule, from netip.Addr, signed *key, private bool) string {
+	why := "no transfer_to is for that address and key"
+	for _, r := range list {
+		switch {
+		case !private && r.allows(from, signed, true):
+			return "transfer_to has tls = true: TLS 1.3 or QUIC is needed"
+		case signed != nil && r.key == signed:
+			why = fmt.Sprintf("transfer_to has that key for the network %s alone", r.network)
+		case signed == nil && r.key != nil && (!r.network.IsValid() || r.network.Contains(from.Unmap())):
+			why = fmt.Sprintf("transfer_to wants it signed with the key %s", format(r.key.name))
+		}
+	}
+	if len(list) == 0 {
+		return "the zone has no transfer_to"
+	}
+	return why
+}
+
 func rules(list []Allow, keys map[string]*key) (all []rule, err error) {
 	for _, a := range list {
 		r := rule{network: a.Network, tls: a.TLS}

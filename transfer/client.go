@@ -52,6 +52,9 @@ func (p peer) ask(opcode, qtype uint16, z *zone, soa *zones.RR, in int, now func
 	return msg, ss
 }
 
+// mostUDP is more than anybody answers over UDP who was not told that more can be taken.
+const mostUDP = 4096
+
 // exchange sends a message over UDP and gives the answer to it. What others send
 // to the same port is not taken for it.
 func (p peer) exchange(ctx context.Context, msg []byte, ss *session, wait time.Duration) (*message, error) {
@@ -66,7 +69,7 @@ func (p peer) exchange(ctx context.Context, msg []byte, ss *session, wait time.D
 	if _, err := conn.Write(msg); err != nil {
 		return nil, err
 	}
-	buf := make([]byte, maxMessage)
+	buf := make([]byte, mostUDP)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {

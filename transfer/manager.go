@@ -50,7 +50,8 @@ type Manager struct {
 	strangers *strangers
 
 	state      atomic.Pointer[state]
-	servers    sync.Map      // of *server, by netip.AddrPort
+	primaries  servers       // that are asked
+	heeding    servers       // that are told of changes
 	forwarding chan struct{} // one for each update that is with a primary
 	recalling  sync.Mutex    // held while it is read what was sent of a zone
 

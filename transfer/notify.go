@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/zones"
 )
 
 // A notification is sent again, with growing pauses, until it is answered (RFC
@@ -50,8 +52,7 @@ func (z *zone) tell(ctx context.Context, p peer, v *version) {
 	wait := notifyWait
 	var last error
 	for range notifyTries {
-		msg, ss := p.ask(dns.OpcodeNotify, dns.TypeSOA, z, &soa, answer, z.m.now)
-		m, err := p.exchangeOver(ctx, msg, ss, wait)
+		m, err := z.notify(ctx, p, &soa, wait)
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -69,6 +70,22 @@ func (z *zone) tell(ctx context.Context, p peer, v *version) {
 		wait *= 2
 	}
 	z.m.log.Warn("another server does not heed that a zone has changed", "zone", z.name, "serial", v.zone.Serial, "server", p, "error", last)
+}
+
+// notify sends a NOTIFY once.
+func (z *zone) notify(ctx context.Context, p peer, soa *zones.RR, wait time.Duration) (*message, error) {
+	s := z.m.heeding.at(p.addr)
+	leave, err := s.enter(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	msg, ss := p.ask(dns.OpcodeNotify, dns.TypeSOA, z, soa, answer, z.m.now)
+	m, err := p.exchangeOver(ctx, msg, ss, wait)
+	if ctx.Err() == nil {
+		s.heard(err)
+	}
+	return m, err
 }
 
 // pause waits; false: ctx ended.

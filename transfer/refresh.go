@@ -144,7 +144,7 @@ func first(p peer, address netip.Addr) int {
 // refreshFrom asks a primary, and transfers the zone if that has a newer one: then
 // newest is true. Without an error it has the same otherwise.
 func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error) {
-	leave, err := z.m.serverAt(p.addr).enter(ctx)
+	leave, err := z.m.primaries.at(p.addr).enter(ctx)
 	if err != nil {
 		return false, err
 	}
@@ -154,7 +154,7 @@ func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error)
 	if ctx.Err() != nil { // whatever it looks like
 		return false, ctx.Err()
 	}
-	z.m.serverAt(p.addr).heard(err)
+	z.m.primaries.at(p.addr).heard(err)
 	if err != nil {
 		return false, err
 	}

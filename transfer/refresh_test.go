@@ -231,7 +231,7 @@ func TestStrays(t *testing.T) {
 // nobody else waits for it.
 func TestSilentServer(t *testing.T) {
 	m := New(t.TempDir(), new(living), slog.New(slog.DiscardHandler))
-	s, other := m.serverAt(netip.MustParseAddrPort("192.0.2.1:53")), m.serverAt(netip.MustParseAddrPort("192.0.2.2:53"))
+	s, other := m.primaries.at(netip.MustParseAddrPort("192.0.2.1:53")), m.primaries.at(netip.MustParseAddrPort("192.0.2.2:53"))
 	var leave []func()
 	for range mostAtServer {
 		l, err := s.enter(t.Context())

@@ -5,20 +5,23 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// mostAtServer bounds for how many zones one server is asked, or sends, at a time.
+// mostAtServer bounds for how many zones one server is asked, or sends, at a time, and
+// of how many it is told.
 const mostAtServer = 16
 
 // crowdedRetry is when a zone tries again that has not asked since others wait in
 // vain for the same server.
 const crowdedRetry = 10 * time.Second
 
-// server is a primary, as all zones see it. One that does not answer must hold up
-// neither the zones of others nor those that have another primary besides: so many
-// zones wait for it, and the rest hears at once what these heard.
+// server is another server, as all zones see it that have it as a primary, or as one
+// that is told of changes. One that does not answer must hold up neither the zones of
+// others nor those that have another primary besides, nor cost a socket for each zone:
+// so many zones wait for it, and the rest hears at once what these heard.
 type server struct {
 	places chan struct{}
 	fault  atomic.Pointer[error] // it did not answer in time; nil: it did, or is not known
@@ -29,13 +32,15 @@ type crowded struct{ error }
 
 func (c crowded) Unwrap() error { return c.error }
 
-// serverAt gives the server at an address.
-func (m *Manager) serverAt(at netip.AddrPort) *server {
-	if s, ok := m.servers.Load(at); ok {
-		return s.(*server)
+// servers are the servers of one kind, by address.
+type servers struct{ all sync.Map }
+
+func (s *servers) at(address netip.AddrPort) *server {
+	if o, ok := s.all.Load(address); ok {
+		return o.(*server)
 	}
-	s, _ := m.servers.LoadOrStore(at, &server{places: make(chan struct{}, mostAtServer)})
-	return s.(*server)
+	o, _ := s.all.LoadOrStore(address, &server{places: make(chan struct{}, mostAtServer)})
+	return o.(*server)
 }
 
 // enter waits for a place among those who ask the server; leave gives it back. It

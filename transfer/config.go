@@ -24,6 +24,8 @@ type Zone struct {
 	Update     []Update `toml:"update"`      // who may change what by UPDATE
 	// ForwardUpdates are those whose UPDATE a secondary passes on to its primary.
 	ForwardUpdates []Allow `toml:"forward_updates"`
+	// MaxRecords bounds what a transfer may bring; 0: defaultMaxRecords.
+	MaxRecords int `toml:"max_records"`
 	// Steered is what a transfer says of steered names: "default", the answer for
 	// a client of whom nothing is known, or "omit".
 	Steered string `toml:"steered"`
@@ -93,6 +95,17 @@ const (
 	Producer       = "producer"
 	Consumer       = "consumer"
 )
+
+// defaultMaxRecords is what a primary may send that nobody has said more of: some two
+// gigabytes of memory while they come. One that never ends must not take all there is.
+const defaultMaxRecords = 10_000_000
+
+func (z *Zone) mostRecords() int {
+	if z.MaxRecords > 0 {
+		return z.MaxRecords
+	}
+	return defaultMaxRecords
+}
 
 // Peers gives all other servers that the zone names, each with its key.
 func (z *Zone) Peers() iter.Seq2[string, *Peer] {

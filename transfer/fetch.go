@@ -151,6 +151,7 @@ type incoming struct {
 	state   transferState
 	records []zones.RR // of a whole zone
 	changes []*change
+	taken   int    // records
 	strays  int    // records that do not belong into the zone
 	stray   []byte // the owner of the first of them
 }
@@ -177,6 +178,9 @@ func (in *incoming) message(m *message) (last bool, err error) {
 	}
 	if len(m.sections[answer]) == 0 {
 		return false, errors.New("it sends a message without records")
+	}
+	if in.taken += len(m.sections[answer]); in.taken > in.zone.set.Load().mostRecords() {
+		return false, fmt.Errorf("it sends more than %d records: max_records of the zone says how many it may", in.zone.set.Load().mostRecords())
 	}
 	for _, r := range m.sections[answer] {
 		if in.state == atEnd {

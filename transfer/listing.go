@@ -248,7 +248,7 @@ func (p *Prepared) member(old *state, c claim, anew bool) (*zones.Zone, error) {
 	}
 	of := p.sets[c.catalog]
 	m := of.Member
-	cfg := ZoneConfig{Name: strings.ToLower(format(apex)), Zone: Zone{Primaries: m.Primaries, TransferTo: m.TransferTo, Notify: m.Notify, NotifyFrom: m.NotifyFrom, ForwardUpdates: m.ForwardUpdates}}
+	cfg := ZoneConfig{Name: strings.ToLower(format(apex)), Zone: Zone{Primaries: m.Primaries, TransferTo: m.TransferTo, Notify: m.Notify, NotifyFrom: m.NotifyFrom, ForwardUpdates: m.ForwardUpdates, MaxRecords: of.MaxRecords}}
 	if len(cfg.Primaries) == 0 {
 		cfg.Primaries = of.Primaries
 	}

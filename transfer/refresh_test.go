@@ -191,6 +191,27 @@ func TestShyPrimary(t *testing.T) {
 	}
 }
 
+// TestMaxRecords: a transfer of more records than it may have is given up.
+func TestMaxRecords(t *testing.T) {
+	a := startFaking(t, 1) // four records, and one more
+	a.more = []string{"www.example. 300 IN A 192.0.2.2"}
+	for most, good := range map[int]bool{0: true, 5: true, 4: false} {
+		cfg := secondaryOf("example.", a.at)
+		cfg.MaxRecords = most
+		m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), cfg)
+		if err := m.zoneAt("example.").refresh(t.Context()); (err == nil) != good || !good && !strings.Contains(err.Error(), "more than 4 records: max_records") {
+			t.Errorf("%d: %v", most, err)
+		}
+	}
+	for most, want := range map[int]string{-1: "max_records -1: must be how many", 5: "max_records means nothing without primaries"} {
+		said := ""
+		Zone{MaxRecords: most}.Validate("example.", nil, func(key, msg string) { said += key + " " + msg })
+		if !strings.HasPrefix(said, want) {
+			t.Errorf("%d: %q, want %q", most, said, want)
+		}
+	}
+}
+
 // TestTellerFirst: whoever has told of a change is asked first, once.
 func TestTellerFirst(t *testing.T) {
 	z := &zone{}

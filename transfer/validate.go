@@ -102,6 +102,12 @@ func (z Zone) Validate(name string, known func(key string) bool, bad func(key, m
 	case z.Catalog == Consumer && len(z.ForwardUpdates) > 0:
 		bad("forward_updates", "a catalog takes no updates; for its members it is said in [zone.member]")
 	}
+	switch {
+	case z.MaxRecords < 0:
+		bad("max_records", fmt.Sprintf("%d: must be how many records a transfer may bring, or left out for %d", z.MaxRecords, defaultMaxRecords))
+	case z.MaxRecords > 0 && !secondary:
+		bad("max_records", "means nothing without primaries")
+	}
 	if z.Group != "" && z.MemberOf == "" {
 		bad("group", "means nothing without member_of")
 	}

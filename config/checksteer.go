@@ -11,8 +11,6 @@ import (
 
 	"gslb/geo"
 	"gslb/steer"
-	"gslb/transfer"
-	"gslb/zones"
 
 	"github.com/miekg/dns"
 )
@@ -60,14 +58,7 @@ func (c *Config) checkSteers(r *report) {
 		c.checkRules(r, path, s)
 		c.checkTargets(r, path+".last_resort", s, s.LastResort)
 	}
-	for _, m := range c.Moving {
-		if m.Steered != transfer.SteeredOmit || !steered[m.Name] {
-			continue
-		}
-		if i := slices.IndexFunc(c.Zones, func(z zones.Config) bool { return z.Name == m.Name }); c.Zones[i].DNSSEC != "" {
-			r.warn(indexPath("zone", i)+".steered", `"omit": the zone is signed here, and its proofs (NSEC, NSEC3) tell of the steered names: whoever validates takes for forged what servers without these names answer for them`)
-		}
-	}
+	c.warnMoving(r, steered)
 }
 
 // checkAnswers looks at whether the sites of a name can be answered together.

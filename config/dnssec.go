@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"gslb/dnssec"
+	"gslb/transfer"
+	"gslb/zones"
 )
 
 // DefaultDNSSEC and InsecureDNSSEC are what a zone names to be signed, or not to
@@ -53,5 +55,27 @@ func (c *Config) checkPolicyName(r *report, key, name string) {
 		r.bad(key, `"": leave it out to serve the zone as it comes, or write "default" to have it signed`)
 	default:
 		r.badHint(key, didYouMean(name, all), "%q: there is no [dnssec.%s]", name, name)
+	}
+}
+
+// warnMoving warns of zones that are signed here and will not be on other servers what
+// they are here; steered are the zones with steered names.
+func (c *Config) warnMoving(r *report, steered map[string]bool) {
+	moving := make(map[string]*transfer.ZoneConfig, len(c.Moving))
+	for i := range c.Moving {
+		moving[c.Moving[i].Name] = &c.Moving[i]
+	}
+	for i := range c.Zones {
+		z, m := &c.Zones[i], moving[c.Zones[i].Name]
+		if m == nil || z.DNSSEC == "" {
+			continue
+		}
+		path := indexPath("zone", i)
+		if len(m.TransferTo)+len(m.Notify) > 0 && (z.Serial == "" || z.Serial == zones.KeepSerial) {
+			r.warn(path+".dnssec", `the zone is signed here and keeps its serial number: servers that take it by transfer will not see that signatures are renewed, and those that they have expire; write serial = "increment" or "unixtime"`)
+		}
+		if m.Steered == transfer.SteeredOmit && steered[m.Name] {
+			r.warn(path+".steered", `"omit": the zone is signed here, and its proofs (NSEC, NSEC3) tell of the steered names: whoever validates takes for forged what servers without these names answer for them`)
+		}
 	}
 }

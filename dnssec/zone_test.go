@@ -314,6 +314,8 @@ func TestSigningRefuses(t *testing.T) {
 		{"no apex", "a 60 TXT a\n", Signing{Keys: use(k)}, nil, "not with the apex"},
 		{"empty", "", Signing{Keys: use(k)}, nil, "no name"},
 		{"signed already", soa + "a 60 NSEC b A\n", Signing{Keys: use(k)}, nil, "comes signed already"},
+		{"a CDS that deletes", soa + "@ 60 CDS 0 0 0 00\n", Signing{Keys: use(k)}, nil, "its CDS record asks the parent to delete the DS"},
+		{"a CDNSKEY that deletes", soa + "@ 60 CDNSKEY 0 3 0 AA==\n", Signing{Keys: use(k)}, nil, "its CDNSKEY record asks"},
 		{"order", soa + "a 60 TXT a\nb 60 TXT a\n", Signing{Keys: use(k)}, func(z *sampleZone) { z.names[1], z.names[2] = z.names[2], z.names[1] }, "a.example. comes after b.example."},
 		{"twice", soa + "a 60 TXT a\n", Signing{Keys: use(k)}, func(z *sampleZone) { z.names = append(z.names, z.names[1]) }, "out of canonical order"},
 		{"outside", soa + "a.example.net. 60 TXT a\n", Signing{Keys: use(k)}, nil, "no name of the zone"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -135,6 +136,9 @@ func (z *zoneSigner) atApex(n *Name) (apex *Name, from int, err error) {
 	for _, set := range n.Sets {
 		switch set.Type {
 		case dns.TypeDNSKEY, dns.TypeCDS, dns.TypeCDNSKEY:
+			if !leaving && asksToDelete(&set) {
+				return nil, 0, fmt.Errorf("its %s record asks the parent to delete the DS (RFC 8078, section 4), beside the keys that are to be named there: leave it out; a policy with insecure = true has it", dns.Type(set.Type))
+			}
 			for i := range made {
 				if made[i].Type == set.Type && !(leaving && i > 0) {
 					made[i].Data = append(made[i].Data, set.Data...)
@@ -160,6 +164,19 @@ func (z *zoneSigner) atApex(n *Name) (apex *Name, from int, err error) {
 		apex.Sets = append(apex.Sets, RRset{Type: dns.TypeNSEC3PARAM, TTL: z.negTTL, Data: [][]byte{params}})
 	}
 	return apex, from, nil
+}
+
+// asksToDelete tells whether a CDS or CDNSKEY RRset has the record that asks the parent
+// to delete the DS: one with algorithm 0.
+func asksToDelete(set *RRset) bool {
+	at := 2 // in a CDS
+	switch set.Type {
+	case dns.TypeDNSKEY:
+		return false
+	case dns.TypeCDNSKEY:
+		at = 3
+	}
+	return slices.ContainsFunc(set.Data, func(d []byte) bool { return len(d) > at && d[at] == 0 })
 }
 
 // signSets queues a name's RRsets, of which those at made and later are

@@ -63,7 +63,8 @@ export function once(e, value, make) {
 
 // table makes a small table of rows of strings or nodes; the names of columns of numbers begin with "#".
 export function table(heads, rows) {
-  const tr = (tag, cells) => el("tr", ...cells.map((c, i) => el(heads[i].startsWith("#") ? tag + ".num" : tag, c)));
+  const kind = (c, i) => (heads[i].startsWith("#") ? ".num" : typeof c === "string" && c.length > 32 && c.includes(" ") ? ".prose" : "");
+  const tr = (tag, cells) => el("tr", ...cells.map((c, i) => el(tag + kind(c, i), c)));
   return el("div.scroll", el("table", el("thead", tr("th", heads.map((h) => h.replace("#", "")))), el("tbody", ...rows.map((r) => tr("td", r)))));
 }
 

@@ -85,6 +85,13 @@ type nsec3Entry struct {
 // section 7.1).
 func (c *nsec3Chain) add(apex, name []byte, types, deny []uint16) {
 	c.put(name, types, deny)
+	c.addAbove(apex, name)
+}
+
+// addAbove takes the empty non-terminals alone, above a delegation that opt-out leaves
+// out. The RFC lets them be left out too, but then what does not exist below one could
+// not be denied where there is a wildcard beside it, which could be taken to stand for it.
+func (c *nsec3Chain) addAbove(apex, name []byte) {
 	if len(name) > len(apex) {
 		for up := name[1+name[0]:]; len(up) > len(apex) && !within(c.last, up); up = up[1+up[0]:] {
 			c.put(up, nil, nil)

@@ -39,7 +39,7 @@ insecure          NS    ns.insecure
 ns.insecure       A     192.0.2.10     ; glue
 ns.insecure       AAAA  2001:db8::10
 deep.x.insecure   NS    ns.elsewhere.net.
-deep.only.optout  NS    ns.elsewhere.net. ; its empty non-terminals prove nothing but it
+deep.only.optout  NS    ns.elsewhere.net. ; opt-out may leave out its empty non-terminals, too
 secure            NS    ns.secure
 secure            DS    12345 13 2 0000000000000000000000000000000000000000000000000000000000000000
 ns.secure         A     192.0.2.11     ; glue, of the apex too
@@ -107,7 +107,6 @@ func TestOtherToolsVerifyTheZone(t *testing.T) {
 // The same by BIND's own signer gives the same chain.
 func TestChainIsThatOfBIND(t *testing.T) {
 	signzone := tool(t, "dnssec-signzone")
-	z := readZone(t, "example.", sample)
 	for name, s := range signings(t, "example.") {
 		if strings.Contains(name, "a roll") || strings.Contains(name, "two ZSKs") {
 			continue // other keys, the same chain
@@ -133,10 +132,15 @@ func TestChainIsThatOfBIND(t *testing.T) {
 					args = append(args, "-A")
 				}
 			}
+			text := sample
+			if s.NSEC3.OptOut { // BIND leaves out the empty non-terminals above it: see nsec3Chain.addAbove
+				text = strings.Replace(text, "deep.only.optout ", "optout ", 1)
+			}
+			z := readZone(t, "example.", text)
 			path := filepath.Join(string(dir), "zone")
 			s.Keys.CDS = nil // BIND publishes them by SyncPublish
 			signed := signSample(t, z, s, time.Now())
-			if err := os.WriteFile(path, []byte("$ORIGIN example.\n"+sample), 0o600); err != nil {
+			if err := os.WriteFile(path, []byte("$ORIGIN example.\n"+text), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			if out, err := exec.Command(signzone, append(args, path)...).CombinedOutput(); err != nil {

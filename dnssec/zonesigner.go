@@ -101,6 +101,8 @@ func (z *zoneSigner) visit(n *Name) error {
 		z.nsec.variants = variantsOf(n.Deny, z.types)
 	} else if !z.NSEC3.OptOut || n.Standing != Cut || hasType(n, dns.TypeDS) {
 		z.chain.add(z.Apex, z.owner, z.types, n.Deny)
+	} else {
+		z.chain.addAbove(z.Apex, z.owner)
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ hintm HTTPS 1 . alpn=h2
 // A zone of another server is served whatever its ALIAS records lead to: addresses
 // that are not known here are no reason to say that there are none.
 func TestAliasesOfOtherServers(t *testing.T) {
-	source := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS n.other.\n@ ALIAS www.elsewhere.example.\nlate ALIAS x.late.example.\ngood ALIAS host\nhost A 192.0.2.1\nvia CNAME late\n")
+	source := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS n.other.\n@ ALIAS www.elsewhere.example.\nlate ALIAS x.late.example.\nself ALIAS self\ngood ALIAS host\nhost A 192.0.2.1\nvia CNAME late\n")
 	z, err := Make("abc.com.", "transferred", func(yield func(RR) bool) {
 		for owner, set := range source.Walk() {
 			for r := range set.Of(owner) {
@@ -274,6 +274,7 @@ func TestAliasesOfOtherServers(t *testing.T) {
 		}
 	}
 	ask(db, "abc.com.", "failed")
+	ask(db, "self.abc.com.", "failed")
 	ask(db, "late.abc.com.", "failed")
 	ask(db, "via.abc.com.", "answer @/CNAME/1")
 	ask(db, "good.abc.com.", "answer @/A/1")

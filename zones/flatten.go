@@ -88,8 +88,6 @@ func (db *DB) enterAlias(z *Zone, a *alias) (*Steered, error) {
 		return nil, errors.New("the zone comes signed: " + z.noKeys())
 	case flags&(isCut|belowCut) != 0:
 		return nil, errors.New("the owner is delegated away")
-	case sameName(owner, a.target()):
-		return nil, errors.New("it leads to itself")
 	}
 	s := &Steered{Name: dnsname.Format(name.Wire()), Form: Address, Target: dnsname.Format(a.target()), TTL: a.set.TTL(),
 		owner: bytes.Clone(name.Wire()), zone: z, record: a, fixed: true, sites: make([]siteSets, 1)}
@@ -99,6 +97,9 @@ func (db *DB) enterAlias(z *Zone, a *alias) (*Steered, error) {
 
 // resolve finds what the owner of an ALIAS record answers with.
 func (db *DB) resolve(s *Steered) error {
+	if sameName(s.owner, s.record.target()) {
+		return errors.New("it leads to itself")
+	}
 	end, err := db.endOf(s.record.target())
 	if err != nil {
 		return err

@@ -86,6 +86,7 @@ secure   NS  ns.secure
 secure   DS  1 13 2 0000000000000000000000000000000000000000000000000000000000000000
 ns.secure A  192.0.2.11
 deep.only.optout NS ns.elsewhere.net.
+*.optout TXT "stands for nothing below only.optout"
 `
 
 func signings(t testing.TB) map[string]*dnssec.Signing {

@@ -187,7 +187,9 @@ func checkSignedAt(t *testing.T, db *DB, z *Zone, now time.Time, site int) {
 			}
 			asked++
 			fast, slow, r := askedAt(t, db, name, qtype, true, site)
-			outcomes[r.Outcome]++
+			if outcomes[r.Outcome]++; r.Outcome == Failed {
+				continue // there is nothing to validate in a SERVFAIL
+			}
 			if fast != nil {
 				ready++
 				if a, b := sectionsOf(fast), sectionsOf(slow); a != b {

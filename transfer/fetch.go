@@ -42,6 +42,9 @@ func (z *zone) askSerial(ctx context.Context, p peer) (uint32, error) {
 	if m.rcode != dns.RcodeSuccess {
 		return 0, fmt.Errorf("it answers %s when asked for the SOA record", rcodeName(m.rcode))
 	}
+	if !m.authority { // a resolver, or who has let the zone expire: nothing that keeps a copy from expiring
+		return 0, errors.New("its answer is not authoritative when asked for the SOA record: it does not serve the zone itself")
+	}
 	for _, r := range m.sections[answer] {
 		if r.isSOA() && string(lowered(r.Owner)) == string(z.apex) {
 			return serialOf(r.Data), nil

@@ -24,6 +24,7 @@ type message struct {
 	rcode     uint8
 	response  bool
 	truncated bool
+	authority bool // the AA bit
 
 	questions []question
 	// sections are answer, authority and additional; of an UPDATE prerequisites,
@@ -49,7 +50,7 @@ func parse(msg []byte) (*message, error) {
 	if len(msg) < headerLen {
 		return nil, fmt.Errorf("%d octets: %w", len(msg), errForm)
 	}
-	m := &message{id: binary.BigEndian.Uint16(msg), opcode: msg[2] >> 3 & 0xf, rcode: msg[3] & 0xf, response: msg[2]&0x80 != 0, truncated: msg[2]&2 != 0}
+	m := &message{id: binary.BigEndian.Uint16(msg), opcode: msg[2] >> 3 & 0xf, rcode: msg[3] & 0xf, response: msg[2]&0x80 != 0, truncated: msg[2]&2 != 0, authority: msg[2]&4 != 0}
 	off := headerLen
 	for range binary.BigEndian.Uint16(msg[4:]) {
 		name, next := readName(msg, off)

@@ -26,6 +26,7 @@ type faking struct {
 	more          []string // records that it sends besides
 	asked         int      // for SOA
 	shy           bool     // it refuses to answer over UDP
+	lame          bool     // it answers without authority
 }
 
 func startFaking(t testing.TB, serial uint32) *faking {
@@ -71,6 +72,7 @@ func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 		texts = append([]string{soa(f.is), "example. 300 IN NS ns1.example.", "ns1.example. 300 IN A 192.0.2.53"}, append(f.more, soa(f.is))...)
 	}
 	m := new(dns.Msg).SetReply(q)
+	m.Authoritative = !f.lame
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp && f.shy {
 		m.Rcode = dns.RcodeRefused
 		w.WriteMsg(m)
@@ -209,6 +211,22 @@ func TestMaxRecords(t *testing.T) {
 		if !strings.HasPrefix(said, want) {
 			t.Errorf("%d: %q, want %q", most, said, want)
 		}
+	}
+}
+
+// TestLamePrimary: whoever has no authority for a zone does not keep its copy from
+// expiring.
+func TestLamePrimary(t *testing.T) {
+	a := startFaking(t, 1)
+	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at))
+	z := m.zoneAt("example.")
+	if err := z.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	z.confirmed.Store(1)
+	a.lame = true
+	if err := z.refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "not authoritative") || z.confirmed.Load() != 1 {
+		t.Errorf("%v, confirmed %d", err, z.confirmed.Load())
 	}
 }
 

@@ -182,6 +182,11 @@ name = "steered.example."
 answer = "cname"
   [[steer.rule]]
   to = ["kt"]
+[[steer]]
+name = "address.example."
+answer = "address"
+  [[steer.rule]]
+  to = ["kt"]
 `, moveKey)
 	const problem = "cname mail.example.: the zone example., as transfers or updates have made it, has neither A nor AAAA"
 	m := startMover(t, dir, at, config)
@@ -194,6 +199,25 @@ answer = "cname"
 	m.Kill()
 	m = startMover(t, dir, at, config)
 	hasSerial(t, at, "example.", 11)
+	// Steered names are there for prerequisites too.
+	for prereq, want := range map[string]string{
+		"nxdomain steered.example.":      "YXDOMAIN",
+		"nxdomain address.example.":      "YXDOMAIN",
+		"yxdomain steered.example.":      "",
+		"yxrrset steered.example. CNAME": "",
+		"nxrrset steered.example. CNAME": "YXRRSET",
+		"nxrrset steered.example. TXT":   "",
+		"yxrrset address.example. A":     "",
+		"nxrrset address.example. A":     "YXRRSET",
+		"yxrrset address.example. AAAA":  "NXRRSET",
+		"nxrrset address.example. TXT":   "",
+		"nxdomain other.example.":        "",
+	} {
+		r := nsupdate(t, at, moveY, "prereq "+prereq+"\nupdate delete nothing.example. TXT\nsend")
+		if said := r.out + r.err; (r.code == 0) != (want == "") || !strings.Contains(said, want) {
+			t.Errorf("%s: %q, want %q", prereq, said, want)
+		}
+	}
 	if r := nsupdate(t, at, moveY, "update add mail.example. 60 A 192.0.2.25\nsend"); r.code != 0 {
 		t.Fatalf("%+v", r)
 	}

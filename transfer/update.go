@@ -251,13 +251,13 @@ func (u *updating) prerequisitesMet(e *edit) error {
 			return refused(dns.RcodeNotZone, "%s is not in the zone", format(r.Owner))
 		case (r.class == dns.ClassANY || r.class == dns.ClassNONE) && len(r.Data) > 0:
 			return refused(dns.RcodeFormatError, "a prerequisite of class %d has data", r.class)
-		case r.class == dns.ClassANY && r.Type == typeANY && !e.exists(r.Owner):
+		case r.class == dns.ClassANY && r.Type == typeANY && !e.exists(r.Owner) && !u.steered(r.Owner, typeANY):
 			return refused(dns.RcodeNameError, "%s is not in use", format(r.Owner))
-		case r.class == dns.ClassANY && r.Type != typeANY && len(e.set(r.Owner, r.Type)) == 0:
+		case r.class == dns.ClassANY && r.Type != typeANY && len(e.set(r.Owner, r.Type)) == 0 && !u.steered(r.Owner, r.Type):
 			return refused(dns.RcodeNXRrset, "%s has no %s", format(r.Owner), dns.Type(r.Type))
-		case r.class == dns.ClassNONE && r.Type == typeANY && e.exists(r.Owner):
+		case r.class == dns.ClassNONE && r.Type == typeANY && (e.exists(r.Owner) || u.steered(r.Owner, typeANY)):
 			return refused(dns.RcodeYXDomain, "%s is in use", format(r.Owner))
-		case r.class == dns.ClassNONE && r.Type != typeANY && len(e.set(r.Owner, r.Type)) > 0:
+		case r.class == dns.ClassNONE && r.Type != typeANY && (len(e.set(r.Owner, r.Type)) > 0 || u.steered(r.Owner, r.Type)):
 			return refused(dns.RcodeYXRrset, "%s has %s", format(r.Owner), dns.Type(r.Type))
 		case r.class == dns.ClassINET:
 			if r.Check() != nil {
@@ -281,6 +281,25 @@ func (u *updating) prerequisitesMet(e *edit) error {
 		}
 	}
 	return nil
+}
+
+// steered tells whether a name is a steered one that has records of a type in its
+// answer to a client of whom nothing is known, or of any for typeANY: they are not among
+// the zone's own, but whoever asks sees them there.
+func (u *updating) steered(owner []byte, rrtype uint16) bool {
+	var n zones.Name
+	var r zones.Result
+	n.Set(owner)
+	u.zone.m.host.DB().Lookup(&n, dns.TypeA, false, &r)
+	if r.Steered == nil || rrtype == typeANY {
+		return r.Steered != nil
+	}
+	for _, set := range r.Steered.Sets(u.zone.m.host.Default(r.Steered)) {
+		if set.Type == rrtype {
+			return true
+		}
+	}
+	return false
 }
 
 // beside are the types that stand beside a CNAME (RFC 4035, section 2.5).

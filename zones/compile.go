@@ -257,6 +257,11 @@ func (c *compiler) set(n node, g *group) {
 		c.failAt(g.records[0], "%s has %d octets of %s records and %d of their signatures: at most %d and 65535", dnsname.Format(c.z.arena.owner(n)), size, dns.Type(g.rrtype), signed, maxSet)
 		return
 	}
+	if most := maxMessage - headerLen - len(c.z.arena.owner(n)) - 4; size > most && asWritten(g.rrtype) {
+		file, line := c.from(g.records[0])
+		c.z.Warnings = append(c.z.Warnings, fmt.Sprintf("zone %s: %s: %s has %d %s records, of %d octets: no message has room for more than %d, and so nobody can get them",
+			c.z.Name, at(file, line), dnsname.Format(c.z.arena.owner(n)), len(g.records), dns.Type(g.rrtype), size, most))
+	}
 	c.head(n, g.rrtype, len(g.records), size, len(sigs), signed)
 	c.lookTwice(n, g)
 	for _, at := range g.records {

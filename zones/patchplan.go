@@ -95,7 +95,7 @@ func (p *plan) stands(c *Changed, top bool) bool {
 				return false
 			}
 		}
-		if size += recordHead + len(r.Data); r.Check() != nil || size > maxSet || i >= 1<<16-1 || i > 0 && r.Type == c.Records[i-1].Type && r.TTL != c.Records[i-1].TTL {
+		if size += recordHead + len(r.Data); r.Check() != nil || size > fitsAnywhere || i >= 1<<16-1 || i > 0 && r.Type == c.Records[i-1].Type && r.TTL != c.Records[i-1].TTL {
 			return false
 		}
 	}

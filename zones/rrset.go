@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnsname"
 )
 
 // RRset is all the records of one owner name and type (RFC 2181, section 5).
@@ -134,9 +136,18 @@ func targetOffset(rrtype uint16) int {
 	return -1
 }
 
+// maxMessage is the largest message (RFC 1035, section 4.2.2).
+const maxMessage = 1<<16 - 1
+
+// fitsAnywhere is what records may take, in octets, and be in a message whatever name they stand at.
+const fitsAnywhere = maxMessage - headerLen - dnsname.Max - 4
+
+// asWritten tells whether the records of a type have no names to compress.
+func asWritten(rrtype uint16) bool {
+	_, names := nameOffsets(rrtype)
+	return names == 0
+}
+
 // asIs tells whether the records of a type are sent as they are: there are
 // neither names to compress in them nor addresses to add.
-func asIs(rrtype uint16) bool {
-	_, names := nameOffsets(rrtype)
-	return names == 0 && targetOffset(rrtype) < 0
-}
+func asIs(rrtype uint16) bool { return asWritten(rrtype) && targetOffset(rrtype) < 0 }

@@ -31,7 +31,7 @@ type tangler struct {
 }
 
 func (g *tangler) name() string {
-	labels := []string{"a", "b", "c", "*", "a", "ns", "Bb", "a-rather-long-label-that-is-longer-than-hashes-are"}
+	labels := []string{"a", "b", "c", "*", "a", "ns", "bb", "a-rather-long-label-that-is-longer-than-hashes-are"}
 	var words []string
 	for range 1 + g.IntN(3) {
 		words = append(words, labels[g.IntN(len(labels))])

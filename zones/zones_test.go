@@ -327,16 +327,19 @@ func TestBadSteered(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	z := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS ns1\nsub NS ns.sub\nx 60 A 192.0.2.1\nx 90 A 192.0.2.2\n")
+	z := read(t, "abc.com.", "$TTL 60\n@ SOA n h 1 2 3 4 5\n@ NS ns1\nsub NS ns.sub\nx 60 A 192.0.2.1\nx 90 A 192.0.2.2\n$GENERATE 1-3300 much TXT abcdef$\n$GENERATE 1-2500 some TXT abcdef$\n")
 	db, err := Build([]*Zone{z}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	all := strings.Join(db.Warnings(), "\n")
-	for _, want := range []string{"name server ns1.abc.com. of abc.com. has no address", "delegation of sub.abc.com. has no glue for ns.sub.abc.com.", "abc.com.zone:6: x.abc.com. A has TTLs 60 and 90"} {
+	for _, want := range []string{"name server ns1.abc.com. of abc.com. has no address", "delegation of sub.abc.com. has no glue for ns.sub.abc.com.", "abc.com.zone:6: x.abc.com. A has TTLs 60 and 90", "abc.com.zone:7: much.abc.com. has 3300 TXT records, of "} {
 		if !strings.Contains(all, want) {
 			t.Errorf("warnings %q\nwant %q among them", all, want)
 		}
+	}
+	if strings.Contains(all, "some.abc.com.") {
+		t.Errorf("warnings %q: of records that have room in a message", all)
 	}
 }
 

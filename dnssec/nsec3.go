@@ -63,6 +63,10 @@ func (p NSEC3Params) appendParams(dst []byte, flags byte) []byte {
 	return append(append(dst, byte(len(p.Salt))), p.Salt...)
 }
 
+// ownerLabel is how much longer than the apex an NSEC3's owner is: by a label of the
+// hash in base32 (RFC 5155, section 1.3).
+const ownerLabel = 1 + sha1.Size*8/5
+
 // nsec3Chain gathers the names of a zone and becomes its NSEC3 records.
 type nsec3Chain struct {
 	params   NSEC3Params

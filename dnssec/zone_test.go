@@ -336,6 +336,15 @@ func TestSigningRefuses(t *testing.T) {
 			t.Errorf("%s: %v; want …%s…", test.what, err, test.want)
 		}
 	}
+	// An NSEC3 has an owner of 33 octets more than the apex.
+	for last, good := range map[int]bool{28: true, 29: false} {
+		apex := strings.Repeat(strings.Repeat("a", 63)+".", 3) + strings.Repeat("a", last) + "."
+		long := readZone(t, apex, soa)
+		s := Signing{Apex: long.apex, Keys: use(mustKey(t, apex, ED25519, CSK)), Denial: WithNSEC3}
+		if _, err := SignZone(s, testTime, long.walk, func(*Signed) error { return nil }); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "222 at most") {
+			t.Errorf("an apex of %d octets: %v", len(long.apex), err)
+		}
+	}
 	z := readZone(t, "example.", sample)
 	if _, err := SignZone(Signing{Apex: z.apex, Keys: use(k)}, testTime, z.walk, func(*Signed) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("an error of emit: %v", err)

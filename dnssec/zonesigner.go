@@ -50,6 +50,9 @@ func newZoneSigner(s Signing, now time.Time, emit func(*Signed) error) (*zoneSig
 	if len(s.Keys.SignKeys) == 0 || len(s.Keys.SignZone) == 0 {
 		errs = append(errs, fmt.Errorf("zone %s: a key to sign the keys and one to sign the zone are needed", dnsname.Format(s.Apex)))
 	}
+	if most := dnsname.Max - ownerLabel; s.Denial == WithNSEC3 && len(s.Apex) > most {
+		errs = append(errs, fmt.Errorf("zone %s: its name has %d octets: with NSEC3, whose owners have a hash before it, %d at most; it can be signed with NSEC", dnsname.Format(s.Apex), len(s.Apex), most))
+	}
 	for _, keys := range [][]*Key{s.Keys.SignKeys, s.Keys.SignZone} {
 		for _, k := range keys {
 			errs = append(errs, k.maySign(s.Apex))

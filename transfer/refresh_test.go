@@ -89,9 +89,14 @@ func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 }
 
 func (f *faking) set(announced, is uint32) {
+	f.change(func() { f.announced, f.is = announced, is })
+}
+
+// change changes what it says.
+func (f *faking) change(to func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.announced, f.is = announced, is
+	to()
 }
 
 // testNode is a Manager whose zones are served, with the configuration in force.
@@ -186,7 +191,7 @@ func TestPrimaryBehind(t *testing.T) {
 // TestShyPrimary: a primary that refuses to tell over UDP is asked over TCP.
 func TestShyPrimary(t *testing.T) {
 	a := startFaking(t, 1)
-	a.shy = true
+	a.change(func() { a.shy = true })
 	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at))
 	if err := m.zoneAt("example.").refresh(t.Context()); err != nil {
 		t.Error(err)
@@ -196,7 +201,7 @@ func TestShyPrimary(t *testing.T) {
 // TestMaxRecords: a transfer of more records than it may have is given up.
 func TestMaxRecords(t *testing.T) {
 	a := startFaking(t, 1) // four records, and one more
-	a.more = []string{"www.example. 300 IN A 192.0.2.2"}
+	a.change(func() { a.more = []string{"www.example. 300 IN A 192.0.2.2"} })
 	for most, good := range map[int]bool{0: true, 5: true, 4: false} {
 		cfg := secondaryOf("example.", a.at)
 		cfg.MaxRecords = most
@@ -224,7 +229,7 @@ func TestLamePrimary(t *testing.T) {
 		t.Fatal(err)
 	}
 	z.confirmed.Store(1)
-	a.lame = true
+	a.change(func() { a.lame = true })
 	if err := z.refresh(t.Context()); err == nil || !strings.Contains(err.Error(), "not authoritative") || z.confirmed.Load() != 1 {
 		t.Errorf("%v, confirmed %d", err, z.confirmed.Load())
 	}
@@ -251,7 +256,9 @@ func TestTellerFirst(t *testing.T) {
 // TestStrays: records that do not belong into the zone are left out, as other servers do.
 func TestStrays(t *testing.T) {
 	a := startFaking(t, 1)
-	a.more = []string{"ns.other. 300 IN A 192.0.2.1", "www.example. 300 CH TXT \"x\"", "www.example. 300 IN A 192.0.2.2"}
+	a.change(func() {
+		a.more = []string{"ns.other. 300 IN A 192.0.2.1", "www.example. 300 CH TXT \"x\"", "www.example. 300 IN A 192.0.2.2"}
+	})
 	var said strings.Builder
 	m, host := testNode(t, t.TempDir(), slog.New(slog.NewTextHandler(&said, nil)), secondaryOf("example.", a.at))
 	z := m.zoneAt("example.")

@@ -172,6 +172,10 @@ func (z *zoneKeys) list(w io.Writer, now time.Time) error {
 		fmt.Fprintf(w, "  no keys: it is served unsigned\n")
 		return nil
 	}
+	if err := upkeep.Lost(string(z.store.Folder), stateOf(z.cfg), z.name); err != nil && len(keys) == 0 && z.signed {
+		fmt.Fprintf(w, "  ! %v\n", err)
+		return nil
+	}
 	if len(keys) == 0 {
 		fmt.Fprintf(w, "  no keys yet: the node makes them when it starts, gslb keys new %s at once\n", z.name)
 		return nil

@@ -173,3 +173,21 @@ func TestKeysOfDNSSECKeygen(t *testing.T) {
 		t.Errorf("%d keys sign the zone", len(plan.SignZone))
 	}
 }
+
+// TestKeysThatAreLost: who looks, or checks, is told what a start would be refused for.
+func TestKeysThatAreLost(t *testing.T) {
+	config := keysFile(t, "")
+	state := filepath.Join(filepath.Dir(config), "gslb-data", "dnssec")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(state, "abc.com.signatures"), "")
+	wantText(t, "list", runKeys(t, config, "list"), "! none of its keys is in", "gslb keys new abc.com.", "no keys yet: the node makes them when it starts, gslb keys new two.example.")
+	if _, faults, err := runGSLB("check", "-config", config); err == nil || !strings.Contains(faults+err.Error(), "zone abc.com.: none of its keys is in") {
+		t.Errorf("check: %v, %s", err, faults)
+	}
+	wantText(t, "new", runKeys(t, config, "new abc.com"), "CSK")
+	if _, faults, err := runGSLB("check", "-config", config); err != nil {
+		t.Errorf("check with other keys: %v, %s", err, faults)
+	}
+}

@@ -31,10 +31,13 @@ type signer struct {
 
 func newSigner(cfg *config.Config, n *node) (signer, error) {
 	k, err := upkeep.New(upkeep.Options{
-		Keys: cfg.Node.Keys, Maintain: *cfg.Node.MaintainKeys, State: filepath.Join(cfg.Node.DataDir, "dnssec"), Log: n.log,
+		Keys: cfg.Node.Keys, Maintain: *cfg.Node.MaintainKeys, State: stateOf(cfg), Log: n.log,
 	})
 	return signer{keeper: k}, err
 }
+
+// stateOf is the folder for what is kept of signing over a restart, but for the keys.
+func stateOf(cfg *config.Config) string { return filepath.Join(cfg.Node.DataDir, "dnssec") }
 
 // signings say how zones are signed while they are loaded.
 type signings struct {

@@ -53,7 +53,11 @@ func checkKeys(cfg *config.Config) error {
 	for _, z := range signedZones(cfg) {
 		apex, err := dnsname.Parse(z.Name)
 		if err == nil {
-			_, err = keys.LoadListed(dnsname.AppendLower(nil, apex), names)
+			var have []*dnssec.Key
+			have, err = keys.LoadListed(dnsname.AppendLower(nil, apex), names)
+			if err == nil && len(have) == 0 && *cfg.Node.MaintainKeys {
+				err = upkeep.Lost(cfg.Node.Keys, stateOf(cfg), z.Name)
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("zone %s: %w", z.Name, err))

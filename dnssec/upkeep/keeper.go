@@ -257,15 +257,21 @@ func (k *Keeper) checkFirst(c *kept, all *shelf) error {
 	if len(c.keys) > 0 || !k.maintain {
 		return nil
 	}
-	path := cachePath(k.state, c.Name)
 	if keys, err := all.load(c.apex); err != nil || len(keys) > 0 {
 		return nil // that comes up again
 	}
+	return Lost(string(k.store.Folder), k.state, c.Name)
+}
+
+// Lost is what is wrong with a zone that has no keys in their folder, where a keeper
+// with this state folder has signed it before; nil: none has.
+func Lost(keys, state, zone string) error {
+	path := cachePath(state, zone)
 	if _, err := os.Stat(path); err != nil {
 		return nil
 	}
 	return fmt.Errorf("none of its keys is in %s, but there are signatures that were made with some (%s): put the files of the keys back; if they are lost for good, take the DS out of the parent, wait until no cache has it, and make others by gslb keys new %s",
-		k.store.Folder, path, c.Name)
+		keys, path, zone)
 }
 
 func noSigner(zone string, keys []*dnssec.Key, k *Keeper, now time.Time) error {

@@ -12,6 +12,7 @@ import (
 	"github.com/miekg/dns"
 
 	"gslb/durable"
+	"gslb/parallel"
 	"gslb/zones"
 )
 
@@ -295,6 +296,7 @@ func writeCopy(path string, z *zones.Zone) error {
 			b.WriteString(rr.String())
 			b.WriteByte('\n')
 		}
+		parallel.Yield()
 	}
 	return durable.WriteFile(path, 0o644, b.Bytes())
 }

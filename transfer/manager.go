@@ -122,6 +122,7 @@ type zone struct {
 	broken   atomic.Pointer[string] // what is wrong with what it lists, of a catalog
 	backward atomic.Pointer[string] // what is wrong with its serial number
 	unnoted  atomic.Pointer[string] // why what is sent cannot be noted
+	uncopied atomic.Pointer[string] // why its copy cannot be written
 
 	count counts
 }

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"gslb/parallel"
 	"gslb/zones"
 )
 
@@ -186,10 +187,27 @@ func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error)
 	}
 	z.count.in.Add(1)
 	z.moved.Store(z.m.now().Unix())
-	z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", time.Since(begin).Round(time.Millisecond))
+	took := time.Since(begin).Round(time.Millisecond)
 	z.changed()
 	z.m.catalogChanged(z)
+	z.copyTo(z.set.Load().File, next)
+	z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", took)
 	return true, nil
+}
+
+// copyTo writes the copy of a zone that people may read, where one is wanted. Of a large
+// zone that takes long: no other zone waits for it, nor who takes this one from here.
+func (z *zone) copyTo(file string, next *zones.Zone) {
+	if file == "" {
+		return
+	}
+	said := ""
+	var err error
+	if parallel.Background(func() { err = writeCopy(file, next) }); err != nil {
+		said = fmt.Sprintf("zone %s: its copy cannot be written: %v", z.name, err)
+		z.m.log.Error("the copy of a zone cannot be written", "zone", z.name, "error", err)
+	}
+	z.uncopied.Store(&said)
 }
 
 // confirm notes that the copy is the newest, or puts the next version in its place.
@@ -204,11 +222,6 @@ func (z *zone) confirm(next *zones.Zone, changes []*change, p peer) error {
 	if next != nil {
 		if err := z.install(next, changes); err != nil {
 			return err
-		}
-		if file := z.set.Load().File; file != "" {
-			if err := writeCopy(file, next); err != nil {
-				z.m.log.Error("the copy of a zone cannot be written", "zone", z.name, "error", err)
-			}
 		}
 	} else if z.lapsed.Load() {
 		if err := z.m.host.Put([]*zones.Zone{z.raw.Load()}, nil, nil); err != nil {

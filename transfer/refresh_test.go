@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -195,6 +196,33 @@ func TestShyPrimary(t *testing.T) {
 	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at))
 	if err := m.zoneAt("example.").refresh(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCopyThatCannotBeWritten: it is a problem, until it can be; the zone is served all
+// the same.
+func TestCopyThatCannotBeWritten(t *testing.T) {
+	a := startFaking(t, 1)
+	dir := filepath.Join(t.TempDir(), "not", "there")
+	cfg := secondaryOf("example.", a.at)
+	cfg.File = filepath.Join(dir, "copy.zone")
+	m, host := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), cfg)
+	z := m.zoneAt("example.")
+	if err := z.refresh(t.Context()); err != nil || host.DB().Zone(z.apex).Serial != 1 {
+		t.Fatal(err)
+	}
+	if all := z.status().Problems; len(all) != 1 || !strings.Contains(all[0], cfg.File) {
+		t.Errorf("problems %q", all)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	a.set(2, 2)
+	if err := z.refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(cfg.File); err != nil || !strings.Contains(string(text), "host.example. 2 3600") || len(z.status().Problems) != 0 {
+		t.Errorf("the copy: %v, problems %q\n%s", err, z.status().Problems, text)
 	}
 }
 

@@ -54,7 +54,7 @@ func (z *zone) status() Status {
 	if v := z.served.Load(); v != nil {
 		s.History = len(v.changes)
 	}
-	for _, fault := range []*atomic.Pointer[string]{&z.said, &z.broken, &z.backward, &z.unnoted} {
+	for _, fault := range []*atomic.Pointer[string]{&z.said, &z.broken, &z.backward, &z.unnoted, &z.uncopied} {
 		if why := fault.Load(); why != nil && *why != "" {
 			s.Problems = append(s.Problems, *why)
 		}

@@ -221,8 +221,21 @@ func TestJournalOfNoUse(t *testing.T) {
 			}
 		}
 		p.Release()
-		if kept, err := os.ReadFile(path + ".damaged"); err != nil || string(kept) != c.text {
-			t.Errorf("%s: it is not kept: %v", what, err)
+		// The next start tells of it too, until somebody has seen to it.
+		for _, want := range []string{"earlier start", ""} {
+			if p, err = New(dir, new(living), slog.New(slog.DiscardHandler)).Prepare([]ZoneConfig{secondaryOf("example.", "192.0.2.1")}, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.fresh[0].lost; !strings.Contains(got, want) || want == "" && got != "" {
+				t.Errorf("%s: the next start says %q, want %q", what, got, want)
+			}
+			p.Release()
+			if want != "" {
+				if kept, err := os.ReadFile(path + ".damaged"); err != nil || string(kept) != c.text {
+					t.Errorf("%s: it is not kept: %v", what, err)
+				}
+				os.Remove(path + ".damaged")
+			}
 		}
 	}
 }

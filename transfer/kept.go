@@ -66,6 +66,9 @@ func (z *zone) open() error {
 	if err != nil {
 		return err
 	}
+	if _, err := os.Stat(path + ".damaged"); err == nil && c.lost == "" {
+		c.lost = "found by an earlier start; remove that file when you have seen to it"
+	}
 	z.kept = kept{journal: j, source: c.source, lost: c.lost}
 	if raw == nil {
 		return nil

@@ -359,5 +359,6 @@ func (z *zone) forget() {
 // clean removes the files of a zone. Where they cannot be, its copy is only older.
 func (z *zone) clean() {
 	os.Remove(z.m.pathOf(z.name, "journal"))
+	os.Remove(z.m.pathOf(z.name, "journal") + ".damaged")
 	os.Remove(z.past.path)
 }

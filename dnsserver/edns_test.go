@@ -110,3 +110,18 @@ func TestQuestionCount(t *testing.T) {
 		}
 	}
 }
+
+// RFC 8945, section 5.1: a TSIG stands in the additional section, or the message is malformed.
+func TestTSIGOutOfPlace(t *testing.T) {
+	s, w := server(t, nil)
+	tsig := &dns.TSIG{Hdr: dns.RR_Header{Name: "key.", Rrtype: dns.TypeTSIG, Class: dns.ClassANY}, Algorithm: dns.HmacSHA256, Fudge: 300}
+	for want, put := range map[string]func(*dns.Msg){
+		"FORMERR":     func(m *dns.Msg) { m.Answer = []dns.RR{tsig} },
+		"FORMERR opt": func(m *dns.Msg) { m.SetEdns0(1232, false); m.Ns = []dns.RR{tsig} },
+		"NOTAUTH":     func(m *dns.Msg) { m.Extra = []dns.RR{tsig} }, // by who knows no keys at all
+	} {
+		if got := reply(t, s, w, query(t, "static.abc.com.", dns.TypeA, put)); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}

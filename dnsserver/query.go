@@ -50,7 +50,7 @@ const (
 //	opcode other than QUERY                     notImplemented
 //	QDCOUNT above 1, or 0 without a COOKIE      formErr
 //	name, record or EDNS option malformed       formErr
-//	an OPT outside the additional section       formErr
+//	an OPT, a TSIG before the additional ones   formErr
 //	octets left over                            formErr
 //	EDNS version above 0                        badVersion
 //	a TSIG                                      signed
@@ -96,14 +96,18 @@ func (q *Query) parseSections(msg []byte, questions uint16) verdict {
 			return formErr
 		}
 	}
+	v := ask
 	for range int(binary.BigEndian.Uint16(msg[6:])) + int(binary.BigEndian.Uint16(msg[8:])) {
 		rrtype, end := skipRecord(msg, off)
-		if end < 0 || rrtype == dns.TypeOPT {
+		if end < 0 {
 			return formErr
+		}
+		if rrtype == dns.TypeOPT || rrtype == dns.TypeTSIG { // RFC 6891, section 6.1.1; RFC 8945, section 5.1
+			v = formErr
 		}
 		off = end
 	}
-	return q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:])))
+	return worse(v, q.parseAdditional(msg, off, int(binary.BigEndian.Uint16(msg[10:]))))
 }
 
 // parseQuestion reads the question and returns where it ends, or -1.

@@ -68,6 +68,9 @@ func (m *Manager) authenticate(st *state, r *request) bool {
 			m.unaccepted(r, fmt.Errorf("BADKEY: the key is for %s here", k.alg.name))
 		}
 		r.begin(dns.RcodeNotAuth)
+		if r.udpSize > 0 { // RFC 6891, section 6.1.1
+			r.w.opt()
+		}
 		s := &signature{time: r.tsig.time, fudge: fudge, fault: badKey}
 		r.send(appendSignature(r.w.buf, r.tsig.key, r.tsig.alg, s)) // RFC 8945, section 5.2.1
 		return false

@@ -122,6 +122,9 @@ var differences = []difference{
 	{"extended-error", []string{"options"}, "RFC 8914 section 4.22", func(c *comparison) bool {
 		return c.isOdd("edns-class") && c.got(0) == "15"
 	}, plain},
+	{"tsig-ttl", []string{"rcode"}, "RFC 8945 section 4.2", func(c *comparison) bool {
+		return c.isOdd("tsig-ttl") && c.got(0) == "FORMERR"
+	}, plain},
 	{"rrsig", sections, "RFC 8482 section 4.1", func(c *comparison) bool {
 		return c.asks(dns.TypeRRSIG) && len(c.gslb().msg.Answer) > 0
 	}, withDO},

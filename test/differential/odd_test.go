@@ -121,6 +121,42 @@ func oddMessages() []*odd {
 	add("name-256", "a name of 256 octets", raw(append(append(long[:192:192], 62), append([]byte(strings.Repeat("a", 62)), 0)...)...))
 	add("name-255", "a name of 255 octets", raw(append(append(long[:192:192], 61), append([]byte(strings.Repeat("a", 61)), 0)...)...))
 	all = append(all, oddEDNS(plain)...)
+	return append(all, oddTSIG(whole)...)
+}
+
+// oddTSIG are messages with a TSIG that no server has the key of, or that stands where
+// none may (RFC 8945, section 5.1). plain is a query.
+func oddTSIG(plain []byte) []*odd {
+	var all []*odd
+	record := func(owner string, rrtype, class uint16, ttl uint32, data []byte) []byte {
+		b := append([]byte(owner), byte(rrtype>>8), byte(rrtype), byte(class>>8), byte(class))
+		b = binary.BigEndian.AppendUint32(b, ttl)
+		return append(binary.BigEndian.AppendUint16(b, uint16(len(data))), data...)
+	}
+	add := func(id, what string, at int, records ...[]byte) {
+		b := slices.Clone(plain)
+		b[at] = byte(len(records))
+		for _, r := range records {
+			b = append(b, r...)
+		}
+		all = append(all, &odd{id: id, what: what, message: b})
+	}
+	const answers, authority, additional = 7, 9, 11
+	data := []byte("\x0bhmac-sha256\x00")
+	data = append(data, 0, 0, 0x6b, 0, 0, 0, 1, 44, 0, 0, 0, 1, 0, 0, 0, 0)
+	tsig := record("\x03key\x00", dns.TypeTSIG, dns.ClassANY, 0, data)
+	opt := record("\x00", dns.TypeOPT, 1232, 0, nil)
+	add("tsig", "a TSIG of an unknown key", additional, tsig)
+	add("tsig", "an OPT and a TSIG of an unknown key", additional, opt, tsig)
+	add("tsig-early", "a TSIG before an OPT", additional, tsig, opt)
+	add("tsig-two", "two TSIG", additional, tsig, tsig)
+	add("edns-tsig-two", "two TSIG and an OPT", additional, opt, tsig, tsig)
+	add("tsig-class", "a TSIG of class IN", additional, record("\x03key\x00", dns.TypeTSIG, dns.ClassINET, 0, data))
+	add("tsig-ttl", "a TSIG with a TTL", additional, record("\x03key\x00", dns.TypeTSIG, dns.ClassANY, 5, data))
+	add("tsig-short", "a TSIG of one octet", additional, record("\x03key\x00", dns.TypeTSIG, dns.ClassANY, 0, []byte{0}))
+	add("edns-tsig-short", "a TSIG of one octet, and an OPT", additional, opt, record("\x03key\x00", dns.TypeTSIG, dns.ClassANY, 0, []byte{0}))
+	add("tsig-section", "a TSIG in the answer section", answers, tsig)
+	add("tsig-section", "a TSIG in the authority section", authority, tsig)
 	return all
 }
 

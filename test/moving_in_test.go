@@ -149,3 +149,35 @@ func TestExpiry(t *testing.T) {
 	startMover(t, from, at, primaryConfig)
 	until(t, patience, ask(dns.RcodeSuccess))
 }
+
+// TestExpiryThroughAnother: a copy that comes through a secondary of another make expires with that, not
+// by the sum of both (RFC 7314).
+func TestExpiryThroughAnother(t *testing.T) {
+	t.Parallel()
+	needLong(t)
+	const expire = 600 // of the zone's SOA record, which has a refresh of 2
+	dir := t.TempDir()
+	writeZone(t, dir, 1, "")
+	source := startMover(t, dir, freeAddress(t), fmt.Sprintf("[[zone]]\nname = \"example.\"\nfile = \"example.zone\"\ntransfer_to = [{ key = %q }]\n", moveKey))
+	host, port, _ := net.SplitHostPort(source.dns)
+	between := startBIND(t, freeAddress(t), fmt.Sprintf(`zone "example" { type secondary; file "copy"; primaries { %s port %s key "%s"; }; allow-transfer { key "%[3]s"; }; };`, host, port, moveKey))
+	hasSerial(t, between.dns, "example.", 1)
+	m := startMover(t, t.TempDir(), freeAddress(t), fmt.Sprintf("[[zone]]\nname = \"example.\"\nprimaries = [{ address = %q, key = %q }]\n", between.dns, moveKey))
+	hasSerial(t, m.dns, "example.", 1)
+	source.Kill()
+	gone := time.Now()
+	until(t, patience, func() error { // it asks BIND every two seconds, and hears how old that one's copy is
+		q := new(dns.Msg).SetQuestion("example.", dns.TypeSOA)
+		q.SetEdns0(1232, false)
+		q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Empty: true}}
+		r, err := exchange("udp", m.dns, q)
+		if err != nil || r.IsEdns0() == nil || len(r.IsEdns0().Option) != 1 {
+			return fmt.Errorf("%v, %v", r, err)
+		}
+		end := time.Now().Add(time.Duration(r.IsEdns0().Option[0].(*dns.EDNS0_EXPIRE).Expire) * time.Second)
+		if time.Since(gone) < 12*time.Second || end.After(gone.Add((expire+2)*time.Second)) {
+			return fmt.Errorf("it expires at %v; the source is gone since %v", end, gone)
+		}
+		return nil
+	})
+}

@@ -197,7 +197,7 @@ answer = "address"
 	m.Signal(syscall.SIGHUP)
 	m.says("msg=reloaded")
 	m.Kill()
-	m = startMover(t, dir, at, config)
+	startMover(t, dir, at, config)
 	hasSerial(t, at, "example.", 11)
 	// Steered names are there for prerequisites too.
 	for prereq, want := range map[string]string{

@@ -35,8 +35,8 @@ func (p peer) dial(ctx context.Context, network string) (net.Conn, error) {
 	return d.DialContext(ctx, network, p.addr.String())
 }
 
-// ask makes a message about a zone to a peer, signed with its key.
-func (p peer) ask(opcode, qtype uint16, z *zone, soa *zones.RR, in int, now func() time.Time) ([]byte, *session) {
+// ask makes a message about a zone to a peer, signed with its key, and with EDNS where there are options.
+func (p peer) ask(opcode, qtype uint16, z *zone, soa *zones.RR, in int, now func() time.Time, options ...byte) ([]byte, *session) {
 	var w writer
 	flags := opcode << 11
 	if opcode == dns.OpcodeNotify {
@@ -45,6 +45,9 @@ func (p peer) ask(opcode, qtype uint16, z *zone, soa *zones.RR, in int, now func
 	w.begin(newID(), flags, maxMessage, question{z.apex, qtype, dns.ClassINET})
 	if soa != nil {
 		w.add(in, *soa)
+	}
+	if len(options) > 0 {
+		w.opt(options...)
 	}
 	ss := &session{key: p.key, now: now}
 	msg := ss.sign(w.buf)

@@ -28,30 +28,37 @@ const (
 
 // askSerial asks a primary for the zone's SOA record: over UDP, and over TCP where
 // that does not have it, as Knot DNS answers for catalogs without a key; or over TLS alone.
-func (z *zone) askSerial(ctx context.Context, p peer) (uint32, error) {
-	msg, ss := p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
+//
+// left is for how long the primary's own copy may be served yet (RFC 7314, section 4); nil: it does not say.
+func (z *zone) askSerial(ctx context.Context, p peer) (serial uint32, left *uint32, err error) {
+	options := askExpire
+	msg, ss := p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now, options...)
 	m, err := p.exchangeOver(ctx, msg, ss, askWait)
-	if p.tls == nil && (err != nil || m.truncated || m.rcode != dns.RcodeSuccess) {
-		msg, ss = p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now)
+	noEDNS := m != nil && (m.rcode == dns.RcodeFormatError || m.rcode == dns.RcodeNotImplemented) // RFC 6891, section 7
+	if noEDNS {
+		options = nil
+	}
+	if noEDNS || p.tls == nil && (err != nil || m.truncated || m.rcode != dns.RcodeSuccess) {
+		msg, ss = p.ask(dns.OpcodeQuery, typeSOA, z, nil, 0, z.m.now, options...)
 		if m, err = p.exchangeTCP(ctx, msg, ss); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if m.rcode != dns.RcodeSuccess {
-		return 0, fmt.Errorf("it answers %s when asked for the SOA record", rcodeName(m.rcode))
+		return 0, nil, fmt.Errorf("it answers %s when asked for the SOA record", rcodeName(m.rcode))
 	}
 	if !m.authority { // a resolver, or who has let the zone expire: nothing that keeps a copy from expiring
-		return 0, errors.New("its answer is not authoritative when asked for the SOA record: it does not serve the zone itself")
+		return 0, nil, errors.New("its answer is not authoritative when asked for the SOA record: it does not serve the zone itself")
 	}
 	for _, r := range m.sections[answer] {
 		if r.isSOA() && string(lowered(r.Owner)) == string(z.apex) {
-			return serialOf(r.Data), nil
+			return serialOf(r.Data), m.left, nil
 		}
 	}
-	return 0, errors.New("it has no SOA record of the zone")
+	return 0, nil, errors.New("it has no SOA record of the zone")
 }
 
 // exchangeOver is exchange over UDP, or over TLS where the peer is asked by that

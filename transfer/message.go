@@ -31,6 +31,7 @@ type message struct {
 	// updates and additional data. OPT and TSIG are not among them.
 	sections [3][]record
 	udpSize  int        // of the OPT record; 0: there is none
+	left     *uint32    // what its EXPIRE option says, in seconds; nil: nothing
 	tsig     *signature // nil: there is none
 }
 
@@ -73,6 +74,7 @@ func parse(msg []byte) (*message, error) {
 			switch {
 			case r.Type == dns.TypeOPT && s == 2:
 				m.udpSize = max(512, int(r.class))
+				m.left = expireOf(r.Data)
 			case r.Type == dns.TypeTSIG:
 				if s != 2 || i != count-1 || r.class != dns.ClassANY || r.TTL != 0 { // RFC 8945, section 5.1
 					return m, fmt.Errorf("the TSIG is not where it belongs: %w", errForm)

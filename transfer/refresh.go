@@ -104,8 +104,9 @@ func jitter(d time.Duration) time.Duration { return d - rand.N(d/10+1) }
 func (z *zone) refresh(ctx context.Context) error {
 	var errs []error
 	var same *peer
+	var left origin
 	for _, p := range z.asked() {
-		newest, err := z.refreshFrom(ctx, p)
+		newest, its, err := z.refreshFrom(ctx, p)
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -113,12 +114,12 @@ func (z *zone) refresh(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", p, err))
 		case newest:
 			return nil
-		case same == nil:
-			same = &p
+		case same == nil || its.longer(left):
+			same, left = &p, its
 		}
 	}
 	if same != nil {
-		return z.confirm(nil, nil, *same)
+		return z.confirm(nil, nil, *same, left)
 	}
 	return errors.Join(errs...)
 }
@@ -143,28 +144,29 @@ func first(p peer, address netip.Addr) int {
 }
 
 // refreshFrom asks a primary, and transfers the zone if that has a newer one: then
-// newest is true. Without an error it has the same otherwise.
-func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error) {
+// newest is true. Without an error it has the same otherwise, with so much time left.
+func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, left origin, err error) {
 	leave, err := z.m.primaries.at(p.addr).enter(ctx)
 	if err != nil {
-		return false, err
+		return false, left, err
 	}
 	defer leave()
 	begin := time.Now()
-	serial, err := z.askSerial(ctx, p)
+	serial, seconds, err := z.askSerial(ctx, p)
 	if ctx.Err() != nil { // whatever it looks like
-		return false, ctx.Err()
+		return false, left, ctx.Err()
 	}
 	z.m.primaries.at(p.addr).heard(err)
 	if err != nil {
-		return false, err
+		return false, left, err
 	}
+	left = origin{seconds}
 	has := z.raw.Load()
 	if has != nil && !newer(serial, has.Serial) {
 		if serial != has.Serial {
-			return false, fmt.Errorf("its serial number %d is older than the %d of the copy here", serial, has.Serial)
+			return false, left, fmt.Errorf("its serial number %d is older than the %d of the copy here", serial, has.Serial)
 		}
-		return false, nil
+		return false, left, nil
 	}
 	next, changes, err := z.fetch(ctx, p, has)
 	if has != nil && err != nil && !silent(err) && ctx.Err() == nil {
@@ -175,11 +177,11 @@ func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error)
 		err = fmt.Errorf("it announces serial number %d, but has nothing newer than the %d of the copy here when it is to send it", serial, has.Serial)
 	}
 	if err == nil {
-		err = z.confirm(next, changes, p)
+		err = z.confirm(next, changes, p, left)
 	}
 	if err != nil {
 		z.count.inFailed.Add(1)
-		return false, err
+		return false, left, err
 	}
 	kind := "AXFR"
 	if changes != nil {
@@ -192,7 +194,7 @@ func (z *zone) refreshFrom(ctx context.Context, p peer) (newest bool, err error)
 	z.m.catalogChanged(z)
 	z.copyTo(z.set.Load().File, next)
 	z.m.log.Info("transferred a zone", "zone", z.name, "from", p, "as", kind, "serial", next.Serial, "took", took)
-	return true, nil
+	return true, left, nil
 }
 
 // copyTo writes the copy of a zone that people may read, where one is wanted. Of a large
@@ -211,13 +213,16 @@ func (z *zone) copyTo(file string, next *zones.Zone) {
 }
 
 // confirm notes that the copy is the newest, or puts the next version in its place.
-func (z *zone) confirm(next *zones.Zone, changes []*change, p peer) error {
+func (z *zone) confirm(next *zones.Zone, changes []*change, p peer, left origin) error {
 	z.m.edit.Lock()
 	defer z.m.edit.Unlock()
 	if z.m.state.Load().zones[string(z.apex)] != z {
 		return context.Canceled // it went meanwhile
 	}
-	now := z.m.now()
+	fresh, err := z.freshness(next, p, left)
+	if err != nil {
+		return err
+	}
 	z.primary.Store(&p)
 	if next != nil {
 		if err := z.install(next, changes); err != nil {
@@ -228,12 +233,30 @@ func (z *zone) confirm(next *zones.Zone, changes []*change, p peer) error {
 			return err
 		}
 	}
-	z.confirmed.Store(now.Unix())
+	z.confirmed.Store(fresh.Unix())
 	z.lapsed.Store(false)
-	if err := z.journal.confirm(now); err != nil {
+	if err := z.journal.confirm(fresh); err != nil {
 		z.m.log.Error("it cannot be noted that a zone is the newest", "zone", z.name, "error", err)
 	}
 	return nil
+}
+
+// freshness is when the copy, or the next version, was known to be the newest. What is
+// known already stays: another way to the source may be the shorter one.
+func (z *zone) freshness(next *zones.Zone, p peer, left origin) (time.Time, error) {
+	now := z.m.now()
+	if next != nil {
+		return left.confirmed(now, next), nil
+	}
+	raw := z.raw.Load()
+	fresh := left.confirmed(now, raw)
+	if own := time.Unix(z.confirmed.Load(), 0); own.After(fresh) {
+		fresh = own
+	}
+	if z.lapsed.Load() && !now.Before(fresh.Add(timersOf(raw).expire)) {
+		return fresh, fmt.Errorf("%s: its copy is as old as the one here", p)
+	}
+	return fresh, nil
 }
 
 // expire stops serving a zone whose copy is too old (RFC 1035, section 3.3.13).

@@ -26,6 +26,8 @@ type faking struct {
 	announced, is uint32   // serial numbers: of the answer for SOA, and of what it sends
 	more          []string // records that it sends besides
 	asked         int      // for SOA
+	left          *uint32  // what it says in an EXPIRE option, if it is asked
+	old           bool     // it does not know EDNS
 	shy           bool     // it refuses to answer over UDP
 	lame          bool     // it answers without authority
 }
@@ -85,6 +87,13 @@ func (f *faking) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 			panic(err)
 		}
 		m.Answer = append(m.Answer, rr)
+	}
+	if o := q.IsEdns0(); o != nil && q.Question[0].Qtype == dns.TypeSOA {
+		if f.old {
+			m.Answer, m.Rcode = nil, dns.RcodeFormatError
+		} else if m.SetEdns0(1232, false); f.left != nil && len(o.Option) == 1 && o.Option[0].Option() == dns.EDNS0EXPIRE {
+			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_EXPIRE{Code: dns.EDNS0EXPIRE, Expire: *f.left}}
+		}
 	}
 	w.WriteMsg(m)
 }
@@ -413,5 +422,50 @@ func TestNotifyFlood(t *testing.T) {
 	most := 3 + kicksAtOnce + int(time.Since(begin).Seconds()+1)*kicksPerSec
 	if n := asked(); n < 3 || n > most {
 		t.Errorf("the primary was asked %d times, want 3 to %d", n, most)
+	}
+}
+
+// TestExpireOption: the copy of a secondary's secondary expires with the first one's (RFC 7314).
+func TestExpireOption(t *testing.T) {
+	const expire = 86400 // of the SOA record
+	a, b := startFaking(t, 1), startFaking(t, 1)
+	m, _ := testNode(t, t.TempDir(), slog.New(slog.DiscardHandler), secondaryOf("example.", a.at, b.at))
+	z := m.zoneAt("example.")
+	begin := time.Now().Truncate(time.Second)
+	now := begin
+	m.now = func() time.Time { return now }
+	seconds := func(n uint32) *uint32 { return &n }
+	for _, s := range []struct {
+		what         string
+		later        time.Duration
+		a, b         *uint32
+		serial       uint32
+		want         time.Duration // that it has left
+		old, refused bool
+	}{
+		{"the first copy, from one that says nothing", 0, nil, nil, 1, expire * time.Second, false, false},
+		{"the same, an hour later", time.Hour, seconds(80000), seconds(70000), 1, (expire - 3600) * time.Second, false, false},
+		{"the same, from one that is better off", 2 * time.Hour, seconds(79000), seconds(86000), 1, 86000 * time.Second, false, false},
+		{"a new one, with less time", 3 * time.Hour, seconds(500), seconds(500), 2, 500 * time.Second, false, false},
+		{"more than the SOA record says", 3 * time.Hour, seconds(900000), seconds(900000), 2, expire * time.Second, false, false},
+		{"one that does not know EDNS", 4 * time.Hour, nil, nil, 2, expire * time.Second, true, false},
+		{"the source, and one that is not", 5 * time.Hour, seconds(70000), nil, 2, expire * time.Second, false, false},
+		{"expired, as theirs are", 40 * time.Hour, seconds(0), seconds(0), 2, 0, false, true},
+		{"expired, and they have a little left", 40 * time.Hour, seconds(0), seconds(7), 2, 7 * time.Second, false, false},
+	} {
+		now = begin.Add(s.later)
+		z.expire()
+		for f, left := range map[*faking]*uint32{a: s.a, b: s.b} {
+			f.change(func() { f.announced, f.is, f.left, f.old = s.serial, s.serial, left, s.old })
+		}
+		if err := z.refresh(t.Context()); (err != nil) != s.refused {
+			t.Errorf("%s: %v", s.what, err)
+		}
+		if z.lapsed.Load() != s.refused {
+			t.Errorf("%s: expired: %v", s.what, !s.refused)
+		}
+		if left := z.status().Expires.Sub(now); !s.refused && left != s.want {
+			t.Errorf("%s: %v left, want %v", s.what, left, s.want)
+		}
 	}
 }

@@ -129,9 +129,10 @@ func (r *request) finish() error {
 	return r.send(r.w.buf)
 }
 
-// opt appends an OPT record.
-func (w *writer) opt() {
-	w.buf = append(w.buf, 0, 0, byte(dns.TypeOPT), 1232>>8, 1232&0xff, 0, 0, 0, 0, 0, 0)
+// opt appends an OPT record, with these options.
+func (w *writer) opt(options ...byte) {
+	w.buf = append(w.buf, 0, 0, byte(dns.TypeOPT), 1232>>8, 1232&0xff, 0, 0, 0, 0, 0, byte(len(options)))
+	w.buf = append(w.buf, options...)
 	binary.BigEndian.PutUint16(w.buf[10:], binary.BigEndian.Uint16(w.buf[10:])+1)
 }
 

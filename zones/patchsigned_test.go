@@ -71,7 +71,9 @@ func TestPatchSigned(t *testing.T) {
 				t.Errorf("%s: %d signatures are not at hand", at, made)
 			}
 			sameLines(t, at, lines(signed), lines(other))
-			if signed.names != other.names || signed.Serial != other.Serial || signed.signing.result.Names != other.signing.result.Names || !signed.signing.result.Next.Equal(other.signing.result.Next) {
+			// The signature that was the first to be renewed may be gone with what it was of: then the patch looks too soon, which does no harm.
+			sameNext := signed.signing.result.Next.Equal(other.signing.result.Next) || signed.patched != nil && signed.signing.result.Next.Before(other.signing.result.Next)
+			if signed.names != other.names || signed.Serial != other.Serial || signed.signing.result.Names != other.signing.result.Names || !sameNext {
 				t.Fatalf("%s: %d names, serial %d, %d proofs, next %v; want %d, %d, %d, %v", at, signed.names, signed.Serial, signed.signing.result.Names, signed.signing.result.Next,
 					other.names, other.Serial, other.signing.result.Names, other.signing.result.Next)
 			}

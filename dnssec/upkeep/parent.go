@@ -38,7 +38,36 @@ func (l look) String() string {
 	case len(l.tags) == 0:
 		return fmt.Sprintf("looked at %s: the parent has no DS (%s)", stated(l.at), how)
 	}
-	return fmt.Sprintf("looked at %s: the parent's DS names %s (%s)", stated(l.at), strings.Trim(strings.Join(strings.Fields(fmt.Sprint(l.tags)), ", "), "[]"), how)
+	return fmt.Sprintf("looked at %s: the parent's DS names %s (%s)", stated(l.at), tagsText(l.tags), how)
+}
+
+// broken tells what is wrong at the parent for a zone with these keys, if anything is:
+//
+//	names keys, none of which signs here     validators refuse the zone (RFC 4035, section 5.2)
+//	has none any more, and had               nobody validates it
+func (l look) broken(zone string, plan dnssec.Plan) string {
+	if l.err != nil || l.at.IsZero() || plan.Leaving != dnssec.Stays {
+		return ""
+	}
+	had := false
+	for _, k := range plan.SignKeys {
+		if slices.Contains(l.tags, k.Tag()) {
+			return ""
+		}
+		had = had || !k.Timing.DSSeen.IsZero()
+	}
+	const mend = "put the DS of its keys there (gslb keys ds %s)"
+	switch {
+	case len(l.tags) > 0:
+		return fmt.Sprintf("the parent's DS names %s, none of which signs the zone's keys here: resolvers that validate refuse all of it; "+mend, tagsText(l.tags), zone)
+	case had:
+		return fmt.Sprintf("the parent has no DS any more, so that nobody validates the zone: "+mend+", or have it served unsigned", zone)
+	}
+	return ""
+}
+
+func tagsText(tags []uint16) string {
+	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(tags)), ", "), "[]")
 }
 
 // Parents looks for the DS of the zones at their parents' servers, as often as

@@ -3,6 +3,8 @@ package upkeep
 import (
 	"context"
 	"crypto"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -11,6 +13,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"gslb/dnssec"
 )
 
 // serve answers on a UDP and TCP port of one number at an address.
@@ -159,4 +163,35 @@ func TestProofOfTheDS(t *testing.T) {
 			t.Errorf("%s: %v", tt.what, err)
 		}
 	}
+}
+
+// TestParentIsBroken: a DS that is gone, or of keys that do not sign here, is a problem; one
+// that was never there, or cannot be seen, is none.
+func TestParentIsBroken(t *testing.T) {
+	b := newBench(t, t.TempDir(), true)
+	z := zone("abc.com.", func(*dnssec.Config) {})
+	now := testTime
+	b.round(now, z)
+	now = now.Add(72 * time.Hour)
+	b.round(now, z)
+	c := b.zones["abc.com."]
+	tag := c.plan.SignKeys[0].Tag()
+	says := func(what string, l look, want string) {
+		t.Helper()
+		b.looks["abc.com."] = l
+		got := strings.Join(b.status(now).Problems, "; ")
+		if want == "" && got != "" || !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", what, got, want)
+		}
+	}
+	says("no DS yet", look{at: now}, "")
+	says("another one's", look{at: now, tags: []uint16{tag + 1, tag + 2}}, fmt.Sprintf("the parent's DS names %d, %d, none of which signs the zone's keys here: resolvers that validate refuse all of it; put the DS of its keys there (gslb keys ds abc.com.)", tag+1, tag+2))
+	says("its own, and another", look{at: now, tags: []uint16{tag, tag + 1}}, "")
+	says("not known", look{at: now, tags: []uint16{tag + 1}, err: errors.New("timeout")}, "")
+	if _, err := b.Store().Seen([]byte("\x03abc\x03com\x00"), b.status(now).DS, now); err != nil {
+		t.Fatal(err)
+	}
+	b.round(now, z)
+	says("its own", look{at: now, tags: []uint16{tag}}, "")
+	says("gone", look{at: now}, "the parent has no DS any more, so that nobody validates the zone: put the DS of its keys there (gslb keys ds abc.com.), or have it served unsigned")
 }

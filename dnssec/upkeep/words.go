@@ -147,6 +147,9 @@ func (k *Keeper) Status(now time.Time) ([]Status, error) {
 		s.DS = WantedDS(c.Config, c.keys, c.plan)
 		if l, ok := k.looks[name]; ok {
 			s.Parent = l.String()
+			if text := l.broken(name, c.plan); text != "" {
+				s.Problems = append(s.Problems, text)
+			}
 		}
 		if c.fault != nil {
 			s.Problems = append(s.Problems, c.fault.Error())

@@ -42,9 +42,9 @@ func (s *Server) SetOther(o Other) {
 // network would; their senders try again.
 const maxDatagrams = 256
 
-// datagramWorkers is how many of them are answered at a time: one that waits for
-// a disk must not hold up the others.
-const datagramWorkers = 4
+// DatagramWorkers is how many of them are answered at a time: one that waits for
+// a disk, or another server, must not hold up the others.
+const DatagramWorkers = 20
 
 // datagram is a message for Other that came over UDP.
 type datagram struct {

@@ -250,7 +250,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	s.serveXDP(ctx, &wg)
 	if s.other != nil {
-		for range datagramWorkers {
+		for range DatagramWorkers {
 			wg.Go(func() { s.serveDatagrams(ctx) })
 		}
 	}

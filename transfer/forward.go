@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -17,8 +16,10 @@ import (
 const (
 	// maxForwards bounds the updates that are with a primary at one time. Where two
 	// servers take each other for the primary it ends their ring, too: RFC 2136 has no
-	// count of hops.
-	maxForwards = 64
+	// count of hops. maxForwardsUDP is for those that came over UDP, where others wait behind
+	// them: less than the server answers at a time (dnsserver.DatagramWorkers).
+	maxForwards    = 64
+	maxForwardsUDP = 16
 	// forwardWait is how long a primary may take to make an update.
 	forwardWait = 20 * time.Second
 )
@@ -34,30 +35,20 @@ func (m *Manager) forwards(st *state, r *request) bool {
 	return z != nil && allowed(z.set.Load().forward, r.from.Addr(), r.session.key, private(r.tls))
 }
 
-// forward passes an update on, signature and all, and the answer back. What came over
-// UDP is not waited for: whoever answers such messages has others to see to.
+// forward passes an update on, signature and all, and the answer back.
 func (m *Manager) forward(z *zone, r *request) {
+	places := m.forwarding
+	if !r.stream {
+		places = m.forwardingUDP
+	}
 	select {
-	case m.forwarding <- struct{}{}:
+	case places <- struct{}{}:
+		defer func() { <-places }()
+		m.forwardNow(z, r)
 	default:
-		m.refused(r, "an update is not passed on", "zone", z.name, "from", r.from, "why", fmt.Sprintf("%d are on their way already", maxForwards))
+		m.refused(r, "an update is not passed on", "zone", z.name, "from", r.from, "why", fmt.Sprintf("%d are on their way already", cap(places)))
 		r.answer(dns.RcodeServerFailure)
-		return
 	}
-	if r.stream {
-		defer func() { <-m.forwarding }()
-		m.forwardNow(z, r)
-		return
-	}
-	go func() {
-		defer func() {
-			if why := recover(); why != nil {
-				m.log.Error("passing on an update made the server panic: please report this", "zone", z.name, "panic", why, "stack", string(debug.Stack()))
-			}
-			<-m.forwarding
-		}()
-		m.forwardNow(z, r)
-	}()
 }
 
 func (m *Manager) forwardNow(z *zone, r *request) {

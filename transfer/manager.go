@@ -49,11 +49,12 @@ type Manager struct {
 
 	strangers *strangers
 
-	state      atomic.Pointer[state]
-	primaries  servers       // that are asked
-	heeding    servers       // that are told of changes
-	forwarding chan struct{} // one for each update that is with a primary
-	recalling  sync.Mutex    // held while it is read what was sent of a zone
+	state     atomic.Pointer[state]
+	primaries servers // that are asked
+	heeding   servers // that are told of changes
+	// One for each update that is with a primary.
+	forwarding, forwardingUDP chan struct{}
+	recalling                 sync.Mutex // held while it is read what was sent of a zone
 
 	// edit is held by whoever changes zones, from when it looks at what is served
 	// until what follows is served: updates, transfers, reloads.
@@ -73,7 +74,7 @@ type state struct {
 
 // New makes a manager that keeps its journals in a folder.
 func New(dir string, host Host, log *slog.Logger) *Manager {
-	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), forwarding: make(chan struct{}, maxForwards), off: make(map[string]context.CancelFunc)}
+	m := &Manager{dir: dir, host: host, log: log, now: steady.Now, strangers: newStrangers(log), forwarding: make(chan struct{}, maxForwards), forwardingUDP: make(chan struct{}, maxForwardsUDP), off: make(map[string]context.CancelFunc)}
 	m.state.Store(&state{})
 	return m
 }

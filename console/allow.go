@@ -3,7 +3,6 @@ package console
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"gslb/history"
 )
@@ -24,10 +23,7 @@ func (s *Server) decide(w http.ResponseWriter, r *http.Request, order func(conte
 	if err := decode(r, &by); err != nil {
 		return err
 	}
-	by.Who, by.Why = strings.TrimSpace(by.Who), strings.TrimSpace(by.Why)
-	if by.Who == "" {
-		by.Who = remote(r).String()
-	}
+	by = orderBy(r, by)
 	if err := checkWhy(by.Why); err != nil {
 		return err
 	}

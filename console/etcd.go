@@ -36,10 +36,7 @@ func (s *Server) getMembers(w http.ResponseWriter, r *http.Request) error {
 
 // DELETE /api/v1/etcd/members/{member}?who=lee&why=scrapped
 func (s *Server) deleteMember(w http.ResponseWriter, r *http.Request) error {
-	by := history.Order{Who: strings.TrimSpace(r.URL.Query().Get("who")), Why: strings.TrimSpace(r.URL.Query().Get("why"))}
-	if by.Who == "" {
-		by.Who = remote(r).String()
-	}
+	by := orderIn(r)
 	if err := checkWhy(by.Why); err != nil {
 		return err
 	}
@@ -79,7 +76,6 @@ func (c *Client) RemoveMember(ctx context.Context, member string, by history.Ord
 // WriteMembers prints the members, and how many of them may fail.
 func WriteMembers(w io.Writer, all []store.Member) error {
 	t := newTable("ETCD MEMBERS", "NAME", "ID", "STATE", "PEERS", "VERSION", "SIZE", "APPLIED")
-	votes, well := 0, 0
 	for _, m := range all {
 		state := "answers"
 		switch {
@@ -93,12 +89,6 @@ func WriteMembers(w io.Writer, all []store.Member) error {
 		if m.Here {
 			state += " (this node)"
 		}
-		if !m.Learner {
-			votes++
-			if m.Answers {
-				well++
-			}
-		}
 		size, applied := "-", "-"
 		if m.Answers {
 			size, applied = bytesText(m.Bytes), fmt.Sprint(m.Applied)
@@ -111,7 +101,7 @@ func WriteMembers(w io.Writer, all []store.Member) error {
 	if err := t.write(w); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w, "\n"+toleranceText(votes, well))
+	_, err := fmt.Fprintln(w, "\n"+toleranceText(store.Votes(all)))
 	return err
 }
 

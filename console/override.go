@@ -46,13 +46,25 @@ func (s *Server) postOverride(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// DELETE /api/v1/override/{site}?who=lee&why=done
-func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
-	site := r.PathValue("site")
-	by := history.Order{Who: strings.TrimSpace(r.URL.Query().Get("who")), Why: strings.TrimSpace(r.URL.Query().Get("why"))}
+// orderIn reads who orders something, and why, of a request without a body.
+func orderIn(r *http.Request) history.Order {
+	q := r.URL.Query()
+	return orderBy(r, history.Order{Who: q.Get("who"), Why: q.Get("why")})
+}
+
+// orderBy completes who orders something, and why, as it came.
+func orderBy(r *http.Request, by history.Order) history.Order {
+	by.Who, by.Why = strings.TrimSpace(by.Who), strings.TrimSpace(by.Why)
 	if by.Who == "" {
 		by.Who = remote(r).String()
 	}
+	return by
+}
+
+// DELETE /api/v1/override/{site}?who=lee&why=done
+func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
+	site := r.PathValue("site")
+	by := orderIn(r)
 	if err := checkTexts(by.Who, by.Why); err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"gslb/health"
-	"gslb/history"
 )
 
 // POST /api/v1/release
@@ -48,10 +47,7 @@ func (s *Server) postRelease(w http.ResponseWriter, r *http.Request) error {
 
 // DELETE /api/v1/release/{name}?who=lee&why=done
 func (s *Server) deleteRelease(w http.ResponseWriter, r *http.Request) error {
-	by := history.Order{Who: strings.TrimSpace(r.URL.Query().Get("who")), Why: strings.TrimSpace(r.URL.Query().Get("why"))}
-	if by.Who == "" {
-		by.Who = remote(r).String()
-	}
+	by := orderIn(r)
 	if err := checkTexts(by.Who, by.Why); err != nil {
 		return err
 	}

@@ -141,9 +141,6 @@ type Split struct {
 	Expected map[string]float64 `json:"expected"`
 }
 
-// LeastSamples is how many answers a Split needs to say something.
-const LeastSamples = 20
-
 // Site is a site's health with what the configuration says of it.
 type Site struct {
 	health.Status

@@ -103,7 +103,7 @@ func (c *quicConn) exchange(ctx context.Context, str *quic.Stream) error {
 	if b.w.q.parse(msg) == drop || binary.BigEndian.Uint16(msg) != 0 {
 		return fmt.Errorf("%w: no query with ID 0", errDoQ)
 	}
-	if b.w.q.EDNS.asks&(askKeepalive) != 0 { // section 5.5.2
+	if b.w.q.EDNS.asks&askKeepalive != 0 { // section 5.5.2
 		return fmt.Errorf("%w: edns-tcp-keepalive", errDoQ)
 	}
 	b.w.count.queries[c.l.transport].Add(1)

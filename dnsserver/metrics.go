@@ -106,9 +106,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 	for name, split := range c.s.Splits() {
-		if split.Samples < leastSamples {
-			continue
-		}
 		for share, by := range map[string]map[string]float64{"got": split.Got, "expected": split.Expected} {
 			for site, n := range by {
 				ch <- prometheus.MustNewConstMetric(descSplit, prometheus.GaugeValue, n, name, site, share)
@@ -116,6 +113,3 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 }
-
-// leastSamples is how many choices a split needs to say something.
-const leastSamples = 20

@@ -16,6 +16,8 @@ const (
 	sampleRing  = 512
 	// splitHalfLife is after which time a sample counts half.
 	splitHalfLife = 5 * time.Minute
+	// leastSamples is how many choices a split needs to say something.
+	leastSamples = 20
 )
 
 // samples are some of the choices that were made: of which steered name, for which
@@ -42,10 +44,10 @@ type splits struct {
 	names map[string]*Split // not yet divided by Samples
 }
 
-// sample keeps some of the choices; those of several sites together are equal
+// sample keeps some of the choices of one site; those of several together are equal
 // parts, and of no interest here.
 func (w *responder) sample(steered int, cohort uint32) {
-	if w.sampled++; w.sampled%sampleEvery != 0 || w.samples == nil || w.choice.Set != 0 {
+	if w.sampled++; w.sampled%sampleEvery != 0 || w.samples == nil {
 		return
 	}
 	site := uint64(w.choice.Site)

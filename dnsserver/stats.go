@@ -1,6 +1,7 @@
 package dnsserver
 
 import (
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -151,10 +152,12 @@ type Stats struct {
 }
 
 // Splits tells how the clients of steered names were spread lately, beside how their policies
-// spread such clients; of names that were asked for.
+// spread such clients; of names that were asked for often enough.
 func (s *Server) Splits() map[string]Split {
 	s.splits.fold(s.gen.Load(), time.Now())
-	return s.splits.shares()
+	all := s.splits.shares()
+	maps.DeleteFunc(all, func(_ string, one Split) bool { return one.Samples < leastSamples })
+	return all
 }
 
 // Stats sums up what all goroutines have counted.

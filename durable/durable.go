@@ -54,7 +54,7 @@ func WriteFileFor(path string, mode fs.FileMode, data []byte) error {
 	uid, gid, ok := Owner(path)
 	return Write(path, mode, func(w io.Writer) error {
 		if ok {
-			if err := give(path+suffix, uid, gid); err != nil {
+			if err := Give(path+suffix, uid, gid); err != nil {
 				return err
 			}
 		}
@@ -83,14 +83,14 @@ func MakeFolderFor(path string, mode fs.FileMode) error {
 		return err
 	}
 	if ok {
-		return give(path, uid, gid)
+		return Give(path, uid, gid)
 	}
 	return nil
 }
 
-// give is of use where root may give files away; where it may not, as in a container
-// that lacks the capability, they are its own.
-func give(path string, uid, gid int) error {
+// Give has a path belong to somebody (see Owner), where root may give files away; where it
+// may not, as in a container that lacks the capability, it stays its own.
+func Give(path string, uid, gid int) error {
 	if err := os.Lchown(path, uid, gid); !errors.Is(err, fs.ErrPermission) {
 		return err
 	}

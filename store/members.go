@@ -147,20 +147,25 @@ func memberCalled(all []Member, which string) (Member, error) {
 	return Member{}, fmt.Errorf("%w: %d are called %q: name one by its ID", ErrNoMember, len(found), which)
 }
 
+// Votes counts the members that have a vote, and those of them that answer.
+func Votes(all []Member) (votes, well int) {
+	for _, m := range all {
+		if !m.Learner {
+			votes++
+			if m.Answers {
+				well++
+			}
+		}
+	}
+	return votes, well
+}
+
 // spare tells why a member cannot be done without.
 func spare(all []Member, m Member) error {
 	if m.Answers {
 		return fmt.Errorf("%w: %s still answers: stop its node first, so that nobody is cut off who is at work", ErrNeeded, m.Text())
 	}
-	votes, well := 0, 0
-	for _, o := range all {
-		if !o.Learner {
-			votes++
-			if o.Answers {
-				well++
-			}
-		}
-	}
+	votes, well := Votes(all)
 	if need := votes/2 + 1; well < need { // to decide that it goes; those that are left need no more
 		return fmt.Errorf("%w: of the %d members %d answer, and %d are needed for a majority: bring others back first", ErrNeeded, votes, well, need)
 	}

@@ -109,9 +109,9 @@ func (z *zone) relay(ctx context.Context, msg []byte) (reply []byte, p peer, err
 // updated are the primaries in the order in which they are offered an update: first the
 // one that the copy comes from.
 func (z *zone) updated() []peer {
-	all := slices.Clone(z.set.Load().primaries)
+	all := z.set.Load().primaries
 	if from := z.primary.Load(); from != nil {
-		slices.SortStableFunc(all, func(a, b peer) int { return first(a, addrOf(*from)) - first(b, addrOf(*from)) })
+		return startingWith(all, addrOf(*from))
 	}
 	return all
 }

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -131,16 +130,18 @@ func (z *zone) asked() []peer {
 	if teller == nil || len(all) < 2 {
 		return all
 	}
-	all = slices.Clone(all)
-	slices.SortStableFunc(all, func(a, b peer) int { return cmp.Compare(first(a, *teller), first(b, *teller)) })
-	return all
+	return startingWith(all, *teller)
 }
 
-func first(p peer, address netip.Addr) int {
-	if addrOf(p) == address {
-		return 0
+// startingWith gives peers with the one at an address before the others.
+func startingWith(all []peer, address netip.Addr) []peer {
+	first := func(p peer) int {
+		if addrOf(p) == address {
+			return 0
+		}
+		return 1
 	}
-	return 1
+	return slices.SortedStableFunc(slices.Values(all), func(a, b peer) int { return first(a) - first(b) })
 }
 
 // refreshFrom asks a primary, and transfers the zone if that has a newer one: then

@@ -81,12 +81,13 @@ func (m *Manager) authenticate(st *state, r *request) bool {
 		return true
 	}
 	var fault tsigError
-	if errors.As(err, &fault) && fault == badTime {
+	told := errors.As(err, &fault)
+	if told && fault == badTime {
 		m.unaccepted(r, fmt.Errorf("BADTIME: %s", apart(int64(r.tsig.time)-r.session.now().Unix())))
 	} else {
 		m.unaccepted(r, err)
 	}
-	if !errors.As(err, &fault) {
+	if !told {
 		r.session.key = nil
 		r.answer(dns.RcodeFormatError)
 		return false

@@ -3,8 +3,6 @@ package zones
 import (
 	"encoding/binary"
 
-	"github.com/miekg/dns"
-
 	"gslb/dnsname"
 )
 
@@ -102,7 +100,7 @@ func (e *Encoder) both(r Record, signed bool) (records int, ok bool) {
 	if records, ok = e.rrset(r); !ok {
 		return 0, false
 	}
-	n, ok := e.rrset(Record{r.Owner, RRset{Type: dns.TypeRRSIG, Count: r.Set.Sigs, Wire: r.Set.RRSIG()}})
+	n, ok := e.rrset(Record{r.Owner, r.Set.signatures()})
 	if !ok {
 		e.back(start, known)
 		return 0, false

@@ -253,7 +253,7 @@ func yieldSigned(owner []byte, set RRset, yield func([]byte, RRset) bool) bool {
 	if set.Count > 0 && !yield(owner, set) {
 		return false
 	}
-	return set.Sigs == 0 || yield(owner, RRset{Type: dns.TypeRRSIG, Count: set.Sigs, Wire: set.RRSIG()})
+	return set.Sigs == 0 || yield(owner, set.signatures())
 }
 
 // Proof gives the NSEC or NSEC3 record that is right where Sets for the same sites is

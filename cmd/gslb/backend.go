@@ -293,7 +293,7 @@ func (n *node) counters(st *console.Status, sites []string) {
 	st.Counters.Choices, st.Counters.Compact = picked(s, sites), s.Compact
 	splits := n.dns.Splits()
 	for i := range st.Steered {
-		if one, ok := splits[st.Steered[i].Name]; ok && one.Samples >= console.LeastSamples {
+		if one, ok := splits[st.Steered[i].Name]; ok {
 			st.Steered[i].Split = &console.Split{Samples: int(one.Samples), Got: one.Got, Expected: one.Expected}
 		}
 	}

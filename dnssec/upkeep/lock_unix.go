@@ -27,7 +27,7 @@ func lock(folder string) (unlock func(), err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		uid, gid, ok := durable.Owner(path)
 		if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil && ok {
-			if err := f.Chown(uid, gid); err != nil && !errors.Is(err, fs.ErrPermission) {
+			if err := durable.Give(path, uid, gid); err != nil {
 				f.Close()
 				return nil, err
 			}
